@@ -1,0 +1,178 @@
+"""The imitation task: one G1, one reference, pure functions of an explicit state. Batch it with `vmap`."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from mujoco import mjx
+
+from mjx_mimic import observation, reference, reward, termination
+from mjx_mimic.config import EnvConfig
+from mjx_mimic.reference import MotionLibrary
+from mjx_mimic.robot import CharacterState, Robot
+
+ActionName = Literal["reference", "mimickit"]
+
+
+@struct.dataclass
+class EnvState:
+    """All that a step needs: coordinates, solver warm start, place in the clip, tally of the episode.
+
+    An `mjx.Data` is about 50 kB and everything else in it follows from these.
+    """
+
+    qpos: jax.Array  # (36,)
+    qvel: jax.Array  # (35,)
+    warm_start: jax.Array  # (35,) the last accelerations, where the constraint solver starts
+    clip: jax.Array  # () int
+    start_time: jax.Array  # () s, time in the clip at the episode's start
+    steps: jax.Array  # () int, control steps since then
+    episode_return: jax.Array  # ()
+
+
+@struct.dataclass
+class StepResult:
+    """What a step yields. `final_observation` is that of the state reached, before any reset."""
+
+    observation: jax.Array  # (O,) of the next state, after a reset if there was one
+    final_observation: jax.Array  # (O,)
+    reward: jax.Array  # ()
+    reward_terms: reward.RewardTerms
+    causes: termination.Causes
+    episode_return: jax.Array  # () so far, this step included
+    episode_length: jax.Array  # () int, likewise
+
+
+@struct.dataclass
+class ImitationEnv:
+    """A pytree whose only leaves are the clips, so that a compiled step serves any of them."""
+
+    library: MotionLibrary
+    robot: Robot = struct.field(pytree_node=False)
+    config: EnvConfig = struct.field(pytree_node=False)
+
+    @property
+    def num_actions(self) -> int:
+        return len(self.robot.joint_range)
+
+    @property
+    def control_dt(self) -> float:
+        return 1.0 / self.config.control_hz
+
+    @property
+    def episode_steps(self) -> int:
+        return round(self.config.episode_seconds * self.config.control_hz)
+
+    def reset(self, key: jax.Array) -> tuple[EnvState, jax.Array]:
+        """Reference state initialisation: a clip by weight, a uniform time, the full reference state."""
+        state = self.reset_to(*reference.sample(self.library, key))
+        return state, self.observe(state)
+
+    def reset_to(self, clip: jax.Array, time: jax.Array) -> EnvState:
+        """The state of the reference of `clip` at `time` s."""
+        qpos, qvel = reference.lookup(self.library, clip, time)
+        return EnvState(
+            qpos=qpos,
+            qvel=qvel,
+            warm_start=jnp.zeros_like(qvel),
+            clip=clip,
+            start_time=time,
+            steps=jnp.int32(0),
+            episode_return=jnp.float32(0.0),
+        )
+
+    def time(self, state: EnvState, ahead: int = 0) -> jax.Array:
+        """Time in the clip, s, `ahead` control steps from now."""
+        return state.start_time + (state.steps + ahead) * self.control_dt
+
+    def character(self, state: EnvState) -> CharacterState:
+        return self.robot.character_state(state.qpos, state.qvel)
+
+    def reference(self, state: EnvState, ahead: int = 0) -> CharacterState:
+        """The reference `ahead` control steps from now."""
+        return self.robot.character_state(
+            *reference.lookup(self.library, state.clip, self.time(state, ahead))
+        )
+
+    def observe(self, state: EnvState) -> jax.Array:
+        """The observation of a state, (O,)."""
+        targets = tuple(
+            self.reference(state, ahead) for ahead in observation.TARGET_STEPS[self.config.observation]
+        )
+        phase = reference.phase(self.library, state.clip, self.time(state))
+        layout = observation.LAYOUTS[self.config.observation]
+        return layout(self.robot, self.character(state), targets, phase)
+
+    def pd_target(self, state: EnvState, action: jax.Array) -> jax.Array:
+        """Joint angles (J,) that an action (J,) in [-1, 1] asks the motors for.
+
+        `mimickit`: centre 0, range 1.4 times the larger joint limit (MimicKit `zero_center_action`).
+        `reference`: centre on the reference at the end of the step; one unit asks for a share of the
+        motor's effort limit through its proportional gain, so that all joints explore alike.
+        """
+        action = jnp.clip(action, -1.0, 1.0)
+        if self.config.action == "mimickit":
+            return action * 1.4 * jnp.abs(jnp.asarray(self.robot.joint_range, jnp.float32)).max(axis=-1)
+        centre, _ = reference.lookup(self.library, state.clip, self.time(state, ahead=1))
+        scale = self.config.action_scale * jnp.asarray(self.robot.effort_limit / self.robot.kp, jnp.float32)
+        return centre[7:] + action * scale
+
+    def simulate(self, state: EnvState, pd_target: jax.Array) -> EnvState:
+        """One control step of physics under constant PD targets (J,)."""
+        substeps = round(self.config.physics_hz / self.config.control_hz)
+
+        def substep(carry: tuple, _: None) -> tuple[tuple, None]:
+            qpos, qvel, warm_start = carry
+            data = self.robot.mjx_data.replace(
+                qpos=qpos, qvel=qvel, qacc_warmstart=warm_start, ctrl=pd_target
+            )
+            data = mjx.step(self.robot.mjx_model, data)
+            return (data.qpos, data.qvel, data.qacc_warmstart), None
+
+        coordinates = (state.qpos, state.qvel, state.warm_start)
+        (qpos, qvel, warm_start), _ = jax.lax.scan(substep, coordinates, None, length=substeps)
+        return state.replace(qpos=qpos, qvel=qvel, warm_start=warm_start, steps=state.steps + 1)
+
+    def step(self, state: EnvState, action: jax.Array, key: jax.Array) -> tuple[EnvState, StepResult]:
+        """One control step, reward and termination against the reference of its end, automatic reset."""
+        reached = self.simulate(state, self.pd_target(state, action))
+        character, target = self.character(reached), self.reference(reached)
+        causes = self.causes(reached, character, target)
+        gain, terms = self.reward(character, target)
+        # A broken simulation earns nothing; without this its NaN would outlive the reset in the returns.
+        gain, terms = jax.tree.map(lambda x: jnp.where(causes.nonfinite, 0.0, x), (gain, terms))
+        reached = reached.replace(episode_return=state.episode_return + gain)
+
+        fresh = self.reset_to(*reference.sample(self.library, key))
+        done = causes.terminated | causes.truncated
+        following = jax.tree.map(lambda new, old: jnp.where(done, new, old), fresh, reached)
+        result = StepResult(
+            observation=self.observe(following),
+            final_observation=self.observe(reached),
+            reward=gain,
+            reward_terms=terms,
+            causes=causes,
+            episode_return=reached.episode_return,
+            episode_length=reached.steps,
+        )
+        return following, result
+
+    def reward(
+        self, state: CharacterState, target: CharacterState
+    ) -> tuple[jax.Array, reward.RewardTerms]:
+        if self.config.reward == "paper":
+            return reward.paper_reward(self.robot, state, target)
+        return reward.mimickit_reward(self.robot, state, target, self.config.track_root)
+
+    def causes(
+        self, state: EnvState, character: CharacterState, target: CharacterState
+    ) -> termination.Causes:
+        ends = ~self.library.wraps[state.clip]
+        return termination.Causes(
+            fall=termination.has_fallen(character),
+            deviation=termination.has_deviated(character, target, self.config.max_deviation),
+            nonfinite=termination.is_nonfinite(state.qpos, state.qvel),
+            time_out=state.steps >= self.episode_steps,
+            clip_end=ends & (self.time(state) >= self.library.length[state.clip]),
+        )

@@ -1,0 +1,17 @@
+"""The error a user can mend, and how text from a file is quoted in it."""
+
+
+class UserError(Exception):
+    """Bad input: one line that names the file, the field and the remedy.
+
+    Commands print ``error: <message>`` and exit with status 2, without a traceback.
+    """
+
+    def __init__(self, message: str) -> None:
+        # File names and libraries' own messages may hold line breaks; the line printed must not.
+        super().__init__(" ".join(message.splitlines()))
+
+
+def quoted(text: str, limit: int = 60) -> str:
+    """`text` from an untrusted file, cut to `limit` characters, control characters escaped."""
+    return repr(text[:limit]) + ("..." if len(text) > limit else "")

@@ -1,0 +1,64 @@
+"""Policy and value networks, and the diagonal Gaussian between them and the actions."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+ACTIVATIONS = {"elu": nn.elu, "relu": nn.relu, "silu": nn.silu, "tanh": nn.tanh}
+
+
+class MLP(nn.Module):
+    """Hidden layers with the activation, then a linear layer whose weights start `output_scale` small."""
+
+    hidden: Sequence[int]
+    outputs: int
+    activation: str
+    output_scale: float = 1.0
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        for width in self.hidden:
+            inputs = ACTIVATIONS[self.activation](nn.Dense(width, kernel_init=nn.initializers.orthogonal(2**0.5))(inputs))
+        return nn.Dense(self.outputs, kernel_init=nn.initializers.orthogonal(self.output_scale))(inputs)
+
+
+class Actor(nn.Module):
+    """Mean (..., A) and log standard deviation (A,) of the policy pi(a | s)."""
+
+    hidden: Sequence[int]
+    num_actions: int
+    activation: str
+    initial_std: float
+    learn_std: bool
+
+    @nn.compact
+    def __call__(self, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
+        mean = MLP(self.hidden, self.num_actions, self.activation, output_scale=0.01)(observation)
+        initial = nn.initializers.constant(jnp.log(self.initial_std))
+        if not self.learn_std:
+            return mean, jnp.full((self.num_actions,), jnp.log(self.initial_std))
+        return mean, self.param("log_std", initial, (self.num_actions,))
+
+
+class Critic(nn.Module):
+    """The value V(s) (...)."""
+
+    hidden: Sequence[int]
+    activation: str
+
+    @nn.compact
+    def __call__(self, observation: jax.Array) -> jax.Array:
+        return MLP(self.hidden, 1, self.activation)(observation)[..., 0]
+
+
+def log_prob(mean: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:
+    """Log density (...) of actions (..., A) under independent Gaussians."""
+    scaled = (action - mean) * jnp.exp(-log_std)
+    return -0.5 * jnp.sum(jnp.square(scaled) + 2.0 * log_std + jnp.log(2.0 * jnp.pi), axis=-1)
+
+
+def entropy(log_std: jax.Array) -> jax.Array:
+    """Differential entropy (...) of independent Gaussians (..., A), nats."""
+    return jnp.sum(log_std + 0.5 * jnp.log(2.0 * jnp.pi * jnp.e), axis=-1)

@@ -1,0 +1,52 @@
+"""Running mean and variance of observations, the same on every device."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+MIN_STD = 1e-3  # a number that never varies stays at 0 instead of exploding
+CLIP = 10.0  # standard deviations
+
+
+@struct.dataclass
+class Normalizer:
+    count: jax.Array  # ()
+    mean: jax.Array  # (O,)
+    variance: jax.Array  # (O,)
+
+    def __call__(self, observation: jax.Array) -> jax.Array:
+        """Observations (..., O) in standard deviations from the mean, clipped."""
+        std = jnp.maximum(jnp.sqrt(self.variance), MIN_STD)
+        return jnp.clip((observation - self.mean) / std, -CLIP, CLIP)
+
+
+def empty(size: int) -> Normalizer:
+    return Normalizer(count=jnp.zeros(()), mean=jnp.zeros(size), variance=jnp.ones(size))
+
+
+def update(normalizer: Normalizer, batch: jax.Array, axis_name: str | None = None) -> Normalizer:
+    """Merges a batch (..., O) into the moments (Chan, Golub and LeVeque 1979, eq. 2.1).
+
+    With `axis_name` the batch is the union over that mapped axis and all devices agree on the result.
+    """
+    rows = batch.reshape(-1, batch.shape[-1])
+
+    def average(values: jax.Array) -> jax.Array:
+        local = jnp.mean(values, axis=0)
+        return local if axis_name is None else jax.lax.pmean(local, axis_name)
+
+    devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
+    added = jnp.float32(rows.shape[0] * devices)
+    mean = average(rows)
+    variance = average(jnp.square(rows - mean))
+
+    total = normalizer.count + added
+    share = added / total
+    offset = mean - normalizer.mean
+    return Normalizer(
+        count=total,
+        mean=normalizer.mean + share * offset,
+        variance=(1.0 - share) * normalizer.variance
+        + share * variance
+        + share * (1.0 - share) * jnp.square(offset),
+    )
