@@ -1,7 +1,18 @@
-"""Settings of a training as frozen dataclasses, and presets of them."""
+"""Settings of a training as frozen dataclasses, presets of them, and their YAML form."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from mjx_mimic.errors import UserError
+
+CONFIG_FILE = "config.yaml"
+"""Name of the configuration in a run folder."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,8 @@ class EnvConfig:
 
 @dataclass(frozen=True)
 class NetworkConfig:
+    """The policy's and the value's networks."""
+
     actor_hidden: tuple[int, ...] = (256, 256)
     """Widths of the policy's hidden layers."""
     critic_hidden: tuple[int, ...] = (256, 256)
@@ -46,20 +59,22 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class PPOConfig:
+    """The update."""
+
     optimizer: Literal["adam", "sgd"] = "adam"
     """Adam, or SGD with momentum 0.9."""
-    actor_rate: float = 5e-4
+    actor_rate: float = 3e-5
     """Step size of the policy (at the start, where target_kl is set)."""
     critic_rate: float = 1e-3
     """Step size of the value."""
-    target_kl: float | None = 0.01
-    """KL divergence of a minibatch that the policy's step size is steered to; none: constant."""
-    min_rate: float = 1e-5
+    target_kl: float | None = 0.015
+    """KL divergence of a minibatch that the policy's step size is steered to; None: constant."""
+    min_rate: float = 1e-6
     """Lower limit of the steered step size."""
-    max_rate: float = 2e-3
+    max_rate: float = 1e-3
     """Upper limit of the steered step size."""
-    max_grad_norm: float = 1.0
-    """Gradients are scaled down to this global norm."""
+    max_grad_norm: float | None = 1.0
+    """Gradients are scaled down to this global norm; None: never."""
     discount: float = 0.97
     """gamma, a control step."""
     gae_lambda: float = 0.95
@@ -67,7 +82,7 @@ class PPOConfig:
     td_lambda: float = 0.95
     """lambda of the value targets."""
     clip: float = 0.2
-    """Limit of the probability ratio."""
+    """Limit of the probability ratio's distance from 1."""
     advantage_clip: float = 4.0
     """Limit of the normalised advantage, standard deviations."""
     actor_epochs: int = 4
@@ -86,12 +101,235 @@ class PPOConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
+    """All that repeats a training."""
+
+    motion: tuple[str, ...] = ("walk",)
+    """Clips to imitate: files, or names of shipped ones."""
+    motion_weights: tuple[float, ...] = ()
+    """How often each clip is chosen, relative to the others; empty: equally."""
+    num_envs: int = 0
+    """Parallel environments, on all devices together; 0: sized for the machine."""
+    total_steps: int = 0
+    """Samples (control steps of all environments) to train on; 0: sized for the machine."""
+    seed: int = 0
+    """Seed of every random number."""
+    unroll_length: int = 32
+    """Control steps between updates."""
+    eval_envs: int = 64
+    """Episodes of a test."""
+    eval_interval_s: float = 120.0
+    """Time between tests (each with a checkpoint), s."""
     env: EnvConfig = field(default_factory=EnvConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
-    num_envs: int = 256
-    """Parallel environments, on all devices together."""
-    unroll_length: int = 32
-    """Control steps of a rollout between updates."""
-    eval_envs: int = 64
-    """Parallel environments of a test, on all devices together."""
+
+
+PRESETS: dict[str, TrainConfig] = {
+    "default": TrainConfig(),
+    # MimicKit's G1 recipe (data/envs/deepmimic_g1_env.yaml, data/agents/deepmimic_g1_ppo_agent.yaml).
+    # Its physics runs at 120 Hz in another engine; MJX with one solver iteration wants more.
+    "mimickit": TrainConfig(
+        num_envs=4096,
+        unroll_length=32,
+        env=EnvConfig(observation="mimickit", action="mimickit", max_deviation=1.0),
+        network=NetworkConfig((1024, 512), (1024, 512), "relu", initial_std=0.05, learn_std=False),
+        ppo=PPOConfig(
+            optimizer="sgd",
+            actor_rate=1e-4,
+            critic_rate=1e-4,
+            target_kl=None,
+            max_grad_norm=None,
+            discount=0.99,
+            actor_epochs=5,
+            actor_minibatches=8,
+            critic_epochs=2,
+            critic_minibatches=16,
+            action_bound_weight=10.0,
+        ),
+    ),
+    # The task as the DeepMimic paper states it (reward of sec. 5.1, phase in the observation), our learner.
+    "paper": TrainConfig(env=EnvConfig(observation="paper", reward="paper")),
+}
+
+# Samples a device makes at a time, and in all, where the user names no number.
+ENVS_PER_DEVICE = {"cpu": 128}
+TOTAL_STEPS = {"cpu": 12_000_000}
+ENVS_PER_ACCELERATOR = 4096
+TOTAL_STEPS_ON_ACCELERATOR = 300_000_000
+
+
+def sized(config: TrainConfig, platform: str, devices: int) -> TrainConfig:
+    """The config with what is 0 filled in for this machine, checked against it.
+
+    Raises:
+        UserError: a number that cannot be trained with.
+    """
+    config = replace(
+        config,
+        num_envs=config.num_envs or ENVS_PER_DEVICE.get(platform, ENVS_PER_ACCELERATOR) * devices,
+        total_steps=config.total_steps or TOTAL_STEPS.get(platform, TOTAL_STEPS_ON_ACCELERATOR),
+        eval_envs=-(-config.eval_envs // devices) * devices,
+    )
+    check(config, devices)
+    return config
+
+
+def check(config: TrainConfig, devices: int) -> None:
+    """Raises UserError for settings that contradict each other or the machine."""
+    env, ppo = config.env, config.ppo
+
+    def require(condition: bool, option: str, value: Any, remedy: str) -> None:
+        if not condition:
+            raise UserError(f"option {option}: {value} will not do; {remedy}")
+
+    require(
+        config.num_envs % devices == 0,
+        "--num-envs",
+        config.num_envs,
+        f"use a multiple of {devices}, the devices here",
+    )
+    batch = config.num_envs // devices * config.unroll_length
+    for name in ("actor_minibatches", "critic_minibatches"):
+        count = getattr(ppo, name)
+        option = f"--ppo.{name.replace('_', '-')}"
+        require(
+            count > 0 and batch % count == 0,
+            option,
+            count,
+            f"use a divisor of {batch}, the samples a device and update",
+        )
+    substeps = env.physics_hz / env.control_hz
+    require(
+        substeps >= 1 and abs(substeps - round(substeps)) < 1e-6,
+        "--env.physics-hz",
+        env.physics_hz,
+        f"use a multiple of {env.control_hz:g}, the control rate",
+    )
+    positive: dict[str, float] = {
+        "--num-envs": config.num_envs,
+        "--total-steps": config.total_steps,
+        "--eval-envs": config.eval_envs,
+        "--unroll-length": config.unroll_length,
+        "--eval-interval-s": config.eval_interval_s,
+        "--env.episode-seconds": env.episode_seconds,
+        "--env.max-deviation": env.max_deviation,
+        "--env.action-scale": env.action_scale,
+        "--network.initial-std": config.network.initial_std,
+    }
+    for option, value in positive.items():
+        require(value > 0, option, value, "use a number over 0")
+    require(len(config.motion) > 0, "--motion", "no clip", "name at least one")
+    weights = config.motion_weights
+    require(
+        not weights or len(weights) == len(config.motion),
+        "--motion-weights",
+        weights,
+        f"give {len(config.motion)}, one a clip",
+    )
+    require(
+        all(w >= 0 for w in weights) and (not weights or sum(weights) > 0),
+        "--motion-weights",
+        weights,
+        "use numbers from 0, not all 0",
+    )
+
+
+def to_dict(config: TrainConfig) -> dict[str, Any]:
+    """Plain nested dict, tuples as lists, for YAML."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, tuple) else value
+
+    return plain(asdict(config))
+
+
+def from_dict(
+    values: Mapping[str, Any], source: str | Path, kind: Any = TrainConfig, prefix: str = ""
+) -> Any:
+    """The dataclass `kind` from a nested dict, strictly.
+
+    Raises:
+        UserError: an unknown field or a value of the wrong type, with the field's full name.
+    """
+    if not isinstance(values, Mapping):
+        raise UserError(
+            f"{source}: field '{prefix.rstrip('.') or 'top level'}' is no mapping; write 'name: value' lines"
+        )
+    hints = typing.get_type_hints(kind)
+    known = {f.name for f in fields(kind)}
+    for name in values:
+        if name not in known:
+            raise UserError(
+                f"{source}: unknown field '{prefix}{name}'; known here: {', '.join(sorted(known))}"
+            )
+    converted = {}
+    for name, value in values.items():
+        hint = hints[name]
+        if is_dataclass(hint):
+            converted[name] = from_dict(value, source, hint, f"{prefix}{name}.")
+        else:
+            converted[name] = _convert(value, hint, f"{source}: field '{prefix}{name}'")
+    return kind(**converted)
+
+
+def _convert(value: Any, hint: Any, where: str) -> Any:
+    """`value` as the type `hint`; YAML has lists for tuples and ints for floats."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:
+        if value is None and types.NoneType in arguments:
+            return None
+        (hint,) = (a for a in arguments if a is not types.NoneType)
+        return _convert(value, hint, where)
+    if origin is Literal:
+        if value not in arguments:
+            raise UserError(f"{where} is {value!r}; use one of {', '.join(map(str, arguments))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise UserError(f"{where} is {value!r}; write a list")
+        return tuple(_convert(item, arguments[0], where) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise UserError(f"{where} is {value!r}; write a value of type {hint.__name__}")
+    return value
+
+
+def read_yaml(path: Path) -> Any:
+    """Contents of a YAML file; UserError in one line for whatever is wrong with it."""
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: is not YAML ({error}); mend the file") from None
+
+
+def read_config(path: Path) -> TrainConfig:
+    """The configuration of a run folder, or of a YAML file of the same form; UserError if there is none."""
+    file = path if path.is_file() else path / CONFIG_FILE
+    if not file.exists():
+        raise UserError(f"{path}: no run in this folder ({CONFIG_FILE} is missing); check the path")
+    values = read_yaml(file)
+    if isinstance(values, Mapping) and "config" in values:
+        values = values["config"]
+    return from_dict(values, file)
+
+
+def difference(stored: TrainConfig, wanted: TrainConfig) -> str | None:
+    """The first field, by its full name, in which two configs differ, with both values; None if none."""
+
+    def walk(left: Any, right: Any, prefix: str) -> str | None:
+        for f in fields(left):
+            a, b = getattr(left, f.name), getattr(right, f.name)
+            if is_dataclass(a):
+                found = walk(a, b, f"{prefix}{f.name}.")
+                if found:
+                    return found
+            elif a != b:
+                return f"field '{prefix}{f.name}' is {a!r} there and {b!r} here"
+        return None
+
+    return walk(stored, wanted, "")

@@ -1,18 +1,17 @@
 """The imitation task: one G1, one reference, pure functions of an explicit state. Batch it with `vmap`."""
 
-from typing import Literal
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 from mujoco import mjx
 
-from mjx_mimic import observation, reference, reward, termination
+from mjx_mimic import observation, reference, termination
 from mjx_mimic.config import EnvConfig
 from mjx_mimic.reference import MotionLibrary
+from mjx_mimic.reward import RewardTerms, mimickit_reward, paper_reward
 from mjx_mimic.robot import CharacterState, Robot
-
-ActionName = Literal["reference", "mimickit"]
 
 
 @struct.dataclass
@@ -38,7 +37,7 @@ class StepResult:
     observation: jax.Array  # (O,) of the next state, after a reset if there was one
     final_observation: jax.Array  # (O,)
     reward: jax.Array  # ()
-    reward_terms: reward.RewardTerms
+    reward_terms: RewardTerms
     causes: termination.Causes
     episode_return: jax.Array  # () so far, this step included
     episode_length: jax.Array  # () int, likewise
@@ -89,11 +88,13 @@ class ImitationEnv:
     def character(self, state: EnvState) -> CharacterState:
         return self.robot.character_state(state.qpos, state.qvel)
 
+    def reference_coordinates(self, state: EnvState, ahead: int = 0) -> tuple[jax.Array, jax.Array]:
+        """qpos and qvel of the reference `ahead` control steps from now."""
+        return reference.lookup(self.library, state.clip, self.time(state, ahead))
+
     def reference(self, state: EnvState, ahead: int = 0) -> CharacterState:
         """The reference `ahead` control steps from now."""
-        return self.robot.character_state(
-            *reference.lookup(self.library, state.clip, self.time(state, ahead))
-        )
+        return self.robot.character_state(*self.reference_coordinates(state, ahead))
 
     def observe(self, state: EnvState) -> jax.Array:
         """The observation of a state, (O,)."""
@@ -114,7 +115,7 @@ class ImitationEnv:
         action = jnp.clip(action, -1.0, 1.0)
         if self.config.action == "mimickit":
             return action * 1.4 * jnp.abs(jnp.asarray(self.robot.joint_range, jnp.float32)).max(axis=-1)
-        centre, _ = reference.lookup(self.library, state.clip, self.time(state, ahead=1))
+        centre, _ = self.reference_coordinates(state, ahead=1)
         scale = self.config.action_scale * jnp.asarray(self.robot.effort_limit / self.robot.kp, jnp.float32)
         return centre[7:] + action * scale
 
@@ -132,7 +133,7 @@ class ImitationEnv:
 
         coordinates = (state.qpos, state.qvel, state.warm_start)
         (qpos, qvel, warm_start), _ = jax.lax.scan(substep, coordinates, None, length=substeps)
-        return state.replace(qpos=qpos, qvel=qvel, warm_start=warm_start, steps=state.steps + 1)
+        return replace(state, qpos=qpos, qvel=qvel, warm_start=warm_start, steps=state.steps + 1)
 
     def step(self, state: EnvState, action: jax.Array, key: jax.Array) -> tuple[EnvState, StepResult]:
         """One control step, reward and termination against the reference of its end, automatic reset."""
@@ -142,7 +143,7 @@ class ImitationEnv:
         gain, terms = self.reward(character, target)
         # A broken simulation earns nothing; without this its NaN would outlive the reset in the returns.
         gain, terms = jax.tree.map(lambda x: jnp.where(causes.nonfinite, 0.0, x), (gain, terms))
-        reached = reached.replace(episode_return=state.episode_return + gain)
+        reached = replace(reached, episode_return=state.episode_return + gain)
 
         fresh = self.reset_to(*reference.sample(self.library, key))
         done = causes.terminated | causes.truncated
@@ -158,12 +159,10 @@ class ImitationEnv:
         )
         return following, result
 
-    def reward(
-        self, state: CharacterState, target: CharacterState
-    ) -> tuple[jax.Array, reward.RewardTerms]:
+    def reward(self, state: CharacterState, target: CharacterState) -> tuple[jax.Array, RewardTerms]:
         if self.config.reward == "paper":
-            return reward.paper_reward(self.robot, state, target)
-        return reward.mimickit_reward(self.robot, state, target, self.config.track_root)
+            return paper_reward(self.robot, state, target)
+        return mimickit_reward(self.robot, state, target, self.config.track_root)
 
     def causes(
         self, state: EnvState, character: CharacterState, target: CharacterState

@@ -8,7 +8,7 @@ the copies stay equal.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mjx_mimic import normalizer, ppo, termination
 from mjx_mimic.config import TrainConfig
-from mjx_mimic.env import EnvState, ImitationEnv, StepResult
+from mjx_mimic.env import EnvState, ImitationEnv
 from mjx_mimic.networks import Actor, Critic, log_prob
 from mjx_mimic.normalizer import Normalizer
 from mjx_mimic.reward import RewardTerms
@@ -111,6 +111,14 @@ class Learner:
     def critic(self) -> Critic:
         return Critic(self.config.network.critic_hidden, self.config.network.activation)
 
+    def policy(self, params: ppo.Params, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Mean (..., A) and log standard deviation (A,) for normalised observations (..., O)."""
+        return cast(tuple[jax.Array, jax.Array], self.actor.apply(params, observation))
+
+    def value(self, params: ppo.Params, observation: jax.Array) -> jax.Array:
+        """V(s) (...) for normalised observations (..., O)."""
+        return cast(jax.Array, self.critic.apply(params, observation))
+
     @property
     def samples_per_step(self) -> int:
         return self.config.num_envs * self.config.unroll_length
@@ -131,9 +139,7 @@ class Learner:
     def evaluate(self) -> Callable[[TrainState, jax.Array], TestMetrics]:
         """(state, key) -> metrics of deterministic episodes."""
         mapped = self._map(self._evaluate)
-        return lambda state, key: mapped(
-            self._env, state.actor.params, state.normalizer, self._keys(key)[1]
-        )
+        return lambda state, key: mapped(self._env, state.actor.params, state.normalizer, self._keys(key)[1])
 
     def _map(self, function: Callable, donate: tuple[int, ...] = ()) -> Callable:
         return jax.pmap(function, axis_name=DEVICES, devices=self.devices, donate_argnums=donate)
@@ -161,9 +167,7 @@ class Learner:
         count = self.config.num_envs // len(self.devices)
         env_state, observation = jax.vmap(env.reset)(jax.random.split(env_key, count))
         # The first normaliser comes from reference states, so that the first policy sees sane numbers.
-        moments = normalizer.update(
-            normalizer.empty(observation.shape[-1]), observation, DEVICES
-        )
+        moments = normalizer.update(normalizer.empty(observation.shape[-1]), observation, DEVICES)
         actor_key, critic_key = jax.random.split(network_key)
         config, optimizer = self.config.ppo, ppo.make_optimizer(self.config.ppo)
         actor, critic = self.actor.init(actor_key, observation), self.critic.init(critic_key, observation)
@@ -186,18 +190,16 @@ class Learner:
             env_state, raw = carry
             action_key, env_key = jax.random.split(key)
             observation = state.normalizer(raw)
-            mean, log_std = self.actor.apply(state.actor.params, observation)
+            mean, log_std = self.policy(state.actor.params, observation)
             action = mean + jnp.exp(log_std) * jax.random.normal(action_key, mean.shape)
             env_keys = jax.random.split(env_key, raw.shape[0])
             env_state, result = jax.vmap(env.step)(env_state, action, env_keys)
-            next_value = self.critic.apply(
-                state.critic.params, state.normalizer(result.final_observation)
-            )
+            next_value = self.value(state.critic.params, state.normalizer(result.final_observation))
             return (env_state, result.observation), Transition(
                 observation=raw,
                 action=action,
                 log_prob=log_prob(mean, log_std, action),
-                value=self.critic.apply(state.critic.params, observation),
+                value=self.value(state.critic.params, observation),
                 next_value=jnp.where(result.causes.terminated, 0.0, next_value),
                 done=result.causes.terminated | result.causes.truncated,
                 reward=result.reward,
@@ -218,14 +220,10 @@ class Learner:
         advantage = ppo.gae(
             steps.reward, steps.value, steps.next_value, done, config.discount, config.gae_lambda
         )
-        target = ppo.td_lambda_return(
-            steps.reward, steps.next_value, done, config.discount, config.td_lambda
-        )
+        target = ppo.td_lambda_return(steps.reward, steps.next_value, done, config.discount, config.td_lambda)
         mean = average(jnp.mean(advantage))
         std = jnp.sqrt(average(jnp.mean(jnp.square(advantage - mean))))
-        advantage = jnp.clip(
-            (advantage - mean) / (std + 1e-5), -config.advantage_clip, config.advantage_clip
-        )
+        advantage = jnp.clip((advantage - mean) / (std + 1e-5), -config.advantage_clip, config.advantage_clip)
         batch = ppo.Batch(
             observation=moments(steps.observation),
             action=steps.action,
@@ -241,12 +239,10 @@ class Learner:
         batch = self._batch(state.normalizer, steps)
         config = self.config.ppo
         critic, critic_losses = ppo.update_critic(
-            state.critic, self.critic.apply, batch, config, critic_key, average
+            state.critic, self.value, batch, config, critic_key, average
         )
-        actor, actor_metrics = ppo.update_actor(
-            state.actor, self.actor.apply, batch, config, actor_key, average
-        )
-        _, log_std = self.actor.apply(actor.params, batch.observation[:1])
+        actor, actor_metrics = ppo.update_actor(state.actor, self.policy, batch, config, actor_key, average)
+        _, log_std = self.policy(actor.params, batch.observation[:1])
         metrics = summarize(steps, batch, actor_metrics, critic_losses, log_std, actor.rate)
         return (
             TrainState(
@@ -271,7 +267,7 @@ class Learner:
 
         def act(carry: tuple, key: jax.Array) -> tuple[tuple, None]:
             env_state, observation, running, total, length = carry
-            mean, _ = self.actor.apply(params, moments(observation))
+            mean, _ = self.policy(params, moments(observation))
             keys = jax.random.split(key, count)
             env_state, result = jax.vmap(env.step)(env_state, mean, keys)
             total = total + jnp.where(running, result.reward, 0.0)
@@ -320,8 +316,7 @@ def summarize(
         ended_by=causes,
         actor=actor,
         critic_loss=critic_loss,
-        explained_variance=1.0
-        - average(jnp.square(residual).mean()) / jnp.maximum(target_variance, 1e-8),
+        explained_variance=1.0 - average(jnp.square(residual).mean()) / jnp.maximum(target_variance, 1e-8),
         std=jnp.mean(jnp.exp(log_std)),
         rate=rate,
     )

@@ -52,9 +52,7 @@ def _proprioception(robot: Robot, state: CharacterState, frame: jax.Array) -> ja
     )
 
 
-def _target(
-    robot: Robot, target: CharacterState, origin: jax.Array, frame: jax.Array
-) -> jax.Array:
+def _target(robot: Robot, target: CharacterState, origin: jax.Array, frame: jax.Array) -> jax.Array:
     """Reference root, joint rotations and key bodies (..., 204); horizontal position relative to `origin`
     (..., 3), height as it is (MimicKit `compute_tar_obs`)."""
     offset = rotation.rotate(frame, target.root_pos - origin)

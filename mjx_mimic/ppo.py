@@ -11,12 +11,13 @@ and is to maximise
 
 along the gradient
 
-    grad J = E [ grad log pi_theta(a_t | s_t) A_t ],   A_t = R_t - V(s_t)          (policy gradient, advantage)
+    grad J = E [ grad log pi_theta(a_t | s_t) A_t ],   A_t = R_t - V(s_t)         (policy gradient, advantage)
 
 Arrays of a rollout are time-major: (T, N) for T steps of N environments.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import chex
@@ -80,7 +81,8 @@ def td_lambda_return(
     """TD(lambda) return (T, N), the target of the value V(s_t) = E[R_t | s_t] (Sutton and Barto, sec. 12.1;
     MimicKit `rl_util.compute_td_lambda_return`).
 
-        R_t = r_t + gamma ((1 - lambda) V'_t + lambda R_{t+1}),   R_t = r_t + gamma V'_t where done or t = T - 1
+        R_t = r_t + gamma ((1 - lambda) V'_t + lambda R_{t+1})
+        R_t = r_t + gamma V'_t                                   where done or t = T - 1
 
     Arguments as for `gae`. Equal to gae + value where V'_t is V(s_{t+1}) inside an episode.
     """
@@ -101,7 +103,7 @@ def td_lambda_return(
 def clipped_objective(log_ratio: jax.Array, advantage: jax.Array, clip: float) -> jax.Array:
     """PPO's surrogate of the policy gradient, to maximise, () (Schulman et al. 2017, eq. 7).
 
-        E [ min(w A, clip(w, 1 - eps, 1 + eps) A) ],   w = pi_theta(a|s) / pi_old(a|s)
+    E [ min(w A, clip(w, 1 - eps, 1 + eps) A) ],   w = pi_theta(a|s) / pi_old(a|s)
     """
     ratio = jnp.exp(log_ratio)
     return jnp.mean(jnp.minimum(ratio * advantage, jnp.clip(ratio, 1.0 - clip, 1.0 + clip) * advantage))
@@ -166,15 +168,15 @@ class Optimization:
 def make_optimizer(config: PPOConfig) -> optax.GradientTransformation:
     """The direction of a step; its size is `Optimization.rate`, which the KL rule may change."""
     direction = optax.scale_by_adam() if config.optimizer == "adam" else optax.trace(decay=0.9)
+    if config.max_grad_norm is None:
+        return direction
     return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), direction)
 
 
-def descend(
-    state: Optimization, gradient: Params, optimizer: optax.GradientTransformation
-) -> Optimization:
+def descend(state: Optimization, gradient: Params, optimizer: optax.GradientTransformation) -> Optimization:
     direction, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
     params = jax.tree.map(lambda p, d: p - state.rate * d, state.params, direction)
-    return state.replace(params=params, optimizer=optimizer_state)
+    return replace(state, params=params, optimizer=optimizer_state)
 
 
 def adapt_rate(rate: jax.Array, kl: jax.Array, config: PPOConfig) -> jax.Array:
@@ -182,7 +184,9 @@ def adapt_rate(rate: jax.Array, kl: jax.Array, config: PPOConfig) -> jax.Array:
     (Schulman et al. 2017, sec. 4, applied at every minibatch as rsl_rl does)."""
     if config.target_kl is None:
         return rate
-    factor = jnp.where(kl > 2.0 * config.target_kl, 1.0 / 1.5, jnp.where(kl < 0.5 * config.target_kl, 1.5, 1.0))
+    factor = jnp.where(
+        kl > 2.0 * config.target_kl, 1.0 / 1.5, jnp.where(kl < 0.5 * config.target_kl, 1.5, 1.0)
+    )
     return jnp.clip(rate * factor, config.min_rate, config.max_rate)
 
 
@@ -209,7 +213,7 @@ def update_actor(
     def step(state: Optimization, minibatch: Batch) -> tuple[Optimization, ActorMetrics]:
         gradient, metrics = jax.grad(actor_loss, has_aux=True)(state.params, apply, minibatch, config)
         gradient, metrics = average((gradient, metrics))
-        state = state.replace(rate=adapt_rate(state.rate, metrics.kl, config))
+        state = replace(state, rate=adapt_rate(state.rate, metrics.kl, config))
         return descend(state, gradient, optimizer), metrics
 
     def epoch(state: Optimization, key: jax.Array) -> tuple[Optimization, ActorMetrics]:

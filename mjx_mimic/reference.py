@@ -60,7 +60,9 @@ def make_library(motions: Sequence[Motion], weights: Sequence[float] | None = No
         start=jnp.asarray(np.cumsum(counts) - counts, jnp.int32),
         num_frames=jnp.asarray(counts, jnp.int32),
         # Multiplied in MimicKit's order: at a frame's very time the last bit decides which frame is lower.
-        length=jnp.asarray([np.float32(1.0 / np.float32(m.fps)) * (m.num_frames - 1) for m in motions], jnp.float32),
+        length=jnp.asarray(
+            [np.float32(1.0 / np.float32(m.fps)) * (m.num_frames - 1) for m in motions], jnp.float32
+        ),
         wraps=jnp.asarray([m.loop == "wrap" for m in motions]),
         cycle_shift=jnp.asarray(shift, jnp.float32),
         log_weight=jnp.log(jnp.asarray(weights, jnp.float32)),

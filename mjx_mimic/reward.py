@@ -3,6 +3,7 @@
 Each term is exp(-scale * error) in (0, 1]; a reward is the weighted sum of its terms.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 import jax
@@ -105,9 +106,7 @@ def paper_reward(
         end_effector=jnp.exp(-40.0 * end_error),
         centre_of_mass=jnp.exp(-10.0 * _square(reference.com_pos - state.com_pos)),
     )
-    total = (
-        0.65 * terms.pose + 0.1 * terms.velocity + 0.15 * terms.end_effector + 0.1 * terms.centre_of_mass
-    )
+    total = 0.65 * terms.pose + 0.1 * terms.velocity + 0.15 * terms.end_effector + 0.1 * terms.centre_of_mass
     return total, terms
 
 
@@ -119,7 +118,8 @@ def _key_positions(robot: Robot, state: CharacterState) -> jax.Array:
 def _in_heading_frame(state: CharacterState) -> CharacterState:
     """The state seen from its own root position, turned to face along x."""
     turn = rotation.conjugate(rotation.heading_quat(state.root_quat))
-    return state.replace(
+    return replace(
+        state,
         root_quat=rotation.multiply(turn, state.root_quat),
         root_vel=rotation.rotate(turn, state.root_vel),
         root_ang_vel=rotation.rotate(turn, state.root_ang_vel),

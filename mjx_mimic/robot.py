@@ -104,7 +104,10 @@ def load_mjcf(contacts: ContactSet = "feet", physics_hz: float = 180.0) -> mujoc
     spec.option.timestep = 1.0 / physics_hz
     if contacts == "full":
         for geom in spec.geoms:
-            if geom.name.removeprefix("left_").removeprefix("right_").removesuffix("_collision") in FULL_CONTACTS:
+            if (
+                geom.name.removeprefix("left_").removeprefix("right_").removesuffix("_collision")
+                in FULL_CONTACTS
+            ):
                 geom.conaffinity = 1
     return spec.compile()
 

@@ -1,0 +1,284 @@
+"""`python -m mjx_mimic.generate`: makes the walking clip that ships, `motions/walk.npz`, from scratch.
+
+The recipe, in the order of `build_walk`:
+
+1. Foot paths by contact phase (heel, sole, toes, swing), each half a cycle of the other.
+2. Pelvis turns, waist counter-turns, arm swing: first and second harmonics of the cycle.
+3. A zero-moment point (ZMP) that rolls from heel to toe of the stance foot and crosses over in double
+   support, and the pelvis path that has it: first by the cart-table model, then corrected until the ZMP
+   of the whole body's inverse dynamics agrees.
+4. Leg angles by inverse kinematics: the left leg is solved, the right one is its mirror image half a
+   cycle later, so the clip is exactly symmetric.
+
+Everything is a closed formula or a converged iteration: no random numbers, no recorded data.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import tyro
+from scipy.spatial.transform import Rotation
+
+from mjx_mimic.errors import UserError
+from mjx_mimic.gait import (
+    LEG_JOINTS,
+    Array,
+    Dynamics,
+    Stance,
+    cart_table,
+    half_cycle_later,
+    inverse_dynamics,
+    low_pass,
+    mirrored,
+    solve_left_leg,
+    swing_leg,
+)
+from mjx_mimic.motion import G1_JOINTS, Motion, make_motion, save_motion
+from mjx_mimic.paths import assets_dir
+
+FPS = 60
+OVERSAMPLING = 4  # the dynamics are computed at 240 Hz, the clip keeps every fourth sample
+ZMP_ITERATIONS = 12
+COM_HEIGHT = 0.68  # m, of the cart-table model; the iteration makes up for the difference
+HIP = np.array([0.0, 0.1185, -0.1027])  # left hip in the pelvis frame, m
+ANKLE_PITCH = np.array([0.0, 0.0, 0.017558])  # ankle pitch axis in the ankle_roll frame, m
+THIGH, SHANK = 0.3366, 0.3  # m, hip to knee to ankle pitch axis; straight at knee angle 0
+SPEED_RANGE = (0.6, 1.1)  # m/s; outside it steps would need a run or a shuffle
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The style of the walk. Angles in degrees, lengths in m, phases in cycles from the left heel strike."""
+
+    # Timing: each double support takes `toe_off - 0.5` of the cycle.
+    flat: float = 0.09
+    heel_off: float = 0.43
+    toe_off: float = 0.62
+    stride_at_0_9: float = 0.99  # stride length at 0.9 m/s; it grows with the root of the speed, as in people
+
+    # Feet.
+    strike_pitch: float = -16.0
+    toe_off_pitch: float = 56.0
+    strike_rate: float = 120.0  # deg / cycle
+    toe_off_rate: float = 400.0
+    via: float = 0.76  # mid-swing, where the leg's pose is given
+    via_hip: float = -20.0
+    via_knee: float = 58.0
+    via_ankle: float = -6.0
+    foot_y: float = 0.09  # half the step width
+    toe_out: float = 4.0
+
+    # Pelvis: turns towards the swinging leg, drops on its side, bobs twice a cycle.
+    least_knee: float = 7.0  # the pelvis is as high as this knee angle allows
+    bob: float = 0.0175
+    bob_low: float = 0.04  # phase of the lowest point
+    pelvis_yaw: float = 4.0
+    pelvis_list: float = 2.5
+    list_phase: float = 0.22  # phase of the largest drop on the right
+    pelvis_pitch: float = 3.0
+
+    # Trunk and arms.
+    torso_yaw: float = 5.0
+    torso_pitch: float = 2.0  # lean of the trunk in the world
+    shoulder_pitch: float = 12.0
+    shoulder_swing: float = 20.0
+    shoulder_roll: float = 12.0
+    elbow: float = 58.0  # 90 is a straight arm
+    elbow_swing: float = 12.0
+
+    # ZMP under the stance foot, relative to its ankle.
+    zmp_heel: float = 0.01
+    zmp_toe: float = 0.115
+    zmp_y: float = 0.085
+    zmp_smoothing: float = 0.015
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One cycle, N samples at `OVERSAMPLING * FPS`, without the closing sample."""
+
+    duration: float
+    stride: float
+    root_pos: Array
+    root_quat: Array
+    dof_pos: Array
+    zmp_target: Array
+    dynamics: Dynamics
+
+    def motion(self, name: str) -> Motion:
+        """The clip at FPS, closed by its first pose one stride ahead."""
+
+        def frames(signal: Array) -> Array:
+            kept = signal[::OVERSAMPLING]
+            return np.concatenate([kept, kept[:1]])
+
+        root_pos = frames(self.root_pos)
+        root_pos[-1, 0] += self.stride
+        root_pos[:, 0] -= root_pos[0, 0]
+        return make_motion(
+            name=name,
+            fps=float(FPS),
+            root_pos=root_pos,
+            root_quat=frames(self.root_quat),
+            dof_pos=frames(self.dof_pos),
+            joint_names=G1_JOINTS,
+            loop="wrap",
+            source="generated walk",
+        )
+
+
+def build_walk(speed: float = 0.9, recipe: Recipe = Recipe()) -> Walk:
+    """A symmetric cyclic walk along +x that starts at the left heel strike.
+
+    Args:
+        speed: mean forward speed, m/s, within `SPEED_RANGE`.
+        recipe: the style.
+
+    Raises:
+        UserError: the speed is out of range.
+    """
+    if not SPEED_RANGE[0] <= speed <= SPEED_RANGE[1]:
+        raise UserError(f"--speed is {speed:g} m/s; choose one from {SPEED_RANGE[0]:g} to {SPEED_RANGE[1]:g}")
+    model = mujoco.MjModel.from_xml_path(str(assets_dir() / "g1" / "scene.xml"))
+    half_frames = round(FPS * recipe.stride_at_0_9 * (speed / 0.9) ** 0.5 / speed / 2.0)
+    duration = 2.0 * half_frames / FPS
+    stride = speed * duration
+    phase = np.arange(2 * half_frames * OVERSAMPLING) / (2 * half_frames * OVERSAMPLING)
+
+    root_turn, dof_pos = upper_body(phase, recipe)
+    root_quat = root_turn.as_quat(scalar_first=True)
+    root_quat *= np.sign(root_quat[:, :1])
+    travel = np.stack([stride * phase, np.zeros_like(phase)], axis=1)
+
+    target = zmp_target(phase, stride, recipe)
+    root_xy = travel + cart_table(target - travel, duration, COM_HEIGHT)
+    for _ in range(ZMP_ITERATIONS):
+        height = pelvis_height(phase, root_xy, root_turn, recipe)
+        root_pos = np.column_stack([root_xy, height])
+        left = left_leg(model, phase, root_pos, root_quat, recipe)
+        dof_pos[:, LEG_JOINTS] = left
+        legs = np.zeros_like(dof_pos)
+        legs[:, LEG_JOINTS] = left
+        dof_pos[:, 6:12] = mirrored(half_cycle_later(legs))[:, 6:12]
+        dynamics = inverse_dynamics(model, root_pos, root_quat, dof_pos, duration, speed)
+        error = symmetric(target - dynamics.zmp)
+        print(np.abs(error).max(axis=0))
+        root_xy = root_xy + cart_table(error, duration, COM_HEIGHT)
+    return Walk(duration, stride, root_pos, root_quat, dof_pos, target, dynamics)
+
+
+def left_leg(model: mujoco.MjModel, phase: Array, root_pos: Array, root_quat: Array, recipe: Recipe) -> Array:
+    """(N, 6) angles of the left leg: inverse kinematics in stance, a smooth curve in swing."""
+    count, end = len(phase), round(recipe.toe_off * len(phase))
+    foot_pos, foot_mat = left_stance(recipe)(phase[: end + 1])
+    foot_pos[:, 1] += recipe.foot_y
+    guess = np.radians([-25.0, 0.0, 0.0, 15.0, -5.0, 0.0])
+    stance = solve_left_leg(model, root_pos[: end + 1], root_quat[: end + 1], foot_pos, foot_mat, guess)
+
+    via = {0: recipe.via_hip, 3: recipe.via_knee, 4: recipe.via_ankle}
+    via = {joint: np.radians(angle) for joint, angle in via.items()}
+    free = swing_leg(stance, 1.0 / count, phase[end + 1 :], recipe.via, via)
+    return np.concatenate([stance, free])
+
+
+def left_stance(recipe: Recipe) -> Stance:
+    """The recipe's foot in stance."""
+    return Stance(
+        flat=recipe.flat,
+        heel_off=recipe.heel_off,
+        toe_off=recipe.toe_off,
+        strike_pitch=np.radians(recipe.strike_pitch),
+        toe_off_pitch=np.radians(recipe.toe_off_pitch),
+        strike_rate=np.radians(recipe.strike_rate),
+        toe_off_rate=np.radians(recipe.toe_off_rate),
+        toe_out=np.radians(recipe.toe_out),
+    )
+
+
+def pelvis_height(phase: Array, root_xy: Array, root_turn: Rotation, recipe: Recipe) -> Array:
+    """(N,) m: the recipe's bob, as high as the left leg allows in stance, the knee bent by `least_knee`."""
+    stance = phase <= recipe.toe_off
+    foot_pos, foot_mat = left_stance(recipe)(phase[stance])
+    ankle = foot_pos + foot_mat @ ANKLE_PITCH + [0.0, recipe.foot_y, 0.0]
+    hip = np.column_stack([root_xy[stance], np.zeros(len(ankle))]) + root_turn[stance].apply(HIP)
+    knee = np.radians(recipe.least_knee)
+    reach_squared = THIGH**2 + SHANK**2 + 2.0 * THIGH * SHANK * np.cos(knee)
+    aside = np.sum((hip - ankle)[:, :2] ** 2, axis=1)
+    highest = ankle[:, 2] - hip[:, 2] + np.sqrt(reach_squared - aside)
+    bob = -recipe.bob * np.cos(4.0 * np.pi * (phase - recipe.bob_low))
+    return bob + np.min(highest - bob[stance])
+
+
+def upper_body(phase: Array, recipe: Recipe) -> tuple[Rotation, Array]:
+    """Pelvis orientation in the world and (N, 29) joint angles, those of the legs still 0."""
+    stroke = np.cos(2.0 * np.pi * phase)  # 1 when the left leg is ahead
+    drop = np.cos(2.0 * np.pi * (phase - recipe.list_phase))
+    yaw, pitch, roll = -recipe.pelvis_yaw * stroke, recipe.pelvis_pitch, recipe.pelvis_list * drop
+    turn = Rotation.from_euler("ZYX", np.stack([yaw, 0.0 * yaw + pitch, roll], axis=1), degrees=True)
+
+    angles = {
+        "waist_yaw": (recipe.pelvis_yaw + recipe.torso_yaw) * stroke,
+        "waist_roll": -roll,
+        "waist_pitch": recipe.torso_pitch - pitch,
+        "left_shoulder_pitch": recipe.shoulder_pitch + recipe.shoulder_swing * stroke,
+        "right_shoulder_pitch": recipe.shoulder_pitch - recipe.shoulder_swing * stroke,
+        "left_shoulder_roll": recipe.shoulder_roll,
+        "right_shoulder_roll": -recipe.shoulder_roll,
+        "left_elbow": recipe.elbow + recipe.elbow_swing * stroke,
+        "right_elbow": recipe.elbow - recipe.elbow_swing * stroke,
+    }
+    dof_pos = np.zeros((len(phase), len(G1_JOINTS)))
+    for joint, degrees in angles.items():
+        dof_pos[:, G1_JOINTS.index(f"{joint}_joint")] = np.radians(degrees)
+    return turn, dof_pos
+
+
+def zmp_target(phase: Array, stride: float, recipe: Recipe) -> Array:
+    """(N, 2) wished zero-moment point x, y: heel to toe under one foot, then over to the other."""
+    support = recipe.toe_off - 0.5  # share of the cycle of one double support
+    step = 0.5 * stride
+    # Once the heel is up, the toes alone carry.
+    knots = np.array([0.0, support, recipe.heel_off, 0.5])
+    x = np.array([recipe.zmp_toe - step, recipe.zmp_heel, recipe.zmp_toe, recipe.zmp_toe])
+    y = recipe.zmp_y * np.array([-1.0, 1.0, 1.0, 1.0])
+    knots, x, y = np.r_[knots, knots[1:] + 0.5], np.r_[x, x[1:] + step], np.r_[y, -y[1:]]
+    travel = np.stack([stride * phase, np.zeros_like(phase)], axis=1)
+    corners = np.stack([np.interp(phase, knots, x), np.interp(phase, knots, y)], axis=1)
+    return travel + low_pass(corners - travel, recipe.zmp_smoothing)
+
+
+def symmetric(signal: Array) -> Array:
+    """(N, 2) x, y without the part that differs between the left and the right step."""
+    return 0.5 * (signal + half_cycle_later(signal) * [1.0, -1.0])
+
+
+@dataclass(frozen=True)
+class Options:
+    """Writes the shipped walking clip, made from scratch."""
+
+    out: Path = Path("motions/walk.npz")
+    """File to write."""
+    speed: float = 0.9
+    """Mean forward speed, m/s."""
+
+
+def main(options: Options) -> None:
+    """Builds the walk and writes it."""
+    walk = build_walk(options.speed)
+    motion = walk.motion(options.out.stem)
+    save_motion(options.out, motion)
+    print(
+        f"{options.out}: {motion.num_frames} frames at {motion.fps:g} fps, {motion.length:.3f} s a cycle,"
+        f" {walk.stride:.3f} m a stride"
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main(tyro.cli(Options))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

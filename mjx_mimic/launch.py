@@ -1,0 +1,66 @@
+"""What every command does before and around its work: JAX's settings, options, errors to exit codes."""
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mjx_mimic.errors import UserError
+
+
+def prepare_jax() -> None:
+    """Settings that must come before JAX's first use: a host device per core, a persistent cache.
+
+    XLA's CPU backend does not spread MJX over cores; one device per core, mapped over, does.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mjx_mimic" / "xla"
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import jax
+
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+    # MJX prints that its optional Warp back end is not installed; nobody asked for it.
+    with contextlib.redirect_stdout(io.StringIO()):
+        import mujoco.mjx  # noqa: F401
+
+
+def parse(kind: Any, arguments: Sequence[str], default: Any = None, **options: Any) -> Any:
+    """`tyro.cli`, with its boxed complaint about a bad option turned into a one-line UserError."""
+    import tyro
+
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(kind, args=list(arguments), default=default, **options)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise UserError(_first_sentence(complaint.getvalue())) from None
+
+
+def _first_sentence(box: str) -> str:
+    """The complaint itself out of tyro's box, which goes on with a rule and the help of the option."""
+    lines = [line.strip(" \u2502|") for line in re.sub(r"\x1b\[[0-9;]*m", "", box).splitlines()[1:]]
+    told = []
+    for line in lines:
+        if not line or set(line) <= set("\u2500\u2570\u256f-"):
+            break
+        told.append(line)
+    return f"{' '.join(told)}; --help lists the options"
+
+
+def run(main: Callable[[Sequence[str]], int]) -> None:
+    """Runs a command's `main` and exits: 0 or its result, 2 for bad input, 130 for an interrupt."""
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

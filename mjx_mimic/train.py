@@ -1,0 +1,107 @@
+"""`python -m mjx_mimic.train`: teaches the G1 a clip; run folder, progress, test and video at the end."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from mjx_mimic import launch, render
+from mjx_mimic.config import PRESETS, TrainConfig, read_config, sized
+from mjx_mimic.errors import UserError
+
+PROGRAM = "python -m mjx_mimic.train"
+
+
+@dataclass(frozen=True)
+class TrainCommand:
+    """Teaches a Unitree G1 to imitate motion clips. With no argument: the shipped walk, on this machine."""
+
+    preset: Literal["default", "mimickit", "paper"] | None = None
+    """Settings to start from; every other option goes on top."""
+    config: Path | None = None
+    """YAML file, or run folder, to start from instead of a preset."""
+    out: Path | None = None
+    """Run folder, new; without it runs/<clip>-<date>."""
+    resume: bool = False
+    """Continue the run in --out from its last checkpoint."""
+    video: bool = True
+    """Record a video of the best policy at the end."""
+    train: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+    """Settings of the training."""
+
+
+def parse(arguments: Sequence[str]) -> TrainCommand:
+    """The command line over a preset, a YAML file, or the run to resume.
+
+    Raises:
+        UserError: an unknown option or preset, a value of the wrong type, contradicting options.
+    """
+    # Where to start from decides the defaults of all other options, so it is read first.
+    first, _ = launch.parse(TrainCommand, arguments, prog=PROGRAM, return_unknown_args=True)
+    if first.preset and first.config:
+        raise UserError("option --config: cannot be joined with --preset; choose one of them")
+    if first.resume and first.out is None:
+        raise UserError("option --resume: needs --out, the run folder to continue")
+    if first.config:
+        start = read_config(first.config)
+    elif first.resume and not first.preset:
+        start = read_config(first.out)
+    else:
+        start = PRESETS[first.preset or "default"]
+    return launch.parse(TrainCommand, arguments, default=replace(first, train=start), prog=PROGRAM)
+
+
+def main(arguments: Sequence[str]) -> int:
+    command = parse(arguments)
+    # MuJoCo takes its GL library when it is first imported, so this comes before it.
+    backend = render.choose_gl_backend() if command.video else None
+    launch.prepare_jax()
+    import jax
+
+    from mjx_mimic import run, training
+    from mjx_mimic.env import ImitationEnv
+    from mjx_mimic.formats import load_motion
+    from mjx_mimic.learner import Learner
+    from mjx_mimic.reference import make_library
+    from mjx_mimic.robot import load_robot
+
+    devices = tuple(jax.local_devices())
+    motions = [load_motion(name) for name in command.train.motion]
+    config = sized(command.train, devices[0].platform, len(devices))
+    out = command.out or Path("runs") / f"{motions[0].name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if command.resume:
+        run.check_resumable(out, config, motions, len(devices))
+    else:
+        run.create(out, config, motions, len(devices))
+
+    robot = load_robot(config.env.contacts, config.env.physics_hz)
+    library = make_library(motions, config.motion_weights or None)
+    env = ImitationEnv(library=library, robot=robot, config=config.env)
+    learner = Learner(env=env, config=config, devices=devices)
+    checkpoints = run.Checkpoints(out)
+    names = ", ".join(motion.name for motion in motions)
+    kind = f"{len(devices)} x {devices[0].device_kind}"
+    print(f"{names}: {config.num_envs} environments on {kind}; run folder {out}")
+
+    state, progress = learner.init(jax.random.key(config.seed)), run.Progress()
+    if command.resume:
+        state, progress = checkpoints.restore_training(state)
+        state = learner.place(state)
+        print(f"resumed at {progress.samples:,} samples")
+    with run.MetricLog(out, progress.samples) as log:
+        finished = training.train(learner, state, progress, checkpoints, log)
+    if not finished:
+        print(f"interrupted; to go on: python -m mjx_mimic.train --out {out} --resume")
+        return 130
+    if backend:
+        training.make_video(learner, checkpoints.restore_policy("best"), out / "videos" / "final.mp4")
+    elif command.video:
+        print(f"no video: {render.NO_GL}")
+    return 0
+
+
+if __name__ == "__main__":
+    launch.run(main)
