@@ -54,30 +54,32 @@ class Recipe:
     """The style of the walk. Angles in degrees, lengths in m, phases in cycles from the left heel strike."""
 
     # Timing: each double support takes `toe_off - 0.5` of the cycle.
-    flat: float = 0.09
-    heel_off: float = 0.43
-    toe_off: float = 0.62
+    flat: float = 0.0964
+    heel_off: float = 0.3774
+    toe_off: float = 0.6172
     stride_at_0_9: float = 0.99  # stride length at 0.9 m/s; it grows with the root of the speed, as in people
 
     # Feet.
-    strike_pitch: float = -16.0
-    toe_off_pitch: float = 56.0
-    strike_rate: float = 120.0  # deg / cycle
-    toe_off_rate: float = 400.0
-    via: float = 0.76  # mid-swing, where the leg's pose is given
-    via_hip: float = -20.0
-    via_knee: float = 58.0
-    via_ankle: float = -6.0
+    strike_pitch: float = -15.3599
+    toe_off_pitch: float = 42.1832
+    strike_rate: float = 394.1266  # deg / cycle
+    toe_off_rate: float = 431.1346
+    via: float = 0.7628  # mid-swing, where the leg's pose is given
+    via_hip: float = -18.5488
+    via_knee: float = 61.8476
+    via_ankle: float = -15.486
     foot_y: float = 0.09  # half the step width
     toe_out: float = 4.0
 
     # Pelvis: turns towards the swinging leg, drops on its side, bobs twice a cycle.
-    least_knee: float = 7.0  # the pelvis is as high as this knee angle allows
-    bob: float = 0.0175
-    bob_low: float = 0.04  # phase of the lowest point
-    pelvis_yaw: float = 4.0
-    pelvis_list: float = 2.5
-    list_phase: float = 0.22  # phase of the largest drop on the right
+    least_knee: float = 10.2761  # the pelvis is as high as this knee angle allows
+    bob: float = 0.0165
+    bob_low: float = 0.0094  # phase of the lowest point
+    bob_cos2: float = -0.0009
+    bob_sin2: float = 0.0026
+    pelvis_yaw: float = 5.3363
+    pelvis_list: float = 0.0
+    list_phase: float = 0.2585  # phase of the largest drop on the right
     pelvis_pitch: float = 3.0
 
     # Trunk and arms.
@@ -90,10 +92,10 @@ class Recipe:
     elbow_swing: float = 12.0
 
     # ZMP under the stance foot, relative to its ankle.
-    zmp_heel: float = 0.01
-    zmp_toe: float = 0.115
+    zmp_heel: float = 0.0073
+    zmp_toe: float = 0.118
     zmp_y: float = 0.085
-    zmp_smoothing: float = 0.015
+    zmp_smoothing: float = 0.0142
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,6 @@ def build_walk(speed: float = 0.9, recipe: Recipe = Recipe()) -> Walk:
         dof_pos[:, 6:12] = mirrored(half_cycle_later(legs))[:, 6:12]
         dynamics = inverse_dynamics(model, root_pos, root_quat, dof_pos, duration, speed)
         error = symmetric(target - dynamics.zmp)
-        print(np.abs(error).max(axis=0))
         root_xy = root_xy + cart_table(error, duration, COM_HEIGHT)
     return Walk(duration, stride, root_pos, root_quat, dof_pos, target, dynamics)
 
@@ -208,7 +209,12 @@ def pelvis_height(phase: Array, root_xy: Array, root_turn: Rotation, recipe: Rec
     reach_squared = THIGH**2 + SHANK**2 + 2.0 * THIGH * SHANK * np.cos(knee)
     aside = np.sum((hip - ankle)[:, :2] ** 2, axis=1)
     highest = ankle[:, 2] - hip[:, 2] + np.sqrt(reach_squared - aside)
-    bob = -recipe.bob * np.cos(4.0 * np.pi * (phase - recipe.bob_low))
+    angle = 4.0 * np.pi * (phase - recipe.bob_low)
+    bob = (
+        -recipe.bob * np.cos(angle)
+        + recipe.bob_cos2 * np.cos(2 * angle)
+        + recipe.bob_sin2 * np.sin(2 * angle)
+    )
     return bob + np.min(highest - bob[stance])
 
 

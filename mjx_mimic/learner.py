@@ -126,22 +126,25 @@ class Learner:
     @cached_property
     def init(self) -> Callable[[jax.Array], TrainState]:
         """(key) -> a fresh state: equal networks, different environments on every device."""
-        mapped = self._map(self._init)
-        return lambda key: mapped(self._env, *self._keys(key))
+        mapped = self.map(self._init)
+        return lambda key: mapped(self.placed_env, *self._keys(key))
 
     @cached_property
     def train_step(self) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
         """(state) -> the next state and metrics. Donates `state`; nothing in it visits the host."""
-        mapped = self._map(self._train_step, donate=(1,))
-        return lambda state: mapped(self._env, state)
+        mapped = self.map(self._train_step, donate=(1,))
+        return lambda state: mapped(self.placed_env, state)
 
     @cached_property
     def evaluate(self) -> Callable[[TrainState, jax.Array], TestMetrics]:
         """(state, key) -> metrics of deterministic episodes."""
-        mapped = self._map(self._evaluate)
-        return lambda state, key: mapped(self._env, state.actor.params, state.normalizer, self._keys(key)[1])
+        mapped = self.map(self._evaluate)
+        return lambda state, key: mapped(
+            self.placed_env, state.actor.params, state.normalizer, self._keys(key)[1]
+        )
 
-    def _map(self, function: Callable, donate: tuple[int, ...] = ()) -> Callable:
+    def map(self, function: Callable, donate: tuple[int, ...] = ()) -> Callable:
+        """Compiles a function for all devices, over the leading axis of its arguments' leaves."""
         return jax.pmap(function, axis_name=DEVICES, devices=self.devices, donate_argnums=donate)
 
     def place(self, tree: Any) -> Any:
@@ -150,7 +153,8 @@ class Learner:
         return jax.device_put(tree, sharding)
 
     @cached_property
-    def _env(self) -> ImitationEnv:
+    def placed_env(self) -> ImitationEnv:
+        """The environment on every device."""
         count = len(self.devices)
         return self.place(jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), self.env))
 

@@ -28,7 +28,7 @@ def record(learner: Learner, policy: dict[str, Any], clip: int = 0, start_time: 
     """
     env, moments = learner.env, Normalizer(**policy["normalizer"])
 
-    def act(state: Any, _: None) -> tuple[Any, tuple]:
+    def act(state: Any, nothing: None) -> tuple[Any, tuple]:
         mean, _ = learner.policy(policy["actor"], moments(env.observe(state)))
         reached, result = env.step(state, mean, jax.random.key(0))
         done = result.causes.terminated | result.causes.truncated
