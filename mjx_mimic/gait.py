@@ -82,7 +82,7 @@ class Stance:
         return position, Rotation.from_euler("ZY", np.stack([yaw, pitch], axis=1)).as_matrix()
 
 
-def swing_leg(stance: Array, sample: float, phase: Array, via: float, via_angles: dict[int, float]) -> Array:
+def swing_leg(stance: Array, sample: float, phase: Array, via: Array, via_angles: dict[int, Array]) -> Array:
     """(N, 6) leg angles at `phase` (N,) from toe-off to 1, joined smoothly (C2) to the stance around.
 
     Curves of the foot instead of the joints would make the knee jerk where it is nearly straight.
@@ -91,8 +91,8 @@ def swing_leg(stance: Array, sample: float, phase: Array, via: float, via_angles
         stance: (S, 6) leg angles from the strike, one a `sample`, to toe-off.
         sample: cycles.
         phase: where the angles are wanted.
-        via: a phase in mid-swing.
-        via_angles: angle (rad) there, by column of the leg; the other joints pass freely.
+        via: (V,) phases in swing.
+        via_angles: angles (V,) rad there, by column of the leg; the other joints pass freely.
     """
     toe_off = (len(stance) - 1) * sample
     derivatives = []  # at toe-off and at the strike: angle, rate, acceleration
@@ -104,8 +104,7 @@ def swing_leg(stance: Array, sample: float, phase: Array, via: float, via_angles
         (start, *leave), (end, *strike) = [[values[joint] for values in side] for side in derivatives]
         times, knots = [toe_off, 1.0], [start, end]
         if joint in via_angles:
-            times.insert(1, via)
-            knots.insert(1, via_angles[joint])
+            times[1:1], knots[1:1] = list(via), list(via_angles[joint])
         bounds = ([(1, leave[0]), (2, leave[1])], [(1, strike[0]), (2, strike[1])])
         angles[:, joint] = make_interp_spline(times, knots, k=5, bc_type=bounds)(phase)
     return angles

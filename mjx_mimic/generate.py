@@ -64,10 +64,9 @@ class Recipe:
     toe_off_pitch: float = 42.1832
     strike_rate: float = 394.1266  # deg / cycle
     toe_off_rate: float = 431.1346
-    via: float = 0.7628  # mid-swing, where the leg's pose is given
-    via_hip: float = -18.5488
-    via_knee: float = 61.8476
-    via_ankle: float = -15.486
+    # The leg in mid-swing and in late swing: phase, hip pitch, knee, ankle pitch.
+    swing: tuple[float, float, float, float] = (0.74, -15.0, 60.0, -8.0)
+    reach: tuple[float, float, float, float] = (0.88, -34.0, 33.0, -8.0)
     foot_y: float = 0.09  # half the step width
     toe_out: float = 4.0
 
@@ -179,9 +178,9 @@ def left_leg(model: mujoco.MjModel, phase: Array, root_pos: Array, root_quat: Ar
     guess = np.radians([-25.0, 0.0, 0.0, 15.0, -5.0, 0.0])
     stance = solve_left_leg(model, root_pos[: end + 1], root_quat[: end + 1], foot_pos, foot_mat, guess)
 
-    via = {0: recipe.via_hip, 3: recipe.via_knee, 4: recipe.via_ankle}
-    via = {joint: np.radians(angle) for joint, angle in via.items()}
-    free = swing_leg(stance, 1.0 / count, phase[end + 1 :], recipe.via, via)
+    via, hip, knee, ankle = np.transpose([recipe.swing, recipe.reach])
+    via_angles = {0: np.radians(hip), 3: np.radians(knee), 4: np.radians(ankle)}
+    free = swing_leg(stance, 1.0 / count, phase[end + 1 :], via, via_angles)
     return np.concatenate([stance, free])
 
 

@@ -16,14 +16,12 @@ import numpy as np
 from flax import struct
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from mjx_mimic import normalizer, ppo, termination
+from mjx_mimic import normalizer, ppo
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.env import EnvState, ImitationEnv
+from mjx_mimic.metrics import DEVICES, Metrics, TestMetrics, Transition, average, summarize
 from mjx_mimic.networks import Actor, Critic, log_prob
 from mjx_mimic.normalizer import Normalizer
-from mjx_mimic.reward import RewardTerms
-
-DEVICES = "devices"
 
 
 @struct.dataclass
@@ -37,50 +35,6 @@ class TrainState:
     observation: jax.Array  # (N, O), what the next action is chosen on
     key: jax.Array
     iteration: jax.Array  # () int, updates so far
-
-
-@struct.dataclass
-class Metrics:
-    """Of one training step, over all devices. Means over steps, but for the two of whole episodes."""
-
-    episodes: jax.Array  # () that ended
-    train_return: jax.Array  # () mean over those
-    train_episode_length: jax.Array  # () mean over those, control steps
-    reward: jax.Array
-    reward_terms: RewardTerms
-    ended_by: termination.Causes  # share of the steps that ended so
-    actor: ppo.ActorMetrics
-    critic_loss: jax.Array
-    explained_variance: jax.Array  # of the value targets by the values
-    std: jax.Array  # of the policy, mean over joints
-    rate: jax.Array
-
-
-@struct.dataclass
-class TestMetrics:
-    """Of deterministic episodes from random phases with early termination (MimicKit's test)."""
-
-    test_return: jax.Array
-    test_episode_length: jax.Array
-
-
-@struct.dataclass
-class Transition:
-    observation: jax.Array  # (N, O) as observed, not normalised
-    action: jax.Array  # (N, A)
-    log_prob: jax.Array  # (N,)
-    value: jax.Array  # (N,)
-    next_value: jax.Array  # (N,) before any reset; 0 after a failure
-    done: jax.Array  # (N,)
-    reward: jax.Array  # (N,)
-    reward_terms: RewardTerms
-    causes: termination.Causes
-    episode_return: jax.Array  # (N,)
-    episode_length: jax.Array  # (N,)
-
-
-def average(tree: Any) -> Any:
-    return jax.lax.pmean(tree, DEVICES)
 
 
 def first_device(tree: Any) -> Any:
@@ -283,44 +237,3 @@ class Learner:
         start = (env_state, observation, jnp.ones(count, bool), jnp.zeros(count), jnp.zeros(count))
         (*_, total, length), _ = jax.lax.scan(act, start, keys)
         return average(TestMetrics(test_return=total.mean(), test_episode_length=length.mean()))
-
-
-def summarize(
-    steps: Transition,
-    batch: ppo.Batch,
-    actor_metrics: ppo.ActorMetrics,
-    critic_losses: jax.Array,
-    log_std: jax.Array,
-    rate: jax.Array,
-) -> Metrics:
-    """Averages of a training step over time, environments, updates and devices."""
-    done = steps.done.astype(jnp.float32)
-    ended = jax.lax.psum(done.sum(), DEVICES)
-
-    def over_episodes(values: jax.Array) -> jax.Array:
-        return jax.lax.psum((values * done).sum(), DEVICES) / jnp.maximum(ended, 1.0)
-
-    residual = batch.value_target - steps.value.reshape(-1)
-    target_variance = average(jnp.square(batch.value_target).mean()) - jnp.square(
-        average(batch.value_target.mean())
-    )
-    means = average(
-        jax.tree.map(
-            lambda x: jnp.mean(x.astype(jnp.float32)),
-            (steps.reward, steps.reward_terms, steps.causes, actor_metrics, critic_losses),
-        )
-    )
-    reward, reward_terms, causes, actor, critic_loss = means
-    return Metrics(
-        episodes=ended,
-        train_return=over_episodes(steps.episode_return),
-        train_episode_length=over_episodes(steps.episode_length),
-        reward=reward,
-        reward_terms=reward_terms,
-        ended_by=causes,
-        actor=actor,
-        critic_loss=critic_loss,
-        explained_variance=1.0 - average(jnp.square(residual).mean()) / jnp.maximum(target_variance, 1e-8),
-        std=jnp.mean(jnp.exp(log_std)),
-        rate=rate,
-    )

@@ -14,8 +14,9 @@ import orbax.checkpoint as ocp
 import yaml
 from tensorboardX import SummaryWriter
 
-from mjx_mimic import config as config_module
-from mjx_mimic.config import CONFIG_FILE, TrainConfig
+from mjx_mimic import config_file
+from mjx_mimic.config import TrainConfig
+from mjx_mimic.config_file import CONFIG_FILE
 from mjx_mimic.errors import UserError
 from mjx_mimic.learner import TrainState, first_device
 from mjx_mimic.motion import Motion
@@ -54,7 +55,7 @@ def create(path: Path, config: TrainConfig, motions: list[Motion], devices: int)
 def _record(config: TrainConfig, motions: list[Motion], devices: int) -> dict[str, Any]:
     packages = ("mjx-mimic", "jax", "mujoco", "mujoco-mjx", "flax", "optax")
     return {
-        "config": config_module.to_dict(config),
+        "config": config_file.to_dict(config),
         "clips": [{"name": m.name, "digest": m.digest} for m in motions],
         "devices": devices,
         "platform": jax.default_backend(),
@@ -68,10 +69,10 @@ def check_resumable(path: Path, config: TrainConfig, motions: list[Motion], devi
     Raises:
         UserError: a setting, a clip's contents, or the number of devices is another.
     """
-    stored = config_module.read_yaml(path / CONFIG_FILE)
+    stored = config_file.read_yaml(path / CONFIG_FILE)
     wanted = _record(config, motions, devices)
-    past = config_module.from_dict(stored["config"], path / CONFIG_FILE)
-    found = config_module.difference(replace(past, total_steps=config.total_steps), config)
+    past = config_file.from_dict(stored["config"], path / CONFIG_FILE)
+    found = config_file.difference(replace(past, total_steps=config.total_steps), config)
     if found:
         raise UserError(
             f"{path / CONFIG_FILE}: {found}; leave the option out, or start anew with another --out"

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 import tyro
 
 from mjx_mimic import launch, render
-from mjx_mimic.config import PRESETS, TrainConfig, read_config, sized
+from mjx_mimic.config import PRESETS, TrainConfig, sized
+from mjx_mimic.config_file import read_config
 from mjx_mimic.errors import UserError
 
 PROGRAM = "python -m mjx_mimic.train"

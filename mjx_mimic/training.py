@@ -16,7 +16,8 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from mjx_mimic import playback, render
-from mjx_mimic.learner import Learner, Metrics, TrainState, first_device
+from mjx_mimic.learner import Learner, TrainState, first_device
+from mjx_mimic.metrics import Metrics
 from mjx_mimic.run import Checkpoints, MetricLog, Progress
 
 REPORT_INTERVAL_S = 10.0

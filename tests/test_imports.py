@@ -1,0 +1,60 @@
+"""Imports point one way: data, then environment, then learning, then commands."""
+
+import ast
+from pathlib import Path
+
+import mjx_mimic
+
+# A module may import what stands before it, in its own line too.
+LAYERS = (
+    "errors launch",
+    "paths rotation config config_file",
+    "motion",
+    "formats.mimickit formats",
+    "robot",
+    "reference reward observation termination",
+    "env",
+    "networks normalizer ppo",
+    "metrics learner",
+    "gait generate",
+    "render run playback training",
+    "train bench",
+)
+
+
+def modules() -> dict[str, Path]:
+    root = Path(mjx_mimic.__file__).parent
+    names = {}
+    for path in root.rglob("*.py"):
+        parts = path.relative_to(root).with_suffix("").parts
+        names[".".join(part for part in parts if part != "__init__")] = path
+    return names
+
+
+def imported(path: Path) -> set[str]:
+    """Modules of the package that a file imports anywhere, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "mjx_mimic":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mjx_mimic."):
+            found.add(node.module.removeprefix("mjx_mimic."))
+            found |= {f"{node.module.removeprefix('mjx_mimic.')}.{alias.name}" for alias in node.names}
+    return found & set(modules())
+
+
+def test_every_module_has_a_place_and_looks_only_back():
+    order = [name for layer in LAYERS for name in layer.split()]
+    known = modules()
+    assert sorted(order) == sorted(name for name in known if name)
+    for name, path in known.items():
+        if name:
+            later = {other for other in imported(path) if order.index(other) > order.index(name)}
+            assert not later, f"{name} imports {later}"
+
+
+def test_no_private_imports_and_no_side_effects_of_the_package():
+    for name, path in modules().items():
+        assert "._src" not in path.read_text(), name
+    tree = ast.parse(modules()[""].read_text())
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
