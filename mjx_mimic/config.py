@@ -118,7 +118,7 @@ class TrainConfig:
 PRESETS: dict[str, TrainConfig] = {
     "default": TrainConfig(),
     # MimicKit's G1 recipe (data/envs/deepmimic_g1_env.yaml, data/agents/deepmimic_g1_ppo_agent.yaml).
-    # Its physics runs at 120 Hz in another engine; MJX with one solver iteration wants more.
+    # Its physics runs at 120 Hz in another engine; ours stays at the default rate.
     "mimickit": TrainConfig(
         num_envs=4096,
         unroll_length=32,

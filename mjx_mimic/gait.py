@@ -21,17 +21,14 @@ Array = NDArray[np.float64]
 HEEL = np.array([-0.05, -0.03])
 TOE = np.array([0.12, -0.03])
 SOLE_RADIUS = 0.005
+GRAVITY = 9.81
 
-LEG_JOINTS = slice(0, 6)  # columns of the left leg in G1_JOINTS
+LEFT_LEG, RIGHT_LEG = slice(0, 6), slice(6, 12)  # columns in G1_JOINTS
 # Sign of each hinge under reflection in the plane y = 0, and the hinge that it becomes.
 MIRROR_SIGN = np.array([-1.0 if "_roll_" in name or "_yaw_" in name else 1.0 for name in G1_JOINTS])
+_OTHER_SIDE = {"left": "right", "right": "left"}
 MIRROR_INDEX = np.array(
-    [
-        G1_JOINTS.index(
-            name.replace("left_", "right_") if name.startswith("left_") else name.replace("right_", "left_")
-        )
-        for name in G1_JOINTS
-    ]
+    [G1_JOINTS.index("_".join(_OTHER_SIDE.get(word, word) for word in name.split("_"))) for name in G1_JOINTS]
 )
 
 _IK_STEPS = 30
@@ -121,32 +118,35 @@ def mirrored(dof_pos: Array) -> Array:
 
 
 def derivative(signal: Array, duration: float) -> Array:
-    """Spectral time derivative of a periodic signal, per s; `duration` of the cycle in s."""
-    count = len(signal)
-    frequency = 2j * np.pi * np.fft.rfftfreq(count, duration / count)
-    if count % 2 == 0:
-        frequency[-1] = 0.0
-    shape = (-1,) + (1,) * (signal.ndim - 1)
-    return np.fft.irfft(np.fft.rfft(signal, axis=0) * frequency.reshape(shape), count, axis=0)
+    """Time derivative of a periodic signal, per s; `duration` of the cycle in s."""
+    order = _harmonics(signal)
+    order[-1] = 0.0  # the highest harmonic of an even number of samples has no derivative
+    return _filtered(signal, 2j * np.pi * order / duration)
 
 
 def low_pass(signal: Array, width: float) -> Array:
     """Periodic signal convolved with a Gaussian of standard deviation `width` in cycles."""
-    order = np.arange(len(signal) // 2 + 1)
-    gain = np.exp(-0.5 * (2.0 * np.pi * order * width) ** 2)
-    shape = (-1,) + (1,) * (signal.ndim - 1)
-    return np.fft.irfft(np.fft.rfft(signal, axis=0) * gain.reshape(shape), len(signal), axis=0)
+    return _filtered(signal, np.exp(-0.5 * (2.0 * np.pi * _harmonics(signal) * width) ** 2))
 
 
-def cart_table(zmp: Array, duration: float, com_height: float, gravity: float = 9.81) -> Array:
+def cart_table(zmp: Array, duration: float, com_height: float) -> Array:
     """The periodic centre-of-mass path that has the zero-moment point `zmp`, both (N, ...) m.
 
     Solves com - com_height / gravity * d2(com)/dt2 = zmp harmonic by harmonic, so nothing diverges.
     """
-    order = np.arange(len(zmp) // 2 + 1)
-    gain = 1.0 / (1.0 + com_height / gravity * (2.0 * np.pi * order / duration) ** 2)
-    shape = (-1,) + (1,) * (zmp.ndim - 1)
-    return np.fft.irfft(np.fft.rfft(zmp, axis=0) * gain.reshape(shape), len(zmp), axis=0)
+    rate = 2.0 * np.pi * _harmonics(zmp) / duration
+    return _filtered(zmp, 1.0 / (1.0 + com_height / GRAVITY * rate**2))
+
+
+def _harmonics(signal: Array) -> Array:
+    """Orders of the harmonics of a periodic signal."""
+    return np.arange(len(signal) // 2 + 1, dtype=np.float64)
+
+
+def _filtered(signal: Array, gain: NDArray) -> Array:
+    """Periodic signal with its harmonics multiplied by `gain`."""
+    gain = gain.reshape((-1,) + (1,) * (signal.ndim - 1))
+    return np.fft.irfft(np.fft.rfft(signal, axis=0) * gain, len(signal), axis=0)
 
 
 def solve_left_leg(
@@ -228,7 +228,7 @@ def inverse_dynamics(
     count = len(root_pos)
     travel = np.zeros((count, 3))
     travel[:, 0] = speed * duration * np.arange(count) / count
-    root_vel = derivative(root_pos - travel, duration) + [speed, 0.0, 0.0]
+    root_vel = derivative(root_pos - travel, duration) + np.array([speed, 0.0, 0.0])
     qpos = np.concatenate([root_pos, root_quat, dof_pos], axis=1)
     qvel = np.concatenate([root_vel, _body_rate(root_quat, duration), derivative(dof_pos, duration)], axis=1)
     qacc = derivative(qvel, duration)

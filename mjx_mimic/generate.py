@@ -13,18 +13,19 @@ The recipe, in the order of `build_walk`:
 Everything is a closed formula or a converged iteration: no random numbers, no recorded data.
 """
 
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import mujoco
 import numpy as np
-import tyro
 from scipy.spatial.transform import Rotation
 
+from mjx_mimic import launch
 from mjx_mimic.errors import UserError
 from mjx_mimic.gait import (
-    LEG_JOINTS,
+    LEFT_LEG,
+    RIGHT_LEG,
     Array,
     Dynamics,
     Stance,
@@ -39,6 +40,7 @@ from mjx_mimic.gait import (
 from mjx_mimic.motion import G1_JOINTS, Motion, make_motion, save_motion
 from mjx_mimic.paths import assets_dir
 
+PROGRAM = "python -m mjx_mimic.generate"
 FPS = 60
 OVERSAMPLING = 4  # the dynamics are computed at 240 Hz, the clip keeps every fourth sample
 ZMP_ITERATIONS = 12
@@ -54,47 +56,47 @@ class Recipe:
     """The style of the walk. Angles in degrees, lengths in m, phases in cycles from the left heel strike."""
 
     # Timing: each double support takes `toe_off - 0.5` of the cycle.
-    flat: float = 0.0964
-    heel_off: float = 0.3774
-    toe_off: float = 0.6172
+    flat: float = 0.1006
+    heel_off: float = 0.3947
+    toe_off: float = 0.6074
     stride_at_0_9: float = 0.99  # stride length at 0.9 m/s; it grows with the root of the speed, as in people
 
     # Feet.
-    strike_pitch: float = -15.3599
-    toe_off_pitch: float = 42.1832
-    strike_rate: float = 394.1266  # deg / cycle
-    toe_off_rate: float = 431.1346
+    strike_pitch: float = -14.2655
+    toe_off_pitch: float = 41.2327
+    strike_rate: float = 367.196  # deg / cycle
+    toe_off_rate: float = 453.898
     # The leg in mid-swing and in late swing: phase, hip pitch, knee, ankle pitch.
-    swing: tuple[float, float, float, float] = (0.74, -15.0, 60.0, -8.0)
-    reach: tuple[float, float, float, float] = (0.88, -34.0, 33.0, -8.0)
+    swing: tuple[float, float, float, float] = (0.7535, -15.9166, 55.9857, -22.1469)
+    reach: tuple[float, float, float, float] = (0.92, -34.4743, 11.131, 3.3001)
     foot_y: float = 0.09  # half the step width
     toe_out: float = 4.0
 
     # Pelvis: turns towards the swinging leg, drops on its side, bobs twice a cycle.
-    least_knee: float = 10.2761  # the pelvis is as high as this knee angle allows
-    bob: float = 0.0165
-    bob_low: float = 0.0094  # phase of the lowest point
-    bob_cos2: float = -0.0009
-    bob_sin2: float = 0.0026
-    pelvis_yaw: float = 5.3363
-    pelvis_list: float = 0.0
-    list_phase: float = 0.2585  # phase of the largest drop on the right
+    least_knee: float = 5.747  # the pelvis is as high as this knee angle allows
+    bob: float = 0.013
+    bob_low: float = 0.0201  # phase of the lowest point
+    bob_cos2: float = -0.0003
+    bob_sin2: float = 0.0003
+    pelvis_yaw: float = 5.4391
+    pelvis_list: float = 2.7298
+    list_phase: float = 0.3361  # phase of the largest drop on the right
     pelvis_pitch: float = 3.0
 
     # Trunk and arms.
     torso_yaw: float = 5.0
-    torso_pitch: float = 2.0  # lean of the trunk in the world
+    torso_pitch: float = 3.0  # lean of the trunk in the world
     shoulder_pitch: float = 12.0
     shoulder_swing: float = 20.0
-    shoulder_roll: float = 12.0
+    shoulder_roll: float = 15.0
     elbow: float = 58.0  # 90 is a straight arm
     elbow_swing: float = 12.0
 
     # ZMP under the stance foot, relative to its ankle.
-    zmp_heel: float = 0.0073
-    zmp_toe: float = 0.118
+    zmp_heel: float = 0.0019
+    zmp_toe: float = 0.1138
     zmp_y: float = 0.085
-    zmp_smoothing: float = 0.0142
+    zmp_smoothing: float = 0.0163
 
 
 @dataclass(frozen=True)
@@ -159,11 +161,8 @@ def build_walk(speed: float = 0.9, recipe: Recipe = Recipe()) -> Walk:
     for _ in range(ZMP_ITERATIONS):
         height = pelvis_height(phase, root_xy, root_turn, recipe)
         root_pos = np.column_stack([root_xy, height])
-        left = left_leg(model, phase, root_pos, root_quat, recipe)
-        dof_pos[:, LEG_JOINTS] = left
-        legs = np.zeros_like(dof_pos)
-        legs[:, LEG_JOINTS] = left
-        dof_pos[:, 6:12] = mirrored(half_cycle_later(legs))[:, 6:12]
+        dof_pos[:, LEFT_LEG] = left_leg(model, phase, root_pos, root_quat, recipe)
+        dof_pos[:, RIGHT_LEG] = mirrored(half_cycle_later(dof_pos))[:, RIGHT_LEG]
         dynamics = inverse_dynamics(model, root_pos, root_quat, dof_pos, duration, speed)
         error = symmetric(target - dynamics.zmp)
         root_xy = root_xy + cart_table(error, duration, COM_HEIGHT)
@@ -261,8 +260,8 @@ def symmetric(signal: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Options:
-    """Writes the shipped walking clip, made from scratch."""
+class GenerateCommand:
+    """Makes a walking clip of the Unitree G1 from scratch."""
 
     out: Path = Path("motions/walk.npz")
     """File to write."""
@@ -270,20 +269,17 @@ class Options:
     """Mean forward speed, m/s."""
 
 
-def main(options: Options) -> None:
-    """Builds the walk and writes it."""
-    walk = build_walk(options.speed)
-    motion = walk.motion(options.out.stem)
-    save_motion(options.out, motion)
+def main(arguments: Sequence[str]) -> int:
+    command = launch.parse(GenerateCommand, arguments, prog=PROGRAM)
+    walk = build_walk(command.speed)
+    motion = walk.motion(command.out.stem)
+    save_motion(command.out, motion)
     print(
-        f"{options.out}: {motion.num_frames} frames at {motion.fps:g} fps, {motion.length:.3f} s a cycle,"
-        f" {walk.stride:.3f} m a stride"
+        f"{command.out}: {motion.num_frames} frames at {motion.fps:g} frames/s;"
+        f" {motion.length:.3f} s and {walk.stride:.3f} m a cycle"
     )
+    return 0
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    launch.run(main)

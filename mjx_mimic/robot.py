@@ -23,10 +23,19 @@ KEY_BODIES = (
     "left_wrist_yaw_link",
     "right_wrist_yaw_link",
 )
-# What may touch the floor without ending an episode (MimicKit's G1 `contact_bodies`).
-GROUND_BODIES = tuple(f"{side}_{link}_link" for side in ("left", "right") for link in ("knee", "ankle_roll"))
+_LEGS = ("knee", "ankle_roll")
+_ARMS = ("elbow", "wrist_roll", "wrist_pitch", "wrist_yaw")
+# What may touch the floor without ending an episode, by contact set (MimicKit's `contact_bodies` for the G1,
+# and its longer list for the cartwheel).
+GROUND_BODIES: dict[str, tuple[str, ...]] = {
+    contacts: tuple(f"{side}_{link}_link" for side in ("left", "right") for link in links)
+    for contacts, links in (("feet", _LEGS), ("full", _LEGS + _ARMS))
+}
 # Geoms that meet the floor in the "full" contact set, beside the soles.
-FULL_CONTACTS = ("pelvis", "torso", "head", "shin", "elbow_yaw", "hand", "thigh", "shoulder_roll")
+FULL_CONTACTS = (
+    *("pelvis", "torso", "head", "shoulder_roll", "elbow_yaw", "wrist", "hand"),
+    *("thigh", "shin", "linkage_brace"),
+)
 
 
 @struct.dataclass
@@ -122,7 +131,7 @@ def load_robot(contacts: ContactSet = "feet", physics_hz: float = 180.0) -> Robo
     assert (model.jnt_qposadr[joints] == 7 + np.arange(len(joints))).all()
     assert (actuators == np.arange(len(joints))).all()
 
-    allowed = [model.body(name).id for name in GROUND_BODIES]
+    allowed = [model.body(name).id for name in GROUND_BODIES[contacts]]
     guarded = [
         i
         for i in range(model.ngeom)

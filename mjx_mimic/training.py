@@ -94,7 +94,8 @@ def train(
         start = time.monotonic()
         earlier_s = progress.wall_time_s
         window, window_start, tested = [], start, None
-        while progress.samples < total and not stop.requested:
+        ending = progress.samples >= total
+        while not ending:
             state, metrics = learner.train_step(state)
             window.append(jax.block_until_ready(metrics))
             now = time.monotonic()

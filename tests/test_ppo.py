@@ -14,6 +14,13 @@ from mjx_mimic.config import PPOConfig
 GAMMA, LAMBDA = 0.9, 0.8
 STEPS, ENVS = 21, 6  # no multiple of the scans' unrolling
 
+# Compiled once a shape; op by op they take longer.
+jitted_gae, jitted_td_lambda = jax.jit(ppo.gae), jax.jit(ppo.td_lambda_return)
+actor_loss = jax.jit(ppo.actor_loss, static_argnums=(1, 3))
+actor_gradient = jax.jit(jax.grad(ppo.actor_loss, has_aux=True), static_argnums=(1, 3))
+update_actor = jax.jit(ppo.update_actor, static_argnums=(1, 3))
+update_critic = jax.jit(ppo.update_critic, static_argnums=(1, 3))
+
 
 # Returns and advantages ------------------------------------------------------------------------------
 
@@ -40,12 +47,12 @@ def rollout() -> dict[str, np.ndarray]:
 
 def gae(rollout: dict[str, np.ndarray], discount: float, trace: float) -> np.ndarray:
     arrays = (jnp.asarray(rollout[name], jnp.float32) for name in ("reward", "value", "next_value", "done"))
-    return np.asarray(ppo.gae(*arrays, discount, trace))
+    return np.asarray(jitted_gae(*arrays, discount, trace))
 
 
 def td_lambda_return(rollout: dict[str, np.ndarray], discount: float, trace: float) -> np.ndarray:
     arrays = (jnp.asarray(rollout[name], jnp.float32) for name in ("reward", "next_value", "done"))
-    return np.asarray(ppo.td_lambda_return(*arrays, discount, trace))
+    return np.asarray(jitted_td_lambda(*arrays, discount, trace))
 
 
 def until_done(done: np.ndarray, start: int) -> range:
@@ -234,7 +241,7 @@ PLAIN = PPOConfig(action_bound_weight=0.0, entropy_weight=0.0, target_kl=None, m
 def test_gradient_at_ratio_1_is_the_policy_gradient():
     with jax.enable_x64(True):
         params, batch = gaussian_case(40)
-        gradient, metrics = jax.grad(ppo.actor_loss, has_aux=True)(params, linear_policy, batch, PLAIN)
+        gradient, metrics = actor_gradient(params, linear_policy, batch, PLAIN)
         params, batch, gradient, metrics = jax.tree.map(np.asarray, (params, batch, gradient, metrics))
     # E[grad log pi A], with grad_mean log pi = z / std and grad_log_std log pi = z^2 - 1.
     std = np.exp(params["log_std"])
@@ -266,7 +273,7 @@ def test_the_policy_gradient_climbs_the_expected_return():
     def policy(params, observation):
         return params["mean"] + 0.0 * observation, params["log_std"]
 
-    gradient, _ = jax.grad(ppo.actor_loss, has_aux=True)(params, policy, batch, PLAIN)
+    gradient, _ = actor_gradient(params, policy, batch, PLAIN)
     np.testing.assert_allclose(-gradient["mean"], -2.0 * (mean - goal), atol=0.03)
     np.testing.assert_allclose(-gradient["log_std"], -2.0 * np.exp(2.0 * log_std), atol=0.03)
 
@@ -296,7 +303,7 @@ def test_actor_loss_is_the_weighted_sum_of_its_parts():
     params, batch = gaussian_case(30)
     batch = replace(batch, log_prob=batch.log_prob - 0.1)
     config = PPOConfig(action_bound_weight=0.7, entropy_weight=0.3)
-    loss, metrics = ppo.actor_loss(params, linear_policy, batch, config)
+    loss, metrics = actor_loss(params, linear_policy, batch, config)
     mean, log_std = linear_policy(params, batch.observation)
     excess = np.maximum(np.abs(np.asarray(mean)) - 1.0, 0.0)
     bound = np.square(excess).sum(axis=-1).mean()
@@ -312,7 +319,7 @@ def test_clip_fraction_counts_ratios_outside_the_clip():
     params, batch = gaussian_case(10)
     ratio = jnp.asarray([1.0, 1.19, 1.21, 0.81, 0.79, 3.0, 0.1, 1.1, 0.9, 1.0])
     batch = replace(batch, log_prob=batch.log_prob - jnp.log(ratio))
-    _, metrics = ppo.actor_loss(params, linear_policy, batch, PLAIN)
+    _, metrics = actor_loss(params, linear_policy, batch, PLAIN)
     assert metrics.clip_fraction == pytest.approx(0.4)
 
 
@@ -440,7 +447,7 @@ def test_update_critic_solves_a_regression():
 
     config = PPOConfig(critic_epochs=40, critic_minibatches=8)
     start = optimization({"weight": jnp.zeros(3), "bias": jnp.zeros(())}, config, 0.02)
-    final, losses = jax.jit(lambda s: ppo.update_critic(s, value, batch, config, jax.random.key(0)))(start)
+    final, losses = update_critic(start, value, batch, config, jax.random.key(0))
     assert losses.shape == (40, 8)
     np.testing.assert_allclose(losses[0].mean(), np.square(batch.value_target).mean(), rtol=0.2)
     assert losses[-1].max() < 1e-3 * losses[0].min()
@@ -460,43 +467,51 @@ def test_critic_loss_is_the_mean_squared_error():
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_update_actor_moves_probability_towards_good_actions(sign):
     params, batch = gaussian_case(512)
-    good = np.asarray(batch.action[:, 0] > linear_policy(params, batch.observation)[0][:, 0])
+    surprise = batch.action[:, 0] - linear_policy(params, batch.observation)[0][:, 0]
+    good = np.asarray(surprise * batch.observation[:, 0] > 0.0)  # the first weight should grow
     batch = replace(batch, advantage=jnp.asarray(np.where(good, sign, -sign)))
     config = replace(PLAIN, actor_epochs=3, actor_minibatches=4)
     start = optimization(params, config, 5e-3)
     key = jax.random.key(0)
-    final, metrics = jax.jit(lambda s: ppo.update_actor(s, linear_policy, batch, config, key))(start)
+    final, metrics = update_actor(start, linear_policy, batch, config, key)
     assert metrics.kl.shape == (3, 4)
     change = networks.log_prob(*linear_policy(final.params, batch.observation), batch.action) - batch.log_prob
     assert sign * change[good].mean() > 0.03
     assert sign * change[~good].mean() < -0.03
-    assert metrics.objective[-1].mean() > 0.03 > abs(metrics.objective[0, 0] - batch.advantage.mean())
+    assert metrics.objective[-1].mean() > batch.advantage.mean() + 0.03
     assert final.rate == start.rate  # no target of the KL
 
 
 def test_one_full_batch_step_of_sgd_is_rate_times_gradient():
     params, batch = gaussian_case(32)
     config = replace(PLAIN, optimizer="sgd", actor_epochs=1, actor_minibatches=1)
-    final, _ = ppo.update_actor(
+    final, _ = update_actor(
         optimization(params, config, 0.01), linear_policy, batch, config, jax.random.key(0)
     )
-    gradient, _ = jax.grad(ppo.actor_loss, has_aux=True)(params, linear_policy, batch, config)
+    gradient, _ = actor_gradient(params, linear_policy, batch, config)
     for name in params:
         np.testing.assert_allclose(final.params[name], params[name] - 0.01 * gradient[name], rtol=1e-5)
 
 
-def test_the_steps_kl_is_held_near_its_target():
+@pytest.mark.parametrize("rate", [1e-5, 0.1])
+def test_the_kl_of_updates_settles_near_its_target_from_any_rate(rate):
     params, batch = gaussian_case(512)
-    config = replace(PLAIN, target_kl=0.01, max_rate=1.0, actor_epochs=60, actor_minibatches=4)
-    update = jax.jit(
-        lambda rate: ppo.update_actor(
-            optimization(params, config, rate), linear_policy, batch, config, jax.random.key(0)
-        )
+    config = replace(PLAIN, target_kl=0.01, max_rate=1.0, actor_epochs=2, actor_minibatches=4)
+
+    def rollout_and_update(state: ppo.Optimization, key: jax.Array) -> tuple[ppo.Optimization, jax.Array]:
+        mean, log_std = linear_policy(state.params, batch.observation)
+        noise = jax.random.normal(key, mean.shape)
+        action = mean + jnp.exp(log_std) * noise
+        sampled = replace(batch, action=action, log_prob=networks.log_prob(mean, log_std, action))
+        state, metrics = ppo.update_actor(state, linear_policy, sampled, config, key)
+        return state, metrics.kl[:, 1:].mean()
+
+    keys = jax.random.split(jax.random.key(0), 30)
+    _, kl = jax.jit(lambda state: jax.lax.scan(rollout_and_update, state, keys))(
+        optimization(params, config, rate)
     )
-    for rate in (1e-6, 0.3):
-        final, metrics = update(jnp.float32(rate))
-        assert 0.002 < metrics.kl[-10:].mean() < 0.05, rate
-        assert 1e-5 < final.rate < 0.1
+    assert not 0.002 < kl[0] < 0.05
+    assert 0.005 < kl[-10:].mean() < 0.02
 
 
 def test_the_entropy_bonus_widens_the_policy():
@@ -506,7 +521,7 @@ def test_the_entropy_bonus_widens_the_policy():
     for weight in (0.0, 0.5):
         config = replace(PLAIN, optimizer="sgd", entropy_weight=weight, actor_epochs=2, actor_minibatches=1)
         state = optimization(params, config, 0.01)
-        final, _ = ppo.update_actor(state, linear_policy, batch, config, jax.random.key(0))
+        final, _ = update_actor(state, linear_policy, batch, config, jax.random.key(0))
         spread.append(np.asarray(final.params["log_std"] - params["log_std"]))
     np.testing.assert_allclose(spread[0], 0.0, atol=1e-7)
     # d entropy / d log_std = 1: two steps of 0.01 * 0.5, the second with momentum 1.9.

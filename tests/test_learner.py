@@ -1,0 +1,600 @@
+"""The fused training step on tiny environments: it learns, bootstraps right, and is one on all devices."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+from flax import struct
+
+from mjx_mimic import ppo
+from mjx_mimic.config import NetworkConfig, PPOConfig, TrainConfig
+from mjx_mimic.env import StepResult
+from mjx_mimic.learner import (
+    DEVICES,
+    Learner,
+    Metrics,
+    TrainState,
+    Transition,
+    average,
+    first_device,
+    summarize,
+)
+from mjx_mimic.normalizer import Normalizer
+from mjx_mimic.reward import MimicKitTerms
+from mjx_mimic.termination import Causes
+
+TRACED_STEPS: list[str] = []
+"""Grows whenever JAX traces `step` of an environment below, so whenever something is compiled anew."""
+
+
+def causes(
+    fall: Any = False, deviation: Any = False, nonfinite: Any = False, time_out: Any = False
+) -> Causes:
+    return Causes(*(jnp.asarray(flag) for flag in (fall, deviation, nonfinite, time_out, False)))
+
+
+def step_result(
+    state: Any, reached: Any, observe: Any, reward: jax.Array, causes: Causes, **kw
+) -> StepResult:
+    return StepResult(
+        observation=observe(state),
+        final_observation=kw.get("final_observation", observe(reached)),
+        reward=reward,
+        reward_terms=MimicKitTerms(*(jnp.abs(reward) for _ in range(5))),
+        causes=causes,
+        episode_return=reached.episode_return,
+        episode_length=reached.steps,
+    )
+
+
+# A point that should follow a target on a circle -----------------------------------------------------
+
+
+@struct.dataclass
+class PointState:
+    position: jax.Array  # (2,)
+    angle: jax.Array  # () of the target
+    steps: jax.Array
+    episode_return: jax.Array
+
+    @property
+    def target(self) -> jax.Array:
+        return jnp.stack([jnp.cos(self.angle), jnp.sin(self.angle)])
+
+
+@struct.dataclass
+class PointEnv:
+    """Actions are velocities; an episode fails away from the target and times out after 40 steps."""
+
+    sign: jax.Array  # () of the reward
+    num_actions: int = struct.field(pytree_node=False, default=2)
+    episode_steps: int = struct.field(pytree_node=False, default=40)
+
+    def reset(self, key: jax.Array) -> tuple[PointState, jax.Array]:
+        angle_key, offset_key = jax.random.split(key)
+        angle = jax.random.uniform(angle_key, maxval=2.0 * jnp.pi)
+        state = PointState(jnp.zeros(2), angle, jnp.int32(0), jnp.float32(0.0))
+        state = replace(state, position=state.target + 0.1 * jax.random.normal(offset_key, (2,)))
+        return state, self.observe(state)
+
+    def observe(self, state: PointState) -> jax.Array:
+        return jnp.concatenate([state.target - state.position, state.target])
+
+    def step(self, state: PointState, action: jax.Array, key: jax.Array) -> tuple[PointState, StepResult]:
+        TRACED_STEPS.append("point")
+        position = state.position + 0.1 * jnp.clip(action, -1.0, 1.0)
+        reached = replace(state, position=position, angle=state.angle + 0.05, steps=state.steps + 1)
+        distance = jnp.linalg.norm(reached.target - reached.position)
+        reward = self.sign * jnp.exp(-10.0 * jnp.square(distance))
+        reached = replace(reached, episode_return=state.episode_return + reward)
+        ended = causes(deviation=distance > 0.5, time_out=reached.steps >= self.episode_steps)
+        fresh, _ = self.reset(key)
+        done = ended.terminated | ended.truncated
+        following = jax.tree.map(lambda new, old: jnp.where(done, new, old), fresh, reached)
+        return following, step_result(following, reached, self.observe, reward, ended)
+
+
+POINT_CONFIG = TrainConfig(
+    num_envs=32,
+    unroll_length=16,
+    eval_envs=16,
+    network=NetworkConfig((16,), (16,), "tanh", initial_std=0.3),
+    ppo=PPOConfig(actor_rate=1e-3, critic_rate=3e-3, max_rate=1e-2, target_kl=0.02),
+)
+
+
+@pytest.fixture(scope="module")
+def devices() -> tuple[jax.Device, ...]:
+    found = tuple(jax.local_devices())
+    assert len(found) == 2, "conftest.py asks for two CPU devices"
+    return found
+
+
+@pytest.fixture(scope="module")
+def learner(devices) -> Learner:
+    return Learner(PointEnv(sign=jnp.float32(1.0)), POINT_CONFIG, devices)
+
+
+def trained(learner: Learner, seed: int, steps: int) -> TrainState:
+    state = learner.init(jax.random.key(seed))
+    for _ in range(steps):
+        state, _ = learner.train_step(state)
+    return state
+
+
+def test_ppo_learns_to_follow_and_with_the_rewards_sign_flipped_to_flee(learner, devices):
+    updates = 60
+    before = first_device(learner.evaluate(learner.init(jax.random.key(0)), jax.random.key(9)))
+    after = first_device(learner.evaluate(trained(learner, 0, updates), jax.random.key(9)))
+    flipped_learner = Learner(PointEnv(sign=jnp.float32(-1.0)), POINT_CONFIG, devices)
+    flipped = first_device(flipped_learner.evaluate(trained(flipped_learner, 0, updates), jax.random.key(9)))
+    # Over seeds 0 to 3: 4.5, 39.7 to 40.0 of 40 at most, and 1.0.
+    assert 3.0 < before.test_return < 7.0
+    assert after.test_return > 37.0
+    assert after.test_episode_length == 40.0
+    assert -flipped.test_return < 1.5
+    assert flipped.test_episode_length < 5.0
+
+
+def test_the_trainings_own_return_is_that_of_the_test(learner):
+    state, metrics = learner.train_step(trained(learner, 1, 60))
+    metrics = first_device(metrics)
+    assert 36.0 < metrics.train_return <= 40.0
+    assert metrics.train_episode_length == 40.0
+    assert 0.85 < metrics.reward <= 1.0
+    np.testing.assert_allclose(metrics.reward_terms.pose, metrics.reward, rtol=1e-5)
+    assert first_device(state.iteration) == 61
+
+
+# One step, all devices -------------------------------------------------------------------------------
+
+
+def arrays(state: Any) -> list[np.ndarray]:
+    """All leaves on the host, keys as their numbers."""
+    leaves = jax.tree.leaves(state)
+    return [
+        np.asarray(jax.random.key_data(x) if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
+        for x in leaves
+    ]
+
+
+def assert_bitwise_equal(left: Any, right: Any) -> None:
+    assert jax.tree.structure(left) == jax.tree.structure(right)
+    for a, b in zip(arrays(left), arrays(right), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_same_seed_gives_the_same_training_to_the_bit_and_another_seed_does_not(learner):
+    first, second, other = trained(learner, 3, 3), trained(learner, 3, 3), trained(learner, 4, 3)
+    assert_bitwise_equal(first, second)
+    weights = [jax.tree.leaves(state.actor.params)[0] for state in (first, other)]
+    assert np.abs(np.asarray(weights[0]) - np.asarray(weights[1])).max() > 1e-3
+
+
+def test_a_training_resumed_from_the_host_continues_to_the_bit(learner):
+    state = trained(learner, 5, 2)
+    saved = jax.tree.map(np.array, replace(state, key=jax.random.key_data(state.key)))
+    for _ in range(3):
+        state, metrics = learner.train_step(state)
+    resumed = learner.place(replace(saved, key=jax.random.wrap_key_data(saved.key)))
+    for _ in range(3):
+        resumed, resumed_metrics = learner.train_step(resumed)
+    assert_bitwise_equal(state, resumed)
+    assert_bitwise_equal(metrics, resumed_metrics)
+
+
+def test_networks_stay_equal_to_the_bit_on_both_devices_while_environments_differ(learner):
+    state, metrics = learner.train_step(trained(learner, 6, 5))
+    for shared in (state.actor, state.critic, state.normalizer, state.iteration, metrics):
+        for leaf in arrays(shared):
+            np.testing.assert_array_equal(leaf[0], leaf[1])
+    for own in (state.env.position, state.env.angle, state.observation, jax.random.key_data(state.key)):
+        first, second = np.asarray(own)
+        assert (first != second).mean() > 0.4
+    positions = np.asarray(state.env.position).reshape(-1, 2)
+    assert len(np.unique(positions, axis=0)) == POINT_CONFIG.num_envs
+
+
+def test_a_step_changes_every_parameter_and_the_normaliser(learner):
+    before = learner.init(jax.random.key(7))
+    copy = jax.tree.map(np.array, (before.actor.params, before.critic.params, before.normalizer))
+    after, metrics = learner.train_step(before)
+    for old, new in zip(
+        jax.tree.leaves(copy),
+        jax.tree.leaves((after.actor.params, after.critic.params, after.normalizer)),
+        strict=True,
+    ):
+        assert np.isfinite(new).all()
+        assert not np.array_equal(old, new)
+    np.testing.assert_array_equal(after.normalizer.count, [32.0 + 32.0 * 16.0] * 2)
+    assert all(np.isfinite(leaf).all() for leaf in arrays(metrics))
+
+
+@pytest.fixture
+def compilations(caplog) -> Iterator[Any]:
+    """() -> names of the functions that XLA compiled so far in this test."""
+    with jax.log_compiles(), caplog.at_level(logging.DEBUG, logger="jax"):
+        yield lambda: [r.getMessage() for r in caplog.records if "Finished XLA compilation" in r.getMessage()]
+
+
+def test_train_step_compiles_exactly_once(devices, compilations):
+    config = replace(POINT_CONFIG, num_envs=2, unroll_length=2)
+    config = replace(config, ppo=replace(config.ppo, actor_minibatches=1, critic_minibatches=1))
+    learner = Learner(PointEnv(sign=jnp.float32(1.0)), config, devices)
+    state, _ = learner.train_step(learner.init(jax.random.key(0)))
+    assert len([message for message in compilations() if "_train_step" in message]) == 1
+    traced, compiled = len(TRACED_STEPS), len(compilations())
+    for _ in range(3):
+        state, _ = learner.train_step(state)
+    assert len(TRACED_STEPS) == traced
+    assert len(compilations()) == compiled
+
+
+def test_train_step_moves_nothing_between_host_and_devices(learner):
+    state = trained(learner, 8, 1)
+    with jax.transfer_guard("disallow"):
+        for _ in range(3):
+            state, metrics = learner.train_step(state)
+        jax.block_until_ready((state, metrics))
+        with pytest.raises(Exception, match="Disallowed host-to-device transfer"):  # the guard is awake
+            jax.block_until_ready(metrics.reward + np.ones(2, np.float32))
+
+
+def test_train_step_takes_over_the_buffers_of_the_state_it_is_given(learner):
+    state = trained(learner, 9, 1)
+    following, _ = learner.train_step(state)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(following))
+
+
+def test_two_devices_with_the_same_environments_learn_like_one(learner, devices):
+    two = learner.init(jax.random.key(10))
+    one_config = replace(POINT_CONFIG, num_envs=POINT_CONFIG.num_envs // 2)
+    alone = Learner(learner.env, one_config, devices[:1])
+    one = alone.place(jax.tree.map(lambda x: x[:1], two))
+    twins = learner.place(jax.tree.map(lambda x: jnp.stack([x[0], x[0]]), two))
+    for _ in range(3):
+        one, metrics = alone.train_step(one)
+        twins, twin_metrics = learner.train_step(twins)
+    np.testing.assert_array_equal(twins.env.position[0], twins.env.position[1])
+    np.testing.assert_allclose(one.env.position[0], twins.env.position[0], atol=1e-4)
+    for name in ("actor", "critic"):
+        for a, b in zip(
+            jax.tree.leaves(getattr(one, name).params),
+            jax.tree.leaves(getattr(twins, name).params),
+            strict=True,
+        ):
+            np.testing.assert_allclose(a[0], b[0], atol=1e-4, err_msg=name)
+    np.testing.assert_allclose(one.normalizer.mean[0], twins.normalizer.mean[0], atol=1e-5)
+    np.testing.assert_allclose(one.normalizer.variance[0], twins.normalizer.variance[0], rtol=1e-4)
+    metrics, twin_metrics = first_device(metrics), first_device(twin_metrics)
+    assert twin_metrics.episodes == 2 * metrics.episodes > 0
+    np.testing.assert_allclose(twin_metrics.train_return, metrics.train_return, rtol=1e-4)
+    np.testing.assert_allclose(twin_metrics.actor.kl, metrics.actor.kl, rtol=1e-2)
+    np.testing.assert_allclose(twin_metrics.explained_variance, metrics.explained_variance, atol=1e-3)
+
+
+def random_batch(observation_size: int, samples: int) -> ppo.Batch:
+    rng = np.random.default_rng(0)
+    observation = rng.normal(size=(samples, observation_size))
+    # The halves differ, and so do their gradients and KL divergences.
+    shift = np.where(np.arange(samples) < samples // 2, 0.0, 1.0)
+    batch = ppo.Batch(
+        observation=observation,
+        action=0.3 * rng.normal(size=(samples, 2)) + shift[:, None],
+        log_prob=rng.normal(size=samples) * 0.1 - shift,
+        advantage=5.0 * rng.normal(size=samples) + shift,
+        value_target=rng.normal(size=samples) + 10.0 * shift,
+    )
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), batch)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_updates_from_halves_of_a_batch_on_two_devices_are_those_of_the_whole(learner, optimizer):
+    config = PPOConfig(
+        optimizer=optimizer, actor_rate=1e-3, actor_minibatches=1, critic_minibatches=1, max_grad_norm=0.3
+    )
+    whole = random_batch(4, 64)
+    halves = jax.tree.map(lambda x: x.reshape(2, 32, *x.shape[1:]), whole)
+    direction = ppo.make_optimizer(config)
+    networks = {"actor": learner.actor, "critic": learner.critic}
+    start = {
+        name: ppo.Optimization(params, direction.init(params), jnp.float32(1e-3))
+        for name, network in networks.items()
+        for params in [network.init(jax.random.key(1), whole.observation)]
+    }
+    key = jax.random.key(2)
+
+    def update(start: dict, batch: ppo.Batch, average: Any) -> tuple:
+        actor, metrics = ppo.update_actor(start["actor"], learner.policy, batch, config, key, average)
+        critic, losses = ppo.update_critic(start["critic"], learner.value, batch, config, key, average)
+        return actor, critic, metrics, losses
+
+    single = jax.jit(lambda batch: update(start, batch, lambda tree: tree))(whole)
+    mapped = jax.pmap(lambda batch: update(start, batch, average), axis_name=DEVICES)(halves)
+    moved = jax.tree.leaves(
+        jax.tree.map(lambda a, b: jnp.abs(a - b).max(), single[0].params, start["actor"].params)
+    )
+    assert min(moved) > 1e-4
+    assert single[0].rate != start["actor"].rate
+    for a, b in zip(jax.tree.leaves(single), jax.tree.leaves(mapped), strict=True):
+        np.testing.assert_array_equal(b[0], b[1])
+        np.testing.assert_allclose(a, b[0], rtol=1e-3, atol=2e-5)
+
+
+# Episodes on rails, where every number is known ------------------------------------------------------
+
+NEVER, FAILS, TIMES_OUT, BOTH, BREAKS = range(5)
+LENGTH = np.array([10**6, 3, 5, 4, 2])  # steps of an episode of each kind
+RESET_OBSERVATION = -9.0
+
+
+@struct.dataclass
+class RailState:
+    kind: jax.Array
+    steps: jax.Array
+    episode_return: jax.Array
+
+
+@struct.dataclass
+class RailEnv:
+    """Observes the step's number, pays it too, and ends episodes as `kind` says, whatever the action."""
+
+    kind: jax.Array
+    num_actions: int = struct.field(pytree_node=False, default=1)
+    episode_steps: int = struct.field(pytree_node=False, default=8)
+
+    def reset(self, key: jax.Array) -> tuple[RailState, jax.Array]:
+        del key
+        state = RailState(self.kind, jnp.int32(0), jnp.float32(0.0))
+        return state, self.observe(state)
+
+    def observe(self, state: RailState) -> jax.Array:
+        return jnp.where(state.steps == 0, RESET_OBSERVATION, state.steps.astype(jnp.float32))[None]
+
+    def step(self, state: RailState, action: jax.Array, key: jax.Array) -> tuple[RailState, StepResult]:
+        del action, key
+        TRACED_STEPS.append("rail")
+        reward = (state.steps + 1).astype(jnp.float32)
+        reached = RailState(state.kind, state.steps + 1, state.episode_return + reward)
+        ends = reached.steps >= jnp.asarray(LENGTH)[state.kind]
+        broken = ends & (state.kind == BREAKS)
+        ended = causes(
+            fall=ends & (state.kind == FAILS),
+            deviation=ends & (state.kind == BOTH),
+            nonfinite=broken,
+            time_out=ends & ((state.kind == TIMES_OUT) | (state.kind == BOTH)),
+        )
+        fresh = RailState(state.kind, jnp.int32(0), jnp.float32(0.0))
+        following = jax.tree.map(lambda new, old: jnp.where(ends, new, old), fresh, reached)
+        final = jnp.where(broken, jnp.nan, self.observe(reached))
+        return following, step_result(
+            following, reached, self.observe, reward, ended, final_observation=final
+        )
+
+
+RAIL_CONFIG = replace(
+    POINT_CONFIG, num_envs=4, unroll_length=8, eval_envs=4, network=NetworkConfig((), (), "tanh", 0.5)
+)
+
+
+def linear(slope: float, offset: float) -> dict:
+    """Parameters of a network without hidden layers, one input and one output."""
+    layer = {"kernel": jnp.full((1, 1), slope), "bias": jnp.full((1,), offset)}
+    return {"params": {"MLP_0": {"Dense_0": layer}}}
+
+
+@pytest.fixture(scope="module")
+def rails(devices) -> tuple[TrainState, Transition]:
+    """The state and the rollout (T, N) of an environment of each kind, all functions linear."""
+    learner = Learner(RailEnv(kind=jnp.int32(NEVER)), RAIL_CONFIG, devices[:1])
+    kinds = jnp.arange(len(LENGTH))
+    env_state, observation = jax.vmap(lambda kind: RailEnv(kind).reset(None))(kinds)
+    actor = linear(0.2, 0.1)
+    actor["params"]["log_std"] = jnp.full(1, 0.03)
+    state = TrainState(
+        actor=ppo.Optimization(actor, None, jnp.float32(0.0)),
+        critic=ppo.Optimization(linear(2.0, 0.5), None, jnp.float32(0.0)),
+        normalizer=Normalizer(count=jnp.float32(1.0), mean=jnp.array([1.0]), variance=jnp.array([4.0])),
+        env=env_state,
+        observation=observation,
+        key=jax.random.key(0),
+        iteration=jnp.int32(0),
+    )
+    _, last, steps = jax.jit(learner._rollout)(learner.env, state, jax.random.key(1))
+    np.testing.assert_array_equal(last[:, 0], [8.0, 2.0, 3.0, RESET_OBSERVATION, RESET_OBSERVATION])
+    return state, steps
+
+
+def rail_value(observation: np.ndarray) -> np.ndarray:
+    """The critic of `rails`, by hand: 2 x + 0.5 of the normalised observation."""
+    return 2.0 * (np.asarray(observation, float) - 1.0) / 2.0 + 0.5
+
+
+def test_the_value_after_a_step_is_that_of_the_state_before_any_reset(rails):
+    _, steps = rails
+    final = np.array([[(t % length) + 1.0 for length in LENGTH] for t in range(8)])  # before any reset
+    ends = np.array([[(t + 1) % length == 0 for length in LENGTH] for t in range(8)])
+    expected = rail_value(final)
+    expected[:, [FAILS, BOTH, BREAKS]] = np.where(
+        ends[:, [FAILS, BOTH, BREAKS]], 0.0, expected[:, [FAILS, BOTH, BREAKS]]
+    )
+    assert ends[:, TIMES_OUT].any()
+    np.testing.assert_allclose(steps.next_value, expected, atol=1e-5)
+    np.testing.assert_array_equal(steps.done, ends)
+    # Inside an episode it is the value that the next step starts from; after an end it is not.
+    inside = ~ends[:-1]
+    value = np.asarray(steps.value)
+    np.testing.assert_allclose(np.asarray(steps.next_value)[:-1][inside], value[1:][inside], atol=1e-5)
+    np.testing.assert_allclose(value[1:][~inside], rail_value(RESET_OBSERVATION), atol=1e-5)
+
+
+def test_a_transition_holds_what_was_seen_done_and_paid(rails):
+    _, steps = rails
+    number = np.array([[t % length for length in LENGTH] for t in range(8)])
+    seen = np.where(number == 0, RESET_OBSERVATION, number)
+    np.testing.assert_array_equal(steps.observation[..., 0], seen)
+    np.testing.assert_allclose(steps.value, rail_value(seen), atol=1e-5)
+    np.testing.assert_array_equal(steps.reward, number + 1)
+    np.testing.assert_array_equal(steps.episode_length, number + 1)
+    np.testing.assert_array_equal(steps.episode_return, (number + 1) * (number + 2) / 2)
+    mean = 0.2 * (seen - 1.0) / 2.0 + 0.1
+    std = 0.5 * np.exp(10.0 * 0.03)  # LOG_STD_GAIN
+    action = np.asarray(steps.action)[..., 0]
+    np.testing.assert_allclose(steps.log_prob, scipy.stats.norm(mean, std).logpdf(action), atol=1e-4)
+    noise = (action - mean) / std
+    assert len(np.unique(noise)) == noise.size
+    assert abs(noise.mean()) < 0.5
+    assert 0.7 < noise.std() < 1.3
+
+
+def test_advantages_are_gae_normalised_over_all_devices(rails):
+    state, steps = rails
+    learner = Learner(RailEnv(kind=jnp.int32(NEVER)), RAIL_CONFIG, tuple(jax.local_devices()))
+    config = RAIL_CONFIG.ppo
+    steps = jax.tree.map(lambda x: x[:, :4], steps)
+    halves = jax.tree.map(lambda x: jnp.stack([x[:, :2], x[:, 2:]]), steps)
+    batch = jax.vmap(lambda half: learner._batch(state.normalizer, half), axis_name=DEVICES)(halves)
+    raw = ppo.gae(
+        steps.reward,
+        steps.value,
+        steps.next_value,
+        steps.done.astype(jnp.float32),
+        config.discount,
+        config.gae_lambda,
+    )
+    raw = np.asarray(raw, np.float64)
+    expected = (raw - raw.mean()) / (raw.std() + 1e-5)
+    halves_of = [expected[:, :2].ravel(), expected[:, 2:].ravel()]
+    assert abs(halves_of[0].mean()) > 0.1, "the devices would agree by chance"
+    assert np.abs(expected).max() < config.advantage_clip
+    np.testing.assert_allclose(batch.advantage, halves_of, atol=1e-4)
+    flat = np.asarray(steps.observation)
+    np.testing.assert_allclose(
+        batch.observation, (np.stack([flat[:, :2], flat[:, 2:]]).reshape(2, -1, 1) - 1.0) / 2.0, atol=1e-6
+    )
+    target = ppo.td_lambda_return(
+        steps.reward, steps.next_value, steps.done.astype(jnp.float32), config.discount, config.td_lambda
+    )
+    np.testing.assert_allclose(
+        batch.value_target, [np.ravel(target[:, :2]), np.ravel(target[:, 2:])], rtol=1e-5
+    )
+
+
+@pytest.fixture(scope="module")
+def rail_learner(devices) -> Learner:
+    return Learner(RailEnv(kind=jnp.int32(NEVER)), RAIL_CONFIG, devices)
+
+
+def on_rails(learner: Learner, kinds: list[list[int]]) -> TrainState:
+    state = learner.init(jax.random.key(0))
+    return replace(state, env=replace(state.env, kind=learner.place(jnp.asarray(kinds))))
+
+
+def test_metrics_count_whole_episodes_over_all_devices_and_updates(rail_learner):
+    state, metrics = rail_learner.train_step(on_rails(rail_learner, [[FAILS, TIMES_OUT], [NEVER, BOTH]]))
+    first, metrics = first_device(metrics), rail_learner.train_step(state)[1]
+    # Steps 1 to 8: failures at 3 and 6, a time-out at 5, both at 4 and 8. Lengths 3 3 5 4 4.
+    assert first.episodes == 5
+    np.testing.assert_allclose(first.train_episode_length, 19.0 / 5.0, rtol=1e-6)
+    np.testing.assert_allclose(first.train_return, (6 + 6 + 15 + 10 + 10) / 5.0, rtol=1e-6)
+    np.testing.assert_allclose(first.ended_by.fall, 2.0 / 32.0, rtol=1e-6)
+    np.testing.assert_allclose(first.ended_by.deviation, 2.0 / 32.0, rtol=1e-6)
+    np.testing.assert_allclose(first.ended_by.time_out, 3.0 / 32.0, rtol=1e-6)
+    assert first.ended_by.nonfinite == first.ended_by.clip_end == 0.0
+    # 1+2+3+1+2+3+1+2, 1+2+3+4+5+1+2+3, 36, 2 (1+2+3+4)
+    np.testing.assert_allclose(first.reward, (15 + 21 + 36 + 20) / 32.0, rtol=1e-6)
+    # Steps 9 to 16: failures at 9, 12, 15, time-outs at 10 and 15, both at 12 and 16; those at 9 and 10
+    # began before.
+    second = first_device(metrics)
+    assert second.episodes == 7
+    np.testing.assert_allclose(second.train_episode_length, (3 * 3 + 2 * 5 + 2 * 4) / 7.0, rtol=1e-6)
+    np.testing.assert_allclose(second.train_return, (3 * 6 + 2 * 15 + 2 * 10) / 7.0, rtol=1e-6)
+
+
+def test_metrics_without_an_ended_episode_are_finite(rail_learner):
+    _, metrics = rail_learner.train_step(on_rails(rail_learner, [[NEVER, NEVER], [NEVER, NEVER]]))
+    metrics = first_device(metrics)
+    assert metrics.episodes == 0
+    assert metrics.train_return == metrics.train_episode_length == 0.0
+    assert all(np.isfinite(leaf) for leaf in jax.tree.leaves(metrics))
+
+
+def test_a_broken_simulation_is_counted_and_leaves_the_networks_whole(rail_learner):
+    state, metrics = rail_learner.train_step(on_rails(rail_learner, [[BREAKS, NEVER], [NEVER, TIMES_OUT]]))
+    np.testing.assert_allclose(first_device(metrics).ended_by.nonfinite, 4.0 / 32.0)
+    assert all(np.isfinite(leaf).all() for leaf in arrays((state, metrics)))
+
+
+def test_explained_variance_is_that_of_all_devices_targets():
+    rng = np.random.default_rng(1)
+    target = rng.normal([[[0.0]], [[4.0]]], 1.0, size=(2, 6, 3))  # device, time, environment
+
+    def explained(value: np.ndarray) -> float:
+        def of_device(value: jax.Array, target: jax.Array) -> Metrics:
+            zero, flags = jnp.zeros((6, 3)), jnp.zeros((6, 3), bool)
+            steps = Transition(
+                *(zero[..., None], zero[..., None], zero, value, zero, flags, zero),
+                MimicKitTerms(*[zero] * 5),
+                Causes(*[flags] * 5),
+                *(zero, zero),
+            )
+            flat = jnp.zeros(18)
+            batch = ppo.Batch(flat[:, None], flat[:, None], flat, flat, target.reshape(-1))
+            losses = ppo.ActorMetrics(*[jnp.zeros((2, 2))] * 5)
+            return summarize(steps, batch, losses, jnp.zeros((2, 2)), jnp.zeros(1), jnp.float32(0.0))
+
+        mapped = jax.vmap(of_device, axis_name=DEVICES)(jnp.asarray(value), jnp.asarray(target))
+        np.testing.assert_array_equal(mapped.explained_variance[0], mapped.explained_variance[1])
+        return float(mapped.explained_variance[0])
+
+    noisy = target + rng.normal(size=target.shape)
+    assert explained(target) == pytest.approx(1.0, abs=1e-5)
+    assert explained(np.full_like(target, target.mean())) == pytest.approx(0.0, abs=1e-5)
+    assert explained(noisy) == pytest.approx(1.0 - np.square(noisy - target).mean() / target.var(), abs=1e-4)
+    assert explained(-target) < -1.0
+
+
+def test_the_critic_learns_to_explain_returns(learner):
+    _, first = learner.train_step(learner.init(jax.random.key(11)))
+    _, later = learner.train_step(trained(learner, 11, 12))
+    assert first_device(first).explained_variance < 0.3
+    assert 0.5 < first_device(later).explained_variance <= 1.0
+
+
+# Tests of the policy ---------------------------------------------------------------------------------
+
+
+def test_a_test_counts_the_first_episode_of_each_environment_alone(rail_learner):
+    state = rail_learner.init(jax.random.key(0))
+    evaluate = rail_learner.map(rail_learner._evaluate)
+    keys = jax.random.split(jax.random.key(1), 2)
+
+    def result(kinds: list[int]) -> tuple[float, float]:
+        env = RailEnv(kind=rail_learner.place(jnp.asarray(kinds)))
+        metrics = first_device(evaluate(env, state.actor.params, state.normalizer, keys))
+        return float(metrics.test_return), float(metrics.test_episode_length)
+
+    assert result([FAILS, FAILS]) == (6.0, 3.0)  # eight steps have room for two and a half
+    assert result([TIMES_OUT, TIMES_OUT]) == (15.0, 5.0)
+    assert result([NEVER, NEVER]) == (36.0, 8.0)
+    assert result([FAILS, TIMES_OUT]) == (10.5, 4.0)  # the mean over both devices
+
+
+def test_a_test_acts_with_the_policys_mean_and_depends_on_its_key_alone(learner):
+    state = trained(learner, 12, 10)
+    result = learner.evaluate(state, jax.random.key(0))
+    assert_bitwise_equal(result, learner.evaluate(state, jax.random.key(0)))
+    other = learner.evaluate(state, jax.random.key(1))
+    assert first_device(other).test_return != first_device(result).test_return
+    params = state.actor.params["params"]
+    wild = {"params": {**params, "log_std": params["log_std"] + 1.0}}  # e^10 times the noise
+    noisy = replace(state, actor=replace(state.actor, params=wild))
+    assert_bitwise_equal(result, learner.evaluate(noisy, jax.random.key(0)))
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(state))  # nothing is donated

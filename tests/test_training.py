@@ -1,0 +1,115 @@
+"""The whole command on the real robot, small: run folder, interrupt, resume, video."""
+
+import json
+import signal
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from test_commands import sway
+
+from mjx_mimic import run, train
+from mjx_mimic.errors import UserError
+from mjx_mimic.motion import save_motion
+
+STEPS = 8 * 4  # samples of one update
+SMALL = (
+    *("--num-envs", "8", "--unroll-length", "4", "--eval-envs", "2", "--env.episode-seconds", "0.4"),
+    *("--network.actor-hidden", "16", "--network.critic-hidden", "16"),
+    *("--ppo.actor-minibatches", "1", "--ppo.critic-minibatches", "1"),
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("training")
+    save_motion(path / "sway.npz", sway())
+    return path
+
+
+def command(folder: Path, out: str, *arguments: str) -> int:
+    clip = str(folder / "sway.npz")
+    return train.main(["--motion", clip, "--out", str(folder / out), *SMALL, *arguments])
+
+
+def rows(folder: Path, out: str) -> list[dict]:
+    return [json.loads(row) for row in (folder / out / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def finished(folder) -> Path:
+    """A run of four updates, with its video where there is a GL library."""
+    assert command(folder, "whole", "--total-steps", str(4 * STEPS)) == 0
+    return folder
+
+
+def test_a_run_folder_has_all_that_is_promised(finished, capsys):
+    last = rows(finished, "whole")[-1]
+    assert last["samples"] == 4 * STEPS
+    terms = ("pose", "velocity", "root_pose", "root_velocity", "key_position")
+    causes = ("fall", "deviation", "nonfinite", "time_out", "clip_end")
+    expected = {f"reward_{term}" for term in terms} | {f"ended_by_{cause}" for cause in causes}
+    expected |= {"wall_time_s", "samples_per_s", "critic_loss", "kl", "clip_fraction", "learning_rate"}
+    expected |= {"train_return", "train_episode_length", "test_return", "test_episode_length"}
+    expected |= {"nonfinite_resets"}
+    assert expected <= set(last)
+    assert all(np.isfinite(value) for value in last.values())
+    assert 0.0 < last["test_return"] <= last["test_episode_length"] <= 12
+    assert list((finished / "whole" / "tb").glob("events*"))
+    policy = run.Checkpoints(finished / "whole").restore_policy("best")
+    assert set(policy) == {"actor", "critic", "normalizer"}
+
+
+def test_an_interrupted_run_goes_on_as_if_it_had_not_been(finished, monkeypatch, capsys):
+    write = run.MetricLog.write
+
+    def write_and_interrupt(self, row):
+        write(self, row)
+        if row["samples"] == STEPS:
+            signal.raise_signal(signal.SIGINT)
+
+    # A report after every update, and an interrupt with the first: the next update ends the run.
+    monkeypatch.setattr("mjx_mimic.training.REPORT_INTERVAL_S", 0.0)
+    total = ("--total-steps", str(4 * STEPS), "--no-video")
+    with monkeypatch.context() as patch:
+        patch.setattr(run.MetricLog, "write", write_and_interrupt)
+        assert command(finished, "cut", *total) == 130
+    assert "--resume" in capsys.readouterr().out
+    before = rows(finished, "cut")[-1]["samples"]
+    assert before == 2 * STEPS
+    assert command(finished, "cut", "--resume", *total) == 0
+    assert f"resumed at {before:,} samples" in capsys.readouterr().out
+    whole, cut = rows(finished, "whole"), rows(finished, "cut")
+    samples = [row["samples"] for row in cut]
+    assert samples == sorted(set(samples))
+    assert samples[-1] == 4 * STEPS
+    end = run.Checkpoints(finished / "cut").restore_policy("last")
+    truth = run.Checkpoints(finished / "whole").restore_policy("last")
+    assert jax.tree.structure(end) == jax.tree.structure(truth)
+    jax.tree.map(np.testing.assert_array_equal, end, truth)
+    assert cut[-1]["test_return"] == whole[-1]["test_return"]
+
+
+def test_a_run_without_a_checkpoint_cannot_be_resumed(finished, capsys):
+    run.create(finished / "bare", *_created(finished))
+    with pytest.raises(UserError, match="no checkpoint to resume from"):
+        command(finished, "bare", "--resume", "--total-steps", "128", "--no-video")
+
+
+def _created(folder: Path):
+    from mjx_mimic import config
+
+    parsed = train.parse(["--motion", str(folder / "sway.npz"), *SMALL])
+    return config.sized(parsed.train, "cpu", 2), [sway()], 2
+
+
+def test_the_video_shows_the_whole_episode(finished):
+    render = pytest.importorskip("mjx_mimic.render")
+    if render.choose_gl_backend() is None:
+        pytest.skip(render.NO_GL)
+    import mediapy
+
+    video = mediapy.read_video(finished / "whole" / "videos" / "final.mp4")
+    assert 2 <= len(video) <= 13
+    assert np.asarray(video).std() > 10
