@@ -41,20 +41,15 @@ def main(arguments: Sequence[str]) -> int:
     launch.prepare_jax()
     import jax
 
-    from mjx_mimic.env import ImitationEnv
     from mjx_mimic.formats import load_motion
-    from mjx_mimic.learner import Learner
-    from mjx_mimic.reference import make_library
-    from mjx_mimic.robot import load_robot
+    from mjx_mimic.learner import make_learner
 
     devices = tuple(jax.local_devices())
     config = replace(PRESETS[command.preset], motion=(command.motion,))
     if command.num_envs:
         config = replace(config, num_envs=command.num_envs)
     config = sized(config, devices[0].platform, len(devices))
-    library = make_library([load_motion(command.motion)])
-    robot = load_robot(config.env.contacts, config.env.physics_hz)
-    learner = Learner(ImitationEnv(library, robot, config.env), config, devices)
+    learner = make_learner(config, [load_motion(command.motion)], devices)
 
     start = time.perf_counter()
     state = jax.block_until_ready(learner.init(jax.random.key(0)))

@@ -56,47 +56,47 @@ class Recipe:
     """The style of the walk. Angles in degrees, lengths in m, phases in cycles from the left heel strike."""
 
     # Timing: each double support takes `toe_off - 0.5` of the cycle.
-    flat: float = 0.1006
-    heel_off: float = 0.3947
-    toe_off: float = 0.6074
+    flat: float = 0.0908
+    heel_off: float = 0.4087
+    toe_off: float = 0.6003
     stride_at_0_9: float = 0.99  # stride length at 0.9 m/s; it grows with the root of the speed, as in people
 
     # Feet.
-    strike_pitch: float = -14.2655
-    toe_off_pitch: float = 41.2327
-    strike_rate: float = 367.196  # deg / cycle
-    toe_off_rate: float = 453.898
+    strike_pitch: float = -14.73
+    toe_off_pitch: float = 32.9871
+    strike_rate: float = 400.0  # deg / cycle
+    toe_off_rate: float = 508.6464
     # The leg in mid-swing and in late swing: phase, hip pitch, knee, ankle pitch.
-    swing: tuple[float, float, float, float] = (0.7535, -15.9166, 55.9857, -22.1469)
-    reach: tuple[float, float, float, float] = (0.92, -34.4743, 11.131, 3.3001)
+    swing: tuple[float, float, float, float] = (0.78, -25.0116, 58.5711, -28.5895)
+    reach: tuple[float, float, float, float] = (0.92, -35.5167, 12.0897, 6.0313)
     foot_y: float = 0.09  # half the step width
     toe_out: float = 4.0
 
     # Pelvis: turns towards the swinging leg, drops on its side, bobs twice a cycle.
-    least_knee: float = 5.747  # the pelvis is as high as this knee angle allows
-    bob: float = 0.013
-    bob_low: float = 0.0201  # phase of the lowest point
-    bob_cos2: float = -0.0003
-    bob_sin2: float = 0.0003
-    pelvis_yaw: float = 5.4391
-    pelvis_list: float = 2.7298
-    list_phase: float = 0.3361  # phase of the largest drop on the right
+    least_knee: float = 5.5679  # the pelvis is as high as this knee angle allows
+    bob: float = 0.0159
+    bob_low: float = 0.0185  # phase of the lowest point
+    bob_cos2: float = -0.0016
+    bob_sin2: float = -0.0
+    pelvis_yaw: float = 6.915
+    pelvis_list: float = 3.8411
+    list_phase: float = 0.3336  # phase of the largest drop on the right
     pelvis_pitch: float = 3.0
 
     # Trunk and arms.
-    torso_yaw: float = 5.0
+    torso_yaw: float = 6.6874
     torso_pitch: float = 3.0  # lean of the trunk in the world
     shoulder_pitch: float = 12.0
-    shoulder_swing: float = 20.0
+    shoulder_swing: float = 20.2965
     shoulder_roll: float = 15.0
     elbow: float = 58.0  # 90 is a straight arm
     elbow_swing: float = 12.0
 
     # ZMP under the stance foot, relative to its ankle.
-    zmp_heel: float = 0.0019
-    zmp_toe: float = 0.1138
+    zmp_heel: float = 0.0154
+    zmp_toe: float = 0.0791
     zmp_y: float = 0.085
-    zmp_smoothing: float = 0.0163
+    zmp_smoothing: float = 0.012
 
 
 @dataclass(frozen=True)

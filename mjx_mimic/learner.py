@@ -5,7 +5,7 @@ networks; gradients, advantage moments, observation moments and metrics are aver
 the copies stay equal.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -20,8 +20,11 @@ from mjx_mimic import normalizer, ppo
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.env import EnvState, ImitationEnv
 from mjx_mimic.metrics import DEVICES, Metrics, TestMetrics, Transition, average, summarize
+from mjx_mimic.motion import Motion
 from mjx_mimic.networks import Actor, Critic, log_prob
 from mjx_mimic.normalizer import Normalizer
+from mjx_mimic.reference import make_library
+from mjx_mimic.robot import load_robot
 
 
 @struct.dataclass
@@ -237,3 +240,10 @@ class Learner:
         start = (env_state, observation, jnp.ones(count, bool), jnp.zeros(count), jnp.zeros(count))
         (*_, total, length), _ = jax.lax.scan(act, start, keys)
         return average(TestMetrics(test_return=total.mean(), test_episode_length=length.mean()))
+
+
+def make_learner(config: TrainConfig, motions: Sequence[Motion], devices: Sequence[jax.Device]) -> Learner:
+    """The learner of a run: its robot, its clips, its settings, on these devices."""
+    robot = load_robot(config.env.contacts, config.env.physics_hz)
+    library = make_library(motions, config.motion_weights or None)
+    return Learner(ImitationEnv(library, robot, config.env), config, tuple(devices))

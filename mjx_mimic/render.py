@@ -1,7 +1,101 @@
-"""placeholder until the render module lands"""
+"""`python -m mjx_mimic.render`: an MP4 of a trained policy, or of a clip by itself."""
 
-NO_GL = "x"
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mjx_mimic import drawing, launch
+from mjx_mimic.config_file import read_config
+from mjx_mimic.errors import UserError
+
+PROGRAM = "python -m mjx_mimic.render"
+FPS = 30.0
+"""Frames a second of a clip's video."""
 
 
-def choose_gl_backend():
-    return None
+@dataclass(frozen=True)
+class RenderCommand:
+    """Draws an episode of a run's best policy with its reference as a ghost, or a clip."""
+
+    out: Path
+    """MP4 file to write."""
+    run: Path | None = None
+    """Run folder."""
+    motion: str | None = None
+    """Clip: a file, or the name of a shipped one."""
+    ghost: bool = True
+    """With --run: draw the reference too."""
+    clip: int = 0
+    """With --run: which of its clips, counted from 0."""
+    seconds: float = 10.0
+    """Longest time to show; a cyclic clip repeats."""
+    width: int = 640
+    """Pixels, 1280 at most."""
+    height: int = 480
+    """Pixels, 960 at most."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    command = launch.parse(RenderCommand, arguments, prog=PROGRAM)
+    if (command.run is None) == (command.motion is None):
+        raise UserError("options --run and --motion: give one of them")
+    for option, value, limit in (("--width", command.width, 1280), ("--height", command.height, 960)):
+        if not (16 <= value <= limit and value % 2 == 0):
+            raise UserError(f"option {option}: {value} will not do; use an even number from 16 to {limit}")
+    if not 0 < command.seconds <= 600:
+        raise UserError(f"option --seconds: {command.seconds} will not do; use a number over 0, 600 at most")
+    if drawing.choose_gl_backend() is None:
+        raise UserError(drawing.NO_GL)
+    launch.prepare_jax()
+    from mjx_mimic.robot import load_mjcf
+
+    qpos, reference, fps = _episode(command) if command.run else _clip(command)
+    frames = drawing.render_frames(
+        load_mjcf(), qpos, reference, fps=fps, width=command.width, height=command.height
+    )
+    count = drawing.write_video(command.out, frames, fps)
+    print(f"{command.out}: {count} frames, {count / fps:.1f} s")
+    return 0
+
+
+def _episode(command: RenderCommand) -> tuple[np.ndarray, np.ndarray | None, float]:
+    """qpos (T, 36) of an episode of the run's best policy, that of its reference, frames a second."""
+    import jax
+
+    from mjx_mimic import playback, run
+    from mjx_mimic.formats import load_motion
+    from mjx_mimic.learner import make_learner
+
+    assert command.run is not None
+    config = read_config(command.run)
+    motions = [load_motion(name) for name in config.motion]
+    if not 0 <= command.clip < len(motions):
+        raise UserError(
+            f"option --clip: {command.clip} will not do; the run has clips 0 to {len(motions) - 1}"
+        )
+    policy = run.Checkpoints(command.run).restore_policy("best")
+    recording = playback.record(make_learner(config, motions, jax.devices()[:1]), policy, command.clip)
+    frames = round(command.seconds * config.env.control_hz) + 1
+    reference = recording.reference[:frames] if command.ghost else None
+    return recording.qpos[:frames], reference, config.env.control_hz
+
+
+def _clip(command: RenderCommand) -> tuple[np.ndarray, None, float]:
+    """qpos (T, 36) of the clip at `FPS`, cyclic ones repeated."""
+    import jax.numpy as jnp
+
+    from mjx_mimic.formats import load_motion
+    from mjx_mimic.reference import lookup, make_library
+
+    assert command.motion is not None
+    motion = load_motion(command.motion)
+    seconds = command.seconds if motion.loop == "wrap" else min(command.seconds, motion.length)
+    times = jnp.arange(int(seconds * FPS) + 1) / FPS
+    qpos, _ = lookup(make_library([motion]), jnp.zeros(times.shape, jnp.int32), times)
+    return np.asarray(qpos), None, FPS
+
+
+if __name__ == "__main__":
+    launch.run(main)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from mjx_mimic import launch, render
+from mjx_mimic import drawing, launch
 from mjx_mimic.config import PRESETS, TrainConfig, sized
 from mjx_mimic.config_file import read_config
 from mjx_mimic.errors import UserError
@@ -58,16 +58,13 @@ def parse(arguments: Sequence[str]) -> TrainCommand:
 def main(arguments: Sequence[str]) -> int:
     command = parse(arguments)
     # MuJoCo takes its GL library when it is first imported, so this comes before it.
-    backend = render.choose_gl_backend() if command.video else None
+    backend = drawing.choose_gl_backend() if command.video else None
     launch.prepare_jax()
     import jax
 
     from mjx_mimic import run, training
-    from mjx_mimic.env import ImitationEnv
     from mjx_mimic.formats import load_motion
-    from mjx_mimic.learner import Learner
-    from mjx_mimic.reference import make_library
-    from mjx_mimic.robot import load_robot
+    from mjx_mimic.learner import make_learner
 
     devices = tuple(jax.local_devices())
     motions = [load_motion(name) for name in command.train.motion]
@@ -78,10 +75,7 @@ def main(arguments: Sequence[str]) -> int:
     else:
         run.create(out, config, motions, len(devices))
 
-    robot = load_robot(config.env.contacts, config.env.physics_hz)
-    library = make_library(motions, config.motion_weights or None)
-    env = ImitationEnv(library=library, robot=robot, config=config.env)
-    learner = Learner(env=env, config=config, devices=devices)
+    learner = make_learner(config, motions, devices)
     checkpoints = run.Checkpoints(out)
     names = ", ".join(motion.name for motion in motions)
     kind = f"{len(devices)} x {devices[0].device_kind}"
@@ -100,7 +94,7 @@ def main(arguments: Sequence[str]) -> int:
     if backend:
         training.make_video(learner, checkpoints.restore_policy("best"), out / "videos" / "final.mp4")
     elif command.video:
-        print(f"no video: {render.NO_GL}")
+        print(f"no video: {drawing.NO_GL}")
     return 0
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from mjx_mimic import playback, render
+from mjx_mimic import drawing, playback
 from mjx_mimic.learner import Learner, TrainState, first_device
 from mjx_mimic.metrics import Metrics
 from mjx_mimic.run import Checkpoints, MetricLog, Progress
@@ -166,7 +166,8 @@ def summary(window: Sequence[Metrics], samples_per_step: int) -> dict[str, float
 def make_video(learner: Learner, policy: dict[str, Any], path: Path) -> None:
     """Records one episode of the policy from the first clip's first frame, the reference as a ghost."""
     recording = playback.record(learner, policy)
-    frames = render.render_frames(learner.env.robot.model, recording.qpos, reference=recording.reference)
-    path.parent.mkdir(exist_ok=True)
-    render.write_video(path, frames, learner.config.env.control_hz)
+    fps = learner.config.env.control_hz
+    model = learner.env.robot.model
+    frames = drawing.render_frames(model, recording.qpos, recording.reference, fps=fps)
+    drawing.write_video(path, frames, fps)
     print(f"video: {path} ({len(recording.reward)} steps, return {recording.reward.sum():.1f})")

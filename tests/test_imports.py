@@ -16,9 +16,9 @@ LAYERS = (
     "env",
     "networks normalizer ppo",
     "metrics learner",
-    "gait generate",
-    "render run playback training",
-    "train bench",
+    "gait generate drawing",
+    "run playback training",
+    "train render bench",
 )
 
 

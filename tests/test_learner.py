@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import scipy.stats
 from flax import struct
@@ -15,18 +17,11 @@ from flax import struct
 from mjx_mimic import ppo
 from mjx_mimic.config import NetworkConfig, PPOConfig, TrainConfig
 from mjx_mimic.env import StepResult
-from mjx_mimic.learner import (
-    DEVICES,
-    Learner,
-    Metrics,
-    TrainState,
-    Transition,
-    average,
-    first_device,
-    summarize,
-)
+from mjx_mimic.learner import Learner, TrainState, first_device
+from mjx_mimic.metrics import DEVICES, Metrics, Transition, average, summarize
 from mjx_mimic.normalizer import Normalizer
 from mjx_mimic.reward import MimicKitTerms
+from mjx_mimic.run import to_host
 from mjx_mimic.termination import Causes
 
 TRACED_STEPS: list[str] = []
@@ -116,9 +111,41 @@ def devices() -> tuple[jax.Device, ...]:
     return found
 
 
+@contextmanager
+def compilations() -> Iterator[list[str]]:
+    """JAX's messages on what XLA compiles meanwhile."""
+    messages: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    handler.addFilter(lambda record: "Finished XLA compilation" in record.getMessage())
+    logger = logging.getLogger("jax")
+    logger.addHandler(handler)
+    try:
+        with jax.log_compiles():
+            yield messages
+    finally:
+        logger.removeHandler(handler)
+
+
 @pytest.fixture(scope="module")
-def learner(devices) -> Learner:
-    return Learner(PointEnv(sign=jnp.float32(1.0)), POINT_CONFIG, devices)
+def first_step(devices) -> tuple[Learner, list[str]]:
+    """A learner that has taken its first step, and what was compiled for that step."""
+    learner = Learner(PointEnv(sign=jnp.float32(1.0)), POINT_CONFIG, devices)
+    state = learner.init(jax.random.key(0))
+    with compilations() as messages:
+        learner.train_step(state)
+    return learner, messages
+
+
+@pytest.fixture(scope="module")
+def learner(first_step) -> Learner:
+    return first_step[0]
+
+
+@pytest.fixture(scope="module")
+def fleeing_learner(devices) -> Learner:
+    """The same with the reward's sign flipped."""
+    return Learner(PointEnv(sign=jnp.float32(-1.0)), POINT_CONFIG, devices)
 
 
 def trained(learner: Learner, seed: int, steps: int) -> TrainState:
@@ -128,18 +155,17 @@ def trained(learner: Learner, seed: int, steps: int) -> TrainState:
     return state
 
 
-def test_ppo_learns_to_follow_and_with_the_rewards_sign_flipped_to_flee(learner, devices):
+def test_ppo_learns_to_follow_and_with_the_rewards_sign_flipped_to_flee(learner, fleeing_learner):
     updates = 60
     before = first_device(learner.evaluate(learner.init(jax.random.key(0)), jax.random.key(9)))
     after = first_device(learner.evaluate(trained(learner, 0, updates), jax.random.key(9)))
-    flipped_learner = Learner(PointEnv(sign=jnp.float32(-1.0)), POINT_CONFIG, devices)
-    flipped = first_device(flipped_learner.evaluate(trained(flipped_learner, 0, updates), jax.random.key(9)))
+    fled = first_device(fleeing_learner.evaluate(trained(fleeing_learner, 0, updates), jax.random.key(9)))
     # Over seeds 0 to 3: 4.5, 39.7 to 40.0 of 40 at most, and 1.0.
     assert 3.0 < before.test_return < 7.0
     assert after.test_return > 37.0
     assert after.test_episode_length == 40.0
-    assert -flipped.test_return < 1.5
-    assert flipped.test_episode_length < 5.0
+    assert -fled.test_return < 1.5
+    assert fled.test_episode_length < 5.0
 
 
 def test_the_trainings_own_return_is_that_of_the_test(learner):
@@ -179,7 +205,7 @@ def test_same_seed_gives_the_same_training_to_the_bit_and_another_seed_does_not(
 
 def test_a_training_resumed_from_the_host_continues_to_the_bit(learner):
     state = trained(learner, 5, 2)
-    saved = jax.tree.map(np.array, replace(state, key=jax.random.key_data(state.key)))
+    saved = jax.tree.map(np.copy, to_host(state))
     for _ in range(3):
         state, metrics = learner.train_step(state)
     resumed = learner.place(replace(saved, key=jax.random.wrap_key_data(saved.key)))
@@ -216,24 +242,20 @@ def test_a_step_changes_every_parameter_and_the_normaliser(learner):
     assert all(np.isfinite(leaf).all() for leaf in arrays(metrics))
 
 
-@pytest.fixture
-def compilations(caplog) -> Iterator[Any]:
-    """() -> names of the functions that XLA compiled so far in this test."""
-    with jax.log_compiles(), caplog.at_level(logging.DEBUG, logger="jax"):
-        yield lambda: [r.getMessage() for r in caplog.records if "Finished XLA compilation" in r.getMessage()]
-
-
-def test_train_step_compiles_exactly_once(devices, compilations):
-    config = replace(POINT_CONFIG, num_envs=2, unroll_length=2)
-    config = replace(config, ppo=replace(config.ppo, actor_minibatches=1, critic_minibatches=1))
-    learner = Learner(PointEnv(sign=jnp.float32(1.0)), config, devices)
-    state, _ = learner.train_step(learner.init(jax.random.key(0)))
-    assert len([message for message in compilations() if "_train_step" in message]) == 1
-    traced, compiled = len(TRACED_STEPS), len(compilations())
-    for _ in range(3):
-        state, _ = learner.train_step(state)
+def test_train_step_compiles_exactly_once(first_step):
+    learner, compiled_first = first_step
+    assert len(compiled_first) == 1
+    assert "_fun" in compiled_first[0]
+    state = learner.init(jax.random.key(0))
+    host = to_host(state)
+    traced = len(TRACED_STEPS)
+    with compilations() as compiled:
+        for _ in range(3):
+            state, _ = learner.train_step(state)
+        resumed = learner.place(replace(host, key=jax.random.wrap_key_data(host.key)))
+        learner.train_step(resumed)
+    assert not [message for message in compiled if "_fun" in message]  # the name of every mapped function
     assert len(TRACED_STEPS) == traced
-    assert len(compilations()) == compiled
 
 
 def test_train_step_moves_nothing_between_host_and_devices(learner):
@@ -257,27 +279,23 @@ def test_two_devices_with_the_same_environments_learn_like_one(learner, devices)
     two = learner.init(jax.random.key(10))
     one_config = replace(POINT_CONFIG, num_envs=POINT_CONFIG.num_envs // 2)
     alone = Learner(learner.env, one_config, devices[:1])
-    one = alone.place(jax.tree.map(lambda x: x[:1], two))
     twins = learner.place(jax.tree.map(lambda x: jnp.stack([x[0], x[0]]), two))
-    for _ in range(3):
+    one = alone.place(jax.tree.map(lambda x: x[:1], two))
+    one = replace(one, normalizer=replace(one.normalizer, count=one.normalizer.count / 2.0))
+    for _ in range(5):
         one, metrics = alone.train_step(one)
         twins, twin_metrics = learner.train_step(twins)
     np.testing.assert_array_equal(twins.env.position[0], twins.env.position[1])
-    np.testing.assert_allclose(one.env.position[0], twins.env.position[0], atol=1e-4)
-    for name in ("actor", "critic"):
-        for a, b in zip(
-            jax.tree.leaves(getattr(one, name).params),
-            jax.tree.leaves(getattr(twins, name).params),
-            strict=True,
-        ):
-            np.testing.assert_allclose(a[0], b[0], atol=1e-4, err_msg=name)
-    np.testing.assert_allclose(one.normalizer.mean[0], twins.normalizer.mean[0], atol=1e-5)
-    np.testing.assert_allclose(one.normalizer.variance[0], twins.normalizer.variance[0], rtol=1e-4)
+    for name in ("actor", "critic", "normalizer", "env"):
+        mine, theirs = getattr(one, name), getattr(twins, name)
+        if name == "normalizer":
+            mine = replace(mine, count=mine.count * 2.0)
+        for a, b in zip(jax.tree.leaves(mine), jax.tree.leaves(theirs), strict=True):
+            np.testing.assert_allclose(np.asarray(a)[0], np.asarray(b)[0], atol=1e-5, err_msg=name)
     metrics, twin_metrics = first_device(metrics), first_device(twin_metrics)
     assert twin_metrics.episodes == 2 * metrics.episodes > 0
-    np.testing.assert_allclose(twin_metrics.train_return, metrics.train_return, rtol=1e-4)
-    np.testing.assert_allclose(twin_metrics.actor.kl, metrics.actor.kl, rtol=1e-2)
-    np.testing.assert_allclose(twin_metrics.explained_variance, metrics.explained_variance, atol=1e-3)
+    metrics = replace(metrics, episodes=metrics.episodes * 2)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), metrics, twin_metrics)
 
 
 def random_batch(observation_size: int, samples: int) -> ppo.Batch:
@@ -289,43 +307,53 @@ def random_batch(observation_size: int, samples: int) -> ppo.Batch:
         observation=observation,
         action=0.3 * rng.normal(size=(samples, 2)) + shift[:, None],
         log_prob=rng.normal(size=samples) * 0.1 - shift,
-        advantage=5.0 * rng.normal(size=samples) + shift,
+        advantage=2.0 * rng.normal(size=samples) + shift,
         value_target=rng.normal(size=samples) + 10.0 * shift,
     )
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), batch)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_updates_from_halves_of_a_batch_on_two_devices_are_those_of_the_whole(learner, optimizer):
+def test_updates_from_halves_of_a_batch_on_two_devices_are_those_of_the_whole(learner):
+    # SGD, because Adam would forgive a sum for a mean; the critic's gradient is clipped, the actor's not.
     config = PPOConfig(
-        optimizer=optimizer, actor_rate=1e-3, actor_minibatches=1, critic_minibatches=1, max_grad_norm=0.3
+        optimizer="sgd",
+        actor_minibatches=1,
+        critic_minibatches=1,
+        actor_epochs=3,
+        critic_epochs=3,
+        max_grad_norm=8.0,
     )
     whole = random_batch(4, 64)
     halves = jax.tree.map(lambda x: x.reshape(2, 32, *x.shape[1:]), whole)
     direction = ppo.make_optimizer(config)
-    networks = {"actor": learner.actor, "critic": learner.critic}
-    start = {
-        name: ppo.Optimization(params, direction.init(params), jnp.float32(1e-3))
-        for name, network in networks.items()
-        for params in [network.init(jax.random.key(1), whole.observation)]
-    }
+    params = [
+        network.init(jax.random.key(1), whole.observation) for network in (learner.actor, learner.critic)
+    ]
+    actor, critic = (ppo.Optimization(p, direction.init(p), jnp.float32(1e-3)) for p in params)
+    actor_gradient, _ = jax.jit(
+        jax.grad(lambda p: ppo.actor_loss(p, learner.policy, whole, config), has_aux=True)
+    )(params[0])
+    critic_gradient = jax.jit(jax.grad(lambda p: ppo.critic_loss(p, learner.value, whole)))(params[1])
+    actor_norm, critic_norm = optax.tree.norm(actor_gradient), optax.tree.norm(critic_gradient)
+    assert actor_norm < config.max_grad_norm < critic_norm
     key = jax.random.key(2)
 
-    def update(start: dict, batch: ppo.Batch, average: Any) -> tuple:
-        actor, metrics = ppo.update_actor(start["actor"], learner.policy, batch, config, key, average)
-        critic, losses = ppo.update_critic(start["critic"], learner.value, batch, config, key, average)
-        return actor, critic, metrics, losses
+    def update(batch: ppo.Batch, average: Any) -> tuple:
+        return (
+            ppo.update_actor(actor, learner.policy, batch, config, key, average),
+            ppo.update_critic(critic, learner.value, batch, config, key, average),
+        )
 
-    single = jax.jit(lambda batch: update(start, batch, lambda tree: tree))(whole)
-    mapped = jax.pmap(lambda batch: update(start, batch, average), axis_name=DEVICES)(halves)
-    moved = jax.tree.leaves(
-        jax.tree.map(lambda a, b: jnp.abs(a - b).max(), single[0].params, start["actor"].params)
-    )
-    assert min(moved) > 1e-4
-    assert single[0].rate != start["actor"].rate
+    single = jax.jit(lambda batch: update(batch, lambda tree: tree))(whole)
+    mapped = jax.pmap(lambda batch: update(batch, average), axis_name=DEVICES)(halves)
+    (new_actor, _), (new_critic, _) = single
+    for old, new in ((actor, new_actor), (critic, new_critic)):
+        moved = jax.tree.map(lambda a, b: jnp.abs(a - b).max(), old.params, new.params)
+        assert max(jax.tree.leaves(moved)) > 1e-3
+    assert new_actor.rate != actor.rate
     for a, b in zip(jax.tree.leaves(single), jax.tree.leaves(mapped), strict=True):
         np.testing.assert_array_equal(b[0], b[1])
-        np.testing.assert_allclose(a, b[0], rtol=1e-3, atol=2e-5)
+        np.testing.assert_allclose(a, b[0], rtol=1e-4, atol=1e-6)
 
 
 # Episodes on rails, where every number is known ------------------------------------------------------
@@ -460,7 +488,8 @@ def test_advantages_are_gae_normalised_over_all_devices(rails):
     config = RAIL_CONFIG.ppo
     steps = jax.tree.map(lambda x: x[:, :4], steps)
     halves = jax.tree.map(lambda x: jnp.stack([x[:, :2], x[:, 2:]]), steps)
-    batch = jax.vmap(lambda half: learner._batch(state.normalizer, half), axis_name=DEVICES)(halves)
+    make_batch = jax.vmap(lambda half: learner._batch(state.normalizer, half), axis_name=DEVICES)
+    batch = jax.jit(make_batch)(halves)
     raw = ppo.gae(
         steps.reward,
         steps.value,
@@ -561,11 +590,11 @@ def test_explained_variance_is_that_of_all_devices_targets():
     assert explained(-target) < -1.0
 
 
-def test_the_critic_learns_to_explain_returns(learner):
-    _, first = learner.train_step(learner.init(jax.random.key(11)))
-    _, later = learner.train_step(trained(learner, 11, 12))
+def test_the_critic_learns_to_explain_returns(fleeing_learner):
+    _, first = fleeing_learner.train_step(fleeing_learner.init(jax.random.key(11)))
+    _, later = fleeing_learner.train_step(trained(fleeing_learner, 11, 60))
     assert first_device(first).explained_variance < 0.3
-    assert 0.5 < first_device(later).explained_variance <= 1.0
+    assert 0.7 < first_device(later).explained_variance <= 1.0  # 0.93 to 0.97 over seeds 0 to 3
 
 
 # Tests of the policy ---------------------------------------------------------------------------------

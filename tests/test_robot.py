@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.motion import G1_JOINTS
-from mjx_mimic.robot import GROUND_BODIES, KEY_BODIES, Robot, load_mjcf
+from mjx_mimic.robot import GROUND_BODIES, KEY_BODIES, Robot, load_mjcf, load_robot
 
 POSES = 64
 SIDES = ("left", "right")
@@ -209,18 +209,26 @@ def test_clearance_is_the_height_of_each_guarded_geoms_lowest_point(robot, poses
         np.testing.assert_allclose(character.clearance[i], lowest, rtol=0.0, atol=1e-5)
 
 
-def test_guarded_geoms_are_those_of_bodies_that_may_not_touch_the_floor(robot, anchors):
+@pytest.mark.parametrize(
+    ("contacts", "links"),
+    [
+        ("feet", ("knee", "ankle_roll")),
+        ("full", ("knee", "ankle_roll", "elbow", "wrist_roll", "wrist_pitch", "wrist_yaw")),
+    ],
+)
+def test_guarded_geoms_are_those_of_bodies_that_may_not_touch_the_floor(robot, contacts, links):
+    guarded = robot.guarded_geoms if contacts == "feet" else load_robot(contacts).guarded_geoms
+    allowed = {f"{side}_{link}_link" for side in SIDES for link in links}
+    assert set(GROUND_BODIES[contacts]) == allowed
     model = robot.model
-    allowed = {"left_knee_link", "left_ankle_roll_link", "right_knee_link", "right_ankle_roll_link"}
-    assert set(GROUND_BODIES) == allowed
     expected = [
         g
         for g in range(model.ngeom)
         if is_collision(model.geom(g).name) and model.body(model.geom_bodyid[g]).name not in allowed
     ]
-    assert robot.guarded_geoms.tolist() == expected
-    bodies = {model.body(model.geom_bodyid[g]).name for g in expected}
-    assert {"pelvis", "torso_link", "head_link", "left_wrist_yaw_link", "right_elbow_link"} <= bodies
+    assert guarded.tolist() == expected
+    bodies = {model.body(model.geom_bodyid[g]).name for g in guarded}
+    assert {"pelvis", "torso_link", "head_link", "left_hip_yaw_link", "right_shoulder_yaw_link"} <= bodies
 
 
 def test_key_bodies_are_feet_head_and_hands(robot):
@@ -254,7 +262,7 @@ def test_feet_contacts_are_the_soles_alone(robot):
 
 def test_full_contacts_add_all_guarded_shapes_that_matter(full_contacts):
     qpos = np.concatenate([[0, 0, -3, 1, 0, 0, 0], np.zeros(len(G1_JOINTS))])
-    pairs = ("shin", "elbow_yaw", "hand", "thigh", "shoulder_roll")
+    pairs = ("shoulder_roll", "elbow_yaw", "wrist", "hand", "thigh", "shin", "linkage_brace")
     added = {f"{side}_{part}_collision" for side in SIDES for part in pairs}
     added |= {"pelvis_collision", "torso_collision", "head_collision"}
     assert touching(full_contacts, solved(full_contacts, qpos)) == SOLES | added

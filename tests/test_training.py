@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_commands import sway
 
-from mjx_mimic import run, train
+from mjx_mimic import drawing, run, train
 from mjx_mimic.errors import UserError
 from mjx_mimic.motion import save_motion
 
@@ -105,9 +105,8 @@ def _created(folder: Path):
 
 
 def test_the_video_shows_the_whole_episode(finished):
-    render = pytest.importorskip("mjx_mimic.render")
-    if render.choose_gl_backend() is None:
-        pytest.skip(render.NO_GL)
+    if drawing.choose_gl_backend() is None:
+        pytest.skip(drawing.NO_GL)
     import mediapy
 
     video = mediapy.read_video(finished / "whole" / "videos" / "final.mp4")
