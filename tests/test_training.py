@@ -8,10 +8,14 @@ import jax
 import numpy as np
 import pytest
 from test_commands import sway
+from test_drawing import read
 
 from mjx_mimic import drawing, run, train
 from mjx_mimic.errors import UserError
 from mjx_mimic.motion import save_motion
+
+# mediapy leaves the pipes of its ffmpeg process to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 STEPS = 8 * 4  # samples of one update
 SMALL = (
@@ -107,8 +111,6 @@ def _created(folder: Path):
 def test_the_video_shows_the_whole_episode(finished):
     if drawing.choose_gl_backend() is None:
         pytest.skip(drawing.NO_GL)
-    import mediapy
-
-    video = mediapy.read_video(finished / "whole" / "videos" / "final.mp4")
+    video = read(finished / "whole" / "videos" / "final.mp4")
     assert 2 <= len(video) <= 13
-    assert np.asarray(video).std() > 10
+    assert video.std() > 10
