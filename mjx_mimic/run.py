@@ -152,9 +152,9 @@ def policy_of(state: TrainState) -> dict[str, Any]:
 
 
 class MetricLog:
-    """`metrics.jsonl`, a row a report, and the same numbers for TensorBoard."""
+    """`metrics.jsonl`, a row a report, and the same numbers for TensorBoard and Weights & Biases."""
 
-    def __init__(self, path: Path, samples: int = 0) -> None:
+    def __init__(self, path: Path, samples: int = 0, wandb_project: str | None = None) -> None:
         """Continues the log at `samples`; rows beyond, written after the checkpoint, are dropped."""
         file = path / "metrics.jsonl"
         if file.exists():
@@ -163,11 +163,21 @@ class MetricLog:
             file.write_text("".join(kept))
         self._file = file.open("a", buffering=1)
         self._board = SummaryWriter(str(path / "tb"), purge_step=samples or None)
+        self._wandb = None
+        if wandb_project:
+            import wandb
+
+            settings = config_file.read_yaml(path / CONFIG_FILE)
+            self._wandb = wandb.init(
+                project=wandb_project, name=path.name, dir=path, config=settings, id=path.name, resume="allow"
+            )
 
     def write(self, row: Mapping[str, float]) -> None:
         self._file.write(json.dumps({name: _short(value) for name, value in row.items()}) + "\n")
         for name, value in row.items():
             self._board.add_scalar(name, value, row["samples"])
+        if self._wandb:
+            self._wandb.log(dict(row), step=int(row["samples"]))
 
     def __enter__(self) -> "MetricLog":
         return self
@@ -175,6 +185,8 @@ class MetricLog:
     def __exit__(self, *_: object) -> None:
         self._file.close()
         self._board.close()
+        if self._wandb:
+            self._wandb.finish()
 
 
 def _short(value: float) -> float:

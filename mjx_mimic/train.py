@@ -1,5 +1,6 @@
 """`python -m mjx_mimic.train`: teaches the G1 a clip; run folder, progress, test and video at the end."""
 
+import importlib.util
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,8 @@ class TrainCommand:
     """Continue the run in --out from its last checkpoint."""
     video: bool = True
     """Record a video of the best policy at the end."""
+    wandb: str | None = None
+    """Weights & Biases project to log to as well; needs the extra "wandb"."""
     train: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
     """Settings of the training."""
 
@@ -70,6 +73,8 @@ def main(arguments: Sequence[str]) -> int:
     motions = [load_motion(name) for name in command.train.motion]
     config = sized(command.train, devices[0].platform, len(devices))
     out = command.out or Path("runs") / f"{motions[0].name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if command.wandb and importlib.util.find_spec("wandb") is None:
+        raise UserError("option --wandb: the package is not installed; install mjx-mimic[wandb]")
     if command.resume:
         run.check_resumable(out, config, motions, len(devices))
     else:
@@ -86,7 +91,7 @@ def main(arguments: Sequence[str]) -> int:
         state, progress = checkpoints.restore_training(state)
         state = learner.place(state)
         print(f"resumed at {progress.samples:,} samples")
-    with run.MetricLog(out, progress.samples) as log:
+    with run.MetricLog(out, progress.samples, command.wandb) as log:
         finished = training.train(learner, state, progress, checkpoints, log)
     if not finished:
         print(f"interrupted; to go on: python -m mjx_mimic.train --out {out} --resume")

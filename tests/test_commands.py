@@ -1,7 +1,9 @@
 """Bad input to the commands: one line with option or file and remedy, exit 2, nothing written."""
 
+import importlib.util
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -175,3 +177,32 @@ def test_a_bad_option_exits_with_2_and_no_traceback():
 def test_the_complaint_is_taken_out_of_its_box():
     with pytest.raises(UserError, match=r"^Error parsing --num-envs.*; --help lists the options$"):
         launch.parse(TrainConfig, ["--num-envs", "x"])
+
+
+def test_metrics_go_to_weights_and_biases_too(tmp_path, monkeypatch):
+    logged, calls = [], {}
+
+    class FakeRun:
+        def log(self, row, step):
+            logged.append((step, row))
+
+        def finish(self):
+            calls["finished"] = True
+
+    fake = types.ModuleType("wandb")
+    fake.init = lambda **arguments: calls.update(arguments) or FakeRun()
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    out = tmp_path / "run"
+    run.create(out, TrainConfig(seed=5), [sway()], 2)
+    with run.MetricLog(out, wandb_project="walks") as log:
+        log.write({"samples": 64, "kl": 0.25})
+    assert logged == [(64, {"samples": 64, "kl": 0.25})]
+    assert calls["project"] == "walks"
+    assert calls["config"]["config"]["seed"] == 5
+    assert calls["finished"]
+
+
+def test_weights_and_biases_must_be_installed(refused, clip, tmp_path):
+    if importlib.util.find_spec("wandb"):
+        pytest.skip("wandb is installed here")
+    assert "wandb" in refused("--motion", str(clip), "--out", str(tmp_path / "run"), "--wandb", "walks")

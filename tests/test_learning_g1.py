@@ -68,7 +68,9 @@ def over_episodes(window: list[Metrics], name: str) -> float:
 
 
 def test_the_robot_stays_up_longer_and_earns_more_and_less_with_the_rewards_sign_flipped(histories):
-    # MARGINS
+    # Over seeds 0 to 7 the return goes from 9.7 ... 10.1 to 15.2 ... 16.1, flipped to 6.9 ... 7.5, and the
+    # length from 13.0 ... 13.6 control steps to 21.1 ... 22.4, flipped to 10.7 ... 11.6. The standard error
+    # of a window's mean is about 3 %.
     first, last, fled = histories[1][:WINDOW], histories[1][-WINDOW:], histories[-1][-WINDOW:]
     earned, lasted = over_episodes(first, "train_return"), over_episodes(first, "train_episode_length")
     assert over_episodes(last, "train_return") > 1.35 * earned
