@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NO_GL = "no OpenGL library found for drawing; install one (Debian: apt-get install libosmesa6)"
 
-GHOST_COLOR = (0.25, 0.55, 0.95, 0.35)
+GHOST_COLOR = (0.25, 0.55, 0.95, 0.2)
 CAMERA_SMOOTHING_S = 0.5
 
 

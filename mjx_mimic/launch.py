@@ -24,10 +24,19 @@ def prepare_jax() -> None:
 
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+        # Too late in a notebook that has used JAX already; one device works too.
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", _cores())
     # MJX prints that its optional Warp back end is not installed; nobody asked for it.
     with contextlib.redirect_stdout(io.StringIO()):
         import mujoco.mjx  # noqa: F401
+
+
+def _cores() -> int:
+    """Cores that this process may use; macOS only tells how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def parse(kind: Any, arguments: Sequence[str], default: Any = None, **options: Any) -> Any:

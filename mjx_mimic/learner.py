@@ -145,7 +145,8 @@ class Learner:
     def _rollout(
         self, env: ImitationEnv, state: TrainState, key: jax.Array
     ) -> tuple[EnvState, jax.Array, Transition]:
-        """T steps of N environments under the current policy; returns (T, N, ...)."""
+        """Pieces of trajectories tau ~ p_theta(tau): T steps of N environments under the current policy,
+        (T, N, ...); see `ppo` for the notation."""
 
         def act(carry: tuple[EnvState, jax.Array], key: jax.Array) -> tuple[tuple, Transition]:
             env_state, raw = carry
@@ -221,7 +222,8 @@ class Learner:
     def _evaluate(
         self, env: ImitationEnv, params: ppo.Params, moments: Normalizer, key: jax.Array
     ) -> TestMetrics:
-        """One episode in each environment, every action the policy's mean."""
+        """One episode in each environment, every action the policy's mean: the expected return J(theta),
+        undiscounted, of the policy without its noise."""
         reset_key, step_key = jax.random.split(key)
         count = self.config.eval_envs // len(self.devices)
         env_state, observation = jax.vmap(env.reset)(jax.random.split(reset_key, count))

@@ -106,7 +106,7 @@ def paper(
 def compact(
     robot: Robot, state: CharacterState, targets: tuple[CharacterState, ...], phase: jax.Array
 ) -> jax.Array:
-    """The default, (..., 3 J + 35): own state, phase, and the next reference as seen from the robot.
+    """The default, (..., 3 J + 36): own state, phase, and the next reference as seen from the robot.
 
     The heading of the vectors is the robot's; the reference enters by its offset in position and
     orientation, so that the policy can steer back in the world.

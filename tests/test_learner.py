@@ -227,17 +227,16 @@ def test_networks_stay_equal_to_the_bit_on_both_devices_while_environments_diffe
     assert len(np.unique(positions, axis=0)) == POINT_CONFIG.num_envs
 
 
-def test_a_step_changes_every_parameter_and_the_normaliser(learner):
+def test_a_step_changes_every_parameter_the_normaliser_and_the_keys(learner):
     before = learner.init(jax.random.key(7))
-    copy = jax.tree.map(np.array, (before.actor.params, before.critic.params, before.normalizer))
+    host = jax.tree.map(np.copy, to_host(before))
     after, metrics = learner.train_step(before)
-    for old, new in zip(
-        jax.tree.leaves(copy),
-        jax.tree.leaves((after.actor.params, after.critic.params, after.normalizer)),
-        strict=True,
-    ):
-        assert np.isfinite(new).all()
-        assert not np.array_equal(old, new)
+    keys = jax.random.key_data(after.key)
+    old = (host.actor.params, host.critic.params, host.normalizer, host.key)
+    new = (after.actor.params, after.critic.params, after.normalizer, keys)
+    for a, b in zip(arrays(old), arrays(new), strict=True):
+        assert np.isfinite(b).all()
+        assert not np.array_equal(a, b)
     np.testing.assert_array_equal(after.normalizer.count, [32.0 + 32.0 * 16.0] * 2)
     assert all(np.isfinite(leaf).all() for leaf in arrays(metrics))
 

@@ -484,13 +484,24 @@ def test_update_actor_moves_probability_towards_good_actions(sign):
 
 def test_one_full_batch_step_of_sgd_is_rate_times_gradient():
     params, batch = gaussian_case(32)
-    config = replace(PLAIN, optimizer="sgd", actor_epochs=1, actor_minibatches=1)
-    final, _ = update_actor(
-        optimization(params, config, 0.01), linear_policy, batch, config, jax.random.key(0)
+    config = replace(
+        PLAIN, optimizer="sgd", actor_epochs=1, actor_minibatches=1, critic_epochs=1, critic_minibatches=1
     )
+    start, key = optimization(params, config, 0.01), jax.random.key(0)
+    final, _ = update_actor(start, linear_policy, batch, config, key)
     gradient, _ = actor_gradient(params, linear_policy, batch, config)
     for name in params:
         np.testing.assert_allclose(final.params[name], params[name] - 0.01 * gradient[name], rtol=1e-5)
+
+    def value(params, observation):
+        return jnp.sum(linear_policy(params, observation)[0], axis=-1)
+
+    final, loss = update_critic(start, value, batch, config, key)
+    residual = np.asarray(value(params, batch.observation) - batch.value_target, float)
+    np.testing.assert_allclose(loss, [[np.square(residual).mean()]], rtol=1e-5)
+    slope = 2.0 * np.asarray(batch.observation).T @ residual / 32  # of both columns
+    expected = np.asarray(params["weight"]) - 0.01 * slope[:, None]
+    np.testing.assert_allclose(final.params["weight"], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("rate", [1e-5, 0.1])

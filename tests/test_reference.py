@@ -276,19 +276,20 @@ def test_sticking_costs_about_a_thousandth_at_most():
         np.testing.assert_allclose(error[turn[:, 0] > 2.4e-3], 0.0, atol=2e-6)
 
 
-@pytest.mark.parametrize(
-    ("turn", "held_at"),
-    [(1e-4, 0.0), (1.0e-3, 0.5), (1.5e-3, 0.5), (3e-3, None)],
-    ids=["lower", "middle", "middle", "free"],
-)
-def test_small_turns_stick_where_mimickit_sticks(turn, held_at):
-    dof_pos = np.concatenate([np.zeros((1, JOINTS)), np.full((1, JOINTS), turn)])
-    library = reference.make_library([still_but_for(dof_pos, root_turns=dof_pos[:, 0])])
+@pytest.mark.parametrize("root", range(4), ids=["lower", "middle", "middle too", "free"])
+def test_small_turns_stick_where_mimickit_sticks(root):
+    """To the lower frame, to the middle, or not at all, each joint and the root for itself."""
+    turns = np.array([1e-4, 1e-3, 1.5e-3, 3e-3])
     fractions = np.array([0.1, 0.25, 0.75, 0.9])
+    held_at = np.stack([0.0 * fractions, 0.0 * fractions + 0.5, 0.0 * fractions + 0.5, fractions])
+    joint = np.arange(JOINTS) % 4
+    dof_pos = np.stack([np.zeros(JOINTS), turns[joint]])
+    library = reference.make_library([still_but_for(dof_pos, root_turns=np.array([0.0, turns[root]]))])
     qpos, _ = at(library, 0, fractions)
-    share = fractions if held_at is None else np.full(4, held_at)
-    np.testing.assert_allclose(qpos[:, 7:], np.tile(share[:, None] * turn, JOINTS), rtol=0.0, atol=1e-6)
-    np.testing.assert_allclose(turn_of(qpos).as_rotvec()[:, 2], share * turn, rtol=0.0, atol=1e-6)
+    np.testing.assert_allclose(qpos[:, 7:].T, held_at[joint] * turns[joint, None], rtol=0.0, atol=1e-6)
+    np.testing.assert_allclose(
+        turn_of(qpos).as_rotvec()[:, 2], held_at[root] * turns[root], rtol=0.0, atol=1e-6
+    )
 
 
 def test_phase_runs_from_0_to_1(library):

@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 from mjx_mimic.motion import G1_JOINTS
 from mjx_mimic.robot import GROUND_BODIES, KEY_BODIES, Robot, load_mjcf, load_robot
 
+JOINTS = len(G1_JOINTS)
 POSES = 64
 SIDES = ("left", "right")
 SOLES = {f"{side}_sole_{end}_{edge}" for side in SIDES for end in ("heel", "toe") for edge in SIDES}
@@ -121,21 +122,28 @@ def test_armatures_and_effort_limits_are_the_published_ones(robot, published):
     np.testing.assert_array_equal(robot.effort_limit, published.jnt_actfrcrange[1:, 1])
 
 
-def test_gains_follow_armature(robot, published):
-    model = robot.model
+def gains(model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
+    """kp and kd that a model's armatures ask for."""
     armature = model.dof_armature[6:]
-    kp = armature * NATURAL_FREQUENCY**2
-    kd = 2.0 * DAMPING_RATIO * armature * NATURAL_FREQUENCY
+    return armature * NATURAL_FREQUENCY**2, 2.0 * DAMPING_RATIO * armature * NATURAL_FREQUENCY
+
+
+def test_gains_follow_armature(robot):
+    model = robot.model
+    kp, kd = gains(model)
     np.testing.assert_allclose(robot.kp, kp, rtol=1e-8)
     np.testing.assert_allclose(model.actuator_gainprm[:, 0], kp, rtol=1e-8)
-    np.testing.assert_allclose(
-        model.actuator_biasprm[:, :3], np.column_stack([0.0 * kp, -kp, -kd]), rtol=1e-8
-    )
-    np.testing.assert_array_equal(model.actuator_trnid[:, 0], 1 + np.arange(len(G1_JOINTS)))
-    np.testing.assert_allclose(published.jnt_stiffness[1:], kp, rtol=1e-8)
-    np.testing.assert_allclose(published.dof_damping[6:], kd, rtol=1e-8)
+    bias = np.column_stack([np.zeros(JOINTS), -kp, -kd])
+    np.testing.assert_allclose(model.actuator_biasprm[:, :3], bias, rtol=1e-8)
+    np.testing.assert_array_equal(model.actuator_trnid[:, 0], 1 + np.arange(JOINTS))
     assert not model.dof_damping.any()
     assert not model.jnt_stiffness.any()
+
+
+def test_published_gains_follow_armature_too(published):
+    kp, kd = gains(published)
+    np.testing.assert_allclose(published.jnt_stiffness[1:], kp, rtol=1e-8)
+    np.testing.assert_allclose(published.dof_damping[6:], kd, rtol=1e-8)
 
 
 def test_motors_push_towards_their_target_up_to_the_effort_limit(robot):
@@ -256,12 +264,12 @@ def test_joint_rotations_turn_each_body_in_its_parent(robot, poses):
 
 def test_feet_contacts_are_the_soles_alone(robot):
     """A robot wholly below the floor touches it with all that can."""
-    qpos = np.concatenate([[0, 0, -3, 1, 0, 0, 0], np.zeros(len(G1_JOINTS))])
+    qpos = np.concatenate([[0, 0, -3, 1, 0, 0, 0], np.zeros(JOINTS)])
     assert touching(robot.model, solved(robot.model, qpos)) == SOLES
 
 
 def test_full_contacts_add_all_guarded_shapes_that_matter(full_contacts):
-    qpos = np.concatenate([[0, 0, -3, 1, 0, 0, 0], np.zeros(len(G1_JOINTS))])
+    qpos = np.concatenate([[0, 0, -3, 1, 0, 0, 0], np.zeros(JOINTS)])
     pairs = ("shoulder_roll", "elbow_yaw", "wrist", "hand", "thigh", "shin", "linkage_brace")
     added = {f"{side}_{part}_collision" for side in SIDES for part in pairs}
     added |= {"pelvis_collision", "torso_collision", "head_collision"}
@@ -271,7 +279,7 @@ def test_full_contacts_add_all_guarded_shapes_that_matter(full_contacts):
 @pytest.mark.parametrize("pitch", [np.pi / 2, -np.pi / 2], ids=["prone", "supine"])
 def test_lying_robot_rests_on_its_body_only_with_full_contacts(robot, full_contacts, pitch):
     quat = Rotation.from_euler("y", pitch).as_quat(scalar_first=True)
-    qpos = np.concatenate([[0, 0, 0.03], quat, np.zeros(len(G1_JOINTS))])
+    qpos = np.concatenate([[0, 0, 0.03], quat, np.zeros(JOINTS)])
     data = solved(robot.model, qpos)
     solid = np.flatnonzero(robot.model.geom_group == 3)  # collision shapes and soles
     low = {robot.model.geom(g).name for g in solid if floor_distance(robot.model, data, g) < 0.0}
