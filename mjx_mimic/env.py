@@ -32,7 +32,8 @@ class EnvState:
 
 @struct.dataclass
 class StepResult:
-    """What a step yields. `final_observation` is that of the state reached, before any reset."""
+    """What a step yields. `final_observation` is that of the state reached, before any reset; not finite
+    where `causes.nonfinite` says that the state is not."""
 
     observation: jax.Array  # (O,) of the next state, after a reset if there was one
     final_observation: jax.Array  # (O,)

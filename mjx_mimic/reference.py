@@ -87,8 +87,8 @@ def _sticking_points(motion: Motion) -> np.ndarray:
 
     It works in float32 on the cosine of half the angle (`util/torch_util.py`): where that rounds to 1 it
     keeps the lower frame, where its sine is below 0.001 it takes the middle, at any fraction. Turns below
-    0.002 rad are affected, by up to 0.001 rad. The same arithmetic here, in the same order, finds the same
-    frames. Returns 0, 0.5, or NaN where it does interpolate; root first, then joints.
+    about 0.0023 rad are affected, by up to 0.0013 rad. The same arithmetic here, in the same order, finds
+    the same frames. Returns 0, 0.5, or NaN where it does interpolate; root first, then joints.
     """
 
     def halves(angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

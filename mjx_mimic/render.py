@@ -11,8 +11,6 @@ from mjx_mimic.config_file import read_config
 from mjx_mimic.errors import UserError
 
 PROGRAM = "python -m mjx_mimic.render"
-FPS = 30.0
-"""Frames a second of a clip's video."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,8 @@ class RenderCommand:
     """Pixels, 1280 at most."""
     height: int = 480
     """Pixels, 960 at most."""
+    fps: float = 30.0
+    """With --motion: frames a second. A run is drawn at its control rate."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,6 +46,11 @@ def main(arguments: Sequence[str]) -> int:
             raise UserError(f"option {option}: {value} will not do; use an even number from 16 to {limit}")
     if not 0 < command.seconds <= 600:
         raise UserError(f"option --seconds: {command.seconds} will not do; use a number over 0, 600 at most")
+    if not 1 <= command.fps <= 240:
+        raise UserError(f"option --fps: {command.fps} will not do; use a number from 1 to 240")
+    # Told now, not after minutes of drawing.
+    if command.out.suffix.lower() != ".mp4" or command.out.is_dir():
+        raise UserError(f"option --out: {command.out} will not do; name a file that ends in .mp4")
     if drawing.choose_gl_backend() is None:
         raise UserError(drawing.NO_GL)
     launch.prepare_jax()
@@ -83,7 +88,7 @@ def _episode(command: RenderCommand) -> tuple[np.ndarray, np.ndarray | None, flo
 
 
 def _clip(command: RenderCommand) -> tuple[np.ndarray, None, float]:
-    """qpos (T, 36) of the clip at `FPS`, cyclic ones repeated."""
+    """qpos (T, 36) of the clip at the video's rate, cyclic ones repeated, and that rate."""
     import jax.numpy as jnp
 
     from mjx_mimic.formats import load_motion
@@ -92,9 +97,9 @@ def _clip(command: RenderCommand) -> tuple[np.ndarray, None, float]:
     assert command.motion is not None
     motion = load_motion(command.motion)
     seconds = command.seconds if motion.loop == "wrap" else min(command.seconds, motion.length)
-    times = jnp.arange(int(seconds * FPS) + 1) / FPS
+    times = jnp.arange(int(seconds * command.fps) + 1) / command.fps
     qpos, _ = lookup(make_library([motion]), jnp.zeros(times.shape, jnp.int32), times)
-    return np.asarray(qpos), None, FPS
+    return np.asarray(qpos), None, command.fps
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ from mjx_mimic.paths import assets_dir
 
 ContactSet = Literal["feet", "full"]
 
+VISUAL_GROUP = 2
+"""Geom group of what is only drawn."""
+
 KEY_BODIES = (
     "left_ankle_roll_link",
     "right_ankle_roll_link",
@@ -107,8 +110,13 @@ class Robot:
         return jnp.broadcast_to(identity, shape).at[..., self.joint_bodies - 1, :].set(hinges)
 
 
-def load_mjcf(contacts: ContactSet = "feet", physics_hz: float = 180.0) -> mujoco.MjModel:
-    """The G1 in its scene, with the geoms of the contact set `contacts` able to touch the floor."""
+def load_mjcf(
+    contacts: ContactSet = "feet", physics_hz: float = 180.0, visuals: bool = True
+) -> mujoco.MjModel:
+    """The G1 in its scene, with the geoms of the contact set `contacts` able to touch the floor.
+
+    Without `visuals` for physics alone: MJX computes a pose for every geom, drawn or not.
+    """
     spec = mujoco.MjSpec.from_file(str(assets_dir() / "g1" / "scene.xml"))
     spec.option.timestep = 1.0 / physics_hz
     if contacts == "full":
@@ -118,12 +126,15 @@ def load_mjcf(contacts: ContactSet = "feet", physics_hz: float = 180.0) -> mujoc
                 in FULL_CONTACTS
             ):
                 geom.conaffinity = 1
+    if not visuals:
+        for geom in [geom for geom in spec.geoms if geom.group == VISUAL_GROUP]:
+            spec.delete(geom)
     return spec.compile()
 
 
 def load_robot(contacts: ContactSet = "feet", physics_hz: float = 180.0) -> Robot:
     """Compiles the MJCF and resolves every name that the rest of the package needs."""
-    model = load_mjcf(contacts, physics_hz)
+    model = load_mjcf(contacts, physics_hz, visuals=False)
     body_names = tuple(model.body(i).name for i in range(1, model.nbody))
     joints = np.array([model.joint(name).id for name in G1_JOINTS])
     actuators = np.array([model.actuator(name).id for name in G1_JOINTS])
@@ -150,7 +161,13 @@ def load_robot(contacts: ContactSet = "feet", physics_hz: float = 180.0) -> Robo
         joint_axes=model.jnt_axis[joints],
         joint_bodies=model.jnt_bodyid[joints] - 1,
         joint_range=model.jnt_range[joints],
-        effort_limit=model.jnt_actfrcrange[joints, 1],
+        effort_limit=_effort_limits(model, joints, actuators),
         kp=model.actuator_gainprm[actuators, 0],
         guarded_geoms=np.array(guarded),
     )
+
+
+def _effort_limits(model: mujoco.MjModel, joints: np.ndarray, actuators: np.ndarray) -> np.ndarray:
+    """What the motors can give, (J,) N m: the joint's limit, or the motor's own where it is lower."""
+    motor = np.where(model.actuator_forcelimited[actuators], model.actuator_forcerange[actuators, 1], np.inf)
+    return np.minimum(model.jnt_actfrcrange[joints, 1], motor)

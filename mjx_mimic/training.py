@@ -18,6 +18,7 @@ from rich.progress import Progress as Bar
 from mjx_mimic import drawing, playback
 from mjx_mimic.learner import Learner, TrainState, first_device
 from mjx_mimic.metrics import Metrics
+from mjx_mimic.robot import load_mjcf
 from mjx_mimic.run import Checkpoints, MetricLog, Progress
 
 REPORT_INTERVAL_S = 10.0
@@ -167,7 +168,6 @@ def make_video(learner: Learner, policy: dict[str, Any], path: Path) -> None:
     """Records one episode of the policy from the first clip's first frame, the reference as a ghost."""
     recording = playback.record(learner, policy)
     fps = learner.config.env.control_hz
-    model = learner.env.robot.model
-    frames = drawing.render_frames(model, recording.qpos, recording.reference, fps=fps)
+    frames = drawing.render_frames(load_mjcf(), recording.qpos, recording.reference, fps=fps)
     drawing.write_video(path, frames, fps)
     print(f"video: {path} ({len(recording.reward)} steps, return {recording.reward.sum():.1f})")

@@ -9,6 +9,7 @@ import pytest
 
 from mjx_mimic import drawing, render
 from mjx_mimic.errors import UserError
+from mjx_mimic.robot import load_mjcf
 
 HEIGHT, WIDTH = 120, 160
 
@@ -22,14 +23,19 @@ def gl():
         pytest.skip(drawing.NO_GL)
 
 
-def standing(robot, frames: int, x: float = 0.0) -> np.ndarray:
-    qpos = np.tile(robot.model.key("stand").qpos, (frames, 1))
+@pytest.fixture(scope="module")
+def model():
+    return load_mjcf()
+
+
+def standing(model, frames: int, x: float = 0.0) -> np.ndarray:
+    qpos = np.tile(model.key("stand").qpos, (frames, 1))
     qpos[:, 0] += x
     return qpos
 
 
-def draw(robot, qpos, reference=None) -> np.ndarray:
-    frames = drawing.render_frames(robot.model, qpos, reference, fps=30.0, width=WIDTH, height=HEIGHT)
+def draw(model, qpos, reference=None) -> np.ndarray:
+    frames = drawing.render_frames(model, qpos, reference, fps=30.0, width=WIDTH, height=HEIGHT)
     return np.stack(list(frames)).astype(int)
 
 
@@ -44,11 +50,11 @@ def changed(left: np.ndarray, right: np.ndarray) -> float:
     return float(np.mean(np.abs(left - right).max(axis=-1) > 20))
 
 
-def test_the_robot_is_in_the_picture_and_the_camera_goes_with_it(robot):
-    there, far = draw(robot, standing(robot, 1)), draw(robot, standing(robot, 1, x=50.0))
-    bare = copy.copy(robot.model)
+def test_the_robot_is_in_the_picture_and_the_camera_goes_with_it(model):
+    there, far = draw(model, standing(model, 1)), draw(model, standing(model, 1, x=50.0))
+    bare = copy.copy(model)
     bare.geom_group[bare.geom_bodyid > 0] = 5  # not drawn
-    for qpos, picture in ((standing(robot, 1), there), (standing(robot, 1, x=50.0), far)):
+    for qpos, picture in ((standing(model, 1), there), (standing(model, 1, x=50.0), far)):
         (empty,) = drawing.render_frames(bare, qpos, fps=30.0, width=WIDTH, height=HEIGHT)
         assert 0.02 < changed(picture, empty.astype(int)[None]) < 0.3
     # The robot fills the middle of both pictures, 50 m apart.
@@ -56,17 +62,17 @@ def test_the_robot_is_in_the_picture_and_the_camera_goes_with_it(robot):
     assert changed(there[middle], far[middle]) < 0.35
 
 
-def test_the_ghost_is_drawn_where_the_reference_is(robot):
-    qpos = standing(robot, 1)
-    alone, beside = draw(robot, qpos), draw(robot, qpos, standing(robot, 1, x=0.6))
+def test_the_ghost_is_drawn_where_the_reference_is(model):
+    qpos = standing(model, 1)
+    alone, beside = draw(model, qpos), draw(model, qpos, standing(model, 1, x=0.6))
     assert 0.01 < changed(alone, beside) < 0.3
     blue = beside - alone
     shifted = np.abs(blue).max(axis=-1) > 20
     assert np.mean(blue[shifted][:, 2] - blue[shifted][:, 0]) > 5  # tinted blue
 
 
-def test_a_video_has_all_its_frames(robot, tmp_path):
-    frames = drawing.render_frames(robot.model, standing(robot, 7), fps=30.0, width=WIDTH, height=HEIGHT)
+def test_a_video_has_all_its_frames(model, tmp_path):
+    frames = drawing.render_frames(model, standing(model, 7), fps=30.0, width=WIDTH, height=HEIGHT)
     path = tmp_path / "new" / "video.mp4"
     assert drawing.write_video(path, frames, 30.0) == 7
     video = read(path)
@@ -74,7 +80,7 @@ def test_a_video_has_all_its_frames(robot, tmp_path):
     assert video.std() > 10
 
 
-def test_a_video_that_fails_leaves_nothing(robot, tmp_path):
+def test_a_video_that_fails_leaves_nothing(model, tmp_path):
     def broken():
         yield np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         raise RuntimeError("drawing stopped")

@@ -4,6 +4,9 @@ One compiled step, of 16 environments, serves all tests. What needs no physics r
 whose kinematics costs nothing to compile.
 """
 
+import copy
+import functools
+import re
 from collections.abc import Callable
 from dataclasses import fields, replace
 
@@ -221,7 +224,7 @@ def test_reset_is_the_whole_reference_state_at_its_time(resets, lookup, clips):
     qpos, qvel = lookup(state.clip, state.start_time)
     np.testing.assert_allclose(state.qpos, qpos, rtol=0.0, atol=1e-6)
     np.testing.assert_allclose(state.qvel, qvel, rtol=0.0, atol=1e-5)
-    assert np.ptp(qvel, axis=0).min() > 0.0 or np.ptp(qvel[:, 6:], axis=0).min() > 0.0  # it moves, too
+    assert np.ptp(qvel[:, 6:], axis=0).min() > 0.1  # it moves, too
     # The clip's own angles, not only the library's idea of them.
     for clip in (SWAY, STEP_OUT):
         mine = state.clip == clip
@@ -299,7 +302,10 @@ def test_reference_action_asks_for_a_share_of_the_effort_limit(
     centre = pd_target(some_states, 0.0 * some_actions, action_scale=scale)
     moved = pd_target(some_states, some_actions, action_scale=scale) - centre
     model = robot.model
-    effort = np.array([model.jnt_actfrcrange[model.joint(name).id, 1] for name in G1_JOINTS])
+    joint = np.array([model.jnt_actfrcrange[model.joint(name).id, 1] for name in G1_JOINTS])
+    effort = np.where(
+        np.array([bool(re.search("wrist_(pitch|yaw)", name)) for name in G1_JOINTS]), 5.0, joint
+    )
     gain = np.array([model.actuator(name).gainprm[0] for name in G1_JOINTS])
     torque = moved * gain
     np.testing.assert_allclose(
@@ -312,8 +318,8 @@ def test_reference_action_asks_for_a_share_of_the_effort_limit(
 
 @pytest.fixture(scope="module")
 def flight(robot, step, reset_to, pd_target):
-    """A control step of thrown robots, on which nothing acts but motors and gravity: (state, following,
-    result, the same in MuJoCo C)."""
+    """A control step of robots thrown into the air, where motors, joint limits and gravity act: (state,
+    following, result, the same in MuJoCo C)."""
     draw = np.random.default_rng(1)
     state = reset_to(np.arange(ENVS) % 2, np.linspace(0.0, 0.6, ENVS))
     state.qpos[:, 2] += 0.2
@@ -349,7 +355,7 @@ def stance(robot, step, reset_to, pd_target):
     following, result = step(state, still(), jax.random.key(4))
     assert not ended(result).any()
     targets = pd_target(state, still())
-    exact = robot.model.__copy__()
+    exact = copy.copy(robot.model)
     exact.opt.iterations, exact.opt.ls_iterations, exact.opt.tolerance = 100, 50, 1e-12
     return (
         state,
@@ -439,8 +445,7 @@ def test_return_adds_up_and_steps_count(flight):
         np.testing.assert_array_equal(getattr(following, field), getattr(state, field))
 
 
-@pytest.mark.parametrize("name", ["mimickit", "paper"])
-@pytest.mark.parametrize("track_root", [True, False])
+@pytest.mark.parametrize(("name", "track_root"), [("mimickit", True), ("mimickit", False), ("paper", False)])
 def test_config_chooses_the_reward(light, some_states, name, track_root):
     chosen = replace(light, config=replace(light.config, reward=name, track_root=track_root))
 
@@ -553,13 +558,14 @@ def test_episode_ends_for_the_reason_provoked_and_no_other(scenes, scene):
 
 
 def test_absurd_speed_counts_as_nonfinite(step, reset_to):
+    """From 1000 m/s; positions are finite still."""
     state = reset_to(SWAY, np.full(ENVS, 0.4))
-    state.qvel[:, 20] = np.linspace(0.0, 1e5, ENVS)
+    state.qvel[:, 2] = np.linspace(900.0, 1100.0, ENVS)
     _, result = step(state, still(), jax.random.key(6))
-    assert not result.causes.nonfinite[0]
-    assert result.causes.nonfinite[-1]
-    assert np.isfinite(result.reward).all()
+    np.testing.assert_array_equal(result.causes.nonfinite, state.qvel[:, 2] - 9.81 * DT > 1000.0)
+    assert result.causes.terminated.all()
     np.testing.assert_array_equal(result.reward[result.causes.nonfinite], 0.0)
+    assert (result.reward[~result.causes.nonfinite] > 0.0).all()
 
 
 def test_deviation_is_measured_at_the_instant_reached(robot, step, reset_to, pd_target, lookup):
@@ -772,17 +778,27 @@ def test_final_observation_is_of_the_state_before_the_reset(scenes):
 SIZES = {"mimickit": 849, "paper": 246, "compact": 3 * JOINTS + 36}
 
 
+@pytest.fixture(scope="module")
+def observed(light, some_states) -> Callable[[str], np.ndarray]:
+    """`some_states` in a layout."""
+
+    @functools.cache
+    def call(layout: str) -> np.ndarray:
+        chosen = replace(light, config=replace(light.config, observation=layout))
+        return np.asarray(jax.jit(jax.vmap(chosen.observe))(some_states))
+
+    return call
+
+
 @pytest.mark.parametrize("layout", SIZES)
-def test_observations_have_their_size_and_are_finite(light, some_states, layout):
-    chosen = replace(light, config=replace(light.config, observation=layout))
-    seen = jax.jit(jax.vmap(chosen.observe))(some_states)
+def test_observations_have_their_size_and_are_finite(observed, layout):
+    seen = observed(layout)
     assert seen.shape == (ENVS, SIZES[layout])
     assert np.isfinite(seen).all()
 
 
-def test_mimickit_layout_sees_the_reference_one_two_and_three_steps_ahead(light, some_states, lookup):
-    chosen = replace(light, config=replace(light.config, observation="mimickit"))
-    seen = np.asarray(jax.jit(jax.vmap(chosen.observe))(some_states))
+def test_mimickit_layout_sees_the_reference_one_two_and_three_steps_ahead(observed, some_states, lookup):
+    seen = observed("mimickit")
     own_size, target_size = 237, 204
     for ahead in (1, 2, 3):
         qpos, _ = lookup(some_states.clip, some_states.start_time + (3 + ahead) * DT)
@@ -794,8 +810,7 @@ def test_mimickit_layout_sees_the_reference_one_two_and_three_steps_ahead(light,
         np.testing.assert_allclose(target[:, 3:9], encoded(turn), rtol=0.0, atol=1e-5)
 
 
-def test_paper_layout_sees_the_phase_now(light, some_states, clips):
-    chosen = replace(light, config=replace(light.config, observation="paper"))
-    seen = np.asarray(jax.jit(jax.vmap(chosen.observe))(some_states))
+def test_paper_layout_sees_the_phase_now(observed, some_states, clips):
+    seen = observed("paper")
     lengths = np.array([clip.length for clip in clips])[some_states.clip]
     np.testing.assert_allclose(seen[:, 237], (some_states.start_time + 3 * DT) / lengths, rtol=0.0, atol=1e-5)

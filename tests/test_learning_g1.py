@@ -1,4 +1,4 @@
-"""The real robot learns to walk for longer, within a minute of compiling and ten seconds of running."""
+"""The real robot learns to walk for longer, within a minute of compiling and twenty seconds of running."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ from mjx_mimic.reference import make_library
 from mjx_mimic.reward import RewardTerms
 from mjx_mimic.robot import CharacterState, load_robot
 
-UPDATES, WINDOW = 50, 10
+UPDATES, WINDOW = 100, 10
 CONFIG = TrainConfig(
     num_envs=32,
     unroll_length=16,
@@ -68,15 +68,15 @@ def over_episodes(window: list[Metrics], name: str) -> float:
 
 
 def test_the_robot_stays_up_longer_and_earns_more_and_less_with_the_rewards_sign_flipped(histories):
-    # Over seeds 0 to 7 the return goes from 9.7 ... 10.1 to 15.2 ... 16.1, flipped to 6.9 ... 7.5, and the
-    # length from 13.0 ... 13.6 control steps to 21.1 ... 22.4, flipped to 10.7 ... 11.6. The standard error
-    # of a window's mean is about 3 %.
+    # Over seeds 0 to 7 the return goes from 9.1 ... 9.5 to 17.6 ... 18.5, flipped to 4.0 ... 4.7, and the
+    # length from 12.0 ... 12.9 control steps to 24.4 ... 25.7, flipped to 7.7 ... 8.4. The standard error of
+    # a window's mean is about 3 %.
     first, last, fled = histories[1][:WINDOW], histories[1][-WINDOW:], histories[-1][-WINDOW:]
     earned, lasted = over_episodes(first, "train_return"), over_episodes(first, "train_episode_length")
-    assert over_episodes(last, "train_return") > 1.35 * earned
-    assert over_episodes(last, "train_episode_length") > 1.35 * lasted
-    assert -over_episodes(fled, "train_return") < 0.85 * earned
-    assert over_episodes(fled, "train_episode_length") < lasted
+    assert over_episodes(last, "train_return") > 1.6 * earned
+    assert over_episodes(last, "train_episode_length") > 1.6 * lasted
+    assert -over_episodes(fled, "train_return") < 0.7 * earned
+    assert over_episodes(fled, "train_episode_length") < 0.8 * lasted
 
 
 def test_the_critic_explains_the_returns_and_no_simulation_breaks(histories):

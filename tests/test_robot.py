@@ -119,7 +119,11 @@ def test_armatures_and_effort_limits_are_the_published_ones(robot, published):
     np.testing.assert_allclose(model.dof_armature, published.dof_armature, rtol=1e-9)
     np.testing.assert_array_equal(model.jnt_actfrcrange, published.jnt_actfrcrange)
     assert model.jnt_actfrclimited[1:].all()
-    np.testing.assert_array_equal(robot.effort_limit, published.jnt_actfrcrange[1:, 1])
+    np.testing.assert_array_equal(robot.model.jnt_actfrcrange[1:, 1], published.jnt_actfrcrange[1:, 1])
+    # The wrists' small motors give 5 N m, the published control range; the joints would bear 25.
+    np.testing.assert_array_equal(
+        robot.effort_limit, np.minimum(published.jnt_actfrcrange[1:, 1], published.actuator_ctrlrange[:, 1])
+    )
 
 
 def gains(model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
@@ -319,8 +323,29 @@ def test_physics_rate_sets_the_timestep(physics_hz):
     assert load_mjcf(physics_hz=physics_hz).opt.timestep == pytest.approx(1.0 / physics_hz, rel=1e-12)
 
 
-def test_contact_set_leaves_all_else_alone(robot: Robot, full_contacts):
-    for field in ("body_mass", "body_inertia", "qpos0", "geom_size", "geom_contype", "actuator_gainprm"):
-        np.testing.assert_array_equal(
-            getattr(robot.model, field), getattr(full_contacts, field), err_msg=field
-        )
+def by_name(model: mujoco.MjModel, field: str, names: list[str]) -> np.ndarray:
+    return np.stack([getattr(model.geom(name), field) for name in names])
+
+
+def test_contact_set_leaves_all_else_alone(full_contacts):
+    feet = load_mjcf("feet")
+    changed = {
+        field
+        for field in ("body_mass", "body_inertia", "qpos0", "geom_size", "geom_contype", "actuator_gainprm")
+        if not np.array_equal(getattr(feet, field), getattr(full_contacts, field))
+    }
+    assert changed == set()
+    assert np.any(feet.geom_conaffinity != full_contacts.geom_conaffinity)
+
+
+def test_what_is_only_drawn_is_left_out_of_the_physics_and_nothing_else(robot: Robot):
+    bare, drawn = robot.model, load_mjcf("feet")
+    names = [bare.geom(i).name for i in range(bare.ngeom)]
+    assert all(names)
+    shown = np.array([drawn.geom_group[i] == 2 for i in range(drawn.ngeom)])
+    assert shown.sum() == drawn.ngeom - bare.ngeom > 50
+    assert not np.any(drawn.geom_contype[shown] | drawn.geom_conaffinity[shown])
+    for field in ("size", "pos", "quat", "contype", "conaffinity", "friction", "solref"):
+        np.testing.assert_array_equal(by_name(bare, field, names), by_name(drawn, field, names))
+    for field in ("body_mass", "body_inertia", "body_ipos", "dof_armature", "actuator_biasprm"):
+        np.testing.assert_array_equal(getattr(bare, field), getattr(drawn, field))
