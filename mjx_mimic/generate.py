@@ -22,6 +22,7 @@ from scipy.spatial.transform import Rotation
 
 from mjx_mimic import launch
 from mjx_mimic.errors import UserError
+from mjx_mimic.formats import native
 from mjx_mimic.gait import (
     LEFT_LEG,
     RIGHT_LEG,
@@ -36,7 +37,7 @@ from mjx_mimic.gait import (
     solve_left_leg,
     swing_leg,
 )
-from mjx_mimic.motion import G1_JOINTS, Motion, make_motion, save_motion
+from mjx_mimic.motion import G1_JOINTS, Motion, make_motion
 from mjx_mimic.paths import assets_dir
 
 PROGRAM = "python -m mjx_mimic.generate"
@@ -282,7 +283,7 @@ def main(arguments: Sequence[str]) -> int:
     command = launch.parse(GenerateCommand, arguments, prog=PROGRAM)
     walk = build_walk(command.speed)
     motion = walk.motion(command.out.stem)
-    save_motion(command.out, motion)
+    native.write(command.out, motion)
     print(
         f"{command.out}: {motion.num_frames} frames at {motion.fps:g} frames/s;"
         f" {motion.length:.3f} s and {walk.stride:.3f} m a cycle"

@@ -13,13 +13,14 @@ import yaml
 from mjx_mimic import config, config_file, launch, run, train
 from mjx_mimic.config import EnvConfig, TrainConfig
 from mjx_mimic.errors import UserError
-from mjx_mimic.motion import G1_JOINTS, Motion, make_motion, save_motion
+from mjx_mimic.formats import native
+from mjx_mimic.motion import G1_JOINTS, Motion, make_motion
 
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
     path = tmp_path / "sway.npz"
-    save_motion(path, sway())
+    native.write(path, sway())
     return path
 
 
@@ -112,7 +113,7 @@ def test_resume_holds_the_run_to_its_configuration(refused, clip, tmp_path):
     assert "'seed' is 3 there and 4 here" in message
     message = refused("--resume", "--out", str(out), "--env.max-deviation", "0.3")
     assert "'env.max_deviation'" in message
-    save_motion(clip, sway(amplitude=0.2))
+    native.write(clip, sway(amplitude=0.2))
     assert "'sway' has changed" in refused("--resume", "--out", str(out))
 
 

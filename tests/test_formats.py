@@ -14,8 +14,8 @@ import pytest
 
 from mjx_mimic import paths
 from mjx_mimic.errors import UserError
-from mjx_mimic.formats import load_motion, mimickit
-from mjx_mimic.motion import G1_JOINTS, make_motion, save_motion
+from mjx_mimic.formats import load_motion, mimickit, native
+from mjx_mimic.motion import G1_JOINTS, make_motion
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -35,7 +35,7 @@ def shipped(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "shipped"
     folder.mkdir()
     for name in ("walk", "stand"):
-        save_motion(folder / f"{name}.npz", motion(name))
+        native.write(folder / f"{name}.npz", motion(name))
     monkeypatch.setattr(paths, "motions_dir", lambda: folder)
     return folder
 
@@ -88,14 +88,14 @@ def test_bare_name_finds_the_shipped_clip_and_a_file_goes_first(tmp_path, monkey
     (tmp_path / "walk").mkdir()  # a run folder, say
     assert load_motion("walk").name == "walk"
     (tmp_path / "walk").rmdir()
-    save_motion("walk", motion("mine"))
+    native.write("walk", motion("mine"))
     assert load_motion("walk").name == "mine"
     assert load_motion(Path("shipped/walk.npz")).name == "walk"
 
 
 def test_format_is_told_by_content_and_not_by_suffix(tmp_path):
     assert load_motion(pickled(tmp_path / "clip.npz", clip())).fps == 60
-    save_motion(tmp_path / "clip.pkl", motion("native"))
+    native.write(tmp_path / "clip.pkl", motion("native"))
     assert load_motion(tmp_path / "clip.pkl").name == "native"
 
 
@@ -145,7 +145,7 @@ def test_mimickit_values_by_definition(tmp_path, protocol, loop_mode, loop):
 
 def test_mimickit_to_native_and_back_is_the_same_motion(tmp_path):
     read = load_motion(pickled(tmp_path / "kick.pkl", clip(frames=frames(40))))
-    save_motion(tmp_path / "kick.npz", read)
+    native.write(tmp_path / "kick.npz", read)
     assert load_motion(tmp_path / "kick.npz").digest == read.digest
 
 

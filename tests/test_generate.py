@@ -10,11 +10,12 @@ from scipy.optimize import nnls
 from scipy.spatial import ConvexHull
 
 from mjx_mimic.errors import UserError
+from mjx_mimic.formats import native
 from mjx_mimic.gait import HEEL as HEEL_CENTRE
 from mjx_mimic.gait import MIRROR_INDEX, SOLE_RADIUS, half_cycle_later, inverse_dynamics, mirrored
 from mjx_mimic.gait import TOE as TOE_CENTRE
 from mjx_mimic.generate import Recipe, build_walk, main
-from mjx_mimic.motion import G1_JOINTS, read_native
+from mjx_mimic.motion import G1_JOINTS
 from mjx_mimic.paths import assets_dir, motions_dir
 
 RECIPE = Recipe()
@@ -33,7 +34,7 @@ def model() -> mujoco.MjModel:
 @pytest.fixture(scope="module")
 def clip(model):
     """The shipped file with what the tests ask of it; N is T - 1, the frames of one cycle."""
-    motion = read_native(motions_dir() / "walk.npz")
+    motion = native.read(motions_dir() / "walk.npz")
     stride = motion.root_pos[-1, 0] - motion.root_pos[0, 0]
     dynamics = inverse_dynamics(
         model,
@@ -259,7 +260,7 @@ def test_generator_repeats_the_shipped_file(clip, tmp_path):
 @pytest.mark.parametrize("speed", [0.8, 1.0])
 def test_command_makes_other_speeds(tmp_path: Path, capsys, model, speed: float):
     assert main(["--out", str(tmp_path / "slow.npz"), "--speed", str(speed)]) == 0
-    motion = read_native(tmp_path / "slow.npz")
+    motion = native.read(tmp_path / "slow.npz")
     assert motion.name == "slow"
     assert motion.root_pos[-1, 0] / motion.length == pytest.approx(speed)
     assert "frames/s" in capsys.readouterr().out

@@ -8,10 +8,10 @@ import mjx_mimic
 # A module may import what stands before it, in its own line too.
 LAYERS = (
     "errors launch",
-    "paths rotation config config_file",
+    "paths rotation config config_file files",
     "motion",
-    "formats.mimickit formats",
     "robot",
+    "formats.archive formats.native formats.mimickit formats",
     "reference reward observation termination",
     "env",
     "networks normalizer ppo",

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mjx_mimic import motion as motion_module
 from mjx_mimic import paths
 from mjx_mimic.errors import UserError, quoted
-from mjx_mimic.motion import G1_JOINTS, Motion, make_motion, read_native, save_motion
+from mjx_mimic.formats import archive, native
+from mjx_mimic.motion import G1_JOINTS, Motion, make_motion
 
 SHARED = Path(__file__).parents[2] / "shared"
 SOURCE = "clips/some.npz"
@@ -289,8 +289,8 @@ def test_native_round_trip_is_exact(tmp_path, seed):
     given["root_quat"] = given["root_quat"] * 1.001
     motion = make_motion(**given)
     file = tmp_path / "clip.npz"
-    save_motion(file, motion)
-    again = read_native(file)
+    native.write(file, motion)
+    again = native.read(file)
     assert isinstance(again, Motion)
     assert (again.name, again.fps, again.loop) == (motion.name, motion.fps, motion.loop)
     assert again.joint_names == motion.joint_names
@@ -302,7 +302,7 @@ def test_native_round_trip_is_exact(tmp_path, seed):
 def test_native_file_is_plain_npz(tmp_path):
     """Read with numpy alone: the names, types and values that the design promises."""
     motion = make_motion(**fields())
-    save_motion(tmp_path / "clip.npz", motion)
+    native.write(tmp_path / "clip.npz", motion)
     with np.load(tmp_path / "clip.npz", allow_pickle=False) as archive:
         contents = dict(archive)
     assert contents.pop("format_version") == 1
@@ -318,7 +318,7 @@ def test_native_file_is_plain_npz(tmp_path):
 @pytest.mark.parametrize("step", ["write", "replace"])
 def test_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch, step):
     file = tmp_path / "clip.npz"
-    save_motion(file, make_motion(**fields()))
+    native.write(file, make_motion(**fields()))
     before = file.read_bytes()
 
     def full_disk(target, *args, **arrays):
@@ -327,7 +327,7 @@ def test_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch, step):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(*((np, "savez") if step == "write" else (os, "replace")), full_disk)
-    message = refusal(save_motion, file, make_motion(**fields(seed=1)))
+    message = refusal(native.write, file, make_motion(**fields(seed=1)))
     assert message == f"{file}: file cannot be written (No space left on device); choose another path"
     assert file.read_bytes() == before
     assert list(tmp_path.iterdir()) == [file]
@@ -343,7 +343,7 @@ def test_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch, step):
 )
 def test_unwritable_path_is_refused(tmp_path, target, reason):
     (tmp_path / "folder").mkdir()
-    message = refusal(save_motion, tmp_path / target, make_motion(**fields()))
+    message = refusal(native.write, tmp_path / target, make_motion(**fields()))
     assert message == f"{tmp_path / target}: file cannot be written ({reason}); choose another path"
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
@@ -351,7 +351,7 @@ def test_unwritable_path_is_refused(tmp_path, target, reason):
 def stored(tmp_path: Path, drop: str = "", **changes) -> Path:
     """A native file with some of its fields changed, or one left out."""
     file = tmp_path / "clip.npz"
-    save_motion(file, make_motion(**fields()))
+    native.write(file, make_motion(**fields()))
     with np.load(file) as archive:
         contents = dict(archive) | changes
     contents.pop(drop, None)
@@ -365,7 +365,7 @@ NATIVE_FIELDS = ("format_version", "name", "fps", "loop", "joint_names", "root_p
 @pytest.mark.parametrize("field", NATIVE_FIELDS)
 def test_missing_native_field_is_named(tmp_path, field):
     file = stored(tmp_path, drop=field)
-    assert refusal(read_native, file) == (
+    assert refusal(native.read, file) == (
         f"{file}: field '{field}' is missing, so this is no mjx_mimic clip; convert it to one first"
     )
 
@@ -390,22 +390,22 @@ def test_missing_native_field_is_named(tmp_path, field):
 )
 def test_bad_native_field_is_refused(tmp_path, changes, words):
     file = stored(tmp_path, **changes)
-    assert refusal(read_native, file).startswith(f"{file}: ")
-    assert words in refusal(read_native, file)
+    assert refusal(native.read, file).startswith(f"{file}: ")
+    assert words in refusal(native.read, file)
 
 
 def test_native_joints_in_another_order_are_sorted(tmp_path):
     expected = fields()["dof_pos"]
     file = stored(tmp_path, dof_pos=expected[:, ::-1], joint_names=np.array(G1_JOINTS[::-1]))
-    np.testing.assert_array_equal(read_native(file).dof_pos, expected)
+    np.testing.assert_array_equal(native.read(file).dof_pos, expected)
 
 
 def test_archive_that_unpacks_to_too_much_is_not_unpacked(tmp_path, monkeypatch):
     file = tmp_path / "bomb.npz"
     np.savez_compressed(file, root_pos=np.zeros((2**18, 3)))
     assert file.stat().st_size < 2**20
-    monkeypatch.setattr(motion_module, "MAX_FILE_BYTES", 2**20)
-    assert refusal(read_native, file) == (
+    monkeypatch.setattr(archive, "MAX_FILE_BYTES", 2**20)
+    assert refusal(native.read, file) == (
         f"{file}: arrays unpack to 6 MiB, over the limit of 1 MiB; split the clip"
     )
 
@@ -418,7 +418,7 @@ def test_array_header_that_lies_about_its_size_is_refused(tmp_path):
     file = tmp_path / "liar.npz"
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("root_pos.npy", header.getvalue())
-    assert refusal(read_native, file).startswith(f"{file}: .npz archive is damaged or truncated (")
+    assert refusal(native.read, file).startswith(f"{file}: .npz archive is damaged or truncated (")
 
 
 def test_zip_members_that_are_no_arrays_are_refused(tmp_path):
@@ -426,4 +426,4 @@ def test_zip_members_that_are_no_arrays_are_refused(tmp_path):
     with zipfile.ZipFile(file, "w") as archive:
         for field in NATIVE_FIELDS:
             archive.writestr(field, "words")
-    assert refusal(read_native, file).startswith(f"{file}: format_version is a bytes, this program reads 1")
+    assert refusal(native.read, file).startswith(f"{file}: format_version is a bytes, this program reads 1")

@@ -12,7 +12,7 @@ from test_drawing import read
 
 from mjx_mimic import drawing, run, train
 from mjx_mimic.errors import UserError
-from mjx_mimic.motion import save_motion
+from mjx_mimic.formats import native
 
 # mediapy leaves the pipes of its ffmpeg process to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -28,7 +28,7 @@ SMALL = (
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("training")
-    save_motion(path / "sway.npz", sway())
+    native.write(path / "sway.npz", sway())
     return path
 
 

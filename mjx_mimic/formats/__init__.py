@@ -5,8 +5,9 @@ from pathlib import Path
 
 from mjx_mimic import paths
 from mjx_mimic.errors import UserError
-from mjx_mimic.formats import mimickit
-from mjx_mimic.motion import Motion, read_bytes, read_native
+from mjx_mimic.files import read_bytes
+from mjx_mimic.formats import mimickit, native
+from mjx_mimic.motion import Motion
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _PICKLED_DICT = (b"\x80", b"(d", b"}")  # protocols 2 and up; 0; 1
@@ -23,7 +24,7 @@ def load_motion(path_or_name: str | Path) -> Motion:
     path = _resolve(Path(path_or_name))
     head = read_bytes(path, count=4)
     if head.startswith(_ZIP):
-        return read_native(path)
+        return native.read(path)
     if head.startswith(_PICKLED_DICT):
         return mimickit.read(path)
     raise UserError(

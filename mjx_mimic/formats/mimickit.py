@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.errors import UserError, quoted
-from mjx_mimic.motion import G1_JOINTS, Motion, check_finite, make_motion, read_bytes
+from mjx_mimic.files import read_bytes
+from mjx_mimic.motion import G1_JOINTS, Motion, check_finite, make_motion
 
 _COLUMNS = ("root x", "root y", "root z", "root rotation x", "root rotation y", "root rotation z", *G1_JOINTS)
 _LOOPS = {0: "clamp", 1: "wrap"}

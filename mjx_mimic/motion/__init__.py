@@ -1,23 +1,19 @@
-"""One validated motion clip of the Unitree G1, and its native `.npz` file.
+"""One validated motion clip of the Unitree G1.
 
 Conventions: metres, radians, seconds; world frame with z up; quaternions are wxyz and rotate from the
 pelvis frame to the world; joints are in the order of `G1_JOINTS`. T is the number of frames.
 """
 
 import hashlib
-import io
 import json
-import os
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mjx_mimic import paths
 from mjx_mimic.errors import UserError, quoted
 
 G1_JOINTS: tuple[str, ...] = (
@@ -53,13 +49,9 @@ G1_JOINTS: tuple[str, ...] = (
 )
 """The 29 hinges in Unitree's order, which is also the order of the MJCF's joints and actuators."""
 
-FORMAT_VERSION = 1
-MAX_FILE_BYTES = 2**30
-
 _UNIT_TOLERANCE = 1e-2  # a norm farther from 1 is not rounding: the columns are probably not a quaternion
 _ZERO_NORM = 1e-8
 _ROUNDING = 1e-12  # a norm this near 1 is left alone, so that reading a written clip changes no bit
-_NATIVE_FIELDS = ("format_version", "name", "fps", "loop", "joint_names", "root_pos", "root_quat", "dof_pos")
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,126 +156,6 @@ def check_finite(array: NDArray[np.float64], field: str, columns: Sequence[str],
             f"{source}: {field} is {array[frame, column]} at frame {frame}, column {columns[column]}"
             f" ({len(bad)} such value(s)); repair or cut these frames"
         )
-
-
-def read_bytes(path: Path, limit: int = MAX_FILE_BYTES, count: int = -1) -> bytes:
-    """The contents of a clip file, or its first `count` bytes.
-
-    Raises:
-        UserError: missing (the shipped clips are listed), not a plain file, unreadable, empty, or larger
-            than `limit` bytes.
-    """
-    try:
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            raise UserError(f"{path}: is a directory; give the path of one clip file")
-        if not stat.S_ISREG(status.st_mode):  # a pipe or device could block or never end
-            raise UserError(f"{path}: is not a regular file; give the path of one clip file")
-        if status.st_size == 0:
-            raise UserError(f"{path}: file is empty; export or copy the clip again")
-        if status.st_size > limit:
-            raise UserError(
-                f"{path}: file size is {status.st_size / 2**20:.0f} MiB, over the limit of"
-                f" {limit / 2**20:.0f} MiB; split the clip"
-            )
-        with open(path, "rb") as file:
-            return file.read(count)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        known = ", ".join(paths.shipped_clips()) or "none"
-        raise UserError(
-            f"{path}: no such file; give a clip's path or the name of a shipped clip ({known})"
-        ) from error
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise UserError(
-            f"{path}: file cannot be read ({_reason(error)}); check its path and permissions"
-        ) from error
-
-
-def save_motion(path: str | Path, motion: Motion) -> None:
-    """Writes the native `.npz`: format_version, name, fps, loop, joint_names and the three arrays.
-
-    No pickles inside, and atomic: `path` holds either its old contents or the whole new clip.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    path = Path(path)
-    try:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with open(temporary, "wb") as file:
-                np.savez(
-                    file,
-                    allow_pickle=False,
-                    format_version=np.int64(FORMAT_VERSION),
-                    name=np.array(motion.name),
-                    fps=np.float64(motion.fps),
-                    loop=np.array(motion.loop),
-                    joint_names=np.array(motion.joint_names),
-                    root_pos=motion.root_pos,
-                    root_quat=motion.root_quat,
-                    dof_pos=motion.dof_pos,
-                )
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path, or no file name at all
-        raise UserError(f"{path}: file cannot be written ({_reason(error)}); choose another path") from error
-
-
-def read_native(path: str | Path) -> Motion:
-    """Reads what `save_motion` wrote, bit for bit; raises UserError on anything else."""
-    path = Path(path)
-    contents = io.BytesIO(read_bytes(path))
-    try:
-        with np.load(contents, allow_pickle=False) as archive:
-            unpacked = sum(member.file_size for member in archive.zip.infolist())
-            if unpacked > MAX_FILE_BYTES:  # a small file may unpack to terabytes
-                raise UserError(
-                    f"{path}: arrays unpack to {unpacked / 2**20:.0f} MiB, over the limit of"
-                    f" {MAX_FILE_BYTES / 2**20:.0f} MiB; split the clip"
-                )
-            fields = {name: np.asarray(archive[name]) for name in _NATIVE_FIELDS if name in archive.files}
-    except UserError:
-        raise
-    except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damaged bytes
-        raise UserError(
-            f"{path}: .npz archive is damaged or truncated ({type(error).__name__}: {quoted(str(error))});"
-            " export or copy the clip again"
-        ) from error
-
-    for name in _NATIVE_FIELDS:
-        if name not in fields:
-            raise UserError(
-                f"{path}: field '{name}' is missing, so this is no mjx_mimic clip; convert it to one first"
-            )
-    version = _scalar(fields["format_version"])
-    if type(version) is not int or version != FORMAT_VERSION:
-        shown = version if type(version) is int else f"a {type(version).__name__}"
-        raise UserError(
-            f"{path}: format_version is {shown}, this program reads {FORMAT_VERSION}; update mjx_mimic"
-            " or convert the clip again"
-        )
-    return make_motion(
-        name=_scalar(fields["name"]),
-        fps=_scalar(fields["fps"]),
-        root_pos=fields["root_pos"],
-        root_quat=fields["root_quat"],
-        dof_pos=fields["dof_pos"],
-        joint_names=fields["joint_names"].tolist(),
-        loop=_scalar(fields["loop"]),
-        source=path,
-    )
-
-
-def _reason(error: OSError | ValueError) -> str:
-    """Why a file operation failed, without the path, which the message names already."""
-    return getattr(error, "strerror", None) or str(error)
-
-
-def _scalar(array: NDArray) -> Any:
-    """The Python value of a 0-d array; other arrays as they are, for `make_motion` to refuse by type."""
-    return array.item() if array.ndim == 0 else array
 
 
 def _frame_rate(fps: object, source: str | Path) -> float:
