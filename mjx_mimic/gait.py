@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from scipy.interpolate import BPoly, make_interp_spline
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.motion import G1_JOINTS
-
 Array = NDArray[np.float64]
 
 # In the ankle_roll frame: centres of the sole spheres, midway between left and right, (x, z).
@@ -24,12 +22,6 @@ SOLE_RADIUS = 0.005
 GRAVITY = 9.81
 
 LEFT_LEG, RIGHT_LEG = slice(0, 6), slice(6, 12)  # columns in G1_JOINTS
-# Sign of each hinge under reflection in the plane y = 0, and the hinge that it becomes.
-MIRROR_SIGN = np.array([-1.0 if "_roll_" in name or "_yaw_" in name else 1.0 for name in G1_JOINTS])
-_OTHER_SIDE = {"left": "right", "right": "left"}
-MIRROR_INDEX = np.array(
-    [G1_JOINTS.index("_".join(_OTHER_SIDE.get(word, word) for word in name.split("_"))) for name in G1_JOINTS]
-)
 
 _IK_STEPS = 30
 _IK_TOLERANCE = 1e-11  # m and rad
@@ -105,11 +97,6 @@ def swing_leg(stance: Array, sample: float, phase: Array, via: Array, via_angles
 def half_cycle_later(signal: Array) -> Array:
     """Periodic `signal` shifted by half a cycle."""
     return np.roll(signal, -len(signal) // 2, axis=0)
-
-
-def mirrored(dof_pos: Array) -> Array:
-    """(N, 29) angles of the pose reflected left to right."""
-    return (dof_pos * MIRROR_SIGN)[:, MIRROR_INDEX]
 
 
 def derivative(signal: Array, duration: float) -> Array:

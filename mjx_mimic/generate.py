@@ -21,6 +21,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic import launch
+from mjx_mimic.editing import mirrored_joints
 from mjx_mimic.errors import UserError
 from mjx_mimic.formats import native
 from mjx_mimic.gait import (
@@ -33,7 +34,6 @@ from mjx_mimic.gait import (
     half_cycle_later,
     inverse_dynamics,
     low_pass,
-    mirrored,
     solve_left_leg,
     swing_leg,
 )
@@ -174,7 +174,7 @@ def build_walk(speed: float = 0.9, recipe: Recipe = Recipe()) -> Walk:
         height = pelvis_height(phase, root_xy, root_turn, recipe)
         root_pos = np.column_stack([root_xy, height])
         dof_pos[:, LEFT_LEG] = left_leg(model, phase, root_pos, root_quat, recipe)
-        dof_pos[:, RIGHT_LEG] = mirrored(half_cycle_later(dof_pos))[:, RIGHT_LEG]
+        dof_pos[:, RIGHT_LEG] = mirrored_joints(half_cycle_later(dof_pos))[:, RIGHT_LEG]
         dynamics = inverse_dynamics(model, root_pos, root_quat, dof_pos, duration, speed)
         error = symmetric(target - dynamics.zmp)
         root_xy = root_xy + cart_table(error, duration, COM_HEIGHT)

@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     if drawing.choose_gl_backend() is None:
         raise UserError(drawing.NO_GL)
     launch.prepare_jax()
-    from mjx_mimic.robot import load_mjcf
+    from mjx_mimic.mjcf import load_mjcf
 
     qpos, reference, fps = _episode(command) if command.run else _clip(command)
     frames = drawing.render_frames(

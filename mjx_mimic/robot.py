@@ -1,7 +1,6 @@
 """The robot: its MJCF on the host and on the device, its names, and its kinematics."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,21 +10,9 @@ from flax import struct
 from mujoco import mjx
 
 from mjx_mimic import rotation
+from mjx_mimic.mjcf import KEY_BODIES, ContactSet, load_mjcf
 from mjx_mimic.motion import G1_JOINTS
-from mjx_mimic.paths import assets_dir
 
-ContactSet = Literal["feet", "full"]
-
-VISUAL_GROUP = 2
-"""Geom group of what is only drawn."""
-
-KEY_BODIES = (
-    "left_ankle_roll_link",
-    "right_ankle_roll_link",
-    "head_link",
-    "left_wrist_yaw_link",
-    "right_wrist_yaw_link",
-)
 _LEGS = ("knee", "ankle_roll")
 _ARMS = ("elbow", "wrist_roll", "wrist_pitch", "wrist_yaw")
 # What may touch the floor without ending an episode, by contact set (MimicKit's `contact_bodies` for the G1,
@@ -34,11 +21,6 @@ GROUND_BODIES: dict[str, tuple[str, ...]] = {
     contacts: tuple(f"{side}_{link}_link" for side in ("left", "right") for link in links)
     for contacts, links in (("feet", _LEGS), ("full", _LEGS + _ARMS))
 }
-# Geoms that meet the floor in the "full" contact set, beside the soles.
-FULL_CONTACTS = (
-    *("pelvis", "torso", "head", "shoulder_roll", "elbow_yaw", "wrist", "hand"),
-    *("thigh", "shin", "linkage_brace"),
-)
 
 
 @struct.dataclass
@@ -108,28 +90,6 @@ class Robot:
         identity = jnp.array([1.0, 0.0, 0.0, 0.0])
         shape = (*dof_pos.shape[:-1], len(self.body_names) - 1, 4)
         return jnp.broadcast_to(identity, shape).at[..., self.joint_bodies - 1, :].set(hinges)
-
-
-def load_mjcf(
-    contacts: ContactSet = "feet", physics_hz: float = 180.0, visuals: bool = True
-) -> mujoco.MjModel:
-    """The G1 in its scene, with the geoms of the contact set `contacts` able to touch the floor.
-
-    Without `visuals` for physics alone: MJX computes a pose for every geom, drawn or not.
-    """
-    spec = mujoco.MjSpec.from_file(str(assets_dir() / "g1" / "scene.xml"))
-    spec.option.timestep = 1.0 / physics_hz
-    if contacts == "full":
-        for geom in spec.geoms:
-            if (
-                geom.name.removeprefix("left_").removeprefix("right_").removesuffix("_collision")
-                in FULL_CONTACTS
-            ):
-                geom.conaffinity = 1
-    if not visuals:
-        for geom in [geom for geom in spec.geoms if geom.group == VISUAL_GROUP]:
-            spec.delete(geom)
-    return spec.compile()
 
 
 def load_robot(contacts: ContactSet = "feet", physics_hz: float = 180.0) -> Robot:

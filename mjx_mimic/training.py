@@ -18,7 +18,7 @@ from rich.progress import Progress as Bar
 from mjx_mimic import drawing, playback
 from mjx_mimic.learner import Learner, TrainState, first_device
 from mjx_mimic.metrics import Metrics
-from mjx_mimic.robot import load_mjcf
+from mjx_mimic.mjcf import load_mjcf
 from mjx_mimic.run import Checkpoints, MetricLog, Progress
 
 REPORT_INTERVAL_S = 10.0

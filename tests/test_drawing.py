@@ -9,7 +9,7 @@ import pytest
 
 from mjx_mimic import drawing, render
 from mjx_mimic.errors import UserError
-from mjx_mimic.robot import load_mjcf
+from mjx_mimic.mjcf import load_mjcf
 
 HEIGHT, WIDTH = 120, 160
 

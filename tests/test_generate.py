@@ -9,10 +9,11 @@ import pytest
 from scipy.optimize import nnls
 from scipy.spatial import ConvexHull
 
+from mjx_mimic.editing import MIRROR_INDEX, mirrored_joints
 from mjx_mimic.errors import UserError
 from mjx_mimic.formats import native
 from mjx_mimic.gait import HEEL as HEEL_CENTRE
-from mjx_mimic.gait import MIRROR_INDEX, SOLE_RADIUS, half_cycle_later, inverse_dynamics, mirrored
+from mjx_mimic.gait import SOLE_RADIUS, half_cycle_later, inverse_dynamics
 from mjx_mimic.gait import TOE as TOE_CENTRE
 from mjx_mimic.generate import Recipe, build_walk, main
 from mjx_mimic.motion import G1_JOINTS
@@ -93,7 +94,7 @@ def test_first_and_last_frame_are_one_pose_and_velocities_cross_the_seam(clip):
 
 def test_right_step_is_the_left_one_mirrored(clip):
     motion = clip.motion
-    later = mirrored(half_cycle_later(motion.dof_pos[:-1]))
+    later = mirrored_joints(half_cycle_later(motion.dof_pos[:-1]))
     np.testing.assert_allclose(later, motion.dof_pos[:-1], atol=1e-9)
     np.testing.assert_allclose(
         half_cycle_later(motion.root_pos[:-1, 1:]) * [-1, 1], motion.root_pos[:-1, 1:], atol=1e-5

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from mjx_mimic.mjcf import KEY_BODIES, load_mjcf
 from mjx_mimic.motion import G1_JOINTS
-from mjx_mimic.robot import GROUND_BODIES, KEY_BODIES, Robot, load_mjcf, load_robot
+from mjx_mimic.robot import GROUND_BODIES, Robot, load_robot
 
 JOINTS = len(G1_JOINTS)
 POSES = 64
