@@ -16,8 +16,13 @@ if TYPE_CHECKING:
     import jax
 
     from mjx_mimic.env import EnvState, ImitationEnv
+    from mjx_mimic.learner import Learner
+    from mjx_mimic.motion import Motion
+    from mjx_mimic.reference import MotionLibrary
 
 PROGRAM = "python -m mjx_mimic.bench"
+LOOKUPS = 2**16
+"""Lookups at a time."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,8 @@ class BenchCommand:
     """Clip: a file, or the name of a shipped one."""
     num_envs: int = 0
     """Parallel environments; 0: the preset's, or sized for the machine."""
+    clips: int = 1000
+    """Clips of 10 s in a library whose lookup is held against that of one clip."""
     repeats: int = 5
     """Timed repetitions, after one for compiling; the median counts."""
     json: Path | None = None
@@ -41,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     launch.prepare_jax()
     import jax
 
-    from mjx_mimic.formats import load_motion
+    from mjx_mimic.dataset import load_clips
     from mjx_mimic.learner import make_learner
 
     devices = tuple(jax.local_devices())
@@ -49,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     if command.num_envs:
         config = replace(config, num_envs=command.num_envs)
     config = sized(config, devices[0].platform, len(devices))
-    learner = make_learner(config, [load_motion(command.motion)], devices)
+    learner = make_learner(config, load_clips(config.motion), devices)
 
     start = time.perf_counter()
     state = jax.block_until_ready(learner.init(jax.random.key(0)))
@@ -74,6 +81,7 @@ def main(arguments: Sequence[str]) -> int:
     for name in ("environment", "training_step"):
         share = figures[f"{name}_samples_per_s"] / figures["physics_samples_per_s"]
         figures[f"{name}_speed_over_bare_physics"] = share
+    figures |= library_figures(learner, command.clips, command.repeats)
     figures["peak_memory_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     for name, value in figures.items():
         print(f"{name:40s} {value:,.3g}" if isinstance(value, float) else f"{name:40s} {value}")
@@ -92,6 +100,54 @@ def env_step(env: "ImitationEnv", state: "EnvState", action: "jax.Array") -> "En
     import jax
 
     return env.step(state, action, jax.random.key(0))[0]
+
+
+def library_figures(learner: "Learner", clips: int, repeats: int) -> dict[str, float]:
+    """Time to put `clips` clips on the device, their size, and what start and lookup cost over one clip's."""
+    import jax
+
+    from mjx_mimic import reference, sampling
+
+    @jax.jit
+    def starts(library: "MotionLibrary", keys: "jax.Array") -> "jax.Array":
+        """qpos (N, 36) of N starts."""
+        return jax.vmap(lambda key: reference.lookup(library, *sampling.sample(library.starts, key))[0])(keys)
+
+    keys = jax.random.split(jax.random.key(0), LOOKUPS)
+    seconds = {}
+    for count in (1, clips):
+        motions = [noisy_clip(seed) for seed in range(count)]
+        start = time.perf_counter()
+        library = jax.block_until_ready(reference.make_library(motions))
+        made_s = time.perf_counter() - start
+        _, seconds[count] = timed(lambda _, library=library: starts(library, keys), None, repeats)
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(library))
+    return {
+        "library_clips": clips,
+        "library_make_s": made_s,
+        "library_size_mb": size / 2**20,
+        "library_lookup_time_over_one_clip": seconds[clips] / seconds[1],
+    }
+
+
+def noisy_clip(seed: int) -> "Motion":
+    """10 s at 30 frames/s of nothing in particular."""
+    import numpy as np
+
+    from mjx_mimic.motion import G1_JOINTS, make_motion
+
+    rng = np.random.default_rng(seed)
+    quat = np.array([1.0, 0.0, 0.0, 0.0]) + 0.1 * rng.normal(size=(301, 4))
+    return make_motion(
+        name=f"noise {seed}",
+        fps=30.0,
+        root_pos=rng.normal(size=(301, 3)),
+        root_quat=quat / np.linalg.norm(quat, axis=1, keepdims=True),
+        dof_pos=0.1 * rng.normal(size=(301, len(G1_JOINTS))),
+        joint_names=G1_JOINTS,
+        loop="clamp",
+        source="bench",
+    )
 
 
 def unrolled(step: Callable, length: int) -> Callable:

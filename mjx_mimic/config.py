@@ -95,9 +95,12 @@ class TrainConfig:
     """All that repeats a training."""
 
     motion: tuple[str, ...] = ("walk",)
-    """Clips to imitate: files, or names of shipped ones."""
+    """Clips to imitate: files, names of shipped ones, folders, patterns such as "clips/*.pkl", or YAML lists
+    with weights (MimicKit's)."""
     motion_weights: tuple[float, ...] = ()
-    """How often each clip is chosen, relative to the others; empty: equally."""
+    """How often the clips of each --motion are chosen, relative to the others; empty: equally."""
+    start_sampling: Literal["uniform", "failure"] = "uniform"
+    """Where in the clips episodes start: anywhere, or more often where the policy fails."""
     num_envs: int = 0
     """Parallel environments, on all devices together; 0: sized for the machine."""
     total_steps: int = 0
@@ -215,7 +218,7 @@ def check(config: TrainConfig, devices: int) -> None:
         not weights or len(weights) == len(config.motion),
         "--motion-weights",
         weights,
-        f"give {len(config.motion)}, one a clip",
+        f"give {len(config.motion)}, one for each --motion",
     )
     require(
         all(w >= 0 for w in weights) and (not weights or sum(weights) > 0),

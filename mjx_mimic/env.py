@@ -7,11 +7,12 @@ import jax.numpy as jnp
 from flax import struct
 from mujoco import mjx
 
-from mjx_mimic import observation, reference, termination
+from mjx_mimic import observation, reference, sampling, termination
 from mjx_mimic.config import EnvConfig
 from mjx_mimic.reference import MotionLibrary
 from mjx_mimic.reward import RewardTerms, mimickit_reward, paper_reward
 from mjx_mimic.robot import CharacterState, Robot
+from mjx_mimic.sampling import Starts
 
 
 @struct.dataclass
@@ -42,6 +43,7 @@ class StepResult:
     causes: termination.Causes
     episode_return: jax.Array  # () so far, this step included
     episode_length: jax.Array  # () int, likewise
+    stretch: jax.Array  # () int, of the clips where the step began; see `sampling`
 
 
 @struct.dataclass
@@ -57,6 +59,15 @@ class ImitationEnv:
         return len(self.robot.joint_range)
 
     @property
+    def starts(self) -> Starts:
+        """Where episodes start."""
+        return self.library.starts
+
+    def starting(self, starts: Starts) -> "ImitationEnv":
+        """The same task with other chances to start."""
+        return replace(self, library=replace(self.library, starts=starts))
+
+    @property
     def control_dt(self) -> float:
         return 1.0 / self.config.control_hz
 
@@ -66,7 +77,7 @@ class ImitationEnv:
 
     def reset(self, key: jax.Array) -> tuple[EnvState, jax.Array]:
         """Reference state initialisation: a clip by weight, a uniform time, the full reference state."""
-        state = self.reset_to(*reference.sample(self.library, key))
+        state = self.reset_to(*sampling.sample(self.starts, key))
         return state, self.observe(state)
 
     def reset_to(self, clip: jax.Array, time: jax.Array) -> EnvState:
@@ -86,6 +97,10 @@ class ImitationEnv:
         """Time in the clip, s, `ahead` control steps from now."""
         return state.start_time + (state.steps + ahead) * self.control_dt
 
+    def phase(self, state: EnvState) -> jax.Array:
+        """Phase of the clip, in [0, 1]."""
+        return reference.phase(self.library, state.clip, self.time(state))
+
     def character(self, state: EnvState) -> CharacterState:
         return self.robot.character_state(state.qpos, state.qvel)
 
@@ -102,9 +117,8 @@ class ImitationEnv:
         targets = tuple(
             self.reference(state, ahead) for ahead in observation.TARGET_STEPS[self.config.observation]
         )
-        phase = reference.phase(self.library, state.clip, self.time(state))
         layout = observation.LAYOUTS[self.config.observation]
-        return layout(self.robot, self.character(state), targets, phase)
+        return layout(self.robot, self.character(state), targets, self.phase(state))
 
     def pd_target(self, state: EnvState, action: jax.Array) -> jax.Array:
         """Joint angles (J,) that an action (J,) in [-1, 1] asks the motors for.
@@ -146,7 +160,7 @@ class ImitationEnv:
         gain, terms = jax.tree.map(lambda x: jnp.where(causes.nonfinite, 0.0, x), (gain, terms))
         reached = replace(reached, episode_return=state.episode_return + gain)
 
-        fresh = self.reset_to(*reference.sample(self.library, key))
+        fresh = self.reset_to(*sampling.sample(self.starts, key))
         done = causes.terminated | causes.truncated
         following = jax.tree.map(lambda new, old: jnp.where(done, new, old), fresh, reached)
         result = StepResult(
@@ -157,6 +171,7 @@ class ImitationEnv:
             causes=causes,
             episode_return=reached.episode_return,
             episode_length=reached.steps,
+            stretch=sampling.stretch_of(self.starts, state.clip, self.phase(state)),
         )
         return following, result
 

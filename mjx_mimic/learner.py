@@ -16,15 +16,18 @@ import numpy as np
 from flax import struct
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from mjx_mimic import normalizer, ppo
+from mjx_mimic import normalizer, ppo, sampling
 from mjx_mimic.config import TrainConfig
+from mjx_mimic.dataset import Clips
 from mjx_mimic.env import EnvState, ImitationEnv
 from mjx_mimic.metrics import DEVICES, Metrics, TestMetrics, Transition, average, summarize
-from mjx_mimic.motion import Motion
 from mjx_mimic.networks import Actor, Critic, log_prob
 from mjx_mimic.normalizer import Normalizer
 from mjx_mimic.reference import make_library
 from mjx_mimic.robot import load_robot
+
+STRETCH_SECONDS = 0.5
+"""Failures are counted in stretches of clips so long; a fall takes about as long."""
 
 
 @struct.dataclass
@@ -37,6 +40,7 @@ class TrainState:
     env: EnvState  # (N, ...)
     observation: jax.Array  # (N, O), what the next action is chosen on
     key: jax.Array
+    failures: sampling.FailureTally
     iteration: jax.Array  # () int, updates so far
 
 
@@ -139,6 +143,7 @@ class Learner:
             env=env_state,
             observation=observation,
             key=key,
+            failures=sampling.empty_tally(env.starts),
             iteration=jnp.int32(0),
         )
 
@@ -169,6 +174,7 @@ class Learner:
                 causes=result.causes,
                 episode_return=result.episode_return,
                 episode_length=result.episode_length,
+                stretch=result.stretch,
             )
 
         keys = jax.random.split(key, self.config.unroll_length)
@@ -197,6 +203,8 @@ class Learner:
 
     def _train_step(self, env: ImitationEnv, state: TrainState) -> tuple[TrainState, Metrics]:
         key, rollout_key, actor_key, critic_key = jax.random.split(state.key, 4)
+        if self.config.start_sampling == "failure":
+            env = env.starting(sampling.aimed(env.starts, state.failures))
         env_state, observation, steps = self._rollout(env, state, rollout_key)
         batch = self._batch(state.normalizer, steps)
         config = self.config.ppo
@@ -205,7 +213,7 @@ class Learner:
         )
         actor, actor_metrics = ppo.update_actor(state.actor, self.policy, batch, config, actor_key, average)
         _, log_std = self.policy(actor.params, batch.observation[:1])
-        metrics = summarize(steps, batch, actor_metrics, critic_losses, log_std, actor.rate)
+        metrics = summarize(steps, batch, actor_metrics, critic_losses, log_std, actor.rate, env.starts)
         return (
             TrainState(
                 actor=actor,
@@ -214,6 +222,7 @@ class Learner:
                 env=env_state,
                 observation=observation,
                 key=key,
+                failures=sampling.tallied(state.failures, steps.stretch, steps.causes.terminated, DEVICES),
                 iteration=state.iteration + 1,
             ),
             metrics,
@@ -244,8 +253,9 @@ class Learner:
         return average(TestMetrics(test_return=total.mean(), test_episode_length=length.mean()))
 
 
-def make_learner(config: TrainConfig, motions: Sequence[Motion], devices: Sequence[jax.Device]) -> Learner:
+def make_learner(config: TrainConfig, clips: Clips, devices: Sequence[jax.Device]) -> Learner:
     """The learner of a run: its robot, its clips, its settings, on these devices."""
     robot = load_robot(config.env.contacts, config.env.physics_hz)
-    library = make_library(motions, config.motion_weights or None)
+    stretch_seconds = STRETCH_SECONDS if config.start_sampling == "failure" else None
+    library = make_library(clips.motions, clips.weights, stretch_seconds)
     return Learner(ImitationEnv(library, robot, config.env), config, tuple(devices))

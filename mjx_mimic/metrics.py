@@ -8,6 +8,7 @@ from flax import struct
 
 from mjx_mimic import ppo, termination
 from mjx_mimic.reward import RewardTerms
+from mjx_mimic.sampling import Starts
 
 DEVICES = "devices"
 """Name of the mapped axis of devices."""
@@ -16,6 +17,18 @@ DEVICES = "devices"
 def average(tree: Any) -> Any:
     """Mean over devices of every leaf."""
     return jax.lax.pmean(tree, DEVICES)
+
+
+@struct.dataclass
+class ClipMetrics:
+    """Sums over a training step and all devices, of each of C clips."""
+
+    steps: jax.Array  # (C,) control steps
+    reward: jax.Array  # (C,)
+    episodes: jax.Array  # (C,) that ended
+    failures: jax.Array  # (C,) of those, ended by a failure
+    episode_return: jax.Array  # (C,) over those that ended
+    episode_length: jax.Array  # (C,) likewise, control steps
 
 
 @struct.dataclass
@@ -33,6 +46,7 @@ class Metrics:
     explained_variance: jax.Array  # of the value targets by the values
     std: jax.Array  # of the policy, mean over joints
     rate: jax.Array
+    clips: ClipMetrics
 
 
 @struct.dataclass
@@ -56,6 +70,7 @@ class Transition:
     causes: termination.Causes
     episode_return: jax.Array  # (N,)
     episode_length: jax.Array  # (N,)
+    stretch: jax.Array  # (N,) int, of the clips; see `sampling`
 
 
 def summarize(
@@ -65,6 +80,7 @@ def summarize(
     critic_losses: jax.Array,
     log_std: jax.Array,
     rate: jax.Array,
+    starts: Starts,
 ) -> Metrics:
     """Averages of a training step over time, environments, updates and devices."""
     done = steps.done.astype(jnp.float32)
@@ -96,4 +112,23 @@ def summarize(
         explained_variance=1.0 - average(jnp.square(residual).mean()) / jnp.maximum(target_variance, 1e-8),
         std=jnp.mean(jnp.exp(log_std)),
         rate=rate,
+        clips=_of_clips(steps, starts),
+    )
+
+
+def _of_clips(steps: Transition, starts: Starts) -> ClipMetrics:
+    """Sums over the steps of each clip, over all devices."""
+    done, failed = steps.done, steps.causes.terminated
+
+    def total(values: jax.Array) -> jax.Array:
+        sums = jnp.zeros(len(starts.first)).at[starts.clip[steps.stretch]].add(values.astype(jnp.float32))
+        return jax.lax.psum(sums, DEVICES)
+
+    return ClipMetrics(
+        steps=total(jnp.ones_like(steps.reward)),
+        reward=total(steps.reward),
+        episodes=total(done),
+        failures=total(failed),
+        episode_return=total(done * steps.episode_return),
+        episode_length=total(done * steps.episode_length),
     )

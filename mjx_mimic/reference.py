@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from mjx_mimic import rotation
 from mjx_mimic.motion import Motion
+from mjx_mimic.sampling import Starts, make_starts
 
 
 @struct.dataclass
@@ -32,19 +33,30 @@ class MotionLibrary:
     length: jax.Array  # (C,) s
     wraps: jax.Array  # (C,) bool
     cycle_shift: jax.Array  # (C, 3) m, displacement of one cycle; z is 0
-    log_weight: jax.Array  # (C,) unnormalised log probability of being sampled
+    starts: Starts
 
     @property
     def num_clips(self) -> int:
         return self.start.shape[0]
 
 
-def make_library(motions: Sequence[Motion], weights: Sequence[float] | None = None) -> MotionLibrary:
-    """Puts clips on the device. Velocities come from float64 differences of neighbouring frames."""
+def make_library(
+    motions: Sequence[Motion], weights: Sequence[float] | None = None, stretch_seconds: float | None = None
+) -> MotionLibrary:
+    """Puts clips on the device. Velocities come from float64 differences of neighbouring frames.
+
+    Args:
+        weights: how often episodes start in each clip, relative to the others; None: equally.
+        stretch_seconds: see `sampling.make_starts`.
+    """
     weights = [1.0] * len(motions) if weights is None else weights
     counts = np.array([m.num_frames for m in motions])
     velocities = [_frame_velocities(m) for m in motions]
     shift = np.array([m.root_pos[-1] - m.root_pos[0] for m in motions]) * [1.0, 1.0, 0.0]
+
+    # Multiplied in MimicKit's order: at a frame's very time the last bit decides which frame is lower.
+    lengths = [np.float32(1.0 / np.float32(m.fps)) * (m.num_frames - 1) for m in motions]
+    wraps = [m.loop == "wrap" for m in motions]
 
     def stack(arrays: Sequence[np.ndarray]) -> jax.Array:
         return jnp.asarray(np.concatenate(arrays), jnp.float32)
@@ -59,13 +71,10 @@ def make_library(motions: Sequence[Motion], weights: Sequence[float] | None = No
         sticks_at=jnp.asarray(np.concatenate([_sticking_points(m) for m in motions]), jnp.float16),
         start=jnp.asarray(np.cumsum(counts) - counts, jnp.int32),
         num_frames=jnp.asarray(counts, jnp.int32),
-        # Multiplied in MimicKit's order: at a frame's very time the last bit decides which frame is lower.
-        length=jnp.asarray(
-            [np.float32(1.0 / np.float32(m.fps)) * (m.num_frames - 1) for m in motions], jnp.float32
-        ),
-        wraps=jnp.asarray([m.loop == "wrap" for m in motions]),
+        length=jnp.asarray(lengths, jnp.float32),
+        wraps=jnp.asarray(wraps),
         cycle_shift=jnp.asarray(shift, jnp.float32),
-        log_weight=jnp.log(jnp.asarray(weights, jnp.float32)),
+        starts=make_starts([float(s) for s in lengths], wraps, weights, stretch_seconds),
     )
 
 
@@ -142,10 +151,3 @@ def lookup(library: MotionLibrary, clip: jax.Array, time: jax.Array) -> tuple[ja
     qpos = jnp.concatenate([root_pos, root_quat, blend(library.dof_pos, turned[..., 1:])], axis=-1)
     qvel = jnp.concatenate([library.root_vel[lower], spin, library.dof_vel[lower]], axis=-1)
     return qpos, qvel
-
-
-def sample(library: MotionLibrary, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """A clip by weight and a time uniform over it: reference state initialisation (DeepMimic, sec. 7.1)."""
-    clip_key, time_key = jax.random.split(key)
-    clip = jax.random.categorical(clip_key, library.log_weight)
-    return clip, jax.random.uniform(time_key) * library.length[clip]

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -17,9 +17,13 @@ from tensorboardX import SummaryWriter
 from mjx_mimic import config_file
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_file import CONFIG_FILE
+from mjx_mimic.dataset import Clips
 from mjx_mimic.errors import UserError
+from mjx_mimic.files import replacing
 from mjx_mimic.learner import TrainState, first_device
-from mjx_mimic.motion import Motion
+
+CURVES_OF_CLIPS = 20
+"""With more clips than this, their returns are not logged as curves."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Progress:
     best_test_return: float = float("-inf")
 
 
-def create(path: Path, config: TrainConfig, motions: list[Motion], devices: int) -> None:
+def create(path: Path, config: TrainConfig, clips: Clips, devices: int) -> None:
     """Makes a new run folder with its configuration.
 
     Raises:
@@ -44,7 +48,7 @@ def create(path: Path, config: TrainConfig, motions: list[Motion], devices: int)
             raise UserError(f"{path}: --out is not empty; choose a new folder")
         path.mkdir(parents=True, exist_ok=True)
         temporary = path / f".{CONFIG_FILE}"
-        temporary.write_text(yaml.safe_dump(_record(config, motions, devices), sort_keys=False))
+        temporary.write_text(yaml.safe_dump(_record(config, clips, devices), sort_keys=False))
         os.replace(temporary, path / CONFIG_FILE)
     except OSError as error:
         raise UserError(
@@ -52,35 +56,45 @@ def create(path: Path, config: TrainConfig, motions: list[Motion], devices: int)
         ) from None
 
 
-def _record(config: TrainConfig, motions: list[Motion], devices: int) -> dict[str, Any]:
+def _record(config: TrainConfig, clips: Clips, devices: int) -> dict[str, Any]:
     packages = ("mjx-mimic", "jax", "mujoco", "mujoco-mjx", "flax", "optax")
     return {
         "config": config_file.to_dict(config),
-        "clips": [{"name": m.name, "digest": m.digest} for m in motions],
+        "clips": [
+            {"name": motion.name, "weight": weight, "digest": motion.digest}
+            for motion, weight in zip(clips.motions, clips.weights, strict=True)
+        ],
         "devices": devices,
         "platform": jax.default_backend(),
         "versions": {name: version(name) for name in packages},
     }
 
 
-def check_resumable(path: Path, config: TrainConfig, motions: list[Motion], devices: int) -> None:
+def check_resumable(path: Path, config: TrainConfig, clips: Clips, devices: int) -> None:
     """Holds a continued run to what it was; only its length may change.
 
     Raises:
         UserError: a setting, a clip's contents, or the number of devices is another.
     """
     stored = config_file.read_yaml(path / CONFIG_FILE)
-    wanted = _record(config, motions, devices)
+    wanted = _record(config, clips, devices)
     past = config_file.from_dict(stored["config"], path / CONFIG_FILE)
     found = config_file.difference(replace(past, total_steps=config.total_steps), config)
     if found:
         raise UserError(
             f"{path / CONFIG_FILE}: {found}; leave the option out, or start anew with another --out"
         )
-    for before, now in zip(stored["clips"], wanted["clips"], strict=True):
-        if before["digest"] != now["digest"]:
+    before, now = stored["clips"], wanted["clips"]
+    if len(before) != len(now):
+        raise UserError(
+            f"{path / CONFIG_FILE}: field 'clips' has {len(before)} clips there and {len(now)} here;"
+            " restore them or start anew"
+        )
+    for old, new in zip(before, now, strict=True):
+        if old["digest"] != new["digest"] or old.get("weight", new["weight"]) != new["weight"]:
             raise UserError(
-                f"{path / CONFIG_FILE}: clip '{now['name']}' has changed since; restore it or start anew"
+                f"{path / CONFIG_FILE}: clip '{new['name']}' has changed since (contents or weight);"
+                " restore it or start anew"
             )
     if stored["devices"] != devices:
         raise UserError(
@@ -152,9 +166,12 @@ def policy_of(state: TrainState) -> dict[str, Any]:
 
 
 class MetricLog:
-    """`metrics.jsonl`, a row a report, and the same numbers for TensorBoard and Weights & Biases."""
+    """`metrics.jsonl`, a row a report, and the same numbers for TensorBoard and Weights & Biases;
+    `clips.json`, the last report's figures of each clip."""
 
-    def __init__(self, path: Path, samples: int = 0, wandb_project: str | None = None) -> None:
+    def __init__(
+        self, path: Path, clips: Sequence[str], samples: int = 0, wandb_project: str | None = None
+    ) -> None:
         """Continues the log at `samples`; rows beyond, written after the checkpoint, are dropped."""
         file = path / "metrics.jsonl"
         if file.exists():
@@ -162,6 +179,7 @@ class MetricLog:
             kept = [row for row in rows if row.endswith("\n") and json.loads(row)["samples"] <= samples]
             file.write_text("".join(kept))
         self._file = file.open("a", buffering=1)
+        self._clips, self._clips_file = clips, path / "clips.json"
         self._board = SummaryWriter(str(path / "tb"), purge_step=samples or None)
         self._wandb = None
         if wandb_project:
@@ -172,7 +190,17 @@ class MetricLog:
                 project=wandb_project, name=path.name, dir=path, config=settings, id=path.name, resume="allow"
             )
 
-    def write(self, row: Mapping[str, float]) -> None:
+    def write(self, row: Mapping[str, float], of_clips: Mapping[str, np.ndarray]) -> None:
+        """Adds a report, with figures (C,) of each clip."""
+        table: list[dict[str, Any]] = [{"name": name} for name in self._clips]
+        for figure, values in of_clips.items():
+            for clip, value in zip(table, values, strict=True):
+                clip[figure] = None if np.isnan(value) else _short(float(value))
+        with replacing(self._clips_file) as file:
+            file.write(json.dumps({"samples": row["samples"], "clips": table}, indent=1).encode())
+        if 1 < len(table) <= CURVES_OF_CLIPS:
+            returns = {f"clip/{clip['name']}/train_return": clip["train_return"] for clip in table}
+            row = {**row, **{name: value for name, value in returns.items() if value is not None}}
         self._file.write(json.dumps({name: _short(value) for name, value in row.items()}) + "\n")
         for name, value in row.items():
             self._board.add_scalar(name, value, row["samples"])

@@ -66,32 +66,33 @@ def main(arguments: Sequence[str]) -> int:
     import jax
 
     from mjx_mimic import run, training
-    from mjx_mimic.formats import load_motion
+    from mjx_mimic.dataset import load_clips
     from mjx_mimic.learner import make_learner
 
     devices = tuple(jax.local_devices())
-    motions = [load_motion(name) for name in command.train.motion]
     config = sized(command.train, devices[0].platform, len(devices))
-    out = command.out or Path("runs") / f"{motions[0].name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    clips = load_clips(config.motion, config.motion_weights)
+    out = command.out or Path("runs") / f"{clips.motions[0].name}-{time.strftime('%Y%m%d-%H%M%S')}"
     if command.wandb and importlib.util.find_spec("wandb") is None:
         raise UserError("option --wandb: the package is not installed; install mjx-mimic[wandb]")
     if command.resume:
-        run.check_resumable(out, config, motions, len(devices))
+        run.check_resumable(out, config, clips, len(devices))
     else:
-        run.create(out, config, motions, len(devices))
+        run.create(out, config, clips, len(devices))
 
-    learner = make_learner(config, motions, devices)
+    learner = make_learner(config, clips, devices)
     checkpoints = run.Checkpoints(out)
-    names = ", ".join(motion.name for motion in motions)
+    names = [motion.name for motion in clips.motions]
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")
     kind = f"{len(devices)} x {devices[0].device_kind}"
-    print(f"{names}: {config.num_envs} environments on {kind}; run folder {out}")
+    print(f"{shown}: {config.num_envs} environments on {kind}; run folder {out}")
 
     state, progress = learner.init(jax.random.key(config.seed)), run.Progress()
     if command.resume:
         state, progress = checkpoints.restore_training(state)
         state = learner.place(state)
         print(f"resumed at {progress.samples:,} samples")
-    with run.MetricLog(out, progress.samples, command.wandb) as log:
+    with run.MetricLog(out, names, progress.samples, command.wandb) as log:
         finished = training.train(learner, state, progress, checkpoints, log)
     if not finished:
         print(f"interrupted; to go on: python -m mjx_mimic.train --out {out} --resume")

@@ -112,11 +112,12 @@ def train(
             test_is_due = ending or now - tested >= learner.config.eval_interval_s
             if not test_is_due and now - window_start < REPORT_INTERVAL_S:
                 continue
+            here = [first_device(metrics) for metrics in window]
             row = {
                 "samples": progress.samples,
                 "wall_time_s": progress.wall_time_s,
                 "samples_per_s": len(window) * learner.samples_per_step / (now - window_start),
-                **summary([first_device(m) for m in window], learner.samples_per_step),
+                **summary(here, learner.samples_per_step),
             }
             if test_is_due:
                 test = first_device(learner.evaluate(state, test_key(learner, progress)))
@@ -127,7 +128,7 @@ def train(
                     progress = replace(progress, best_test_return=row["test_return"])
                 checkpoints.save(state, progress, is_best)
                 tested = time.monotonic()
-            log.write(row)
+            log.write(row, clip_summary(here))
             display.report(row)
             window, window_start = [], time.monotonic()
     return progress.samples >= total
@@ -162,6 +163,20 @@ def summary(window: Sequence[Metrics], samples_per_step: int) -> dict[str, float
         "policy_std": mean.std,
         "learning_rate": mean.rate,
     }
+
+
+def clip_summary(window: Sequence[Metrics]) -> dict[str, np.ndarray]:
+    """Figures (C,) of each clip over the training steps of a report, NaN where there was no episode."""
+    total = {name: np.sum([vars(m.clips)[name] for m in window], axis=0) for name in vars(window[0].clips)}
+    with np.errstate(invalid="ignore"):
+        return {
+            "steps": total["steps"],
+            "reward": total["reward"] / total["steps"],
+            "episodes": total["episodes"],
+            "failed_share": total["failures"] / total["episodes"],
+            "train_return": total["episode_return"] / total["episodes"],
+            "train_episode_length": total["episode_length"] / total["episodes"],
+        }
 
 
 def make_video(learner: Learner, policy: dict[str, Any], path: Path) -> None:

@@ -12,6 +12,7 @@ import yaml
 
 from mjx_mimic import config, config_file, launch, run, train
 from mjx_mimic.config import EnvConfig, TrainConfig
+from mjx_mimic.dataset import Clips
 from mjx_mimic.errors import UserError
 from mjx_mimic.formats import native
 from mjx_mimic.motion import G1_JOINTS, Motion, make_motion
@@ -94,7 +95,7 @@ def test_numbers_that_cannot_be_trained_with(refused, clip, tmp_path, option, va
 
 def test_run_folders_that_are_in_use_or_cannot_be_made(refused, clip, tmp_path):
     used = tmp_path / "used"
-    run.create(used, TrainConfig(), [sway()], 2)
+    run.create(used, TrainConfig(), Clips((sway(),), (1.0,)), 2)
     assert "--resume" in refused("--motion", str(clip), "--out", str(used))
     other = tmp_path / "other"
     other.mkdir()
@@ -108,7 +109,7 @@ def test_resume_holds_the_run_to_its_configuration(refused, clip, tmp_path):
     assert "no run" in refused("--resume", "--out", str(tmp_path / "nowhere"))
     stored = config.sized(TrainConfig(motion=(str(clip),), seed=3), "cpu", 2)
     out = tmp_path / "run"
-    run.create(out, stored, [sway()], 2)
+    run.create(out, stored, Clips((sway(),), (1.0,)), 2)
     message = refused("--resume", "--out", str(out), "--seed", "4")
     assert "'seed' is 3 there and 4 here" in message
     message = refused("--resume", "--out", str(out), "--env.max-deviation", "0.3")
@@ -119,11 +120,11 @@ def test_resume_holds_the_run_to_its_configuration(refused, clip, tmp_path):
 
 def test_resume_may_change_the_length_only(tmp_path):
     stored = config.sized(TrainConfig(), "cpu", 2)
-    run.create(tmp_path / "run", stored, [sway()], 2)
+    run.create(tmp_path / "run", stored, Clips((sway(),), (1.0,)), 2)
     longer = config.sized(TrainConfig(total_steps=stored.total_steps * 2), "cpu", 2)
-    run.check_resumable(tmp_path / "run", longer, [sway()], 2)
+    run.check_resumable(tmp_path / "run", longer, Clips((sway(),), (1.0,)), 2)
     with pytest.raises(UserError, match="'devices' is 2 there and 1 here"):
-        run.check_resumable(tmp_path / "run", longer, [sway()], 1)
+        run.check_resumable(tmp_path / "run", longer, Clips((sway(),), (1.0,)), 1)
 
 
 def test_config_survives_yaml(tmp_path):
@@ -194,9 +195,9 @@ def test_metrics_go_to_weights_and_biases_too(tmp_path, monkeypatch):
     fake.init = lambda **arguments: calls.update(arguments) or FakeRun()
     monkeypatch.setitem(sys.modules, "wandb", fake)
     out = tmp_path / "run"
-    run.create(out, TrainConfig(seed=5), [sway()], 2)
-    with run.MetricLog(out, wandb_project="walks") as log:
-        log.write({"samples": 64, "kl": 0.25})
+    run.create(out, TrainConfig(seed=5), Clips((sway(),), (1.0,)), 2)
+    with run.MetricLog(out, ["sway"], wandb_project="walks") as log:
+        log.write({"samples": 64, "kl": 0.25}, {})
     assert logged == [(64, {"samples": 64, "kl": 0.25})]
     assert calls["project"] == "walks"
     assert calls["config"]["config"]["seed"] == 5

@@ -8,11 +8,12 @@ import mjx_mimic
 # A module may import what stands before it, in its own line too.
 LAYERS = (
     "errors launch",
-    "paths rotation config config_file files",
+    "paths rotation sampling config config_file files",
     "motion",
     "mjcf kinematics robot",
     "editing",
     "formats.archive formats.native formats.mimickit formats",
+    "dataset",
     "reference reward observation termination",
     "env",
     "networks normalizer ppo",

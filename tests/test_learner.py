@@ -22,6 +22,7 @@ from mjx_mimic.metrics import DEVICES, Metrics, Transition, average, summarize
 from mjx_mimic.normalizer import Normalizer
 from mjx_mimic.reward import MimicKitTerms
 from mjx_mimic.run import to_host
+from mjx_mimic.sampling import Starts, empty_tally, make_starts
 from mjx_mimic.termination import Causes
 
 TRACED_STEPS: list[str] = []
@@ -45,7 +46,11 @@ def step_result(
         causes=causes,
         episode_return=reached.episode_return,
         episode_length=reached.steps,
+        stretch=jnp.int32(0),
     )
+
+
+ONE_CLIP = make_starts([1.0], [True], [1.0])
 
 
 # A point that should follow a target on a circle -----------------------------------------------------
@@ -68,6 +73,7 @@ class PointEnv:
     """Actions are velocities; an episode fails away from the target and times out after 40 steps."""
 
     sign: jax.Array  # () of the reward
+    starts: Starts = ONE_CLIP
     num_actions: int = struct.field(pytree_node=False, default=2)
     episode_steps: int = struct.field(pytree_node=False, default=40)
 
@@ -293,7 +299,8 @@ def test_two_devices_with_the_same_environments_learn_like_one(learner, devices)
             np.testing.assert_allclose(np.asarray(a)[0], np.asarray(b)[0], atol=1e-5, err_msg=name)
     metrics, twin_metrics = first_device(metrics), first_device(twin_metrics)
     assert twin_metrics.episodes == 2 * metrics.episodes > 0
-    metrics = replace(metrics, episodes=metrics.episodes * 2)
+    doubled = jax.tree.map(lambda x: 2.0 * x, metrics.clips)  # sums, where all else is a mean
+    metrics = replace(metrics, episodes=metrics.episodes * 2, clips=doubled)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), metrics, twin_metrics)
 
 
@@ -374,6 +381,7 @@ class RailEnv:
     """Observes the step's number, pays it too, and ends episodes as `kind` says, whatever the action."""
 
     kind: jax.Array
+    starts: Starts = ONE_CLIP
     num_actions: int = struct.field(pytree_node=False, default=1)
     episode_steps: int = struct.field(pytree_node=False, default=8)
 
@@ -439,6 +447,7 @@ def rails(devices) -> tuple[TrainState, Transition]:
         env=env_state,
         observation=observation,
         key=jax.random.key(0),
+        failures=empty_tally(ONE_CLIP),
         iteration=jnp.int32(0),
     )
     _, last, steps = jax.jit(learner._rollout)(learner.env, state, jax.random.key(1))
@@ -588,12 +597,14 @@ def test_explained_variance_is_that_of_all_devices_targets():
                 *(zero[..., None], zero[..., None], zero, value, zero, flags, zero),
                 MimicKitTerms(*[zero] * 5),
                 Causes(*[flags] * 5),
-                *(zero, zero),
+                *(zero, zero, zero.astype(int)),
             )
             flat = jnp.zeros(18)
             batch = ppo.Batch(flat[:, None], flat[:, None], flat, flat, target.reshape(-1))
             losses = ppo.ActorMetrics(*[jnp.zeros((2, 2))] * 5)
-            return summarize(steps, batch, losses, jnp.zeros((2, 2)), jnp.zeros(1), jnp.float32(0.0))
+            return summarize(
+                steps, batch, losses, jnp.zeros((2, 2)), jnp.zeros(1), jnp.float32(0.0), ONE_CLIP
+            )
 
         mapped = jax.vmap(of_device, axis_name=DEVICES)(jnp.asarray(value), jnp.asarray(target))
         np.testing.assert_array_equal(mapped.explained_variance[0], mapped.explained_variance[1])
@@ -604,6 +615,18 @@ def test_explained_variance_is_that_of_all_devices_targets():
     assert explained(np.full_like(target, target.mean())) == pytest.approx(0.0, abs=1e-5)
     assert explained(noisy) == pytest.approx(1.0 - np.square(noisy - target).mean() / target.var(), abs=1e-4)
     assert explained(-target) < -1.0
+
+
+def test_figures_of_clips_add_up_to_the_whole(learner):
+    _, metrics = learner.train_step(trained(learner, 21, 1))
+    metrics = first_device(metrics)
+    (steps,), (reward,), (episodes,) = metrics.clips.steps, metrics.clips.reward, metrics.clips.episodes
+    assert steps == learner.samples_per_step
+    np.testing.assert_allclose(reward / steps, metrics.reward, rtol=1e-5)
+    assert episodes == metrics.episodes > 0
+    np.testing.assert_allclose(metrics.clips.episode_return[0] / episodes, metrics.train_return, rtol=1e-5)
+    ended = metrics.ended_by
+    np.testing.assert_allclose(metrics.clips.failures[0] / steps, ended.fall + ended.deviation, rtol=1e-5)
 
 
 def test_the_critic_learns_to_explain_returns(fleeing_learner):
@@ -622,7 +645,7 @@ def test_a_test_counts_the_first_episode_of_each_environment_alone(rail_learner)
     keys = jax.random.split(jax.random.key(1), 2)
 
     def result(kinds: list[int]) -> tuple[float, float]:
-        env = RailEnv(kind=rail_learner.place(jnp.asarray(kinds)))
+        env = RailEnv(rail_learner.place(jnp.asarray(kinds)), rail_learner.placed_env.starts)
         metrics = first_device(evaluate(env, state.actor.params, state.normalizer, keys))
         return float(metrics.test_return), float(metrics.test_episode_length)
 

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from scipy.spatial.transform import Rotation, Slerp
 
-from mjx_mimic import reference
+from mjx_mimic import reference, sampling
 from mjx_mimic.motion import G1_JOINTS, Motion, make_motion
 
 JOINTS = len(G1_JOINTS)
@@ -321,7 +321,7 @@ DRAWS = 20_000
 def test_sample_draws_clips_by_weight_and_times_evenly(weights):
     library = reference.make_library(CLIPS, weights)
     keys = jax.random.split(jax.random.key(7), DRAWS)
-    clips, times = map(np.asarray, jax.jit(jax.vmap(reference.sample, (None, 0)))(library, keys))
+    clips, times = map(np.asarray, jax.jit(jax.vmap(sampling.sample, (None, 0)))(library.starts, keys))
     share = np.ones(len(CLIPS)) if weights is None else np.asarray(weights)
     share = share / share.sum()
     counts = np.bincount(clips, minlength=len(CLIPS))
@@ -338,6 +338,6 @@ def test_sample_draws_clips_by_weight_and_times_evenly(weights):
 def test_sample_draws_time_apart_from_clip():
     library = reference.make_library(CLIPS)
     keys = jax.random.split(jax.random.key(8), DRAWS)
-    clips, times = map(np.asarray, jax.jit(jax.vmap(reference.sample, (None, 0)))(library, keys))
+    clips, times = map(np.asarray, jax.jit(jax.vmap(sampling.sample, (None, 0)))(library.starts, keys))
     late = times > 0.5 * np.asarray(library.length)[clips]
     assert stats.chi2_contingency(np.histogram2d(clips, late, (len(CLIPS), 2))[0]).pvalue > 1e-3

@@ -11,6 +11,7 @@ from test_commands import sway
 from test_drawing import read
 
 from mjx_mimic import drawing, run, train
+from mjx_mimic.dataset import Clips
 from mjx_mimic.errors import UserError
 from mjx_mimic.formats import native
 
@@ -68,8 +69,8 @@ def test_a_run_folder_has_all_that_is_promised(finished, capsys):
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(finished, monkeypatch, capsys):
     write = run.MetricLog.write
 
-    def write_and_interrupt(self, row):
-        write(self, row)
+    def write_and_interrupt(self, row, of_clips):
+        write(self, row, of_clips)
         if row["samples"] == STEPS:
             signal.raise_signal(signal.SIGINT)
 
@@ -105,7 +106,7 @@ def _created(folder: Path):
     from mjx_mimic import config
 
     parsed = train.parse(["--motion", str(folder / "sway.npz"), *SMALL])
-    return config.sized(parsed.train, "cpu", 2), [sway()], 2
+    return config.sized(parsed.train, "cpu", 2), Clips((sway(),), (1.0,)), 2
 
 
 def test_the_video_shows_the_whole_episode(finished):
