@@ -70,18 +70,18 @@ def _episode(command: RenderCommand) -> tuple[np.ndarray, np.ndarray | None, flo
     import jax
 
     from mjx_mimic import playback, run
-    from mjx_mimic.formats import load_motion
+    from mjx_mimic.dataset import load_clips
     from mjx_mimic.learner import make_learner
 
     assert command.run is not None
     config = read_config(command.run)
-    motions = [load_motion(name) for name in config.motion]
-    if not 0 <= command.clip < len(motions):
+    clips = load_clips(config.motion, config.motion_weights)
+    if not 0 <= command.clip < len(clips.motions):
         raise UserError(
-            f"option --clip: {command.clip} will not do; the run has clips 0 to {len(motions) - 1}"
+            f"option --clip: {command.clip} will not do; the run has clips 0 to {len(clips.motions) - 1}"
         )
     policy = run.Checkpoints(command.run).restore_policy("best")
-    recording = playback.record(make_learner(config, motions, jax.devices()[:1]), policy, command.clip)
+    recording = playback.record(make_learner(config, clips, jax.devices()[:1]), policy, command.clip)
     frames = round(command.seconds * config.env.control_hz) + 1
     reference = recording.reference[:frames] if command.ghost else None
     return recording.qpos[:frames], reference, config.env.control_hz
