@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import jax
 
     from mjx_mimic.env import EnvState, ImitationEnv
-    from mjx_mimic.learner import Learner
     from mjx_mimic.motion import Motion
     from mjx_mimic.reference import MotionLibrary
 
@@ -36,7 +35,7 @@ class BenchCommand:
     num_envs: int = 0
     """Parallel environments; 0: the preset's, or sized for the machine."""
     clips: int = 1000
-    """Clips of 10 s in a library whose lookup is held against that of one clip."""
+    """Clips of 10 s in the largest library whose lookup is timed; 1, 10, 100, ... before it."""
     repeats: int = 5
     """Timed repetitions, after one for compiling; the median counts."""
     json: Path | None = None
@@ -81,7 +80,8 @@ def main(arguments: Sequence[str]) -> int:
     for name in ("environment", "training_step"):
         share = figures[f"{name}_samples_per_s"] / figures["physics_samples_per_s"]
         figures[f"{name}_speed_over_bare_physics"] = share
-    figures |= library_figures(learner, command.clips, command.repeats)
+    figures |= library_figures(command.clips, command.repeats)
+    figures["sample_us"] = 1e6 / figures["training_step_samples_per_s"]  # what a lookup is a part of
     figures["peak_memory_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     for name, value in figures.items():
         print(f"{name:40s} {value:,.3g}" if isinstance(value, float) else f"{name:40s} {value}")
@@ -102,8 +102,9 @@ def env_step(env: "ImitationEnv", state: "EnvState", action: "jax.Array") -> "En
     return env.step(state, action, jax.random.key(0))[0]
 
 
-def library_figures(learner: "Learner", clips: int, repeats: int) -> dict[str, float]:
-    """Time to put `clips` clips on the device, their size, and what start and lookup cost over one clip's."""
+def library_figures(clips: int, repeats: int) -> dict[str, float]:
+    """Microseconds of a start and its lookup among 1, 10, ... `clips` clips; seconds to put the last library
+    on the device, and its size."""
     import jax
 
     from mjx_mimic import reference, sampling
@@ -114,20 +115,16 @@ def library_figures(learner: "Learner", clips: int, repeats: int) -> dict[str, f
         return jax.vmap(lambda key: reference.lookup(library, *sampling.sample(library.starts, key))[0])(keys)
 
     keys = jax.random.split(jax.random.key(0), LOOKUPS)
-    seconds = {}
-    for count in (1, clips):
+    figures: dict[str, float] = {}
+    for count in sorted({*(10**power for power in range(len(str(clips)))), clips}):
         motions = [noisy_clip(seed) for seed in range(count)]
         start = time.perf_counter()
         library = jax.block_until_ready(reference.make_library(motions))
         made_s = time.perf_counter() - start
-        _, seconds[count] = timed(lambda _, library=library: starts(library, keys), None, repeats)
+        _, seconds = timed(lambda _, library=library: starts(library, keys), None, repeats)
+        figures[f"library_{count}_clips_lookup_us"] = 1e6 * seconds / LOOKUPS
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(library))
-    return {
-        "library_clips": clips,
-        "library_make_s": made_s,
-        "library_size_mb": size / 2**20,
-        "library_lookup_time_over_one_clip": seconds[clips] / seconds[1],
-    }
+    return figures | {"library_make_s": made_s, "library_size_mb": size / 2**20}
 
 
 def noisy_clip(seed: int) -> "Motion":
