@@ -1,6 +1,8 @@
 """The imitation task: one G1, one reference, pure functions of an explicit state. Batch it with `vmap`."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -72,6 +74,11 @@ class ImitationEnv:
         return 1.0 / self.config.control_hz
 
     @property
+    def substeps(self) -> int:
+        """Physics steps in a control step."""
+        return round(self.config.physics_hz / self.config.control_hz)
+
+    @property
     def episode_steps(self) -> int:
         return round(self.config.episode_seconds * self.config.control_hz)
 
@@ -136,19 +143,28 @@ class ImitationEnv:
 
     def simulate(self, state: EnvState, pd_target: jax.Array) -> EnvState:
         """One control step of physics under constant PD targets (J,)."""
-        substeps = round(self.config.physics_hz / self.config.control_hz)
+        return self._physics(state, pd_target, lambda qpos, qvel: None)[0]
 
-        def substep(carry: tuple, _: None) -> tuple[tuple, None]:
+    def simulate_tracing(
+        self, state: EnvState, pd_target: jax.Array
+    ) -> tuple[EnvState, tuple[jax.Array, jax.Array]]:
+        """The same, with joint angles and velocities (S, J) at the beginning of each physics step, by which
+        the motors act in it."""
+        return self._physics(state, pd_target, lambda qpos, qvel: (qpos[7:], qvel[6:]))
+
+    def _physics(self, state: EnvState, pd_target: jax.Array, trace: Callable) -> tuple[EnvState, Any]:
+        def substep(carry: tuple, _: None) -> tuple[tuple, Any]:
             qpos, qvel, warm_start = carry
             data = self.robot.mjx_data.replace(
                 qpos=qpos, qvel=qvel, qacc_warmstart=warm_start, ctrl=pd_target
             )
             data = mjx.step(self.robot.mjx_model, data)
-            return (data.qpos, data.qvel, data.qacc_warmstart), None
+            return (data.qpos, data.qvel, data.qacc_warmstart), trace(qpos, qvel)
 
         coordinates = (state.qpos, state.qvel, state.warm_start)
-        (qpos, qvel, warm_start), _ = jax.lax.scan(substep, coordinates, None, length=substeps)
-        return replace(state, qpos=qpos, qvel=qvel, warm_start=warm_start, steps=state.steps + 1)
+        (qpos, qvel, warm_start), traced = jax.lax.scan(substep, coordinates, None, length=self.substeps)
+        reached = replace(state, qpos=qpos, qvel=qvel, warm_start=warm_start, steps=state.steps + 1)
+        return reached, traced
 
     def step(self, state: EnvState, action: jax.Array, key: jax.Array) -> tuple[EnvState, StepResult]:
         """One control step, reward and termination against the reference of its end, automatic reset."""

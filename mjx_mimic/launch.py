@@ -26,27 +26,27 @@ def prepare_jax() -> None:
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         # Too late in a notebook that has used JAX already; one device works too.
         with contextlib.suppress(RuntimeError):
-            jax.config.update("jax_num_cpu_devices", _cores())
+            jax.config.update("jax_num_cpu_devices", cores())
     # MJX prints that its optional Warp back end is not installed; nobody asked for it.
     with contextlib.redirect_stdout(io.StringIO()):
         import mujoco.mjx  # noqa: F401
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use; macOS only tells how many there are."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def parse(kind: Any, arguments: Sequence[str], default: Any = None, **options: Any) -> Any:
+def parse(kind: Any, arguments: Sequence[str], **options: Any) -> Any:
     """`tyro.cli`, with its boxed complaint about a bad option turned into a one-line UserError."""
     import tyro
 
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(kind, args=list(arguments), default=default, **options)
+            return tyro.cli(kind, args=list(arguments), **options)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise

@@ -13,12 +13,13 @@ from mjx_mimic import rotation
 from mjx_mimic.mjcf import KEY_BODIES, ContactSet, load_mjcf
 from mjx_mimic.motion import G1_JOINTS
 
+_SIDES = ("left", "right")
 _LEGS = ("knee", "ankle_roll")
 _ARMS = ("elbow", "wrist_roll", "wrist_pitch", "wrist_yaw")
 # What may touch the floor without ending an episode, by contact set (MimicKit's `contact_bodies` for the G1,
 # and its longer list for the cartwheel).
 GROUND_BODIES: dict[str, tuple[str, ...]] = {
-    contacts: tuple(f"{side}_{link}_link" for side in ("left", "right") for link in links)
+    contacts: tuple(f"{side}_{link}_link" for side in _SIDES for link in links)
     for contacts, links in (("feet", _LEGS), ("full", _LEGS + _ARMS))
 }
 
@@ -55,7 +56,9 @@ class Robot:
     joint_range: np.ndarray  # (J, 2) rad
     effort_limit: np.ndarray  # (J,) N m
     kp: np.ndarray  # (J,) N m / rad
+    kd: np.ndarray  # (J,) N m s / rad
     guarded_geoms: np.ndarray  # (G,) geom ids whose touch on the floor is a fall
+    sole_geoms: np.ndarray  # (2, S) geom ids of the spheres under the left and the right foot
 
     def character_state(self, qpos: jax.Array, qvel: jax.Array) -> CharacterState:
         """State (unbatched) from MuJoCo's generalised coordinates, bodies of the same instant.
@@ -102,11 +105,13 @@ def load_robot(contacts: ContactSet = "feet", physics_hz: float = 180.0) -> Robo
     assert (model.jnt_qposadr[joints] == 7 + np.arange(len(joints))).all()
     assert (actuators == np.arange(len(joints))).all()
 
+    geoms = [model.geom(i).name for i in range(model.ngeom)]
+    soles = [[i for i, name in enumerate(geoms) if name.startswith(f"{side}_sole_")] for side in _SIDES]
     allowed = [model.body(name).id for name in GROUND_BODIES[contacts]]
     guarded = [
         i
-        for i in range(model.ngeom)
-        if model.geom(i).name.endswith("_collision") and model.geom_bodyid[i] not in allowed
+        for i, name in enumerate(geoms)
+        if name.endswith("_collision") and model.geom_bodyid[i] not in allowed
     ]
     # `clearance` knows spheres (half length 0) and capsules.
     shapes = [int(mujoco.mjtGeom.mjGEOM_SPHERE), int(mujoco.mjtGeom.mjGEOM_CAPSULE)]
@@ -123,7 +128,9 @@ def load_robot(contacts: ContactSet = "feet", physics_hz: float = 180.0) -> Robo
         joint_range=model.jnt_range[joints],
         effort_limit=_effort_limits(model, joints, actuators),
         kp=model.actuator_gainprm[actuators, 0],
+        kd=-model.actuator_biasprm[actuators, 2],
         guarded_geoms=np.array(guarded),
+        sole_geoms=np.array(soles),
     )
 
 

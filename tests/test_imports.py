@@ -14,13 +14,14 @@ LAYERS = (
     "editing",
     "formats.archive formats.native formats.mimickit formats",
     "dataset",
-    "reference reward observation termination",
+    "reference reward observation termination tracking",
     "env",
     "networks normalizer ppo",
     "metrics learner",
     "gait generate drawing",
     "run playback training",
-    "train render bench",
+    "evaluation c_engine scores evaluation_plot",
+    "train evaluate render bench",
 )
 
 
