@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from mjx_mimic import tracking
 from mjx_mimic.env import EnvState
 from mjx_mimic.errors import UserError
-from mjx_mimic.evaluation import Episode, Judge, PhaseFigures, Policy
+from mjx_mimic.evaluation import Episode, Judge, Outcome, PhaseFigures, Policy
 from mjx_mimic.launch import cores
 from mjx_mimic.motion import G1_JOINTS
+from mjx_mimic.playback import Moment, moment, recordings
 from mjx_mimic.robot import Robot
 
 FLOOR_SIZE = (0.0, 0.0, 1.0)
@@ -60,11 +61,16 @@ class Crowd:
 
 
 def run_in_c(
-    judge: Judge, policy: Policy, episodes: int, seed: int, model: mujoco.MjModel
-) -> tuple[Episode, PhaseFigures]:
-    """`evaluation.run_on_devices` with MuJoCo in C as physics; policy and figures stay in JAX."""
-    index = jnp.arange(episodes)
-    state, episode, figures = jax.jit(lambda: judge.begin_all(index, seed))()
+    judge: Judge,
+    policy: Policy,
+    at_first: NDArray[np.bool_],
+    seed: int,
+    model: mujoco.MjModel,
+    recorded: int = 0,
+) -> Outcome:
+    """`mjx_engine.run_in_mjx` with MuJoCo in C as physics; policy and figures stay in JAX."""
+    index = jnp.arange(len(at_first))
+    state, episode, figures = jax.jit(lambda: judge.begin_all(index, jnp.asarray(at_first), seed))()
     crowd = Crowd(model, np.asarray(state.qpos, float), np.asarray(state.qvel, float))
     substeps = judge.env.substeps
 
@@ -88,12 +94,26 @@ def run_in_c(
         spent = jax.tree.map(lambda x: x.mean(axis=1), spent)
         return (reached, *judge.measure_all(episode, figures, reached, action, spent))
 
+    @jax.jit
+    def moments(state: EnvState) -> Moment:
+        first = jax.tree.map(lambda x: x[:recorded], state)
+        return jax.vmap(moment, (None, 0))(judge.env, first)
+
+    kept = [moments(state)] if recorded else []
     for number in range(1, judge.steps + 1):
         state, action, pd_target = act(state, episode, jnp.int32(number))
         qpos, qvel = crowd.step(np.asarray(state.qvel, float), np.asarray(pd_target, float), substeps)
         coordinates = (qpos.astype(np.float32), qvel.astype(np.float32))
         state, episode, figures = measure(episode, figures, state, action, pd_target, coordinates)
-    return jax.tree.map(np.asarray, episode), jax.tree.map(np.asarray, figures)
+        if recorded:
+            kept.append(moments(state))
+    episode = jax.tree.map(np.asarray, episode)
+    shown = []
+    if recorded:
+        track = jax.tree.map(lambda *moments: np.stack(moments), *kept)
+        clip = episode.index[:recorded] % judge.env.library.num_clips
+        shown = recordings(track, episode.horizon[:recorded], clip, judge.env.config.control_hz)
+    return Outcome(episode, jax.tree.map(np.asarray, figures), shown)
 
 
 def addresses(model: mujoco.MjModel) -> tuple[NDArray, NDArray, NDArray]:

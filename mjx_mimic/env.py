@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from mujoco import mjx
 
@@ -136,10 +137,18 @@ class ImitationEnv:
         """
         action = jnp.clip(action, -1.0, 1.0)
         if self.config.action == "mimickit":
-            return action * 1.4 * jnp.abs(jnp.asarray(self.robot.joint_range, jnp.float32)).max(axis=-1)
+            return action * self.action_scale
         centre, _ = self.reference_coordinates(state, ahead=1)
-        scale = self.config.action_scale * jnp.asarray(self.robot.effort_limit / self.robot.kp, jnp.float32)
-        return centre[7:] + action * scale
+        return centre[7:] + action * self.action_scale
+
+    @property
+    def action_scale(self) -> np.ndarray:
+        """(J,) rad that one unit of action moves the PD target by."""
+        if self.config.action == "mimickit":
+            scale = 1.4 * np.abs(self.robot.joint_range).max(axis=-1)
+        else:
+            scale = self.config.action_scale * self.robot.effort_limit / self.robot.kp
+        return scale.astype(np.float32)
 
     def simulate(self, state: EnvState, pd_target: jax.Array) -> EnvState:
         """One control step of physics under constant PD targets (J,)."""

@@ -7,13 +7,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mjx_mimic import launch
 from mjx_mimic.config_file import read_config
 from mjx_mimic.errors import UserError
 from mjx_mimic.files import replacing
+from mjx_mimic.formats import key_of, save_motion
+from mjx_mimic.motion import G1_JOINTS, make_motion
 
 if TYPE_CHECKING:
-    from mjx_mimic.evaluation import Judge
+    from mjx_mimic.evaluation import Judge, Outcome
+    from mjx_mimic.playback import Recording
 
 PROGRAM = "python -m mjx_mimic.evaluate"
 
@@ -29,9 +35,9 @@ class EvaluateCommand:
     engine: Literal["mjx", "mujoco"] = "mjx"
     """Physics: MJX as in training, or MuJoCo in C with the same model."""
     episodes: int = 0
-    """Episodes of each kind; 0: 256 on a CPU, 4096 on an accelerator, at least one a clip."""
+    """Episodes; 0: 256 on a CPU, 4096 on an accelerator. At least one a clip."""
     start: Literal["both", "random", "first"] = "both"
-    """Episodes from random phases, from the clips' first frames, or both kinds."""
+    """Episodes from random phases, from the clips' first frames (undisturbed, one a clip), or both kinds."""
     seconds: float = 10.0
     """Length of an episode, s."""
     push: float = 0.0
@@ -50,6 +56,8 @@ class EvaluateCommand:
     """File for the figures."""
     plot: Path | None = None
     """PNG of error and foot contacts over the phase."""
+    record: Path | None = None
+    """Clip file for the first episode's simulated motion: .npz native, .pkl MimicKit, .csv Unitree."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -69,31 +77,55 @@ def main(arguments: Sequence[str]) -> int:
     clips = load_clips(config.motion, config.motion_weights)
     policy = run.Checkpoints(command.run).restore_policy(command.checkpoint)
     learner = make_learner(config, clips, jax.local_devices())
-    default = 256 if jax.default_backend() == "cpu" else 4096
-    episodes = command.episodes or max(default, len(clips.motions))
-    kinds: tuple[Literal["random", "first"], ...] = (
-        ("random", "first") if command.start == "both" else (command.start,)
-    )
     names = [motion.name for motion in clips.motions]
-    results: dict[str, Any] = {"run": str(command.run), "engine": command.engine, "episodes": episodes}
+    default = 256 if jax.default_backend() == "cpu" else 4096
+    episodes = max(command.episodes or default, len(names))
+    disturbed = command.push > 0 or command.noise > 0
+    # Undisturbed episodes from a clip's first frame are all alike.
+    from_first = 0 if command.start == "random" else episodes if disturbed else len(names)
+    from_random = 0 if command.start == "first" else episodes
+    at_first = np.arange(from_first + from_random) < from_first
+    protocol = Protocol(command.seconds, command.push, command.noise)
+    start = time.monotonic()
+    outcome = play(command, Judge(learner.env, learner, protocol), policy, at_first)
+    results: dict[str, Any] = {"run": str(command.run), "checkpoint": command.checkpoint}
+    results |= {"engine": command.engine, "seconds": time.monotonic() - start}
     results |= {"push": command.push, "noise": command.noise, "seed": command.seed}
     found = {}
-    for kind in kinds:
-        protocol = Protocol(kind, command.seconds, command.push, command.noise)
-        start = time.monotonic()
-        episode, figures = play(command, Judge(learner.env, learner, protocol), policy, episodes)
-        found[kind] = scores.scores(episode, learner.env.control_dt)
-        clip = episode.index % len(names)
-        results[kind] = {"seconds": time.monotonic() - start, **scores.table(found[kind], clip, names)}
-    show(results, kinds, found)
+    for kind, chosen in (("random", ~at_first), ("first", at_first)):
+        if chosen.any():
+            episode = jax.tree.map(lambda x, chosen=chosen: x[: len(at_first)][chosen], outcome.episode)
+            found[kind] = scores.scores(episode, learner.env.control_dt)
+            told = scores.table(found[kind], episode.index % len(names), names)
+            results[kind] = {"episodes": int(chosen.sum()), **told}
+    show(results, found)
     if command.json:
         with replacing(command.json) as file:
             file.write((json.dumps(results, indent=1) + "\n").encode())
     if command.plot:
         from mjx_mimic.evaluation_plot import plot_phases
 
-        plot_phases(command.plot, figures, names)  # of the last kind
+        plot_phases(command.plot, outcome.figures, names)
+    if command.record:
+        recording = outcome.recordings[0]
+        save_recording(command.record, recording, names[recording.clip])
     return 0
+
+
+def save_recording(path: Path, recording: "Recording", name: str) -> None:
+    """Writes the simulated motion of an episode as a clip."""
+    motion = make_motion(
+        name=f"{name} simulated",
+        fps=recording.fps,
+        root_pos=recording.qpos[:, :3],
+        root_quat=recording.qpos[:, 3:7],
+        dof_pos=recording.qpos[:, 7:],
+        joint_names=G1_JOINTS,
+        loop="clamp",
+        source=path,
+    )
+    save_motion(path, motion, key_of(path))
+    print(f"{path}: {name}, {motion.num_frames} simulated frames at {motion.fps:g} frames/s")
 
 
 def check(command: EvaluateCommand) -> None:
@@ -106,44 +138,49 @@ def check(command: EvaluateCommand) -> None:
     for option, (value, low, high) in bounds.items():
         if not low <= value <= high:
             raise UserError(f"option {option}: {value} will not do; use a number from {low:g} to {high:g}")
-    for option, file in (("--json", command.json), ("--plot", command.plot)):
+    for option, file in (("--json", command.json), ("--plot", command.plot), ("--record", command.record)):
         if file and (file.is_dir() or not file.parent.is_dir()):
             raise UserError(f"option {option}: {file} cannot be written; name a file in a folder that exists")
+    if command.record:
+        key_of(command.record)
 
 
-def play(command: EvaluateCommand, judge: "Judge", policy: dict[str, Any], episodes: int) -> tuple:
+def play(
+    command: EvaluateCommand, judge: "Judge", policy: dict[str, Any], at_first: NDArray[np.bool_]
+) -> "Outcome":
     """The episodes, by the engine asked for."""
-    from mjx_mimic import c_engine, evaluation
+    from mjx_mimic import c_engine, mjx_engine
 
+    recorded = 1 if command.record else 0
     if command.engine == "mjx":
-        return evaluation.run_on_devices(judge, policy, episodes, command.seed)
+        return mjx_engine.run_in_mjx(judge, policy, at_first, command.seed, recorded)
     robot = judge.env.robot
     model = c_engine.load_other(command.mjcf, robot) if command.mjcf else robot.model
     if command.solver_iterations:
         model.opt.iterations = command.solver_iterations
         model.opt.ls_iterations = 50
-    return c_engine.run_in_c(judge, policy, episodes, command.seed, model)
+    return c_engine.run_in_c(judge, policy, at_first, command.seed, model, recorded)
 
 
-def show(results: dict[str, Any], kinds: Sequence[str], found: Mapping[Any, tuple]) -> None:
+def show(results: dict[str, Any], found: Mapping[str, tuple]) -> None:
     """Prints the table."""
     from rich.console import Console
     from rich.table import Table
 
     headings = {"random": "from random phases", "first": "from the first frame"}
-    seconds = " + ".join(f"{results[kind]['seconds']:.0f} s" for kind in kinds)
-    title = f"{results['run']}: {results['episodes']} episodes in {results['engine']} ({seconds})"
+    counts = ", ".join(f"{results[kind]['episodes']} {headings[kind]}" for kind in found)
+    title = f"{results['run']}, {results['engine']}: episodes {counts}; {results['seconds']:.0f} s"
     table = Table(title=title, title_justify="left")
-    for heading in ("figure", "unit", *(headings[kind] for kind in kinds), "meaning"):
-        table.add_column(heading, justify="right" if heading in headings.values() else "left")
-    for row, score in enumerate(found[kinds[0]]):
+    for heading in ("figure", "unit", *(headings[kind] for kind in found), "meaning"):
+        table.add_column(heading, justify="right" if heading in headings.values() else "left", no_wrap=True)
+    for rows in zip(*found.values(), strict=True):
         cells = []
-        for kind in kinds:
-            summary = found[kind][row].summary()
-            cells.append("-" if summary["mean"] is None else f"{summary['mean']:.4g} ± {summary['std']:.2g}")
-        table.add_row(score.name, score.unit, *cells, score.meaning)
-    Console(width=130).print(table)
-    for kind in kinds:
+        for summary in (score.summary() for score in rows):
+            spread = f" ± {summary['std']:.2g}" if summary["count"] > 1 else ""
+            cells.append("-" if summary["mean"] is None else f"{summary['mean']:.4g}{spread}")
+        table.add_row(rows[0].name, rows[0].unit, *cells, rows[0].meaning)
+    Console(width=max(150, Console().width)).print(table)
+    for kind in found:
         for clip in results[kind].get("clips", ()):
             told = ", ".join(
                 f"{name} {clip[name]['mean']:.4g}"

@@ -2,22 +2,21 @@
 
 An episode runs for 10 s, or to the end of a clip that does not repeat. Nothing ends it early; what early
 termination would have done is noted beside it, so that one run yields MimicKit's test return and the errors
-of the whole clip. The physics is MJX here; `c_engine` runs the same with MuJoCo in C.
+of the whole clip. `mjx_engine` simulates with MJX, `c_engine` with MuJoCo in C.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
 from mjx_mimic import rotation, tracking
 from mjx_mimic.env import EnvState, ImitationEnv
-from mjx_mimic.learner import Learner, first_device
-from mjx_mimic.metrics import DEVICES
+from mjx_mimic.learner import Learner
 from mjx_mimic.normalizer import Normalizer
+from mjx_mimic.playback import Recording
 from mjx_mimic.tracking import BodyState, Effort, TrackingErrors
 
 Policy = dict[str, Any]
@@ -34,10 +33,8 @@ NOISE = {"position": 0.02, "tilt": 0.02, "velocity": 0.1, "spin": 0.1, "joint": 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How episodes start and what disturbs them."""
+    """How long episodes are and what disturbs them."""
 
-    start: Literal["random", "first"] = "random"
-    """Episodes start at random phases, or at the clip's first frame."""
     seconds: float = 10.0
     """Length of an episode; a clip that does not repeat ends it earlier."""
     push: float = 0.0
@@ -79,6 +76,18 @@ class PhaseFigures:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """Of N episodes, as NumPy."""
+
+    episode: Episode
+    """(N, ...)."""
+    figures: PhaseFigures
+    """Sums over all episodes."""
+    recordings: list[Recording]
+    """Of the first episodes, as many as were asked for."""
+
+
+@dataclass(frozen=True)
 class Judge:
     """The parts of an episode that are the same whatever simulates: what acts, and what measures."""
 
@@ -91,12 +100,13 @@ class Judge:
         """Control steps of the longest episode."""
         return round(self.protocol.seconds * self.env.config.control_hz)
 
-    def begin(self, index: jax.Array, key: jax.Array) -> tuple[EnvState, Episode]:
-        """The `index`-th episode's start: clips in turn, so that each has as many."""
+    def begin(self, index: jax.Array, at_first: jax.Array, key: jax.Array) -> tuple[EnvState, Episode]:
+        """The `index`-th episode's start: clips in turn, so that each has as many; at the clip's first frame,
+        or at a random phase."""
         library = self.env.library
         time_key, push_key = jax.random.split(key)
         clip = index % library.num_clips
-        share = jax.random.uniform(time_key) if self.protocol.start == "random" else jnp.float32(0.0)
+        share = jnp.where(at_first, 0.0, jax.random.uniform(time_key))
         state = self.env.reset_to(clip, share * library.length[clip])
         left = jnp.ceil((1.0 - share) * library.length[clip] * self.env.config.control_hz - 1e-3)
         horizon = jnp.where(library.wraps[clip], self.steps, jnp.minimum(left, self.steps))
@@ -121,10 +131,12 @@ class Judge:
             push_offset=jax.random.randint(push_key, (), 0, interval),
         )
 
-    def begin_all(self, index: jax.Array, seed: int) -> tuple[EnvState, Episode, PhaseFigures]:
+    def begin_all(
+        self, index: jax.Array, at_first: jax.Array, seed: int
+    ) -> tuple[EnvState, Episode, PhaseFigures]:
         """N starts, and sums to begin with."""
         figures = PhaseFigures(*[jnp.zeros((self.env.library.num_clips, PHASE_BINS, *n)) for n in _SHAPES])
-        return (*jax.vmap(self.begin)(index, _keys(seed, index, 0)), figures)
+        return (*jax.vmap(self.begin)(index, at_first, _keys(seed, index, 0)), figures)
 
     def act_all(
         self,
@@ -237,39 +249,3 @@ def sensed(state: EnvState, scale: float, key: jax.Array) -> EnvState:
         qvel=state.qvel
         + jnp.concatenate([noise("velocity", 3), noise("spin", 3), noise("joint_velocity", joints)]),
     )
-
-
-def simulate(env: ImitationEnv, state: EnvState, pd_target: jax.Array) -> tuple[EnvState, Effort]:
-    """A control step of MJX, as in training, with the effort of its physics steps."""
-    reached, (dof_pos, dof_vel) = env.simulate_tracing(state, pd_target)
-    spent = tracking.effort(env.robot, pd_target, dof_pos, dof_vel)
-    return reached, jax.tree.map(jnp.mean, spent)
-
-
-def run_on_devices(judge: Judge, policy: Policy, episodes: int, seed: int) -> tuple[Episode, PhaseFigures]:
-    """Episodes with MJX, spread over the learner's devices, as NumPy.
-
-    Returns:
-        `Episode` with a leading axis of `episodes`, rounded up to a multiple of the devices; sums by phase.
-    """
-    learner = judge.learner
-
-    def on_device(env: ImitationEnv, policy: Policy, index: jax.Array) -> tuple[Episode, PhaseFigures]:
-        local = replace(judge, env=env)
-
-        def step(carry: tuple, number: jax.Array) -> tuple[tuple, None]:
-            state, episode, figures = carry
-            state, action, pd_target = local.act_all(policy, state, episode, index, number, seed)
-            reached, effort = jax.vmap(simulate, (None, 0, 0))(env, state, pd_target)
-            episode, figures = local.measure_all(episode, figures, reached, action, effort)
-            return (reached, episode, figures), None
-
-        begun = local.begin_all(index, seed)
-        (_, episode, figures), _ = jax.lax.scan(step, begun, jnp.arange(1, local.steps + 1))
-        return episode, jax.lax.psum(figures, DEVICES)
-
-    count = len(learner.devices)
-    index = learner.place(jnp.arange(-(-episodes // count) * count).reshape(count, -1))
-    spread = learner.place(jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), policy))
-    episode, figures = learner.map(on_device)(learner.placed_env, spread, index)
-    return jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[2:]), episode), first_device(figures)

@@ -135,4 +135,53 @@ def compact(
 
 Layout = Callable[[Robot, CharacterState, tuple[CharacterState, ...], jax.Array], jax.Array]
 
+_OWN = (
+    ("root height", 1),
+    ("root rotation, tangent and normal", 6),
+    ("root velocity", 3),
+    ("root angular velocity", 3),
+    ("rotations of 30 bodies in their parents, tangent and normal", 180),
+    ("joint velocities", 29),
+    ("key bodies from the root", 15),
+)
+_TARGET = (
+    ("horizontal offset", 2),
+    ("height", 1),
+    ("rotation, tangent and normal", 6),
+    ("rotations of 30 bodies in their parents, tangent and normal", 180),
+    ("key bodies from its root", 15),
+)
+PARTS: dict[str, tuple[tuple[str, int], ...]] = {
+    "compact": (
+        ("root height", 1),
+        ("root rotation, tangent and normal", 6),
+        ("root velocity", 3),
+        ("root angular velocity", 3),
+        ("joint angles", 29),
+        ("joint velocities", 29),
+        ("sine of the phase at 1, 2, 4, 8 turns", 4),
+        ("cosine of the phase at 1, 2, 4, 8 turns", 4),
+        ("reference +1: offset of the root", 3),
+        ("reference +1: rotation from the root's, tangent and normal", 6),
+        ("reference +1: root velocity", 3),
+        ("reference +1: root angular velocity", 3),
+        ("reference +1: joint angles", 29),
+    ),
+    "mimickit": (
+        *_OWN,
+        *(
+            (f"reference +{ahead}: {name}", size)
+            for ahead in TARGET_STEPS["mimickit"]
+            for name, size in _TARGET
+        ),
+    ),
+    "paper": (
+        *_OWN,
+        ("phase", 1),
+        ("sine of the phase at 1, 2, 4, 8 turns", 4),
+        ("cosine of the phase at 1, 2, 4, 8 turns", 4),
+    ),
+}
+"""What each layout's numbers are, in their order: name and count."""
+
 LAYOUTS: dict[str, Layout] = {"compact": compact, "mimickit": mimickit, "paper": paper}

@@ -69,8 +69,9 @@ def _episode(command: RenderCommand) -> tuple[np.ndarray, np.ndarray | None, flo
     """qpos (T, 36) of an episode of the run's best policy, that of its reference, frames a second."""
     import jax
 
-    from mjx_mimic import playback, run
+    from mjx_mimic import mjx_engine, run
     from mjx_mimic.dataset import load_clips
+    from mjx_mimic.evaluation import Judge, Protocol
     from mjx_mimic.learner import make_learner
 
     assert command.run is not None
@@ -81,7 +82,11 @@ def _episode(command: RenderCommand) -> tuple[np.ndarray, np.ndarray | None, flo
             f"option --clip: {command.clip} will not do; the run has clips 0 to {len(clips.motions) - 1}"
         )
     policy = run.Checkpoints(command.run).restore_policy("best")
-    recording = playback.record(make_learner(config, clips, jax.devices()[:1]), policy, command.clip)
+    learner = make_learner(config, clips, jax.devices()[:1])
+    judge = Judge(learner.env, learner, Protocol(command.seconds))
+    at_first = np.ones(command.clip + 1, bool)  # episodes take the clips in turn
+    outcome = mjx_engine.run_in_mjx(judge, policy, at_first, seed=0, recorded=command.clip + 1)
+    recording = outcome.recordings[command.clip]
     frames = round(command.seconds * config.env.control_hz) + 1
     reference = recording.reference[:frames] if command.ghost else None
     return recording.qpos[:frames], reference, config.env.control_hz

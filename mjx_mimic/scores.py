@@ -21,14 +21,15 @@ class Score:
     values: NDArray  # (N,); NaN where an episode has none
     meaning: str
 
-    def summary(self, chosen: NDArray[np.bool_] | slice = slice(None)) -> dict[str, float | None]:
-        """Mean, standard deviation, 5th and 95th percentile over the chosen episodes; None without any."""
+    def summary(self, chosen: NDArray[np.bool_] | slice = slice(None)) -> dict[str, Any]:
+        """Count, mean, standard deviation and 5th and 95th percentile of the chosen; None without any."""
         values = self.values[chosen]
         values = values[np.isfinite(values)]
         if not len(values):
-            return dict.fromkeys(("mean", "std", "p5", "p95"))
+            return {"count": 0, **dict.fromkeys(("mean", "std", "p5", "p95"))}
         low, high = np.percentile(values, [5.0, 95.0])
         return {
+            "count": len(values),
             "mean": float(values.mean()),
             "std": float(values.std()),
             "p5": float(low),

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from mjx_mimic import drawing, playback
+from mjx_mimic import drawing, evaluation, mjx_engine
 from mjx_mimic.learner import Learner, TrainState, first_device
 from mjx_mimic.metrics import Metrics
 from mjx_mimic.mjcf import load_mjcf
@@ -180,9 +180,12 @@ def clip_summary(window: Sequence[Metrics]) -> dict[str, np.ndarray]:
 
 
 def make_video(learner: Learner, policy: dict[str, Any], path: Path) -> None:
-    """Records one episode of the policy from the first clip's first frame, the reference as a ghost."""
-    recording = playback.record(learner, policy)
-    fps = learner.config.env.control_hz
-    frames = drawing.render_frames(load_mjcf(), recording.qpos, recording.reference, fps=fps)
-    drawing.write_video(path, frames, fps)
-    print(f"video: {path} ({len(recording.reward)} steps, return {recording.reward.sum():.1f})")
+    """Draws an episode of the policy from the first clip's first frame, the reference as a ghost."""
+    protocol = evaluation.Protocol(learner.config.env.episode_seconds)
+    judge = evaluation.Judge(learner.env, learner, protocol)
+    outcome = mjx_engine.run_in_mjx(judge, policy, np.array([True]), seed=0, recorded=1)
+    (recording,) = outcome.recordings
+    frames = drawing.render_frames(load_mjcf(), recording.qpos, recording.reference, fps=recording.fps)
+    drawing.write_video(path, frames, recording.fps)
+    steps, total = outcome.episode.episode_length[0], outcome.episode.episode_return[0]
+    print(f"video: {path} (return {total:.1f} in {steps} steps of {len(recording.qpos) - 1})")

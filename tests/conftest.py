@@ -58,3 +58,18 @@ def shared() -> Path:
     if not SHARED.exists():
         pytest.skip(f"the reference material is not here: {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """A folder with a clip, `sway.npz`, and `whole`, a run on it of four updates, with its video where there
+    is a GL library."""
+    from small_run import STEPS, command
+    from test_commands import sway
+
+    from mjx_mimic.formats import native
+
+    path = tmp_path_factory.mktemp("training")
+    native.write(path / "sway.npz", sway())
+    assert command(path, "whole", "--total-steps", str(4 * STEPS)) == 0
+    return path

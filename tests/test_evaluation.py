@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic import c_engine, evaluation, scores, tracking
+from mjx_mimic import c_engine, evaluation, mjx_engine, scores, tracking
 from mjx_mimic.config import EnvConfig, NetworkConfig, TrainConfig
 from mjx_mimic.dataset import load_clips
 from mjx_mimic.errors import UserError
-from mjx_mimic.evaluation import Episode, Judge, Protocol
+from mjx_mimic.evaluation import Judge, Outcome, Protocol
 from mjx_mimic.learner import Learner, make_learner
+from mjx_mimic.playback import Moment, recordings
 from mjx_mimic.run import policy_of
+from mjx_mimic.termination import Causes
 
 EPISODES = 4
+RANDOM = np.zeros(EPISODES, bool)
 SECONDS = 1.0
 STEPS = 30
 
@@ -46,13 +49,13 @@ def judge(learner: Learner, **protocol) -> Judge:
 
 
 @pytest.fixture(scope="module")
-def in_c(learner, policy) -> tuple[Episode, evaluation.PhaseFigures]:
-    return c_engine.run_in_c(judge(learner), policy, EPISODES, 0, learner.env.robot.model)
+def in_c(learner, policy) -> Outcome:
+    return c_engine.run_in_c(judge(learner), policy, RANDOM, 0, learner.env.robot.model, recorded=EPISODES)
 
 
 @pytest.fixture(scope="module")
-def in_mjx(learner, policy) -> tuple[Episode, evaluation.PhaseFigures]:
-    return evaluation.run_on_devices(judge(learner), policy, EPISODES, 0)
+def in_mjx(learner, policy) -> Outcome:
+    return mjx_engine.run_in_mjx(judge(learner), policy, RANDOM, 0, recorded=EPISODES)
 
 
 # Errors of a step --------------------------------------------------------------------------------------
@@ -150,7 +153,7 @@ def test_noise_has_the_stated_size_and_keeps_the_quaternion_unit(learner):
 
 def test_mjx_and_mujoco_in_c_agree(in_c, in_mjx):
     """The same starts, policy and model; float32 against float64, and Newton's single iteration."""
-    c, x = in_c[0], in_mjx[0]
+    c, x = in_c.episode, in_mjx.episode
     np.testing.assert_array_equal(c.index, x.index)
     np.testing.assert_array_equal(c.steps, x.steps)
     assert np.abs(c.episode_length - x.episode_length).max() <= 3
@@ -162,7 +165,7 @@ def test_mjx_and_mujoco_in_c_agree(in_c, in_mjx):
 
 
 def test_an_episode_is_tallied_to_its_end_and_early_termination_noted(in_c):
-    episode, figures = in_c
+    episode, figures = in_c.episode, in_c.figures
     assert episode.steps.tolist() == [STEPS] * EPISODES
     assert not episode.broken.any()
     # The untrained walker falls behind the 0.4 m limit within the second in some episodes.
@@ -180,7 +183,7 @@ def test_an_episode_is_tallied_to_its_end_and_early_termination_noted(in_c):
 
 
 def test_scores_follow_from_the_tallies(in_c, learner):
-    episode = in_c[0]
+    episode = in_c.episode
     found = {score.name: score for score in scores.scores(episode, learner.env.control_dt)}
     length = np.asarray(episode.episode_length, float)
     np.testing.assert_allclose(found["survival"].values, length / 30.0)
@@ -198,7 +201,7 @@ def test_scores_follow_from_the_tallies(in_c, learner):
 
 
 def test_broken_episodes_count_as_failed_and_not_as_zero_error(in_c, learner):
-    episode = in_c[0]
+    episode = in_c.episode
     broken = replace(episode, broken=np.array([True, False, False, False]), steps=np.array([0, 30, 30, 30]))
     found = {score.name: score for score in scores.scores(broken, learner.env.control_dt)}
     assert found["success_0.5m"].values[0] == 0.0
@@ -208,7 +211,7 @@ def test_broken_episodes_count_as_failed_and_not_as_zero_error(in_c, learner):
 
 
 def test_the_table_has_total_and_clips(in_c, learner):
-    found = scores.scores(in_c[0], learner.env.control_dt)
+    found = scores.scores(in_c.episode, learner.env.control_dt)
     clip = np.array([0, 1, 0, 1])
     two = scores.table(found, clip, ["a", "b"])
     assert [row["name"] for row in two["clips"]] == ["a", "b"]
@@ -219,13 +222,46 @@ def test_the_table_has_total_and_clips(in_c, learner):
 
 
 def test_the_same_seed_gives_the_same_episodes(learner, policy, in_c):
-    again, _ = c_engine.run_in_c(judge(learner), policy, EPISODES, 0, learner.env.robot.model)
-    jax.tree.map(np.testing.assert_array_equal, again, in_c[0])
+    again = c_engine.run_in_c(judge(learner), policy, RANDOM, 0, learner.env.robot.model)
+    jax.tree.map(np.testing.assert_array_equal, again.episode, in_c.episode)
+    assert again.recordings == []
+
+
+def test_recordings_are_the_episodes(in_c, in_mjx, learner):
+    for outcome in (in_c, in_mjx):
+        assert len(outcome.recordings) == EPISODES
+        for i, recording in enumerate(outcome.recordings):
+            episode = jax.tree.map(lambda x, i=i: x[i], outcome.episode)
+            assert recording.qpos.shape == recording.reference.shape == (STEPS + 1, 36)
+            assert recording.fps == 30.0
+            np.testing.assert_array_equal(recording.qpos[0], recording.reference[0])
+            np.testing.assert_allclose(recording.reward[0], 1.0, atol=1e-5)
+            np.testing.assert_allclose(recording.reward[1:].sum(), episode.reward, rtol=1e-5)
+            steps = recording.failure[0] if recording.failure else STEPS
+            assert steps == episode.episode_length
+            assert bool(recording.failure) == (not episode.running)
+            np.testing.assert_allclose(np.diff(recording.phase) % 1.0, 1.0 / 33.0, atol=1e-4)
+
+
+def test_a_broken_simulation_is_recorded_up_to_its_last_finite_state(in_c):
+    (first, *_) = in_c.recordings
+    flags = {name: np.stack([values, values], axis=1) for name, values in vars(first.causes).items()}
+    flags["nonfinite"][5:, 0] = True
+    fields = {
+        name: np.stack([getattr(first, name)] * 2, axis=1)
+        for name in vars(first)
+        if name not in "clip fps causes"
+    }
+    fields["qpos"][5:, 0] = np.nan
+    broken, whole = recordings(Moment(**fields, causes=Causes(**flags)), [STEPS, 10], [0, 0], 30.0)
+    assert broken.failure == (5, "nonfinite")
+    np.testing.assert_array_equal(broken.qpos[5:], np.tile(first.qpos[4], (STEPS - 4, 1)))
+    assert whole.qpos.shape == (11, 36)
 
 
 def test_a_push_comes_every_two_seconds_horizontally(learner, policy):
     pushing = judge(learner, push=0.7)
-    state, episode, _ = jax.jit(pushing.begin_all)(jnp.arange(16), 0)
+    state, episode, _ = jax.jit(pushing.begin_all)(jnp.arange(16), jnp.zeros(16, bool), 0)
 
     @jax.jit
     def kicks(number: jax.Array) -> jax.Array:
@@ -248,20 +284,19 @@ def test_noise_reaches_the_policy_and_not_the_robot(learner, policy):
     acts = []
     for noise in (0.0, 1.0):
         noisy = judge(learner, noise=noise)
-        state, episode, _ = jax.jit(noisy.begin_all)(jnp.arange(4), 0)
+        state, episode, _ = jax.jit(noisy.begin_all)(jnp.arange(4), RANDOM, 0)
         after, action, _ = jax.jit(noisy.act_all)(awake, state, episode, jnp.arange(4), 1, 0)
         jax.tree.map(np.testing.assert_array_equal, after, state)
         acts.append(np.asarray(action))
     assert (np.abs(acts[0] - acts[1]).max(axis=1) > 0.01).all()
 
 
-def test_episodes_from_the_first_frame_are_all_alike(learner, policy):
-    first = judge(learner, start="first")
-    states, _, _ = jax.jit(first.begin_all)(jnp.arange(3), 0)
-    assert (states.start_time == 0.0).all()
+def test_episodes_start_at_the_first_frame_or_anywhere(learner):
+    at_first = np.arange(64) < 3
+    states, _, _ = jax.jit(judge(learner).begin_all)(jnp.arange(64), at_first, 0)
+    assert (states.start_time[:3] == 0.0).all()
     np.testing.assert_array_equal(states.qpos[0], states.qpos[2])
-    random, _, _ = jax.jit(judge(learner).begin_all)(jnp.arange(64), 0)
-    assert np.std(random.start_time) > 0.2 * learner.env.library.length[0]
+    assert np.std(states.start_time[3:]) > 0.2 * learner.env.library.length[0]
 
 
 # Another model -----------------------------------------------------------------------------------------

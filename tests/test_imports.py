@@ -12,16 +12,19 @@ LAYERS = (
     "motion",
     "mjcf kinematics robot",
     "editing",
-    "formats.archive formats.native formats.mimickit formats",
+    "plausibility",
+    "formats.archive formats.fields formats.pickles formats.table",
+    "formats.native formats.mimickit formats.gmr formats.unitree formats.protomotions",
+    "formats.tracking formats.locomujoco formats",
     "dataset",
     "reference reward observation termination tracking",
     "env",
     "networks normalizer ppo",
     "metrics learner",
     "gait generate drawing",
-    "run playback training",
-    "evaluation c_engine scores evaluation_plot",
-    "train evaluate render bench",
+    "playback evaluation mjx_engine c_engine scores evaluation_plot",
+    "run training",
+    "train evaluate export render bench",
 )
 
 

@@ -7,46 +7,20 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from small_run import SMALL, STEPS, command
 from test_commands import sway
 from test_drawing import read
 
 from mjx_mimic import drawing, run, train
 from mjx_mimic.dataset import Clips
 from mjx_mimic.errors import UserError
-from mjx_mimic.formats import native
 
 # mediapy leaves the pipes of its ffmpeg process to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-STEPS = 8 * 4  # samples of one update
-SMALL = (
-    *("--num-envs", "8", "--unroll-length", "4", "--eval-envs", "2", "--env.episode-seconds", "0.4"),
-    *("--network.actor-hidden", "16", "--network.critic-hidden", "16"),
-    *("--ppo.actor-minibatches", "1", "--ppo.critic-minibatches", "1"),
-)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("training")
-    native.write(path / "sway.npz", sway())
-    return path
-
-
-def command(folder: Path, out: str, *arguments: str) -> int:
-    clip = str(folder / "sway.npz")
-    return train.main(["--motion", clip, "--out", str(folder / out), *SMALL, *arguments])
-
 
 def rows(folder: Path, out: str) -> list[dict]:
     return [json.loads(row) for row in (folder / out / "metrics.jsonl").read_text().splitlines()]
-
-
-@pytest.fixture(scope="module")
-def finished(folder) -> Path:
-    """A run of four updates, with its video where there is a GL library."""
-    assert command(folder, "whole", "--total-steps", str(4 * STEPS)) == 0
-    return folder
 
 
 def test_a_run_folder_has_all_that_is_promised(finished, capsys):

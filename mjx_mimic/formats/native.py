@@ -1,16 +1,21 @@
 """The project's own clip file: `.npz` without pickles, with joint names and a version."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mjx_mimic.errors import UserError
 from mjx_mimic.files import replacing
-from mjx_mimic.formats.archive import read_arrays, scalar
+from mjx_mimic.formats.archive import read_arrays
+from mjx_mimic.formats.fields import scalar
 from mjx_mimic.motion import Motion, make_motion
+from mjx_mimic.plausibility import Terms
 
 FORMAT_VERSION = 1
 FIELDS = ("format_version", "name", "fps", "loop", "joint_names", "root_pos", "root_quat", "dof_pos")
+TERMS = Terms("root_pos", "root_quat", "dof_pos", order="wxyz", named=True)
 
 
 def write(path: str | Path, motion: Motion) -> None:
@@ -38,7 +43,16 @@ def write(path: str | Path, motion: Motion) -> None:
 def read(path: str | Path) -> Motion:
     """Reads what `write` wrote, bit for bit; raises UserError on anything else."""
     path = Path(path)
-    fields = read_arrays(path)
+    return build(read_arrays(path), path)
+
+
+def matches(fields: Mapping[str, Any], path: Path) -> bool:
+    """Whether the fields of file `path` are of this format."""
+    return "format_version" in fields or {"root_pos", "root_quat", "dof_pos"} <= set(fields)
+
+
+def build(fields: Mapping[str, Any], path: Path) -> Motion:
+    """The clip that the `fields` of file `path` hold; raises UserError if it is none."""
     for name in FIELDS:
         if name not in fields:
             raise UserError(
