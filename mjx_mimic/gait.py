@@ -69,8 +69,6 @@ class Stance:
 def swing_leg(stance: Array, sample: float, phase: Array, via: Array, via_angles: dict[int, Array]) -> Array:
     """(N, 6) leg angles at `phase` (N,) from toe-off to 1, joined smoothly (C2) to the stance around.
 
-    Curves of the foot instead of the joints would make the knee jerk where it is nearly straight.
-
     Args:
         stance: (S, 6) leg angles from the strike, one a `sample`, to toe-off.
         sample: cycles.
@@ -79,18 +77,42 @@ def swing_leg(stance: Array, sample: float, phase: Array, via: Array, via_angles
         via_angles: angles (V,) rad there, by column of the leg; the other joints pass freely.
     """
     toe_off = (len(stance) - 1) * sample
-    derivatives = []  # at toe-off and at the strike: angle, rate, acceleration
-    for step, (at, near, far, farther) in ((-sample, stance[:-5:-1]), (sample, stance[:4])):
-        rate = (4.0 * near - 3.0 * at - far) / (2.0 * step)  # one-sided differences of second order
-        derivatives.append((at, rate, (2.0 * at - 5.0 * near + 4.0 * far - farther) / step**2))
-    angles = np.empty((len(phase), stance.shape[1]))
-    for joint in range(stance.shape[1]):
+    ways = {joint: (via, angles) for joint, angles in via_angles.items()}
+    return joined_curve(stance[-4:], stance[:4], sample, (toe_off, 1.0), phase, ways)
+
+
+def joined_curve(
+    before: Array,
+    after: Array,
+    sample: float,
+    ends: tuple[float, float],
+    times: Array,
+    via: dict[int, tuple[Array, Array]],
+) -> Array:
+    """(N, 6) leg angles at `times` (N,) in a swing, joined smoothly (C2) to the leg's stances around it.
+
+    Curves of the foot instead of the joints would make the knee jerk where it is nearly straight.
+
+    Args:
+        before, after: (4, 6) leg angles up to the swing's start and from its end on, one a `sample`.
+        sample: time between them, in the unit of `times`.
+        ends: start and end of the swing.
+        times: where the angles are wanted.
+        via: by column of the leg, times (V,) between the ends and angles (V,) rad there; the other joints
+            pass freely.
+    """
+    derivatives = []  # at the start and at the end: angle, rate, acceleration
+    for step, (here, near, far, farther) in ((-sample, before[::-1]), (sample, after)):
+        rate = (4.0 * near - 3.0 * here - far) / (2.0 * step)  # one-sided differences of second order
+        derivatives.append((here, rate, (2.0 * here - 5.0 * near + 4.0 * far - farther) / step**2))
+    angles = np.empty((len(times), before.shape[1]))
+    for joint in range(before.shape[1]):
         (start, *leave), (end, *strike) = [[values[joint] for values in side] for side in derivatives]
-        times, knots = [toe_off, 1.0], [start, end]
-        if joint in via_angles:
-            times[1:1], knots[1:1] = list(via), list(via_angles[joint])
+        at, knots = list(ends), [start, end]
+        if joint in via:
+            at[1:1], knots[1:1] = (list(values) for values in via[joint])
         bounds = ([(1, leave[0]), (2, leave[1])], [(1, strike[0]), (2, strike[1])])
-        angles[:, joint] = make_interp_spline(times, knots, k=5, bc_type=bounds)(phase)
+        angles[:, joint] = make_interp_spline(at, knots, k=5, bc_type=bounds)(times)
     return angles
 
 
@@ -182,7 +204,7 @@ class Dynamics:
         generalised_force: (N, 35) by inverse dynamics without any contact.
         force: (N, 3) total floor reaction, N.
         moment: (N, 3) its moment about the world's origin, N m.
-        zmp: (N, 2) zero-moment point x, y on the floor, m.
+        zmp: (N, 2) zero-moment point x, y on the floor, m; without meaning in flight.
     """
 
     qpos: Array
@@ -195,22 +217,21 @@ class Dynamics:
 
 
 def inverse_dynamics(
-    model: mujoco.MjModel, root_pos: Array, root_quat: Array, dof_pos: Array, duration: float, speed: float
+    model: mujoco.MjModel, root_pos: Array, root_quat: Array, dof_pos: Array, duration: float, velocity: Array
 ) -> Dynamics:
-    """Inverse dynamics of a periodic motion that travels along x at `speed` (m/s) on average.
+    """Inverse dynamics of a periodic motion that travels at `velocity` (3,) m/s on average.
 
     Args:
         model: the G1; left unchanged.
-        root_pos: (N, 3); x is periodic but for the travel.
-        root_quat: (N, 4), without sign jumps.
+        root_pos: (N, 3), periodic but for the travel.
+        root_quat: (N, 4), without sign jumps; after a whole turn it may come back with the other sign.
         dof_pos: (N, 29).
         duration: of the cycle, s.
-        speed: m/s.
+        velocity: of the travel, world frame.
     """
     count = len(root_pos)
-    travel = np.zeros((count, 3))
-    travel[:, 0] = speed * duration * np.arange(count) / count
-    root_vel = derivative(root_pos - travel, duration) + np.array([speed, 0.0, 0.0])
+    travel = velocity * duration * np.arange(count)[:, None] / count
+    root_vel = derivative(root_pos - travel, duration) + velocity
     qpos = np.concatenate([root_pos, root_quat, dof_pos], axis=1)
     qvel = np.concatenate([root_vel, _body_rate(root_quat, duration), derivative(dof_pos, duration)], axis=1)
     qacc = derivative(qvel, duration)
@@ -230,12 +251,16 @@ def inverse_dynamics(
             moment[i] = torque + np.cross(root_pos[i], force[i])
     finally:
         model.opt.disableflags = flags
-    zmp = np.stack([-moment[:, 1], moment[:, 0]], axis=1) / force[:, 2:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        zmp = np.stack([-moment[:, 1], moment[:, 0]], axis=1) / force[:, 2:]
     return Dynamics(qpos, qvel, qacc, generalised, force, moment, zmp)
 
 
 def _body_rate(quat: Array, duration: float) -> Array:
     """(N, 3) angular velocity in the body frame of a periodic orientation, rad/s."""
-    rate = derivative(quat, duration)
+    if quat[0] @ quat[-1] < 0.0:
+        rate = derivative(np.concatenate([quat, -quat]), 2.0 * duration)[: len(quat)]
+    else:
+        rate = derivative(quat, duration)
     w, v = quat[:, :1], quat[:, 1:]
     return 2.0 * (w * rate[:, 1:] - rate[:, :1] * v - np.cross(v, rate[:, 1:]))

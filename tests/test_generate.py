@@ -15,9 +15,10 @@ from mjx_mimic.formats import native
 from mjx_mimic.gait import HEEL as HEEL_CENTRE
 from mjx_mimic.gait import SOLE_RADIUS, half_cycle_later, inverse_dynamics
 from mjx_mimic.gait import TOE as TOE_CENTRE
-from mjx_mimic.generate import Recipe, build_walk, main
+from mjx_mimic.generate import NAMES, main
 from mjx_mimic.motion import G1_JOINTS
 from mjx_mimic.paths import assets_dir, motions_dir
+from mjx_mimic.walk import FAST, SLOW, Recipe, build_walk
 
 RECIPE = Recipe()
 SPHERES = [f"{side}_sole_{end}_{edge}" for side in ("left", "right") for end in ("heel", "toe")
@@ -43,7 +44,7 @@ def clip(model):
         motion.root_quat[:-1],
         motion.dof_pos[:-1],
         motion.length,
-        stride / motion.length,
+        np.array([stride / motion.length, 0.0, 0.0]),
     )
     data = mujoco.MjData(model)
     count = motion.num_frames - 1
@@ -258,13 +259,10 @@ def test_generator_repeats_the_shipped_file(clip, tmp_path):
     assert build_walk().motion("walk").digest == again.digest
 
 
-@pytest.mark.parametrize("speed", [0.8, 1.0])
-def test_command_makes_other_speeds(tmp_path: Path, capsys, model, speed: float):
-    assert main(["--out", str(tmp_path / "slow.npz"), "--speed", str(speed)]) == 0
-    motion = native.read(tmp_path / "slow.npz")
-    assert motion.name == "slow"
+@pytest.mark.parametrize(("speed", "recipe"), [(0.8, RECIPE), (1.0, RECIPE), (0.5, SLOW), (1.1, FAST)])
+def test_recipes_bear_other_speeds(model, speed: float, recipe: Recipe):
+    motion = build_walk(speed, recipe).motion("other")
     assert motion.root_pos[-1, 0] / motion.length == pytest.approx(speed)
-    assert "frames/s" in capsys.readouterr().out
     low, high = model.jnt_range[1:].T
     assert (motion.dof_pos > low + 0.05).all()
     assert (motion.dof_pos < high - 0.05).all()
@@ -275,6 +273,21 @@ def test_command_makes_other_speeds(tmp_path: Path, capsys, model, speed: float)
         assert min(data.geom(name).xpos[2] for name in SPHERES) > SOLE_RADIUS - 1e-3
 
 
-def test_command_refuses_a_speed_that_is_no_walk(tmp_path: Path):
-    with pytest.raises(UserError, match="--speed is 3 m/s"):
-        main(["--out", str(tmp_path / "run.npz"), "--speed", "3"])
+def test_command_writes_the_named_clips_and_says_what_they_ask_for(tmp_path: Path, capsys):
+    assert main(["slow_walk", "walk", "walk", "--out", str(tmp_path)]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["slow_walk.npz", "walk.npz"]
+    assert (tmp_path / "walk.npz").read_bytes() == (motions_dir() / "walk.npz").read_bytes()
+    assert native.read(tmp_path / "slow_walk.npz").name == "slow_walk"
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert "torque to 97% of the limit" in lines[1]
+
+
+def test_command_refuses_a_clip_that_it_cannot_make(tmp_path: Path):
+    with pytest.raises(UserError, match="handstand"):
+        main(["handstand", "--out", str(tmp_path)])
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_clip_that_ships_has_a_generator():
+    assert sorted(NAMES) == sorted(path.stem for path in motions_dir().glob("*.npz"))
