@@ -38,7 +38,11 @@ class RenderCommand:
 
 
 def main(arguments: Sequence[str]) -> int:
-    command = launch.parse(RenderCommand, arguments, prog=PROGRAM)
+    return draw(launch.parse(RenderCommand, arguments, prog=PROGRAM))
+
+
+def draw(command: RenderCommand) -> int:
+    """Carries `command` out and tells so; `python -m mjx_mimic.motion preview` does it with a clip too."""
     if (command.run is None) == (command.motion is None):
         raise UserError("options --run and --motion: give one of them")
     for option, value, limit in (("--width", command.width, 1280), ("--height", command.height, 960)):
@@ -53,10 +57,9 @@ def main(arguments: Sequence[str]) -> int:
         raise UserError(f"option --out: {command.out} will not do; name a file that ends in .mp4")
     if drawing.choose_gl_backend() is None:
         raise UserError(drawing.NO_GL)
-    launch.prepare_jax()
-    from mjx_mimic.mjcf import load_mjcf
-
     qpos, reference, fps = _episode(command) if command.run else _clip(command)
+    from mjx_mimic.mjcf import load_mjcf  # not before the GL library is chosen
+
     frames = drawing.render_frames(
         load_mjcf(), qpos, reference, fps=fps, width=command.width, height=command.height
     )
@@ -67,6 +70,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _episode(command: RenderCommand) -> tuple[np.ndarray, np.ndarray | None, float]:
     """qpos (T, 36) of an episode of the run's best policy, that of its reference, frames a second."""
+    launch.prepare_jax()
     import jax
 
     from mjx_mimic import mjx_engine, run
@@ -94,17 +98,13 @@ def _episode(command: RenderCommand) -> tuple[np.ndarray, np.ndarray | None, flo
 
 def _clip(command: RenderCommand) -> tuple[np.ndarray, None, float]:
     """qpos (T, 36) of the clip at the video's rate, cyclic ones repeated, and that rate."""
-    import jax.numpy as jnp
-
+    from mjx_mimic.editing import sampled
     from mjx_mimic.formats import load_motion
-    from mjx_mimic.reference import lookup, make_library
 
     assert command.motion is not None
     motion = load_motion(command.motion)
     seconds = command.seconds if motion.loop == "wrap" else min(command.seconds, motion.length)
-    times = jnp.arange(int(seconds * command.fps) + 1) / command.fps
-    qpos, _ = lookup(make_library([motion]), jnp.zeros(times.shape, jnp.int32), times)
-    return np.asarray(qpos), None, command.fps
+    return sampled(motion, np.arange(int(seconds * command.fps) + 1) / command.fps), None, command.fps
 
 
 if __name__ == "__main__":
