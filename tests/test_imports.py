@@ -23,7 +23,7 @@ LAYERS = (
     "env",
     "networks normalizer ppo",
     "metrics learner",
-    "gait walk curves balance steps leaps demands generate drawing",
+    "gait walk curves balance steps leaps demands generate drawing pictures meshes",
     "playback evaluation mjx_engine c_engine scores evaluation_plot",
     "run training run_plots notebook",
     "train evaluate export render motion.__main__ bench",
