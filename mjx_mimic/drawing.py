@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,12 +116,12 @@ class Stage:
 
     def picture(self, pose: NDArray, lookat: NDArray, reference: NDArray | None = None) -> Frame:
         """Draws the robot at `pose` (36,), and another one at `reference` (36,); (height, width, 3)."""
-        _place(self._model, self._robot, pose)
+        place(self._model, self._robot, pose)
         self._camera.lookat[:] = lookat
         self._renderer.update_scene(self._robot, self._camera)
         if reference is not None:
-            _place(self._model, self._other, reference)
-            self._add_other()
+            place(self._model, self._other, reference)
+            add_robot(self._model, self._other, self._renderer.scene, self._color, self._shift)
         return self._renderer.render()
 
     def is_filled(self, picture: Frame, lookat: NDArray) -> bool:
@@ -137,26 +137,35 @@ class Stage:
         flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 1
         return changed_share(picture, empty) >= FILLED_SHARE
 
-    def _add_other(self) -> None:
-        import mujoco
 
-        scene = self._renderer.scene
-        first = scene.ngeom
-        dynamic = mujoco.mjtCatBit.mjCAT_DYNAMIC
-        mujoco.mjv_addGeoms(self._model, self._other, mujoco.MjvOption(), mujoco.MjvPerturb(), dynamic, scene)
-        for geom in scene.geoms[first : scene.ngeom]:
-            geom.rgba[:] = self._color
-            geom.matid = -1
-            geom.pos[:] += self._shift
-
-
-def _place(model: "mujoco.MjModel", data: "mujoco.MjData", qpos: NDArray) -> None:
+def place(model: "mujoco.MjModel", data: "mujoco.MjData", qpos: NDArray) -> None:
+    """Poses of the bodies and the light at `qpos`; nothing that the next `mj_step` starts from changes but
+    `qpos`."""
     import mujoco
 
     data.qpos[:] = qpos
     mujoco.mj_kinematics(model, data)
     mujoco.mj_comPos(model, data)  # the light follows the centre of mass
     mujoco.mj_camlight(model, data)
+
+
+def add_robot(
+    model: "mujoco.MjModel",
+    data: "mujoco.MjData",
+    scene: "mujoco.MjvScene",
+    color: Sequence[float] = GHOST_COLOR,
+    shift: Sequence[float] | NDArray = (0.0, 0.0, 0.0),
+) -> None:
+    """The robot of `data` in one colour, rgba, moved by `shift` m, into a scene that has another one."""
+    import mujoco
+
+    first = scene.ngeom
+    dynamic = mujoco.mjtCatBit.mjCAT_DYNAMIC
+    mujoco.mjv_addGeoms(model, data, mujoco.MjvOption(), mujoco.MjvPerturb(), dynamic, scene)
+    for geom in scene.geoms[first : scene.ngeom]:
+        geom.rgba[:] = color
+        geom.matid = -1
+        geom.pos[:] += shift
 
 
 def changed_share(left: Frame, right: Frame) -> float:

@@ -42,8 +42,9 @@ class RenderCommand:
     """With --run: only this one of its clips, counted from 0; otherwise they take turns."""
     checkpoint: Literal["best", "last"] = "best"
     """With --run: the policy with the best test return, or the last one."""
-    engine: Literal["mjx", "mujoco"] = "mjx"
-    """With --run: physics, MJX as in training or MuJoCo in C, which starts sooner."""
+    engine: Literal["mujoco", "mjx"] = "mujoco"
+    """With --run: physics, MuJoCo in C, which starts sooner and in which a fallen robot lies on the floor, or
+    MJX with the run's own contacts, as in training."""
     seed: int = 0
     """With --run: seed of the random phases."""
     caption: bool = True
@@ -178,6 +179,7 @@ def _episodes(command: RenderCommand) -> list[Shot]:
     from mjx_mimic.dataset import Clips, load_clips
     from mjx_mimic.evaluation import Judge, Protocol
     from mjx_mimic.learner import make_learner
+    from mjx_mimic.mjcf import load_mjcf
 
     assert command.run is not None
     config = read_config(command.run)
@@ -195,7 +197,8 @@ def _episodes(command: RenderCommand) -> list[Shot]:
     if command.engine == "mjx":
         outcome = mjx_engine.run_in_mjx(judge, policy, at_first, command.seed, recorded=count)
     else:
-        model = learner.env.robot.model
+        # What fell would sink into the floor on soles alone; until then the other geoms touch nothing.
+        model = load_mjcf("full", config.env.physics_hz, visuals=False)
         outcome = c_engine.run_in_c(judge, policy, at_first, command.seed, model, recorded=count)
     longest = max((len(recording.qpos) - 1) / recording.fps for recording in outcome.recordings)
     times = _times(command, longest)

@@ -26,7 +26,8 @@ LAYERS = (
     "gait walk curves balance steps leaps demands generate drawing pictures meshes",
     "playback evaluation mjx_engine c_engine scores evaluation_plot",
     "run training run_plots notebook",
-    "train evaluate export render motion.__main__ bench",
+    "viewing live desktop_view browser_view",
+    "train evaluate export render motion.__main__ bench view",
 )
 
 
