@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import os
 import re
 import sys
@@ -54,22 +55,28 @@ def parse(kind: Any, arguments: Sequence[str], **options: Any) -> Any:
 
 
 def _first_sentence(box: str) -> str:
-    """The complaint itself out of tyro's box, which goes on with a rule and the help of the option."""
+    """The complaint itself out of tyro's box, which goes on with a rule and the help of the option.
+
+    Where the output is not UTF-8 the box is of ASCII, with a rule under its title too.
+    """
+    rule = set("\u2500\u2570\u256f-")
     lines = [line.strip(" \u2502|") for line in re.sub(r"\x1b\[[0-9;]*m", "", box).splitlines()[1:]]
-    told = []
-    for line in lines:
-        if not line or set(line) <= set("\u2500\u2570\u256f-"):
-            break
-        told.append(line)
-    return f"{' '.join(told)}; --help lists the options"
+    begun = itertools.dropwhile(lambda line: set(line) <= rule, lines)
+    told = itertools.takewhile(lambda line: not set(line) <= rule, begun)
+    return f"{' '.join(told).removesuffix('.')}; --help lists the options"
 
 
 def run(main: Callable[[Sequence[str]], int]) -> None:
     """Runs a command's `main` and exits: 0 or its result, 2 for bad input, 130 for an interrupt."""
     try:
-        sys.exit(main(sys.argv[1:]))
+        status = main(sys.argv[1:])
+        sys.stdout.flush()
+        sys.exit(status)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # whoever read the output has had enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        sys.exit(1)

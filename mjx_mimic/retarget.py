@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-_FORMATS = {".npz": "native", ".pkl": "mimickit", ".csv": "unitree"}  # by OUT's suffix
 _MAX_FRAMES = 100_000
 _AT_LIMIT = 0.01  # rad
 
@@ -84,14 +83,11 @@ class Retargeted:
 def run(command: RetargetCommand) -> int:
     """Reads, retargets, writes, and prints the report."""
     from mjx_mimic import bvh, skeletons
-    from mjx_mimic.formats import save_motion
+    from mjx_mimic.formats import key_of, save_motion
 
     _require_solver()
     out = command.out or Path(f"{command.file.stem}.npz")
-    key = _FORMATS.get(out.suffix.lower())
-    if key is None:
-        known = ", ".join(_FORMATS)
-        raise UserError(f"{out}: the ending tells no format; end it in one of {known}")
+    key = key_of(out)
     if out.exists() and not command.force:
         raise UserError(f"{out}: exists already; give --force to write over it, or another file")
     source = str(command.file)

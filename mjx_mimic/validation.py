@@ -4,7 +4,7 @@ A warning is what training has coped with in clips that are known to work, but p
 robot can follow, or what says that the file was read with wrong units or joints.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import mujoco
@@ -33,6 +33,7 @@ JOINT_SPEED_LIMIT = np.array(
 """(29,) rad/s."""
 
 NEAR_FLOOR = 0.01  # m; a shape lower than this is on the floor
+SUNK = 0.001  # m; soft contacts give way by less, so a shape deeper than this is told to be in the floor
 AIRBORNE = 0.03  # m; nothing lower than this is a flight
 _STILL = 1e-9  # m and rad; a step smaller than this is none
 _JOINT_JUMP = (0.3, 0.8)  # rad, of a warning and of an error
@@ -51,7 +52,7 @@ class Finding:
         where: joint, foot or shape; "" where it is the whole body.
         time: s since the first frame; None where it is the whole clip.
         share: of the frames (or steps between them) over the limit.
-        remedy: what to do; "" if it is ok.
+        remedy: what to do; "" if there is nothing to do.
     """
 
     check: str
@@ -111,7 +112,7 @@ def validate(motion: Motion) -> Report:
     findings = [
         _frame_rate(motion),
         _joint_limits(motion, model),
-        *_speeds_and_jumps(motion, steps),
+        *_changes(motion, steps, model),
         *_floor(motion, model),
         _foot_sliding(motion, model),
         _still_frames(motion, steps),
@@ -162,17 +163,50 @@ def _joint_limits(motion: Motion, model: mujoco.MjModel) -> Finding:
     return _graded("joint limits", beyond, (0.01, 0.8), "rad beyond", remedy, motion.fps, G1_JOINTS)
 
 
-def _speeds_and_jumps(motion: Motion, steps: _Steps) -> list[Finding]:
-    """Single steps that stand out from their neighbours are gaps in the recording; the others are speeds."""
+def joint_acceleration_limit(model: mujoco.MjModel) -> Array:
+    """(29,) rad/s^2 that each motor's full torque gives its joint when the robot hangs in the air in its zero
+    pose, the other motors idle. Jitter asks for more; movements of people for less than half of it."""
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    inverse_mass = np.zeros((model.nv, model.nv))
+    mujoco.mj_solveM(model, data, inverse_mass, np.eye(model.nv))
+    return model.jnt_actfrcrange[1:, 1] * np.diag(inverse_mass)[6:]
+
+
+def _changes(motion: Motion, steps: _Steps, model: mujoco.MjModel) -> list[Finding]:
+    """Single steps that stand out from their neighbours are gaps in the recording; the others are speeds, and
+    their differences accelerations."""
     fps = motion.fps
     gap = "cut the frames before or after it, or fill the gap"
     jump = _outstanding(steps.joints)
     speed = np.abs(steps.joints) * fps / JOINT_SPEED_LIMIT
-    smooth = np.where(jump > _JOINT_JUMP[0], 0.0, speed)
+    gaps = jump > _JOINT_JUMP[0]
     slow = "slow the clip down, smooth it, or look for a wrong frame rate"
+    # A row a frame, so that the first one, which has none, comes too.
+    acceleration = np.zeros_like(steps.joints)
+    acceleration[1:] = np.abs(np.diff(steps.joints, axis=0)) * fps**2 / joint_acceleration_limit(model)
+    acceleration[1:][gaps[1:] | gaps[:-1]] = 0.0
+    calm = "convert --smooth 8 takes out jitter over 8 Hz; else look for a wrong frame rate"
     root, turn = (np.linalg.norm(_outstanding(values), axis=1) for values in (steps.root, steps.turn))
     return [
-        _graded("joint speed", smooth, (1.0, 2.0), "of the motor's limit", slow, fps, G1_JOINTS),
+        _graded(
+            "joint speed",
+            np.where(gaps, 0.0, speed),
+            (1.0, 2.0),
+            "of the motor's limit",
+            slow,
+            fps,
+            G1_JOINTS,
+        ),
+        _graded(
+            "joint acceleration",
+            acceleration,
+            (1.0, np.inf),
+            "of what full torque gives",
+            calm,
+            fps,
+            G1_JOINTS,
+        ),
         _graded("joint jump", jump, _JOINT_JUMP, "rad a frame", gap, fps, G1_JOINTS),
         _graded("root jump", root, (0.1, 0.3), "m a frame", gap, fps),
         _graded("root turn jump", turn, (0.35, 1.0), "rad a frame", gap, fps),
@@ -203,8 +237,11 @@ def _floor(motion: Motion, model: mujoco.MjModel) -> list[Finding]:
     flat = f"{lift}; a clip on stairs or boxes cannot be followed on a plane"
     touching = 100.0 * np.mean(clearance[:, ~soles] < NEAR_FLOOR, axis=0, keepdims=True)
     on_hands = "train with --env.contacts full"
+    depth = _graded("depth in the floor", -clearance, (0.01, 0.1), "m", lift, motion.fps, shapes)
+    if depth.figure > SUNK:
+        depth = replace(depth, remedy=lift)  # told even where it is harmless
     return [
-        _graded("depth in the floor", -clearance, (0.01, 0.1), "m", lift, motion.fps, shapes),
+        depth,
         _graded("longest flight", flight, limits, "s", flat, motion.fps),
         _graded("floor contact beside soles", touching, (0.0, np.inf), "% of frames", on_hands, names=others),
     ]

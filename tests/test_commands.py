@@ -1,6 +1,8 @@
 """Bad input to the commands: one line with option or file and remedy, exit 2, nothing written."""
 
 import importlib.util
+import os
+import re
 import subprocess
 import sys
 import types
@@ -174,6 +176,32 @@ def test_a_bad_option_exits_with_2_and_no_traceback():
     assert done.returncode == 2
     assert done.stderr == "error: Unrecognized options: --bogus; --help lists the options\n"
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_a_bad_value_is_told_in_every_locale(locale):
+    """tyro draws its box in ASCII where the output is not UTF-8."""
+    environment = {**os.environ, "LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "mjx_mimic.motion", "convert", "a.npz", "b.npz", "--fps", "x"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 2
+    assert re.fullmatch(r"error: Error parsing --fps.*[^.]; --help lists the options\n", done.stderr)
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback():
+    """As in `... info walk | head -0`, without the shell."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "mjx_mimic.motion", "info", "walk"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert done.stderr == ""
+    assert done.returncode == 1
 
 
 def test_the_complaint_is_taken_out_of_its_box():

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import mujoco
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -12,7 +13,7 @@ from mjx_mimic.formats import load_motion
 from mjx_mimic.kinematics import qpos_of
 from mjx_mimic.mjcf import load_mjcf
 from mjx_mimic.motion import G1_JOINTS, Motion
-from mjx_mimic.validation import JOINT_SPEED_LIMIT, Finding, Report, validate
+from mjx_mimic.validation import JOINT_SPEED_LIMIT, Finding, Report, joint_acceleration_limit, validate
 
 ANKLE = G1_JOINTS.index("right_ankle_roll_joint")
 ELBOW = G1_JOINTS.index("left_elbow_joint")
@@ -86,14 +87,45 @@ def test_angles_in_degrees_are_not_fit(walk):
 
 def test_a_joint_that_is_too_fast(long_walk):
     def swing(qpos):
-        # 6 Hz and 1.2 rad: at most 45 rad/s, over the elbow's 37, without a step that stands out.
-        qpos[:, 7 + ELBOW] = 0.4 + 1.2 * np.sin(2 * np.pi * 6.0 * np.arange(len(qpos)) / 240.0)
+        # 4.8 Hz and 1.5 rad: at most 45 rad/s, over the elbow's 37, without a step that stands out.
+        qpos[:, 7 + ELBOW] = 0.5 + 1.5 * np.sin(2 * np.pi * 4.8 * np.arange(len(qpos)) / 240.0)
 
     fine = editing.resampled(long_walk, 240.0)
     finding = only_fault(planted(fine, swing), "joint speed")
     assert finding.severity == "warning"
     assert finding.where == "left_elbow_joint"
-    assert finding.figure == pytest.approx(2 * np.pi * 6.0 * 1.2 / 37.0, rel=0.01)
+    assert finding.figure == pytest.approx(2 * np.pi * 4.8 * 1.5 / 37.0, rel=0.01)
+
+
+def test_a_joint_that_shakes_and_the_remedy(long_walk):
+    limit = joint_acceleration_limit(load_mjcf())[ELBOW]
+    amplitude = 1.4 * limit / (2 * np.pi * 20.0) ** 2
+
+    def shake(qpos):
+        qpos[:, 7 + ELBOW] += amplitude * np.sin(2 * np.pi * 20.0 * np.arange(len(qpos)) / 240.0)
+
+    shaken = planted(editing.resampled(long_walk, 240.0), shake)
+    finding = only_fault(shaken, "joint acceleration")
+    assert finding.severity == "warning"
+    assert finding.where == "left_elbow_joint"
+    assert finding.figure == pytest.approx(1.4, rel=0.05)
+    assert finding.share == pytest.approx(np.arccos(1 / 1.4) / (0.5 * np.pi), abs=0.08)
+    assert "--smooth 8" in finding.remedy
+    assert faults(validate(editing.smoothed(shaken, 8.0))) == {}
+
+
+def test_acceleration_limits_are_what_full_torque_gives_in_mujoco():
+    model = load_mjcf()
+    model.opt.gravity[:] = 0.0
+    limits = joint_acceleration_limit(model)
+    data = mujoco.MjData(model)
+    data.qpos[2] = 2.0  # in the air
+    for joint, effort in enumerate(model.jnt_actfrcrange[1:, 1]):
+        data.qfrc_applied[:] = 0.0
+        data.qfrc_applied[6 + joint] = effort
+        mujoco.mj_forward(model, data)
+        assert data.qacc[6 + joint] == pytest.approx(limits[joint], rel=1e-6)
+    assert limits[ELBOW] < 25.0 / 0.0036  # of the elbow's motor and armature alone
 
 
 def test_joint_speed_limits_are_unitrees():
@@ -161,7 +193,10 @@ def test_a_quaternion_whose_sign_flips_is_no_jump(long_walk):
 def test_a_clip_in_the_floor(walk, depth, severity):
     sunk = editing.lifted(walk, -depth)
     if severity is None:
-        assert faults(validate(sunk)) == {}
+        report = validate(sunk)
+        assert faults(report) == {}
+        # Harmless, and still told.
+        assert [f.check for f in report.findings if "--lift auto" in f.remedy] == ["depth in the floor"]
         return
     finding = faults(validate(sunk))["depth in the floor"]
     assert finding.severity == severity

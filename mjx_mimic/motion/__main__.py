@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from tyro.conf import FlagCreatePairsOff, Positional, subcommand
+from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 
 from mjx_mimic import launch, paths
 from mjx_mimic.errors import UserError
-from mjx_mimic.formats import detect, load_motion, save_motion
+from mjx_mimic.formats import detect, key_of, load_motion, save_motion
 from mjx_mimic.retarget import RetargetCommand
 
 if TYPE_CHECKING:
@@ -20,14 +20,28 @@ if TYPE_CHECKING:
     from mjx_mimic.validation import Report
 
 PROGRAM = "python -m mjx_mimic.motion"
-_FORMATS = {".npz": "native", ".pkl": "mimickit", ".csv": "unitree"}  # by OUT's suffix
+
+
+def _shown(metavar: str) -> Any:
+    """--help shows the option's value so, and no default, since without the option nothing is done."""
+    return arg(metavar=metavar, help_behavior_hint="")
+
+
+File = Positional[Annotated[str, arg(metavar="FILE")]]
+Files = Positional[Annotated[tuple[str, ...], _shown("FILE [FILE ...]")]]
+Seconds = Annotated[float | None, _shown("SECONDS")]
+Rate = Annotated[float | None, _shown("HZ")]
+Loop = Annotated[Literal["wrap", "clamp"] | None, _shown("{wrap,clamp}")]
+Lift = Annotated[Literal["auto"] | float | None, _shown("auto|METRES")]
+Name = Annotated[str | None, _shown("NAME")]
+Output = Annotated[Path | None, _shown("FILE")]
 
 
 @dataclass(frozen=True)
 class InfoCommand:
     """Tells what is in clips: format, length, speed, height, how near they come to the joint limits."""
 
-    files: Positional[tuple[str, ...]]
+    files: Files
     """Files in any known format, or names of shipped clips."""
     json: bool = False
     """Print JSON instead of a table."""
@@ -35,9 +49,9 @@ class InfoCommand:
 
 @dataclass(frozen=True)
 class ValidateCommand:
-    """Holds clips to the robot's limits and the floor. Exit code 1 if one of them is not fit for training."""
+    """Holds clips to the robot's limits and the floor. Exit code 1 if one is not fit for training."""
 
-    files: Positional[tuple[str, ...]]
+    files: Files
     """Files in any known format, or names of shipped clips."""
     json: bool = False
     """Print JSON instead of text."""
@@ -47,32 +61,29 @@ class ValidateCommand:
 
 @dataclass(frozen=True)
 class ConvertCommand:
-    """Converts a clip to another format and edits it: first cut, then smoothed, made cyclic, resampled,
-    mirrored, lifted."""
+    """Edits a clip, in the order of the options, and writes it in the format of OUT's ending."""
 
-    source: Positional[str]
+    source: File
     """File in any known format, or the name of a shipped clip."""
-    out: Positional[Path]
-    """File to write."""
-    format: Literal["native", "mimickit", "unitree"] | None = None
-    """Format to write; else by the ending of OUT: .npz native, .pkl MimicKit, .csv Unitree."""
-    start: float | None = None
-    """Cut: first moment to keep, s."""
-    end: float | None = None
-    """Cut: last moment to keep, s."""
-    loop: Literal["wrap", "clamp"] | None = None
+    out: Positional[Annotated[Path, arg(metavar="OUT")]]
+    """File to write: .npz native, .pkl MimicKit, .csv Unitree."""
+    start: Seconds = None
+    """Cut: first moment to keep."""
+    end: Seconds = None
+    """Cut: last moment to keep."""
+    loop: Loop = None
     """Declare the clip cyclic or not, its frames unchanged."""
-    smooth: float | None = None
-    """Take out what vibrates faster than this, Hz."""
+    smooth: Rate = None
+    """Take out what vibrates faster than this."""
     make_cyclic: bool = False
     """Find a cycle in the clip and close it smoothly."""
-    fps: float | None = None
+    fps: Rate = None
     """Resample to so many frames/s; a cyclic clip keeps its period, so its rate is the nearest possible."""
     mirror: bool = False
     """Left becomes right."""
-    lift: Literal["auto"] | float | None = None
+    lift: Lift = None
     """Raise by so many metres; auto: until the lowest point is on the floor, up or down."""
-    name: str | None = None
+    name: Name = None
     """Name of the new clip."""
     force: bool = False
     """Write over an existing file."""
@@ -82,11 +93,11 @@ class ConvertCommand:
 class PreviewCommand:
     """Draws a clip as a video, as curves, or both."""
 
-    file: Positional[str]
+    file: File
     """File in any known format, or the name of a shipped clip."""
-    out: Path | None = None
-    """MP4 file to write."""
-    plot: Path | None = None
+    out: Output = None
+    """Video to write, .mp4 or .gif; a name without an ending: a new folder of PNG frames."""
+    plot: Output = None
     """PNG file to write: joint angles and their limits, pelvis height, foot contacts."""
     seconds: float = 10.0
     """Longest time to show in the video; a cyclic clip repeats."""
@@ -219,8 +230,9 @@ def _print_report(report: "Report") -> None:
         where = f", {finding.where}" if finding.where else ""
         if finding.time is not None:
             where += f" at {finding.time:.3f} s"
-            where += f", {100 * finding.share:.0f}% of the frames over it" if finding.remedy else ""
-        figure = f"{finding.figure:.3g} {finding.unit}, limit {finding.limit:g}{where}"
+        if finding.severity != "ok" and finding.time is not None:
+            where += f", {100 * finding.share:.0f}% of the frames over it"
+        figure = f"{round(finding.figure, 4) + 0.0:.3g} {finding.unit}, limit {finding.limit:g}{where}"
         print(f"  {finding.severity:8s} {finding.check:26s} {figure}")
         if finding.remedy:
             print(f"  {'':8s} {'':26s} {finding.remedy}")
@@ -230,12 +242,7 @@ def convert(command: ConvertCommand) -> int:
     """Reads, edits, writes, and tells what it did."""
     if command.make_cyclic and command.loop == "clamp":
         raise UserError("options --make-cyclic and --loop clamp: give one of them")
-    key = command.format or _FORMATS.get(command.out.suffix.lower())
-    if key is None:
-        known = ", ".join(_FORMATS)
-        raise UserError(
-            f"{command.out}: the ending tells no format; end it in one of {known}, or give --format"
-        )
+    key = key_of(command.out)
     if command.out.exists() and not command.force:
         raise UserError(f"{command.out}: exists already; give --force to write over it, or another file")
     motion, done = edit(load_motion(command.source), command)
