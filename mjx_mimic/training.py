@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from mjx_mimic import drawing, evaluation, mjx_engine
+from mjx_mimic import c_engine, drawing, evaluation
 from mjx_mimic.learner import Learner, TrainState, first_device
 from mjx_mimic.metrics import Metrics
 from mjx_mimic.mjcf import load_mjcf
@@ -180,12 +180,18 @@ def clip_summary(window: Sequence[Metrics]) -> dict[str, np.ndarray]:
 
 
 def make_video(learner: Learner, policy: dict[str, Any], path: Path) -> None:
-    """Draws an episode of the policy from the first clip's first frame, the reference as a ghost."""
-    protocol = evaluation.Protocol(learner.config.env.episode_seconds)
-    judge = evaluation.Judge(learner.env, learner, protocol)
-    outcome = mjx_engine.run_in_mjx(judge, policy, np.array([True]), seed=0, recorded=1)
+    """Draws an episode of the policy from the first clip's first frame, the reference as a ghost, to a second
+    after its failure if it fails. In MuJoCo C, which needs no minute to compile."""
+    env = learner.config.env
+    judge = evaluation.Judge(learner.env, learner, evaluation.Protocol(env.episode_seconds))
+    # What fell would sink into the floor on soles alone; until then the other geoms touch nothing.
+    model = load_mjcf("full", env.physics_hz, visuals=False)
+    outcome = c_engine.run_in_c(judge, policy, np.array([True]), seed=0, model=model, recorded=1)
     (recording,) = outcome.recordings
-    frames = drawing.render_frames(load_mjcf(), recording.qpos, recording.reference, fps=recording.fps)
+    failure = recording.failure
+    last = len(recording.qpos) if failure is None else failure[0] + round(env.control_hz)
+    qpos, reference = recording.qpos[: last + 1], recording.reference[: last + 1]
+    frames = drawing.render_frames(load_mjcf(), qpos, reference, fps=recording.fps)
     drawing.write_video(path, frames, recording.fps)
     steps, total = outcome.episode.episode_length[0], outcome.episode.episode_return[0]
     print(f"video: {path} (return {total:.1f} in {steps} steps of {len(recording.qpos) - 1})")
