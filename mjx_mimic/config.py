@@ -101,6 +101,10 @@ class TrainConfig:
     """How often the clips of each --motion are chosen, relative to the others; empty: equally."""
     start_sampling: Literal["uniform", "failure"] = "uniform"
     """Where in the clips episodes start: anywhere, or more often where the policy fails."""
+    push: float = 0.0
+    """Kick the robot in training every 2 s on average, by up to this, m/s; tests are undisturbed."""
+    noise: float = 0.0
+    """Noise on what the policy observes in training; 1: about a real robot's."""
     num_envs: int = 0
     """Parallel environments, on all devices together; 0: sized for the machine."""
     total_steps: int = 0
@@ -212,6 +216,8 @@ def check(config: TrainConfig, devices: int) -> None:
     }
     for option, value in positive.items():
         require(value > 0, option, value, "use a number over 0")
+    for option, value in {"--push": config.push, "--noise": config.noise}.items():
+        require(0.0 <= value <= 10.0, option, value, "use a number from 0 to 10")
     require(len(config.motion) > 0, "--motion", "no clip", "name at least one")
     weights = config.motion_weights
     require(

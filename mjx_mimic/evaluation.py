@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from mjx_mimic import rotation, tracking
+from mjx_mimic import tracking
+from mjx_mimic.disturbance import PUSH_INTERVAL_S, pushed, sensed
 from mjx_mimic.env import EnvState, ImitationEnv
 from mjx_mimic.learner import Learner
 from mjx_mimic.normalizer import Normalizer
@@ -26,9 +27,6 @@ PHASE_BINS = 50
 _SHAPES = ((), (), (2,), (2,))
 SUCCESS_LIMITS = (0.5, 0.25)
 """An episode succeeds when the mean body distance never exceeds this, m."""
-PUSH_INTERVAL_S = 2.0
-# Standard deviations of --noise 1, of the size of a real robot's state estimate.
-NOISE = {"position": 0.02, "tilt": 0.02, "velocity": 0.1, "spin": 0.1, "joint": 0.01, "joint_velocity": 0.5}
 
 
 @dataclass(frozen=True)
@@ -166,9 +164,7 @@ class Judge:
         if self.protocol.push:
             interval = round(PUSH_INTERVAL_S * self.env.config.control_hz)
             due = (state.steps - episode.push_offset) % interval == 0
-            angle = jax.random.uniform(push_key, maxval=2.0 * jnp.pi)
-            kick = self.protocol.push * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
-            state = replace(state, qvel=state.qvel.at[:2].add(jnp.where(due, kick, 0.0)))
+            state = pushed(state, jnp.where(due, self.protocol.push, 0.0), push_key)
         seen = sensed(state, self.protocol.noise, noise_key) if self.protocol.noise else state
         observation = Normalizer(**policy["normalizer"])(self.env.observe(seen))
         action, _ = self.learner.policy(policy["actor"], observation)
@@ -224,28 +220,3 @@ def _keys(seed: int, index: jax.Array, number: jax.Array | int) -> jax.Array:
     """Keys (N,) of the episodes `index` (N,) at control step `number`, whatever device they are on."""
     key = jax.random.fold_in(jax.random.key(seed), number)
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
-
-
-def sensed(state: EnvState, scale: float, key: jax.Array) -> EnvState:
-    """`state` as noisy sensors see it; the orientation stays a unit quaternion."""
-    keys = dict(zip(NOISE, jax.random.split(key, len(NOISE)), strict=True))
-
-    def noise(name: str, size: int) -> jax.Array:
-        return scale * NOISE[name] * jax.random.normal(keys[name], (size,))
-
-    tilt = noise("tilt", 3)
-    angle = jnp.linalg.norm(tilt)
-    turn = rotation.from_axis_angle(tilt / jnp.maximum(angle, 1e-9), angle)
-    joints = len(state.qpos) - 7
-    return replace(
-        state,
-        qpos=jnp.concatenate(
-            [
-                state.qpos[:3] + noise("position", 3),
-                rotation.normalize(rotation.multiply(turn, state.qpos[3:7])),
-                state.qpos[7:] + noise("joint", joints),
-            ]
-        ),
-        qvel=state.qvel
-        + jnp.concatenate([noise("velocity", 3), noise("spin", 3), noise("joint_velocity", joints)]),
-    )

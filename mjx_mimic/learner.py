@@ -19,6 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from mjx_mimic import normalizer, ppo, sampling
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.dataset import Clips
+from mjx_mimic.disturbance import disturbed
 from mjx_mimic.env import EnvState, ImitationEnv
 from mjx_mimic.metrics import DEVICES, Metrics, TestMetrics, Transition, average, summarize
 from mjx_mimic.networks import Actor, Critic, log_prob
@@ -152,14 +153,18 @@ class Learner:
     ) -> tuple[EnvState, jax.Array, Transition]:
         """Pieces of trajectories tau ~ p_theta(tau): T steps of N environments under the current policy,
         (T, N, ...); see `ppo` for the notation."""
+        push, noise = self.config.push, self.config.noise
 
         def act(carry: tuple[EnvState, jax.Array], key: jax.Array) -> tuple[tuple, Transition]:
             env_state, raw = carry
-            action_key, env_key = jax.random.split(key)
+            action_key, env_key, disturbance_key = jax.random.split(key, 3)
+            env_keys = jax.random.split(env_key, raw.shape[0])
+            if push or noise:
+                keys = jax.random.split(disturbance_key, raw.shape[0])
+                env_state, raw = jax.vmap(lambda s, k: disturbed(env, s, push, noise, k))(env_state, keys)
             observation = state.normalizer(raw)
             mean, log_std = self.policy(state.actor.params, observation)
             action = mean + jnp.exp(log_std) * jax.random.normal(action_key, mean.shape)
-            env_keys = jax.random.split(env_key, raw.shape[0])
             env_state, result = jax.vmap(env.step)(env_state, action, env_keys)
             next_value = self.value(state.critic.params, state.normalizer(result.final_observation))
             return (env_state, result.observation), Transition(

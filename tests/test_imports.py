@@ -21,6 +21,7 @@ LAYERS = (
     "dataset",
     "reference reward observation termination tracking",
     "env",
+    "disturbance",
     "networks normalizer ppo",
     "metrics learner",
     "gait walk curves balance steps leaps demands generate drawing pictures meshes",
