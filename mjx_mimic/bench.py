@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from mjx_mimic import launch
 from mjx_mimic.config import PRESETS, sized
@@ -38,7 +38,7 @@ class BenchCommand:
     """Clips of 10 s in the largest library whose lookup is timed; 1, 10, 100, ... before it."""
     repeats: int = 5
     """Timed repetitions, after one for compiling; the median counts."""
-    json: Path | None = None
+    json: Annotated[Path | None, launch.shown("FILE")] = None
     """File for the figures."""
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,17 +46,17 @@ class EvaluateCommand:
     """Noise on what the policy observes; 1: about a real robot's."""
     checkpoint: Literal["best", "last"] = "best"
     """The run's policy with the best test return, or its last one."""
-    mjcf: Path | None = None
+    mjcf: Annotated[Path | None, launch.shown("FILE")] = None
     """With the engine mujoco: another G1 with the same joint names."""
     solver_iterations: int = 0
     """With the engine mujoco: iterations of the contact solver; 0: as in training."""
     seed: int = 0
     """Seed of start phases, pushes and noise."""
-    json: Path | None = None
+    json: Annotated[Path | None, launch.shown("FILE")] = None
     """File for the figures."""
-    plot: Path | None = None
+    plot: Annotated[Path | None, launch.shown("FILE")] = None
     """PNG of error and foot contacts over the phase."""
-    record: Path | None = None
+    record: Annotated[Path | None, launch.shown("FILE")] = None
     """Clip file for the first episode's simulated motion: .npz native, .pkl MimicKit, .csv Unitree."""
 
 

@@ -54,6 +54,13 @@ def parse(kind: Any, arguments: Sequence[str], **options: Any) -> Any:
         raise UserError(_first_sentence(complaint.getvalue())) from None
 
 
+def shown(metavar: str) -> Any:
+    """Annotation of an option: --help shows its value so, and no default, as nothing is done without it."""
+    import tyro
+
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
+
+
 def _first_sentence(box: str) -> str:
     """The complaint itself out of tyro's box, which goes on with a rule and the help of the option.
 

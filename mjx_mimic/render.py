@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,15 +30,15 @@ class RenderCommand:
 
     out: Path
     """File to write, .mp4 or .gif; a name without an ending: a new folder of PNG frames."""
-    run: Path | None = None
+    run: Annotated[Path | None, launch.shown("FOLDER")] = None
     """Run folder."""
-    motion: str | None = None
+    motion: Annotated[str | None, launch.shown("CLIP")] = None
     """Clip: a file, or the name of a shipped one."""
     reference: Literal["ghost", "side", "none"] = "ghost"
     """With --run: draw the reference as a translucent ghost, beside the robot, or not."""
     num_envs: int = 1
     """With --run: episodes in a grid; each clip once from its start, further ones from random phases."""
-    clip: int | None = None
+    clip: Annotated[int | None, launch.shown("INT")] = None
     """With --run: only this one of its clips, counted from 0; otherwise they take turns."""
     checkpoint: Literal["best", "last"] = "best"
     """With --run: the policy with the best test return, or the last one."""

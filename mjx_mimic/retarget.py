@@ -8,12 +8,13 @@ come nearest to all of it (`inverse`).
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
+from mjx_mimic import launch
 from mjx_mimic.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,23 +34,23 @@ _AT_LIMIT = 0.01  # rad
 class RetargetCommand:
     """Retargets motion capture of a person (BVH with the LAFAN1, Mixamo or CMU skeleton) to the G1."""
 
-    file: Positional[Path]
+    file: Positional[Annotated[Path, arg(metavar="FILE")]]
     """BVH file."""
-    out: Positional[Path | None] = None
+    out: Positional[Annotated[Path | None, launch.shown("[OUT]")]] = None
     """Clip to write; .npz native, .pkl MimicKit, .csv Unitree. Else FILE's name with .npz, in this folder."""
     skeleton: Literal["auto", "lafan1", "mixamo", "cmu"] = "auto"
     """Names of the joints; auto: by those in the file."""
     up: Literal["y", "z"] = "y"
     """The file's axis that points up."""
-    start: float | None = None
+    start: Annotated[float | None, launch.shown("SECONDS")] = None
     """First moment to use, s."""
-    end: float | None = None
+    end: Annotated[float | None, launch.shown("SECONDS")] = None
     """Last moment to use, s."""
     fps: float = 30.0
     """Frames/s of the clip."""
     loop: Literal["clamp", "wrap"] = "clamp"
     """What the clip does at its end; `convert --make-cyclic` closes a cycle."""
-    name: str | None = None
+    name: Annotated[str | None, launch.shown("NAME")] = None
     """Name of the clip; else that of the file."""
     force: bool = False
     """Write over an existing file."""

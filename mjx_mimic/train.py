@@ -16,22 +16,24 @@ from mjx_mimic.errors import UserError
 
 PROGRAM = "python -m mjx_mimic.train"
 
+Preset = Literal["default", "mimickit", "paper"]
+
 
 @dataclass(frozen=True)
 class TrainCommand:
     """Teaches a Unitree G1 to imitate motion clips. With no argument: the shipped walk, on this machine."""
 
-    preset: Literal["default", "mimickit", "paper"] | None = None
+    preset: Annotated[Preset | None, launch.shown("|".join(PRESETS))] = None
     """Settings to start from; every other option goes on top."""
-    config: Path | None = None
+    config: Annotated[Path | None, launch.shown("PATH")] = None
     """YAML file, or run folder, to start from instead of a preset."""
-    out: Path | None = None
+    out: Annotated[Path | None, launch.shown("FOLDER")] = None
     """Run folder, new; without it runs/<clip>-<date>."""
     resume: bool = False
     """Continue the run in --out from its last checkpoint."""
     video: bool = True
     """Record a video of the best policy at the end."""
-    wandb: str | None = None
+    wandb: Annotated[str | None, launch.shown("PROJECT")] = None
     """Weights & Biases project to log to as well; needs the extra "wandb"."""
     train: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
     """Settings of the training."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from mjx_mimic import launch
 from mjx_mimic.errors import UserError
@@ -21,9 +21,9 @@ PROGRAM = "python -m mjx_mimic.view"
 class ViewCommand:
     """Shows a run's policy live with its reference as a ghost, or a clip."""
 
-    run: Path | None = None
+    run: Annotated[Path | None, launch.shown("FOLDER")] = None
     """Run folder."""
-    motion: str | None = None
+    motion: Annotated[str | None, launch.shown("CLIP")] = None
     """Clip: a file, or the name of a shipped one."""
     clip: int = 0
     """With --run: which of its clips to begin with, counted from 0."""

@@ -21,20 +21,14 @@ if TYPE_CHECKING:
 
 PROGRAM = "python -m mjx_mimic.motion"
 
-
-def _shown(metavar: str) -> Any:
-    """--help shows the option's value so, and no default, since without the option nothing is done."""
-    return arg(metavar=metavar, help_behavior_hint="")
-
-
 File = Positional[Annotated[str, arg(metavar="FILE")]]
-Files = Positional[Annotated[tuple[str, ...], _shown("FILE [FILE ...]")]]
-Seconds = Annotated[float | None, _shown("SECONDS")]
-Rate = Annotated[float | None, _shown("HZ")]
-Loop = Annotated[Literal["wrap", "clamp"] | None, _shown("{wrap,clamp}")]
-Lift = Annotated[Literal["auto"] | float | None, _shown("auto|METRES")]
-Name = Annotated[str | None, _shown("NAME")]
-Output = Annotated[Path | None, _shown("FILE")]
+Files = Positional[Annotated[tuple[str, ...], launch.shown("FILE [FILE ...]")]]
+Seconds = Annotated[float | None, launch.shown("SECONDS")]
+Rate = Annotated[float | None, launch.shown("HZ")]
+Loop = Annotated[Literal["wrap", "clamp"] | None, launch.shown("{wrap,clamp}")]
+Lift = Annotated[Literal["auto"] | float | None, launch.shown("auto|METRES")]
+Name = Annotated[str | None, launch.shown("NAME")]
+Output = Annotated[Path | None, launch.shown("FILE")]
 
 
 @dataclass(frozen=True)
