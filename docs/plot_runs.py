@@ -7,7 +7,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from mjx_mimic.run_plots import draw_progress, draw_shares
+from mjx_mimic.runs.plot import draw_progress, draw_shares
 
 
 def main(out: str, *runs: str) -> None:

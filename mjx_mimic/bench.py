@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from mjx_mimic import launch
+from mjx_mimic.common import cli
 from mjx_mimic.config import PRESETS, sized
 
 if TYPE_CHECKING:
     import jax
 
-    from mjx_mimic.env import EnvState, ImitationEnv
-    from mjx_mimic.motion import Motion
-    from mjx_mimic.reference import MotionLibrary
+    from mjx_mimic.clips.motion import Motion
+    from mjx_mimic.task.env import EnvState, ImitationEnv
+    from mjx_mimic.task.reference import MotionLibrary
 
 PROGRAM = "python -m mjx_mimic.bench"
 LOOKUPS = 2**16
@@ -38,17 +38,17 @@ class BenchCommand:
     """Clips of 10 s in the largest library whose lookup is timed; 1, 10, 100, ... before it."""
     repeats: int = 5
     """Timed repetitions, after one for compiling; the median counts."""
-    json: Annotated[Path | None, launch.shown("FILE")] = None
+    json: Annotated[Path | None, cli.shown("FILE")] = None
     """File for the figures."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    command = launch.parse(BenchCommand, arguments, prog=PROGRAM)
-    launch.prepare_jax()
+    command = cli.parse(BenchCommand, arguments, prog=PROGRAM)
+    cli.prepare_jax()
     import jax
 
-    from mjx_mimic.dataset import load_clips
-    from mjx_mimic.learner import make_learner
+    from mjx_mimic.clips.dataset import load_clips
+    from mjx_mimic.learning.learner import make_learner
 
     devices = tuple(jax.local_devices())
     config = replace(PRESETS[command.preset], motion=(command.motion,))
@@ -107,12 +107,14 @@ def library_figures(clips: int, repeats: int) -> dict[str, float]:
     on the device, and its size."""
     import jax
 
-    from mjx_mimic import reference, sampling
+    from mjx_mimic.task import reference, start_sampling
 
     @jax.jit
     def starts(library: "MotionLibrary", keys: "jax.Array") -> "jax.Array":
         """qpos (N, 36) of N starts."""
-        return jax.vmap(lambda key: reference.lookup(library, *sampling.sample(library.starts, key))[0])(keys)
+        return jax.vmap(
+            lambda key: reference.lookup(library, *start_sampling.sample(library.starts, key))[0]
+        )(keys)
 
     keys = jax.random.split(jax.random.key(0), LOOKUPS)
     figures: dict[str, float] = {}
@@ -131,7 +133,7 @@ def noisy_clip(seed: int) -> "Motion":
     """10 s at 30 frames/s of nothing in particular."""
     import numpy as np
 
-    from mjx_mimic.motion import G1_JOINTS, make_motion
+    from mjx_mimic.clips.motion import G1_JOINTS, make_motion
 
     rng = np.random.default_rng(seed)
     quat = np.array([1.0, 0.0, 0.0, 0.0]) + 0.1 * rng.normal(size=(301, 4))
@@ -174,4 +176,4 @@ def timed(step: Callable, carry: Any, repeats: int) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    launch.run(main)
+    cli.run(main)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from mjx_mimic.errors import UserError
+from mjx_mimic.common.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mjx_mimic import launch
-from mjx_mimic.config_file import read_config
-from mjx_mimic.errors import UserError
-from mjx_mimic.files import replacing
-from mjx_mimic.formats import key_of, save_motion
-from mjx_mimic.motion import G1_JOINTS, make_motion
+from mjx_mimic.clips.formats import key_of, save_motion
+from mjx_mimic.clips.motion import G1_JOINTS, make_motion
+from mjx_mimic.common import cli
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.files import replacing
+from mjx_mimic.runs.config_yaml import read_config
 
 if TYPE_CHECKING:
-    from mjx_mimic.evaluation import Judge, Outcome
-    from mjx_mimic.playback import Recording
+    from mjx_mimic.evaluation.episodes import Judge, Outcome
+    from mjx_mimic.evaluation.recording import Recording
 
 PROGRAM = "python -m mjx_mimic.evaluate"
 
@@ -46,36 +46,37 @@ class EvaluateCommand:
     """Noise on what the policy observes; 1: about a real robot's."""
     checkpoint: Literal["best", "last"] = "best"
     """The run's policy with the best test return, or its last one."""
-    mjcf: Annotated[Path | None, launch.shown("FILE")] = None
+    mjcf: Annotated[Path | None, cli.shown("FILE")] = None
     """With the engine mujoco: another G1 with the same joint names."""
     solver_iterations: int = 0
     """With the engine mujoco: iterations of the contact solver; 0: as in training."""
     seed: int = 0
     """Seed of start phases, pushes and noise."""
-    json: Annotated[Path | None, launch.shown("FILE")] = None
+    json: Annotated[Path | None, cli.shown("FILE")] = None
     """File for the figures."""
-    plot: Annotated[Path | None, launch.shown("FILE")] = None
+    plot: Annotated[Path | None, cli.shown("FILE")] = None
     """PNG of error and foot contacts over the phase."""
-    record: Annotated[Path | None, launch.shown("FILE")] = None
+    record: Annotated[Path | None, cli.shown("FILE")] = None
     """Clip file for the first episode's simulated motion: .npz native, .pkl MimicKit, .csv Unitree."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    command = launch.parse(EvaluateCommand, arguments, prog=PROGRAM)
+    command = cli.parse(EvaluateCommand, arguments, prog=PROGRAM)
     check(command)
-    launch.prepare_jax()
+    cli.prepare_jax()
     import jax
 
-    from mjx_mimic import run, scores
-    from mjx_mimic.dataset import load_clips
-    from mjx_mimic.evaluation import Judge, Protocol
-    from mjx_mimic.learner import make_learner
+    from mjx_mimic.clips.dataset import load_clips
+    from mjx_mimic.evaluation import summary
+    from mjx_mimic.evaluation.episodes import Judge, Protocol
+    from mjx_mimic.learning.learner import make_learner
+    from mjx_mimic.runs import folder
 
     config = read_config(command.run)
     if command.motion:
         config = replace(config, motion=command.motion, motion_weights=())
     clips = load_clips(config.motion, config.motion_weights)
-    policy = run.Checkpoints(command.run).restore_policy(command.checkpoint)
+    policy = folder.Checkpoints(command.run).restore_policy(command.checkpoint)
     learner = make_learner(config, clips, jax.local_devices())
     names = [motion.name for motion in clips.motions]
     default = 256 if jax.default_backend() == "cpu" else 4096
@@ -95,15 +96,15 @@ def main(arguments: Sequence[str]) -> int:
     for kind, chosen in (("random", ~at_first), ("first", at_first)):
         if chosen.any():
             episode = jax.tree.map(lambda x, chosen=chosen: x[: len(at_first)][chosen], outcome.episode)
-            found[kind] = scores.scores(episode, learner.env.control_dt)
-            told = scores.table(found[kind], episode.index % len(names), names)
+            found[kind] = summary.scores(episode, learner.env.control_dt)
+            told = summary.table(found[kind], episode.index % len(names), names)
             results[kind] = {"episodes": int(chosen.sum()), **told}
     show(results, found)
     if command.json:
         with replacing(command.json) as file:
             file.write((json.dumps(results, indent=1) + "\n").encode())
     if command.plot:
-        from mjx_mimic.evaluation_plot import plot_phases
+        from mjx_mimic.evaluation.plot import plot_phases
 
         plot_phases(command.plot, outcome.figures, names)
     if command.record:
@@ -149,17 +150,17 @@ def play(
     command: EvaluateCommand, judge: "Judge", policy: dict[str, Any], at_first: NDArray[np.bool_]
 ) -> "Outcome":
     """The episodes, by the engine asked for."""
-    from mjx_mimic import c_engine, mjx_engine
+    from mjx_mimic.evaluation import mjx_engine, mujoco_engine
 
     recorded = 1 if command.record else 0
     if command.engine == "mjx":
         return mjx_engine.run_in_mjx(judge, policy, at_first, command.seed, recorded)
     robot = judge.env.robot
-    model = c_engine.load_other(command.mjcf, robot) if command.mjcf else robot.model
+    model = mujoco_engine.load_other(command.mjcf, robot) if command.mjcf else robot.model
     if command.solver_iterations:
         model.opt.iterations = command.solver_iterations
         model.opt.ls_iterations = 50
-    return c_engine.run_in_c(judge, policy, at_first, command.seed, model, recorded)
+    return mujoco_engine.run_in_c(judge, policy, at_first, command.seed, model, recorded)
 
 
 def show(results: dict[str, Any], found: Mapping[str, tuple]) -> None:
@@ -191,4 +192,4 @@ def show(results: dict[str, Any], found: Mapping[str, tuple]) -> None:
 
 
 if __name__ == "__main__":
-    launch.run(main)
+    cli.run(main)

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from mjx_mimic import launch
-from mjx_mimic.config_file import read_config
-from mjx_mimic.errors import UserError
-from mjx_mimic.files import replacing
-from mjx_mimic.mjcf import load_mjcf
-from mjx_mimic.motion import G1_JOINTS
+from mjx_mimic.clips.motion import G1_JOINTS
+from mjx_mimic.common import cli
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.files import replacing
+from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.runs.config_yaml import read_config
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from mjx_mimic.dataset import Clips
-    from mjx_mimic.env import ImitationEnv
+    from mjx_mimic.clips.dataset import Clips
+    from mjx_mimic.task.env import ImitationEnv
 
 PROGRAM = "python -m mjx_mimic.export"
 OPSET = 17
@@ -39,22 +39,22 @@ class ExportCommand:
 
 
 def main(arguments: Sequence[str]) -> int:
-    command = launch.parse(ExportCommand, arguments, prog=PROGRAM)
+    command = cli.parse(ExportCommand, arguments, prog=PROGRAM)
     if command.out.suffix.lower() != ".onnx" or command.out.is_dir():
         raise UserError(f"option --out: {command.out} will not do; name a file that ends in .onnx")
     try:
         import onnx  # noqa: F401
     except ImportError:
         raise UserError('package onnx is missing; install it with pip install "mjx-mimic[onnx]"') from None
-    launch.prepare_jax()
-    from mjx_mimic import run
-    from mjx_mimic.dataset import load_clips
-    from mjx_mimic.env import ImitationEnv
-    from mjx_mimic.reference import make_library
-    from mjx_mimic.robot import load_robot
+    cli.prepare_jax()
+    from mjx_mimic.clips.dataset import load_clips
+    from mjx_mimic.robot.model import load_robot
+    from mjx_mimic.runs import folder
+    from mjx_mimic.task.env import ImitationEnv
+    from mjx_mimic.task.reference import make_library
 
     config = read_config(command.run)
-    policy = run.Checkpoints(command.run).restore_policy(command.checkpoint)
+    policy = folder.Checkpoints(command.run).restore_policy(command.checkpoint)
     clips = load_clips(config.motion, config.motion_weights)
     robot = load_robot(config.env.contacts, config.env.physics_hz)
     env = ImitationEnv(make_library(clips.motions, clips.weights), robot, config.env)
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def about(env: "ImitationEnv", clips: "Clips") -> dict[str, Any]:
     """What a deployer must know: conventions, joints, motors, rates. Lengths in m, angles in rad, wxyz."""
-    from mjx_mimic.observation import PARTS, TARGET_STEPS
+    from mjx_mimic.task.observation import PARTS, TARGET_STEPS
 
     config, robot = env.config, env.robot
     centre = "reference" if config.action == "reference" else "zero"
@@ -108,7 +108,7 @@ def policy_graph(policy: dict[str, Any], activation: str, metadata: dict[str, An
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    from mjx_mimic.normalizer import CLIP, MIN_STD
+    from mjx_mimic.learning.normalizer import CLIP, MIN_STD
 
     layers = policy["actor"]["params"]["MLP_0"]
     moments = policy["normalizer"]
@@ -152,4 +152,4 @@ def _activation(name: str, source: str, out: str) -> list[Any]:
 
 
 if __name__ == "__main__":
-    launch.run(main)
+    cli.run(main)

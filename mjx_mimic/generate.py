@@ -12,23 +12,31 @@ from typing import Annotated, Literal, get_args
 
 import tyro
 
-from mjx_mimic import launch, leaps, steps, walk
-from mjx_mimic.balance import Score, perform
-from mjx_mimic.demands import demands
-from mjx_mimic.formats import native
-from mjx_mimic.mjcf import load_mjcf
-from mjx_mimic.motion import Motion
+from mjx_mimic.clips.formats import native
+from mjx_mimic.clips.motion import Motion
+from mjx_mimic.common import cli
+from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.synthesis import airborne_clips, grounded_clips, walks
+from mjx_mimic.synthesis.feasibility import demands
+from mjx_mimic.synthesis.zmp_solver import Score, perform
 
 PROGRAM = "python -m mjx_mimic.generate"
-WALKS: dict[str, tuple[float, walk.Recipe]] = {
-    "walk": (0.9, walk.Recipe()),
-    "slow_walk": (0.55, walk.SLOW),
-    "fast_walk": (1.2, walk.FAST),
+WALKS: dict[str, tuple[float, walks.Recipe]] = {
+    "walk": (0.9, walks.Recipe()),
+    "slow_walk": (0.55, walks.SLOW),
+    "fast_walk": (1.2, walks.FAST),
 }
 """Speed, m/s, and style."""
 SCORES: dict[str, Callable[[], Score]] = {
     score.__name__: score
-    for score in (leaps.run, leaps.jump, steps.side_step, steps.turn_in_place, steps.squat, steps.kick)
+    for score in (
+        airborne_clips.run,
+        airborne_clips.jump,
+        grounded_clips.side_step,
+        grounded_clips.turn_in_place,
+        grounded_clips.squat,
+        grounded_clips.kick,
+    )
 }
 Name = Literal["walk", "slow_walk", "fast_walk", "run", "jump", "side_step", "turn_in_place", "squat", "kick"]
 NAMES: tuple[Name, ...] = get_args(Name)
@@ -37,7 +45,7 @@ NAMES: tuple[Name, ...] = get_args(Name)
 def build(name: Name) -> Motion:
     """Makes the clip called `name`."""
     if name in WALKS:
-        return walk.build_walk(*WALKS[name]).motion(name)
+        return walks.build_walk(*WALKS[name]).motion(name)
     return perform(SCORES[name]()).motion()
 
 
@@ -52,7 +60,7 @@ class GenerateCommand:
 
 
 def main(arguments: Sequence[str]) -> int:
-    command = launch.parse(GenerateCommand, arguments, prog=PROGRAM)
+    command = cli.parse(GenerateCommand, arguments, prog=PROGRAM)
     with contextlib.suppress(OSError):  # writing says what is wrong
         command.out.mkdir(parents=True, exist_ok=True)
     model = load_mjcf(visuals=False)
@@ -65,4 +73,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    launch.run(main)
+    cli.run(main)

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mjx_mimic import drawing, launch
-from mjx_mimic.config_file import read_config
-from mjx_mimic.errors import UserError
+from mjx_mimic.common import cli
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.display import drawing
+from mjx_mimic.runs.config_yaml import read_config
 
 if TYPE_CHECKING:
     import mujoco
 
-    from mjx_mimic.motion import Motion
-    from mjx_mimic.playback import Recording
+    from mjx_mimic.clips.motion import Motion
+    from mjx_mimic.evaluation.recording import Recording
 
 PROGRAM = "python -m mjx_mimic.render"
 
@@ -30,15 +31,15 @@ class RenderCommand:
 
     out: Path
     """File to write, .mp4 or .gif; a name without an ending: a new folder of PNG frames."""
-    run: Annotated[Path | None, launch.shown("FOLDER")] = None
+    run: Annotated[Path | None, cli.shown("FOLDER")] = None
     """Run folder."""
-    motion: Annotated[str | None, launch.shown("CLIP")] = None
+    motion: Annotated[str | None, cli.shown("CLIP")] = None
     """Clip: a file, or the name of a shipped one."""
     reference: Literal["ghost", "side", "none"] = "ghost"
     """With --run: draw the reference as a translucent ghost, beside the robot, or not."""
     num_envs: int = 1
     """With --run: episodes in a grid; each clip once from its start, further ones from random phases."""
-    clip: Annotated[int | None, launch.shown("INT")] = None
+    clip: Annotated[int | None, cli.shown("INT")] = None
     """With --run: only this one of its clips, counted from 0; otherwise they take turns."""
     checkpoint: Literal["best", "last"] = "best"
     """With --run: the policy with the best test return, or the last one."""
@@ -74,7 +75,7 @@ class Shot:
 
 
 def main(arguments: Sequence[str]) -> int:
-    return draw(launch.parse(RenderCommand, arguments, prog=PROGRAM))
+    return draw(cli.parse(RenderCommand, arguments, prog=PROGRAM))
 
 
 def draw(command: RenderCommand) -> int:
@@ -135,9 +136,9 @@ def compose(
     model: "mujoco.MjModel", shots: Sequence[Shot], command: RenderCommand
 ) -> Iterator[tuple[drawing.Frame, bool]]:
     """The frames, and of each whether every picture in it shows something."""
-    from mjx_mimic import pictures
+    from mjx_mimic.display import captions
 
-    columns, width, height = pictures.grid(len(shots), command.width, command.height)
+    columns, width, height = captions.grid(len(shots), command.width, command.height)
     with drawing.Stage(model, width, height, beside=command.reference == "side") as stage:
         paths = [stage.camera_path(shot.qpos, command.fps * command.slow) for shot in shots]
         for i in range(len(paths[0])):
@@ -147,17 +148,17 @@ def compose(
                 tile = stage.picture(shot.qpos[i], path[i], reference)
                 filled &= stage.is_filled(tile, path[i])
                 if command.caption:
-                    tile = pictures.captioned(tile, shot.captions[i], shot.warnings[i])
+                    tile = captions.captioned(tile, shot.captions[i], shot.warnings[i])
                 tiles.append(tile)
-            yield pictures.tiled(tiles, columns), filled
+            yield captions.tiled(tiles, columns), filled
 
 
 def _model(meshes: bool) -> "mujoco.MjModel":
     if not meshes:
-        from mjx_mimic.mjcf import load_mjcf
+        from mjx_mimic.robot.mjcf import load_mjcf
 
         return load_mjcf()
-    from mjx_mimic.meshes import load_with_meshes
+    from mjx_mimic.display.menagerie_meshes import load_with_meshes
 
     robot = load_with_meshes()
     print(f"meshes: {robot.file}, links within {1e3 * robot.offset:.1f} mm of ours")
@@ -172,14 +173,15 @@ def _times(command: RenderCommand, seconds: float) -> NDArray[np.float64]:
 
 def _episodes(command: RenderCommand) -> list[Shot]:
     """Episodes of the run's policy; a shorter one stays at its end until the longest is over."""
-    launch.prepare_jax()
+    cli.prepare_jax()
     import jax
 
-    from mjx_mimic import c_engine, mjx_engine, run
-    from mjx_mimic.dataset import Clips, load_clips
-    from mjx_mimic.evaluation import Judge, Protocol
-    from mjx_mimic.learner import make_learner
-    from mjx_mimic.mjcf import load_mjcf
+    from mjx_mimic.clips.dataset import Clips, load_clips
+    from mjx_mimic.evaluation import mjx_engine, mujoco_engine
+    from mjx_mimic.evaluation.episodes import Judge, Protocol
+    from mjx_mimic.learning.learner import make_learner
+    from mjx_mimic.robot.mjcf import load_mjcf
+    from mjx_mimic.runs import folder
 
     assert command.run is not None
     config = read_config(command.run)
@@ -189,7 +191,7 @@ def _episodes(command: RenderCommand) -> list[Shot]:
         if not 0 <= command.clip <= last:
             raise UserError(f"option --clip: {command.clip} will not do; the run has clips 0 to {last}")
         clips = Clips((clips.motions[command.clip],), (1.0,))
-    policy = run.Checkpoints(command.run).restore_policy(command.checkpoint)
+    policy = folder.Checkpoints(command.run).restore_policy(command.checkpoint)
     learner = make_learner(config, clips, jax.local_devices()[:1])
     judge = Judge(learner.env, learner, Protocol(command.seconds))
     count = command.num_envs
@@ -199,7 +201,7 @@ def _episodes(command: RenderCommand) -> list[Shot]:
     else:
         # What fell would sink into the floor on soles alone; until then the other geoms touch nothing.
         model = load_mjcf("full", config.env.physics_hz, visuals=False)
-        outcome = c_engine.run_in_c(judge, policy, at_first, command.seed, model, recorded=count)
+        outcome = mujoco_engine.run_in_c(judge, policy, at_first, command.seed, model, recorded=count)
     longest = max((len(recording.qpos) - 1) / recording.fps for recording in outcome.recordings)
     times = _times(command, longest)
     return [episode_shot(r, clips.motions[r.clip].name, command, times) for r in outcome.recordings]
@@ -227,8 +229,8 @@ def episode_shot(recording: "Recording", name: str, command: RenderCommand, time
 
 def _between(qpos: NDArray, fps: float, times: NDArray) -> NDArray[np.float64]:
     """`qpos` (N, 36), `fps` rows a second, at `times` (T,) s, interpolated; (T, 36)."""
-    from mjx_mimic.editing import sampled
-    from mjx_mimic.motion import G1_JOINTS, make_motion
+    from mjx_mimic.clips.editing import sampled
+    from mjx_mimic.clips.motion import G1_JOINTS, make_motion
 
     if len(qpos) == 1:
         qpos = np.repeat(qpos, 2, axis=0)
@@ -247,8 +249,8 @@ def _between(qpos: NDArray, fps: float, times: NDArray) -> NDArray[np.float64]:
 
 def _clip(command: RenderCommand) -> Shot:
     """The clip at the video's rate; a cyclic one is repeated."""
-    from mjx_mimic.editing import sampled
-    from mjx_mimic.formats import load_motion
+    from mjx_mimic.clips.editing import sampled
+    from mjx_mimic.clips.formats import load_motion
 
     assert command.motion is not None
     motion = load_motion(command.motion)
@@ -274,4 +276,4 @@ def _heading(name: str, time: float, slow: float) -> str:
 
 
 if __name__ == "__main__":
-    launch.run(main)
+    cli.run(main)

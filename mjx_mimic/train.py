@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 
 import tyro
 
-from mjx_mimic import drawing, launch
+from mjx_mimic.common import cli
+from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import PRESETS, TrainConfig, sized
-from mjx_mimic.config_file import read_config
-from mjx_mimic.errors import UserError
+from mjx_mimic.display import drawing
+from mjx_mimic.runs.config_yaml import read_config
 
 PROGRAM = "python -m mjx_mimic.train"
 
@@ -23,17 +24,17 @@ Preset = Literal["default", "mimickit", "paper"]
 class TrainCommand:
     """Teaches a Unitree G1 to imitate motion clips. With no argument: the shipped walk, on this machine."""
 
-    preset: Annotated[Preset | None, launch.shown("|".join(PRESETS))] = None
+    preset: Annotated[Preset | None, cli.shown("|".join(PRESETS))] = None
     """Settings to start from; every other option goes on top."""
-    config: Annotated[Path | None, launch.shown("PATH")] = None
+    config: Annotated[Path | None, cli.shown("PATH")] = None
     """YAML file, or run folder, to start from instead of a preset."""
-    out: Annotated[Path | None, launch.shown("FOLDER")] = None
+    out: Annotated[Path | None, cli.shown("FOLDER")] = None
     """Run folder, new; without it runs/<clip>-<date>."""
     resume: bool = False
     """Continue the run in --out from its last checkpoint."""
     video: bool = True
     """Record a video of the best policy at the end."""
-    wandb: Annotated[str | None, launch.shown("PROJECT")] = None
+    wandb: Annotated[str | None, cli.shown("PROJECT")] = None
     """Weights & Biases project to log to as well; needs the extra "wandb"."""
     train: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
     """Settings of the training."""
@@ -46,7 +47,7 @@ def parse(arguments: Sequence[str]) -> TrainCommand:
         UserError: an unknown option or preset, a value of the wrong type, contradicting options.
     """
     # Where to start from decides the defaults of all other options, so it is read first.
-    first, _ = launch.parse(TrainCommand, arguments, prog=PROGRAM, return_unknown_args=True)
+    first, _ = cli.parse(TrainCommand, arguments, prog=PROGRAM, return_unknown_args=True)
     if first.preset and first.config:
         raise UserError("option --config: cannot be joined with --preset; choose one of them")
     if first.resume and first.out is None:
@@ -57,19 +58,19 @@ def parse(arguments: Sequence[str]) -> TrainCommand:
         start = read_config(first.out)
     else:
         start = PRESETS[first.preset or "default"]
-    return launch.parse(TrainCommand, arguments, default=replace(first, train=start), prog=PROGRAM)
+    return cli.parse(TrainCommand, arguments, default=replace(first, train=start), prog=PROGRAM)
 
 
 def main(arguments: Sequence[str]) -> int:
     command = parse(arguments)
     # MuJoCo takes its GL library when it is first imported, so this comes before it.
     backend = drawing.choose_gl_backend() if command.video else None
-    launch.prepare_jax()
+    cli.prepare_jax()
     import jax
 
-    from mjx_mimic import run, training
-    from mjx_mimic.dataset import load_clips
-    from mjx_mimic.learner import make_learner
+    from mjx_mimic.clips.dataset import load_clips
+    from mjx_mimic.learning.learner import make_learner
+    from mjx_mimic.runs import folder, training_loop
 
     devices = tuple(jax.local_devices())
     config = sized(command.train, devices[0].platform, len(devices))
@@ -78,33 +79,33 @@ def main(arguments: Sequence[str]) -> int:
     if command.wandb and importlib.util.find_spec("wandb") is None:
         raise UserError("option --wandb: the package is not installed; install mjx-mimic[wandb]")
     if command.resume:
-        run.check_resumable(out, config, clips, len(devices))
+        folder.check_resumable(out, config, clips, len(devices))
     else:
-        run.create(out, config, clips, len(devices))
+        folder.create(out, config, clips, len(devices))
 
     learner = make_learner(config, clips, devices)
-    checkpoints = run.Checkpoints(out)
+    checkpoints = folder.Checkpoints(out)
     names = [motion.name for motion in clips.motions]
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")
     kind = f"{len(devices)} x {devices[0].device_kind}"
     print(f"{shown}: {config.num_envs} environments on {kind}; run folder {out}")
 
-    state, progress = learner.init(jax.random.key(config.seed)), run.Progress()
+    state, progress = learner.init(jax.random.key(config.seed)), folder.Progress()
     if command.resume:
         state, progress = checkpoints.restore_training(state)
         state = learner.place(state)
         print(f"resumed at {progress.samples:,} samples")
-    with run.MetricLog(out, names, progress.samples, command.wandb) as log:
-        finished = training.train(learner, state, progress, checkpoints, log)
+    with folder.MetricLog(out, names, progress.samples, command.wandb) as log:
+        finished = training_loop.train(learner, state, progress, checkpoints, log)
     if not finished:
         print(f"interrupted; to go on: python -m mjx_mimic.train --out {out} --resume")
         return 130
     if backend:
-        training.make_video(learner, checkpoints.restore_policy("best"), out / "videos" / "final.mp4")
+        training_loop.make_video(learner, checkpoints.restore_policy("best"), out / "videos" / "final.mp4")
     elif command.video:
         print(f"no video: {drawing.NO_GL}")
     return 0
 
 
 if __name__ == "__main__":
-    launch.run(main)
+    cli.run(main)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from mjx_mimic import launch
-from mjx_mimic.errors import UserError
+from mjx_mimic.common import cli
+from mjx_mimic.common.errors import UserError
 
 if TYPE_CHECKING:
-    from mjx_mimic.viewing import Shown
+    from mjx_mimic.display.session import Shown
 
 PROGRAM = "python -m mjx_mimic.view"
 
@@ -21,9 +21,9 @@ PROGRAM = "python -m mjx_mimic.view"
 class ViewCommand:
     """Shows a run's policy live with its reference as a ghost, or a clip."""
 
-    run: Annotated[Path | None, launch.shown("FOLDER")] = None
+    run: Annotated[Path | None, cli.shown("FOLDER")] = None
     """Run folder."""
-    motion: Annotated[str | None, launch.shown("CLIP")] = None
+    motion: Annotated[str | None, cli.shown("CLIP")] = None
     """Clip: a file, or the name of a shipped one."""
     clip: int = 0
     """With --run: which of its clips to begin with, counted from 0."""
@@ -43,21 +43,21 @@ class ViewCommand:
 
 
 def main(arguments: Sequence[str]) -> int:
-    command = launch.parse(ViewCommand, arguments, prog=PROGRAM)
+    command = cli.parse(ViewCommand, arguments, prog=PROGRAM)
     check(command)
-    from mjx_mimic import desktop_view
-    from mjx_mimic.viewing import Session
+    from mjx_mimic.display import desktop_window
+    from mjx_mimic.display.session import Session
 
-    if command.browser or command.share or not desktop_view.has_display():
+    if command.browser or command.share or not desktop_window.has_display():
         return serve(command)
-    desktop_view.check_display()
-    desktop_view.show(Session(open_shown(command), command.speed))
+    desktop_window.check_display()
+    desktop_window.show(Session(open_shown(command), command.speed))
     return 0
 
 
 def check(command: ViewCommand) -> None:
     """UserError for options that make no sense, before anything is loaded."""
-    from mjx_mimic.viewing import SPEED_RANGE
+    from mjx_mimic.display.session import SPEED_RANGE
 
     if (command.run is None) == (command.motion is None):
         raise UserError("options --run and --motion: give one of them")
@@ -75,10 +75,10 @@ def serve(command: ViewCommand) -> int:
         UserError: no viser, no such address, a port in use, or no public address to be had.
     """
     try:
-        from mjx_mimic.browser_view import FRAMES_PER_SECOND, BrowserView, open_server
+        from mjx_mimic.display.browser_page import FRAMES_PER_SECOND, BrowserView, open_server
     except ImportError:
         raise UserError('the browser view needs viser; pip install "mjx-mimic[view]"') from None
-    from mjx_mimic.viewing import Session, run
+    from mjx_mimic.display.session import Session, run
 
     server = open_server(command.host, command.port)
     try:
@@ -102,18 +102,18 @@ def serve(command: ViewCommand) -> int:
 def open_shown(command: ViewCommand) -> "Shown":
     """The clip or the policy."""
     if command.motion:
-        from mjx_mimic.formats import load_motion
-        from mjx_mimic.viewing import ClipPlayer
+        from mjx_mimic.clips.formats import load_motion
+        from mjx_mimic.display.session import ClipPlayer
 
         return ClipPlayer(load_motion(command.motion))
     # One robot: a core is quicker than an accelerator, and leaves that to a training.
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    launch.prepare_jax()
-    from mjx_mimic.live import open_run
+    cli.prepare_jax()
+    from mjx_mimic.display.live_policy import open_run
 
     assert command.run is not None
     return open_run(command.run, command.checkpoint, command.clip)
 
 
 if __name__ == "__main__":
-    launch.run(main)
+    cli.run(main)

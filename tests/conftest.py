@@ -8,7 +8,7 @@ from pathlib import Path
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 
-from mjx_mimic.drawing import choose_gl_backend
+from mjx_mimic.display.drawing import choose_gl_backend
 
 choose_gl_backend()  # before MuJoCo is imported
 
@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".jax_cache"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
-from mjx_mimic.robot import CharacterState, Robot, load_robot
+from mjx_mimic.robot.model import CharacterState, Robot, load_robot
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -64,10 +64,9 @@ def shared() -> Path:
 def finished(tmp_path_factory) -> Path:
     """A folder with a clip, `sway.npz`, and `whole`, a run on it of four updates, with its video where there
     is a GL library."""
-    from small_run import STEPS, command
-    from test_commands import sway
+    from helpers.small_run import STEPS, command, sway
 
-    from mjx_mimic.formats import native
+    from mjx_mimic.clips.formats import native
 
     path = tmp_path_factory.mktemp("training")
     native.write(path / "sway.npz", sway())

@@ -1,0 +1,92 @@
+"""Sets of clips: files, shipped names, folders, patterns, and YAML lists with weights."""
+
+import glob
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mjx_mimic.clips.formats import load_motion
+from mjx_mimic.clips.motion import Motion
+from mjx_mimic.common import paths
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.runs.config_yaml import read_yaml
+
+SUFFIXES = (".npz", ".pkl", ".csv")
+"""What a folder is searched for; the format itself is told by the contents."""
+_LISTS = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Clips:
+    """What a policy is trained on; `weights` say how often, relative to each other."""
+
+    motions: tuple[Motion, ...]
+    weights: tuple[float, ...]
+
+
+def load_clips(entries: Sequence[str], weights: Sequence[float] = ()) -> Clips:
+    """All clips that `entries` stand for, in their order.
+
+    Args:
+        entries: each a clip's file, the name of a shipped clip, a folder (searched to the bottom, in the
+            order of the names), a pattern with `*`, `?` or `[]` (`**` for any folders), or a YAML list.
+        weights: of each clip of an entry, times its weight in a YAML list; empty: 1.
+
+    Raises:
+        UserError: an entry stands for no clip, or one of its clips cannot be read.
+    """
+    found = [
+        (file, weight * share)
+        for entry, weight in zip(entries, weights or [1.0] * len(entries), strict=True)
+        for file, share in _files(entry)
+    ]
+    if sum(weight for _, weight in found) <= 0:
+        raise UserError(f"{', '.join(entries)}: all weights are 0; give one clip a weight over 0")
+    return Clips(tuple(load_motion(file) for file, _ in found), tuple(weight for _, weight in found))
+
+
+def _files(entry: str) -> list[tuple[str, float]]:
+    """Files or shipped names that an entry stands for, with their weights in it."""
+    path = Path(entry)
+    if path.suffix.lower() in _LISTS:
+        return _listed(path)
+    if path.is_dir() and entry not in paths.shipped_clips():
+        files = sorted(str(f) for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+        remedy = f"no clip ({', '.join(SUFFIXES)}) in this folder; name another"
+    elif glob.has_magic(entry) and not path.exists():
+        files = sorted(f for f in glob.glob(entry, recursive=True) if Path(f).is_file())
+        remedy = "no file matches this pattern; mend it"
+    else:
+        return [(entry, 1.0)]
+    if not files:
+        raise UserError(f"{entry}: {remedy}")
+    return [(file, 1.0) for file in files]
+
+
+def _listed(path: Path) -> list[tuple[str, float]]:
+    """Clips of a YAML list, `motions: [{file: ..., weight: ...}, ...]` (MimicKit `MotionLib`).
+
+    A relative file is looked for beside the list, then, as MimicKit does, in the working folder.
+    """
+    contents = read_yaml(path)
+    motions = contents.get("motions") if isinstance(contents, Mapping) else None
+    if not isinstance(motions, list) or not motions:
+        raise UserError(f"{path}: field 'motions' is missing or empty; list clips as '- file: ...' below it")
+    found = []
+    for index, item in enumerate(motions):
+        field = f"{path}: field 'motions[{index}]"
+        if not isinstance(item, Mapping) or not isinstance(item.get("file"), str):
+            raise UserError(f"{field}.file' is missing; write '- file: PATH'")
+        unknown = sorted(map(str, set(item) - {"file", "weight"}))
+        if unknown:
+            raise UserError(f"{field}' has unknown '{unknown[0]}'; known here: file, weight")
+        weight = item.get("weight", 1.0)
+        if not isinstance(weight, int | float) or isinstance(weight, bool) or not 0 <= weight < math.inf:
+            raise UserError(f"{field}.weight' is {weight!r}; use a number from 0")
+        if Path(item["file"]).suffix.lower() in _LISTS:
+            raise UserError(f"{field}.file' is a list itself; name its clips here")
+        beside = str(path.parent / item["file"])
+        entry = beside if Path(beside).exists() or glob.glob(beside) else item["file"]
+        found += [(file, weight * share) for file, share in _files(entry)]
+    return found

@@ -1,0 +1,69 @@
+"""GMR's retargeted clips (`.pkl`, https://github.com/YanjieZe/GMR, `scripts/*_to_robot*.py`).
+
+A pickled dict of `fps`, `root_pos` (T, 3) m, `root_rot` (T, 4) **xyzw**, `dof_pos` (T, 29) rad in the order
+of `G1_JOINTS`, and sometimes `local_body_pos` (T, B, 3) m, the bodies' origins in the pelvis' frame, with
+their names in `link_body_list`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mjx_mimic.clips.formats.fields import numbers, require, scalar
+from mjx_mimic.clips.motion import G1_JOINTS, Motion, make_motion
+from mjx_mimic.clips.sanity import LINK_TOLERANCE, Terms, link_positions, links
+from mjx_mimic.common.errors import UserError
+
+TERMS = Terms("root_pos", "root_rot", "dof_pos", order="xyzw", named=False)
+
+
+def matches(fields: Mapping[str, Any], path: Path) -> bool:
+    """Whether the fields of file `path` are of this format."""
+    return "root_rot" in fields or "dof_pos" in fields
+
+
+def build(fields: Mapping[str, Any], path: Path) -> Motion:
+    """The clip that the `fields` of file `path` hold, named after the file.
+
+    Raises:
+        UserError: it is no clip of the 29-hinge G1, or its body positions are not those of its angles.
+    """
+    require(fields, ("fps", "root_pos", "root_rot", "dof_pos"), "GMR", path)
+    motion = make_motion(
+        name=path.stem,
+        fps=scalar(fields["fps"]),
+        root_pos=numbers(fields, "root_pos", (None, 3), path),
+        root_quat=np.roll(numbers(fields, "root_rot", (None, 4), path), 1, axis=1),
+        dof_pos=numbers(fields, "dof_pos", (None, len(G1_JOINTS)), path),
+        joint_names=G1_JOINTS,
+        loop="clamp",
+        source=path,
+    )
+    if fields.get("local_body_pos") is not None and fields.get("link_body_list") is not None:
+        _check_bodies(motion.dof_pos, fields, path)
+    return motion
+
+
+def _check_bodies(dof_pos: NDArray, fields: Mapping[str, Any], path: Path) -> None:
+    """UserError if the angles (T, 29) do not put the bodies where the file has them."""
+    names = fields["link_body_list"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{path}: link_body_list is not a list of text; give the bodies' names, or None")
+    stored = numbers(fields, "local_body_pos", (len(dof_pos), len(names), 3), path)
+    known = [name for name in names if name in links()]
+    frames = np.unique(np.linspace(0, len(dof_pos) - 1, 20).astype(int))
+    origin = np.tile([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0], (len(frames), 1))
+    computed = link_positions(np.concatenate([origin, dof_pos[frames]], axis=1))
+    away = np.linalg.norm(
+        computed[:, [links().index(name) for name in known]]
+        - stored[np.ix_(frames, [names.index(name) for name in known])],
+        axis=-1,
+    ).mean()
+    if known and away > LINK_TOLERANCE:
+        raise UserError(
+            f"{path}: local_body_pos is {away:.2g} m, on average, from where dof_pos puts the bodies; write"
+            " the joints in Unitree's order, in radians"
+        )

@@ -1,0 +1,77 @@
+"""The project's own clip file: `.npz` without pickles, with joint names and a version."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mjx_mimic.clips.formats.fields import scalar
+from mjx_mimic.clips.formats.npz import read_arrays
+from mjx_mimic.clips.motion import Motion, make_motion
+from mjx_mimic.clips.sanity import Terms
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.files import replacing
+
+FORMAT_VERSION = 1
+FIELDS = ("format_version", "name", "fps", "loop", "joint_names", "root_pos", "root_quat", "dof_pos")
+TERMS = Terms("root_pos", "root_quat", "dof_pos", order="wxyz", named=True)
+
+
+def write(path: str | Path, motion: Motion) -> None:
+    """Writes `FIELDS`. No pickles inside, and atomic: `path` holds either its old contents or the whole
+    new clip.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    with replacing(path) as file:
+        np.savez(
+            file,
+            allow_pickle=False,
+            format_version=np.int64(FORMAT_VERSION),
+            name=np.array(motion.name),
+            fps=np.float64(motion.fps),
+            loop=np.array(motion.loop),
+            joint_names=np.array(motion.joint_names),
+            root_pos=motion.root_pos,
+            root_quat=motion.root_quat,
+            dof_pos=motion.dof_pos,
+        )
+
+
+def read(path: str | Path) -> Motion:
+    """Reads what `write` wrote, bit for bit; raises UserError on anything else."""
+    path = Path(path)
+    return build(read_arrays(path), path)
+
+
+def matches(fields: Mapping[str, Any], path: Path) -> bool:
+    """Whether the fields of file `path` are of this format."""
+    return "format_version" in fields or {"root_pos", "root_quat", "dof_pos"} <= set(fields)
+
+
+def build(fields: Mapping[str, Any], path: Path) -> Motion:
+    """The clip that the `fields` of file `path` hold; raises UserError if it is none."""
+    for name in FIELDS:
+        if name not in fields:
+            raise UserError(
+                f"{path}: field '{name}' is missing, so this is no mjx_mimic clip; convert it to one first"
+            )
+    version = scalar(fields["format_version"])
+    if type(version) is not int or version != FORMAT_VERSION:
+        shown = version if type(version) is int else f"a {type(version).__name__}"
+        raise UserError(
+            f"{path}: format_version is {shown}, this program reads {FORMAT_VERSION}; update mjx_mimic"
+            " or convert the clip again"
+        )
+    return make_motion(
+        name=scalar(fields["name"]),
+        fps=scalar(fields["fps"]),
+        root_pos=fields["root_pos"],
+        root_quat=fields["root_quat"],
+        dof_pos=fields["dof_pos"],
+        joint_names=fields["joint_names"].tolist(),
+        loop=scalar(fields["loop"]),
+        source=path,
+    )

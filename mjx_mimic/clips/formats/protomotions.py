@@ -1,0 +1,92 @@
+"""ProtoMotions' retargeted G1 clips (`.csv`), as the data set BONES-SEED has them.
+
+(https://github.com/NVlabs/ProtoMotions, `data/scripts/convert_g1_csv_to_proto.py`) A row of names: `Frame`,
+`root_translateX/Y/Z` (cm), `root_rotateX/Y/Z` (degrees, extrinsic Euler angles about x, then y, then z) and a
+column `<joint>_dof` (degrees) for each hinge. 120 frames/s, which the file does not say.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from mjx_mimic.clips.formats.csv_table import Table
+from mjx_mimic.clips.formats.fields import g1_name
+from mjx_mimic.clips.motion import Motion, check_finite, make_motion
+from mjx_mimic.clips.sanity import Terms
+from mjx_mimic.common.errors import UserError, quoted
+
+FPS = 120.0
+TERMS = Terms("root_translate", "root_rotate", "the columns '..._dof'", order=None, named=True)
+
+_TRANSLATION = ("root_translateX", "root_translateY", "root_translateZ")
+_ROTATION = ("root_rotateX", "root_rotateY", "root_rotateZ")
+_JOINT = "_dof"
+
+_METRES = (0.2, 4.0)  # between these, a pelvis' height in "cm" is one in metres
+_HIGHEST = 400.0  # cm
+_RADIANS = (0.2, 3.5)  # between these, the largest "degrees" of any joint are radians
+
+
+def matches(table: Table, path: Path) -> bool:
+    """Whether the table in file `path` is of this format: it has names."""
+    return table.names is not None
+
+
+def build(table: Table, path: Path) -> Motion:
+    """The clip in the `table` of file `path`, named after the file; raises UserError if it is none."""
+    names = table.names or ()
+    for name in (*_TRANSLATION, *_ROTATION):
+        if name not in names:
+            raise UserError(
+                f"{path}: column '{name}' is missing, so this is no ProtoMotions clip; export it again"
+            )
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise UserError(f"{path}: column {quoted(twice[0])} is there twice; name each column once")
+    check_finite(table.rows, "the table", names, path)
+    if "Frame" in names:
+        _check_numbers(table.rows[:, names.index("Frame")], path)
+
+    translation = table.rows[:, [names.index(name) for name in _TRANSLATION]]
+    rotation = table.rows[:, [names.index(name) for name in _ROTATION]]
+    joints = [name for name in names if name.endswith(_JOINT)]
+    angles = table.rows[:, [names.index(name) for name in joints]]
+    _check_units(translation, angles, path)
+    return make_motion(
+        name=path.stem,
+        fps=FPS,
+        root_pos=0.01 * translation,
+        root_quat=Rotation.from_euler("xyz", rotation, degrees=True).as_quat(scalar_first=True),
+        dof_pos=np.radians(angles),
+        joint_names=[g1_name(name.removesuffix(_JOINT)) for name in joints],
+        loop="clamp",
+        source=path,
+    )
+
+
+def _check_numbers(frames: np.ndarray, path: Path) -> None:
+    """UserError if the frames' numbers (T,) do not go up by one."""
+    jumps = np.flatnonzero(np.diff(frames) != 1.0)
+    if len(jumps):
+        before, after = frames[jumps[0] : jumps[0] + 2]
+        raise UserError(
+            f"{path}: Frame goes from {before:g} to {after:g} ({len(jumps)} such gap(s)); export every frame"
+        )
+
+
+def _check_units(translation: np.ndarray, angles: np.ndarray, path: Path) -> None:
+    """UserError for metres or millimetres (T, 3), or for radians (T, J)."""
+    height = float(np.median(translation[:, 2]))
+    if _METRES[0] < height < _METRES[1] or height > _HIGHEST:
+        unit = "metres" if height < _METRES[1] else "millimetres"
+        raise UserError(
+            f"{path}: root_translateZ has the pelvis {height:.4g} cm high (median), which looks like {unit};"
+            " give centimetres"
+        )
+    largest = float(np.abs(angles).max(initial=0.0))
+    if _RADIANS[0] < largest < _RADIANS[1]:
+        raise UserError(
+            f"{path}: no joint's column goes over {largest:.3g} degrees, which looks like radians; give"
+            " degrees"
+        )

@@ -1,0 +1,228 @@
+"""One validated motion clip of the Unitree G1.
+
+Conventions: metres, radians, seconds; world frame with z up; quaternions are wxyz and rotate from the
+pelvis frame to the world; joints are in the order of `G1_JOINTS`. T is the number of frames.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mjx_mimic.common.errors import UserError, quoted
+
+G1_JOINTS: tuple[str, ...] = (
+    "left_hip_pitch_joint",
+    "left_hip_roll_joint",
+    "left_hip_yaw_joint",
+    "left_knee_joint",
+    "left_ankle_pitch_joint",
+    "left_ankle_roll_joint",
+    "right_hip_pitch_joint",
+    "right_hip_roll_joint",
+    "right_hip_yaw_joint",
+    "right_knee_joint",
+    "right_ankle_pitch_joint",
+    "right_ankle_roll_joint",
+    "waist_yaw_joint",
+    "waist_roll_joint",
+    "waist_pitch_joint",
+    "left_shoulder_pitch_joint",
+    "left_shoulder_roll_joint",
+    "left_shoulder_yaw_joint",
+    "left_elbow_joint",
+    "left_wrist_roll_joint",
+    "left_wrist_pitch_joint",
+    "left_wrist_yaw_joint",
+    "right_shoulder_pitch_joint",
+    "right_shoulder_roll_joint",
+    "right_shoulder_yaw_joint",
+    "right_elbow_joint",
+    "right_wrist_roll_joint",
+    "right_wrist_pitch_joint",
+    "right_wrist_yaw_joint",
+)
+"""The 29 hinges in Unitree's order, which is also the order of the MJCF's joints and actuators."""
+
+_UNIT_TOLERANCE = 1e-2  # a norm farther from 1 is not rounding: the columns are probably not a quaternion
+_ZERO_NORM = 1e-8
+_ROUNDING = 1e-12  # a norm this near 1 is left alone, so that reading a written clip changes no bit
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """One clip. Build it with `make_motion`, which checks everything; the arrays are read-only.
+
+    Attributes:
+        name: label for people.
+        fps: frames per second.
+        root_pos: (T, 3) float64, pelvis position in the world, m.
+        root_quat: (T, 4) float64, pelvis orientation in the world, unit wxyz, without sign jumps.
+        dof_pos: (T, 29) float64, hinge angles, rad, columns as `joint_names`.
+        joint_names: `G1_JOINTS`.
+        loop: "wrap" for a cyclic clip, whose last frame is the first one of the next cycle, or "clamp".
+    """
+
+    name: str
+    fps: float
+    root_pos: NDArray[np.float64]
+    root_quat: NDArray[np.float64]
+    dof_pos: NDArray[np.float64]
+    joint_names: tuple[str, ...]
+    loop: Literal["wrap", "clamp"]
+
+    @property
+    def num_frames(self) -> int:
+        """T."""
+        return len(self.root_pos)
+
+    @property
+    def length(self) -> float:
+        """Seconds from the first to the last frame, (T - 1) / fps."""
+        return (self.num_frames - 1) / self.fps
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of all that a policy learns from; a renamed clip keeps its digest."""
+        header = {"fps": self.fps, "loop": self.loop, "joints": self.joint_names, "frames": self.num_frames}
+        sha = hashlib.sha256(json.dumps(header).encode())
+        for array in (self.root_pos, self.root_quat, self.dof_pos):
+            sha.update(array.astype("<f8").tobytes())
+        return sha.hexdigest()
+
+
+def make_motion(
+    *,
+    name: str,
+    fps: float,
+    root_pos: ArrayLike,
+    root_quat: ArrayLike,
+    dof_pos: ArrayLike,
+    joint_names: Sequence[str],
+    loop: str,
+    source: str | Path,
+) -> Motion:
+    """The one way to a `Motion`: checks every field, sorts joints, normalises quaternions.
+
+    Args:
+        name: label of the clip, printable and not empty.
+        fps: frames per second, > 0.
+        root_pos: (T, 3) m, T >= 2.
+        root_quat: (T, 4) wxyz, either sign; norms within 1e-2 of 1 are renormalised.
+        dof_pos: (T, 29) rad, columns as `joint_names`.
+        joint_names: the names of `G1_JOINTS`, in any order.
+        loop: "wrap" or "clamp".
+        source: the clip's file, named in every message.
+
+    Raises:
+        UserError: a field is missing, has the wrong type or shape, is not finite or makes no sense.
+    """
+    if not isinstance(name, str) or not name or not name.isprintable():
+        raise UserError(f"{source}: name must be printable text, not empty; give the clip a name")
+    fps = _frame_rate(fps, source)
+    if not isinstance(loop, str) or loop not in ("wrap", "clamp"):
+        shown = quoted(loop) if isinstance(loop, str) else f"a {type(loop).__name__}"
+        raise UserError(f"{source}: loop is {shown}; use 'wrap' for a cyclic clip, else 'clamp'")
+    columns = _joint_columns(joint_names, source)
+
+    position = _frames(root_pos, "root_pos", ("x", "y", "z"), source)
+    quaternion = _frames(root_quat, "root_quat", ("w", "x", "y", "z"), source)
+    angles = _frames(dof_pos, "dof_pos", tuple(joint_names), source)[:, columns]
+    if not len(position) == len(quaternion) == len(angles):
+        raise UserError(
+            f"{source}: root_pos, root_quat and dof_pos have {len(position)}, {len(quaternion)} and"
+            f" {len(angles)} frames; export them with the same number of frames"
+        )
+    if len(position) < 2:
+        raise UserError(f"{source}: root_pos has {len(position)} frame(s); a clip needs at least 2 frames")
+    quaternion = _continuous(_unit(quaternion, source))
+
+    for array in (position, quaternion, angles):
+        array.setflags(write=False)
+    return Motion(name, fps, position, quaternion, angles, G1_JOINTS, "wrap" if loop == "wrap" else "clamp")
+
+
+def check_finite(array: NDArray[np.float64], field: str, columns: Sequence[str], source: str | Path) -> None:
+    """UserError naming the first frame and column of `array` (T, len(columns)) that is NaN or infinite."""
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        frame, column = bad[0]
+        raise UserError(
+            f"{source}: {field} is {array[frame, column]} at frame {frame}, column {columns[column]}"
+            f" ({len(bad)} such value(s)); repair or cut these frames"
+        )
+
+
+def _frame_rate(fps: object, source: str | Path) -> float:
+    """`fps` as a float, checked."""
+    if isinstance(fps, bool) or not isinstance(fps, int | float | np.integer | np.floating):
+        raise UserError(f"{source}: fps is a {type(fps).__name__}; give one number > 0, in frames/s")
+    try:
+        rate = float(fps)
+    except OverflowError:  # a Python integer beyond float64
+        rate = float("inf")
+    if not 0 < rate < float("inf"):
+        raise UserError(f"{source}: fps is {rate:g}; give one finite number > 0, in frames/s")
+    return rate
+
+
+def _joint_columns(names: Sequence[str], source: str | Path) -> list[int]:
+    """For each joint of `G1_JOINTS`, its index in `names`, which must be a permutation of them."""
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{source}: joint_names is not a list of text; give the 29 G1 joint names")
+    faults = [
+        f"{fault} {', '.join(map(quoted, found[:3]))}" + (f" and {len(found) - 3} more" if found[3:] else "")
+        for fault, found in (
+            ("unknown", [name for name in names if name not in G1_JOINTS]),
+            ("missing", [name for name in G1_JOINTS if name not in names]),
+            ("duplicate", [name for name in G1_JOINTS if names.count(name) > 1]),
+        )
+        if found
+    ]
+    if faults:
+        raise UserError(f"{source}: joint_names: {'; '.join(faults)}; name each of the 29 G1 joints once")
+    return [names.index(name) for name in G1_JOINTS]
+
+
+def _frames(values: ArrayLike, field: str, columns: Sequence[str], source: str | Path) -> NDArray[np.float64]:
+    """A fresh, finite (T, len(columns)) float64 array of `values`."""
+    try:
+        raw = np.asarray(values)
+    except ValueError as error:
+        raise UserError(f"{source}: {field} is ragged; give every frame {len(columns)} numbers") from error
+    if raw.dtype.kind not in "iuf":
+        raise UserError(f"{source}: {field} has type {raw.dtype}; give real numbers")
+    if raw.ndim != 2 or raw.shape[1] != len(columns):
+        raise UserError(
+            f"{source}: {field} has shape {raw.shape}, expected (T, {len(columns)});"
+            f" give every frame {len(columns)} numbers"
+        )
+    array = raw.astype(np.float64, order="C")
+    check_finite(array, field, columns, source)
+    return array
+
+
+def _unit(quaternion: NDArray[np.float64], source: str | Path) -> NDArray[np.float64]:
+    """`quaternion` (T, 4) with unit rows; UserError for rows that are zero or clearly not unit."""
+    with np.errstate(over="ignore"):  # an overflowing norm is infinite and refused below
+        norm = np.linalg.norm(quaternion, axis=1)
+    bad = np.flatnonzero(np.abs(norm - 1.0) > _UNIT_TOLERANCE)
+    if len(bad):
+        frame = bad[0]
+        shown = "is zero" if norm[frame] < _ZERO_NORM else f"has norm {norm[frame]:.6g}"
+        raise UserError(
+            f"{source}: root_quat {shown} at frame {frame} ({len(bad)} such frame(s));"
+            " give unit quaternions in the order wxyz"
+        )
+    return quaternion / np.where(np.abs(norm - 1.0) < _ROUNDING, 1.0, norm)[:, None]
+
+
+def _continuous(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`quaternion` (T, 4) with signs such that neighbouring frames have a dot product >= 0."""
+    flips = np.where(np.sum(quaternion[1:] * quaternion[:-1], axis=1) < 0, -1.0, 1.0)
+    return quaternion * np.cumprod(np.concatenate([[1.0], flips]))[:, None]

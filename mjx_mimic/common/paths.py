@@ -1,0 +1,31 @@
+"""Where the shipped files are, in a checkout and in an installed wheel."""
+
+from pathlib import Path
+
+from mjx_mimic.common.errors import UserError
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def _data_dir(name: str) -> Path:
+    """Folder `name` inside the package (wheel) or beside it (checkout); UserError if neither exists."""
+    # Inside first: beside an installed package lies all of site-packages, not ours to search.
+    for parent in (_PACKAGE, _PACKAGE.parent):
+        if (parent / name).is_dir():
+            return parent / name
+    raise UserError(f"{_PACKAGE / name}: the shipped folder '{name}' is missing; install mjx_mimic again")
+
+
+def assets_dir() -> Path:
+    """Folder of the robot's MJCF files."""
+    return _data_dir("assets")
+
+
+def motions_dir() -> Path:
+    """Folder of the shipped clips, native `.npz`."""
+    return _data_dir("motions")
+
+
+def shipped_clips() -> tuple[str, ...]:
+    """Names of the shipped clips, sorted; each is a file `<name>.npz` in `motions_dir()`."""
+    return tuple(sorted(path.stem for path in motions_dir().glob("*.npz")))

@@ -1,0 +1,243 @@
+"""A session in a web browser, by viser: for machines without a screen, and notebooks."""
+
+import contextlib
+import io
+import math
+import socket
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+import mujoco
+import numpy as np
+import trimesh
+import viser
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.display.drawing import GHOST_COLOR, place
+from mjx_mimic.display.session import SPEED_RANGE, Session
+from mjx_mimic.robot.mjcf import VISUAL_GROUP
+
+FRAMES_PER_SECOND = 30.0
+GHOST_OPACITY = 0.35
+SKY = ((128, 161, 199), (222, 231, 240))  # at the top and at the bottom
+FLOOR, LINES = (176, 182, 188), (204, 209, 214)
+CAMERA, LOOK_AT = (2.0, -2.4, 1.3), (0.0, 0.0, 0.7)
+DIRECTIONS = {"forward": (1.0, 0.0), "back": (-1.0, 0.0), "left": (0.0, 1.0), "right": (0.0, -1.0)}
+_CAMERA_LAG_S = 0.15
+_TEXT_INTERVAL_S = 0.2
+
+Color = tuple[int, int, int]
+
+
+def geom_mesh(model: mujoco.MjModel, geom: int) -> trimesh.Trimesh:
+    """The surface of a sphere, capsule, cylinder, ellipsoid or box, in its body's frame, m."""
+    size = model.geom_size[geom]
+    kinds = mujoco.mjtGeom
+    match kinds(model.geom_type[geom]):
+        case kinds.mjGEOM_SPHERE:
+            mesh = trimesh.creation.icosphere(subdivisions=2, radius=size[0])
+        case kinds.mjGEOM_CAPSULE:
+            mesh = trimesh.creation.capsule(height=2.0 * size[1], radius=size[0], count=[20, 20])
+            mesh.apply_translation([0.0, 0.0, -mesh.bounds.mean(axis=0)[2]])
+        case kinds.mjGEOM_CYLINDER:
+            mesh = trimesh.creation.cylinder(radius=size[0], height=2.0 * size[1], sections=24)
+        case kinds.mjGEOM_ELLIPSOID:
+            mesh = trimesh.creation.icosphere(subdivisions=3, radius=1.0)
+            mesh.apply_scale(size)
+        case kinds.mjGEOM_BOX:
+            mesh = trimesh.creation.box(extents=2.0 * size)
+        case kind:
+            raise ValueError(f"no mesh for {kind}")
+    pose = np.eye(4)
+    pose[:3, :3] = Rotation.from_quat(model.geom_quat[geom], scalar_first=True).as_matrix()
+    pose[:3, 3] = model.geom_pos[geom]
+    return mesh.apply_transform(pose)
+
+
+def body_meshes(model: mujoco.MjModel) -> dict[int, dict[Color, trimesh.Trimesh]]:
+    """What is drawn of each body: a mesh a colour."""
+    parts: dict[int, dict[Color, list[trimesh.Trimesh]]] = defaultdict(lambda: defaultdict(list))
+    for geom in map(int, np.flatnonzero(model.geom_group == VISUAL_GROUP)):
+        material = model.geom_matid[geom]
+        rgba = model.mat_rgba[material] if material >= 0 else model.geom_rgba[geom]
+        parts[int(model.geom_bodyid[geom])][_rgb(rgba)].append(geom_mesh(model, geom))
+    return {
+        body: {color: _joined(meshes) for color, meshes in of_color.items()}
+        for body, of_color in parts.items()
+    }
+
+
+def _joined(meshes: Iterable[trimesh.Trimesh]) -> trimesh.Trimesh:
+    return cast(trimesh.Trimesh, trimesh.util.concatenate(list(meshes)))
+
+
+def open_server(host: str, port: int) -> viser.ViserServer:
+    """Starts serving an empty page; port 0 is any free one.
+
+    Raises:
+        UserError: there is no such address here, or the port is in use or not ours to use.
+    """
+    # viser takes the next free port in silence, and waits for ever at an address that is not here.
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        raise UserError(
+            f"options --host and --port: cannot serve at {host}:{port} ({error.strerror}); choose another"
+            " port, or 0 for any free one"
+        ) from None
+    with contextlib.redirect_stdout(io.StringIO()):  # its banner
+        return viser.ViserServer(host=host, port=port, verbose=False)
+
+
+def _rgb(rgba: Sequence[float]) -> Color:
+    red, green, blue = (round(255 * float(value)) for value in rgba[:3])
+    return red, green, blue
+
+
+class BrowserView:
+    """Shows `session` on a server's page, with its controls.
+
+    The camera of each visitor is their own. To follow the robot, the world is moved under them, which is
+    one message a frame.
+    """
+
+    def __init__(self, session: Session, server: viser.ViserServer) -> None:
+        self.server = server
+        self.session = session
+        self._ghost_data = mujoco.MjData(session.shown.model)
+        self._followed = np.zeros(2)
+        self._told = 0.0
+        self._furnish()
+        meshes = body_meshes(session.shown.model)
+        self.robot = self._add_robot("robot", meshes, None)
+        self.ghost = self._add_robot("ghost", meshes, GHOST_OPACITY)
+        self._add_controls()
+        self._jump()
+        self.draw()
+
+    def draw(self) -> None:
+        """Sends what has changed, in one piece."""
+        shown, reference = self.session.shown, self.session.reference()
+        with self.server.atomic():
+            self._follow(shown.data.qpos[:2])
+            _move(self.robot, shown.data)
+            if self.ghost_root.visible != (reference is not None):
+                self.ghost_root.visible = reference is not None
+            if reference is not None:
+                place(shown.model, self._ghost_data, reference)
+                _move(self.ghost, self._ghost_data)
+            if time.monotonic() > self._told + _TEXT_INTERVAL_S:
+                self._told = time.monotonic()
+                self._tell()
+
+    def _furnish(self) -> None:
+        scene = self.server.scene
+        scene.set_up_direction("+z")
+        sky = np.linspace(*SKY, 64)[:, None].repeat(2, axis=1)
+        scene.set_background_image(sky.astype(np.uint8), format="png")
+        self._world = scene.add_frame("/world", show_axes=False)
+        scene.add_grid(
+            "/world/floor",
+            infinite_grid=True,
+            cell_size=0.5,
+            section_size=1.0,
+            cell_color=LINES,
+            section_color=LINES,
+            plane_color=FLOOR,
+            plane_opacity=1.0,
+            fade_distance=25.0,
+            shadow_opacity=0.35,
+        )
+        camera = self.server.initial_camera
+        camera.position, camera.look_at = CAMERA, LOOK_AT
+        camera.fov = math.radians(45.0)
+        self.server.gui.configure_theme(control_width="small", show_logo=False, show_share_button=False)
+
+    def _add_robot(
+        self, name: str, meshes: dict[int, dict[Color, trimesh.Trimesh]], opacity: float | None
+    ) -> dict[int, viser.FrameHandle]:
+        """Frames of the bodies with meshes fixed in them."""
+        scene = self.server.scene
+        root = scene.add_frame(f"/world/{name}", show_axes=False)
+        if opacity is not None:
+            self.ghost_root = root
+        frames = {}
+        for body, of_color in meshes.items():
+            path = f"/world/{name}/{body}"  # short: it goes with each message
+            frames[body] = scene.add_frame(path, show_axes=False)
+            if opacity is not None:
+                of_color = {_rgb(GHOST_COLOR): _joined(of_color.values())}
+            for number, (color, mesh) in enumerate(of_color.items()):
+                scene.add_mesh_simple(
+                    f"{path}/{number}",
+                    mesh.vertices.astype(np.float32),
+                    mesh.faces,
+                    color=color,
+                    opacity=opacity,
+                    cast_shadow=opacity is None,
+                    receive_shadow=False,
+                )
+        return frames
+
+    def _add_controls(self) -> None:
+        session, gui = self.session, self.server.gui
+        self._text = gui.add_markdown("")
+        self._pause = gui.add_checkbox("Pause", session.paused)
+        step = gui.add_button("Single step")
+        reset = gui.add_button("Reset")
+        speed = gui.add_slider("Speed", *SPEED_RANGE, 0.1, session.speed)
+        ghost = gui.add_checkbox("Ghost", session.ghost, visible=session.reference() is not None)
+        self._following = gui.add_checkbox("Follow the robot", True)
+        self._pause.on_update(lambda _: session.ask(session.pause, self._pause.value))
+        step.on_click(lambda _: self._single_step())
+        reset.on_click(lambda _: session.ask(self._reset))
+        speed.on_update(lambda _: session.ask(session.set_speed, speed.value))
+        ghost.on_update(lambda _: session.ask(session.show_ghost, ghost.value))
+        if len(session.shown.clips) > 1:
+            chosen = session.shown.clips[session.shown.clip]
+            clips = gui.add_dropdown("Clip", session.shown.clips, initial_value=chosen)
+            clips.on_update(lambda _: session.ask(self._select, clips.value))
+        if session.shown.simulated:
+            strength = gui.add_slider("Push, m/s", 0.1, 2.0, 0.1, 0.5)
+            push = gui.add_button_group("Direction", tuple(DIRECTIONS))
+
+            @push.on_click
+            def _(_: viser.GuiEvent) -> None:
+                forward, left = np.array(DIRECTIONS[push.value]) * strength.value
+                session.ask(session.shown.kick, forward, left)
+
+    def _single_step(self) -> None:
+        self.session.ask(self.session.single_step)
+        self._pause.value = True  # type: ignore[misc]  # a setter that mypy does not see
+
+    def _reset(self) -> None:
+        self.session.reset()
+        self._jump()
+
+    def _select(self, clip: str) -> None:
+        self.session.select(clip)
+        self._jump()
+
+    def _jump(self) -> None:
+        """Has the camera where the robot is, at once."""
+        self.session.shown.refresh()
+        self._followed = self.session.shown.data.qpos[:2].copy()
+
+    def _follow(self, root: NDArray) -> None:
+        if self._following.value:
+            share = 1.0 - math.exp(-1.0 / (FRAMES_PER_SECOND * _CAMERA_LAG_S))
+            self._followed += share * (root - self._followed)
+        self._world.position = (-self._followed[0], -self._followed[1], 0.0)
+
+    def _tell(self) -> None:
+        rows = self.session.shown.reading().rows()
+        self._text.content = "\n\n".join(f"{label}: **{value}**" for label, value in rows)
+
+
+def _move(frames: dict[int, viser.FrameHandle], data: mujoco.MjData) -> None:
+    for body, frame in frames.items():
+        frame.position, frame.wxyz = data.xpos[body], data.xquat[body]

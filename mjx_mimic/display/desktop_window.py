@@ -1,0 +1,133 @@
+"""MuJoCo's own viewer as a window on a session; the mouse pushes the robot."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+
+import mujoco
+
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.display.drawing import add_robot, place
+from mjx_mimic.display.session import Session, run
+
+FRAMES_PER_SECOND = 60.0
+SPEED_FACTOR = 2.0**0.5
+_CLOSING_S = 10.0
+
+# Key codes of GLFW, and what the keys do. MuJoCo's viewer has a meaning of its own for every letter.
+SPACE, ENTER, BACKSPACE, RIGHT, MINUS, EQUAL = 32, 257, 259, 262, 45, 61
+HELP = (
+    ("Space", "pause"),
+    ("Right", "single step"),
+    ("Backspace", "reset"),
+    ("Enter", "ghost"),
+    ("- =", "slower, faster"),
+    ("double click, Ctrl + drag", "push"),
+)
+
+
+def has_display() -> bool:
+    """Whether there may be a screen to open a window on."""
+    if sys.platform.startswith("linux"):
+        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return True
+
+
+def check_display() -> None:
+    """UserError if no window can be opened; MuJoCo's viewer would wait for one for ever.
+
+    Tried in a process of its own, since a failed GL library cannot be unloaded.
+    """
+    trial = "from mujoco.glfw import GLContext; GLContext(64, 64).make_current()"
+    if not has_display() or subprocess.run([sys.executable, "-c", trial], capture_output=True).returncode:
+        raise UserError("no window can be opened here (no display, or no OpenGL on it); add --browser")
+
+
+def key_callback(session: Session) -> Callable[[int], None]:
+    """What a key does to `session`; the viewer calls it in a thread of its own."""
+    commands: dict[int, Callable[[], None]] = {
+        SPACE: session.toggle_pause,
+        RIGHT: session.single_step,
+        BACKSPACE: session.reset,
+        ENTER: session.toggle_ghost,
+        MINUS: lambda: session.set_speed(session.speed / SPEED_FACTOR),
+        EQUAL: lambda: session.set_speed(session.speed * SPEED_FACTOR),
+    }
+
+    def pressed(key: int) -> None:
+        if key in commands:
+            session.ask(commands[key])
+
+    return pressed
+
+
+def apply_perturbation(model: mujoco.MjModel, data: mujoco.MjData, perturbation: mujoco.MjvPerturb) -> None:
+    """The mouse's force on the selected body for the next physics step; none when it lets go."""
+    data.xfrc_applied[:] = 0.0
+    mujoco.mjv_applyPerturbForce(model, data, perturbation)
+
+
+def show(session: Session) -> None:
+    """Opens the window and returns when the user closes it; call `check_display` before.
+
+    Raises:
+        UserError: this is macOS, and not under mjpython.
+    """
+    from mujoco import viewer as mujoco_viewer  # it loads GLFW, which not every machine has
+
+    shown = session.shown
+    ghost = mujoco.MjData(shown.model)
+    others = set(threading.enumerate())
+    try:
+        window = mujoco_viewer.launch_passive(
+            shown.model,
+            shown.data,
+            key_callback=key_callback(session),
+            show_left_ui=False,
+            show_right_ui=False,
+        )
+    except RuntimeError:
+        raise UserError(
+            "on macOS, MuJoCo's window needs its own Python: mjpython -m mjx_mimic.view ...; or add --browser"
+        ) from None
+    with window as viewer:
+        viewer.cam.type = mujoco.mjtCamera.mjCAMERA_TRACKING
+        viewer.cam.trackbodyid = shown.model.body("pelvis").id
+        viewer.cam.distance, viewer.cam.azimuth, viewer.cam.elevation = 3.0, 130.0, -12.0
+
+        def before_step() -> None:
+            with viewer.lock():
+                apply_perturbation(shown.model, shown.data, viewer.perturb)
+
+        def draw() -> None:
+            reference = session.reference()
+            with viewer.lock():
+                viewer.user_scn.ngeom = 0
+                if reference is not None:
+                    place(shown.model, ghost, reference)
+                    add_robot(shown.model, ghost, viewer.user_scn)
+            viewer.set_texts(texts(session))
+            viewer.sync()
+
+        run(session, draw, viewer.is_running, FRAMES_PER_SECOND, before_step)
+    # Python must not end under the thread that still closes the window.
+    for thread in set(threading.enumerate()) - others:
+        thread.join(_CLOSING_S)
+
+
+def texts(session: Session) -> list[tuple[int, int, str, str]]:
+    """The keys and the state, as `Handle.set_texts` takes them."""
+    state = "paused" if session.paused else f"{session.speed:.2g} x real time"
+    rows = [*session.shown.reading().rows(), ("speed", state)]
+    font, grid = mujoco.mjtFontScale.mjFONTSCALE_150, mujoco.mjtGridPos
+
+    def columns(rows: list[tuple[str, str]]) -> tuple[str, str]:
+        left, right = zip(*rows, strict=True)
+        return "\n".join(left), "\n".join(right)
+
+    return [
+        (font, grid.mjGRID_TOPLEFT, *columns(rows)),
+        (font, grid.mjGRID_BOTTOMLEFT, *columns(list(HELP))),
+    ]

@@ -1,0 +1,163 @@
+"""The test of a policy with MuJoCo in C: the same episodes, the same figures, other physics code."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from mjx_mimic.clips.motion import G1_JOINTS
+from mjx_mimic.common.cli import cores
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.evaluation import tracking_errors
+from mjx_mimic.evaluation.episodes import Episode, Judge, Outcome, PhaseFigures, Policy
+from mjx_mimic.evaluation.recording import Moment, moment, recordings
+from mjx_mimic.robot.model import Robot
+from mjx_mimic.task.env import EnvState
+
+FLOOR_SIZE = (0.0, 0.0, 1.0)
+
+
+class Crowd:
+    """N robots in MuJoCo, stepped by a thread a core. Coordinates are the G1's; what else a model may have
+    is left alone."""
+
+    def __init__(self, model: mujoco.MjModel, qpos: NDArray, qvel: NDArray) -> None:
+        self._model = model
+        # A broken state must show, not silently become the initial one.
+        model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+        self._positions, self._velocities, self._controls = addresses(model)
+        self._data = [mujoco.MjData(model) for _ in qpos]
+        for data, positions, velocities in zip(self._data, qpos, qvel, strict=True):
+            data.qpos[self._positions], data.qvel[self._velocities] = positions, velocities
+        self._threads = ThreadPoolExecutor(cores())
+
+    def step(self, qvel: NDArray, pd_target: NDArray, substeps: int) -> tuple[NDArray, NDArray]:
+        """A control step from the current positions with velocities `qvel` (N, 35).
+
+        Returns:
+            qpos (N, S + 1, 36) and qvel (N, S + 1, 35) before the first and after each physics step.
+        """
+        count = len(self._data)
+        positions, velocities = np.empty((count, substeps + 1, 36)), np.empty((count, substeps + 1, 35))
+
+        def advance(robots: range) -> None:
+            for robot in robots:
+                data = self._data[robot]
+                data.qvel[self._velocities] = qvel[robot]
+                data.ctrl[self._controls] = pd_target[robot]
+                for step in range(substeps + 1):
+                    if step:
+                        mujoco.mj_step(self._model, data)
+                    positions[robot, step] = data.qpos[self._positions]
+                    velocities[robot, step] = data.qvel[self._velocities]
+
+        list(self._threads.map(advance, [range(first, count, cores()) for first in range(cores())]))
+        return positions, velocities
+
+
+def run_in_c(
+    judge: Judge,
+    policy: Policy,
+    at_first: NDArray[np.bool_],
+    seed: int,
+    model: mujoco.MjModel,
+    recorded: int = 0,
+) -> Outcome:
+    """`mjx_engine.run_in_mjx` with MuJoCo in C as physics; policy and figures stay in JAX."""
+    index = jnp.arange(len(at_first))
+    state, episode, figures = jax.jit(lambda: judge.begin_all(index, jnp.asarray(at_first), seed))()
+    crowd = Crowd(model, np.asarray(state.qpos, float), np.asarray(state.qvel, float))
+    substeps = judge.env.substeps
+
+    @jax.jit
+    def act(state: EnvState, episode: Episode, number: jax.Array) -> tuple[EnvState, jax.Array, jax.Array]:
+        return judge.act_all(policy, state, episode, index, number, seed)
+
+    @jax.jit
+    def measure(
+        episode: Episode,
+        figures: PhaseFigures,
+        state: EnvState,
+        action: jax.Array,
+        pd_target: jax.Array,
+        coordinates: tuple[jax.Array, jax.Array],
+    ) -> tuple[EnvState, Episode, PhaseFigures]:
+        qpos, qvel = coordinates
+        reached = replace(state, qpos=qpos[:, -1], qvel=qvel[:, -1], steps=state.steps + 1)
+        joints = (qpos[:, :-1, 7:], qvel[:, :-1, 6:])
+        spent = tracking_errors.effort(judge.env.robot, pd_target[:, None], *joints)
+        spent = jax.tree.map(lambda x: x.mean(axis=1), spent)
+        return (reached, *judge.measure_all(episode, figures, reached, action, spent))
+
+    @jax.jit
+    def moments(state: EnvState) -> Moment:
+        first = jax.tree.map(lambda x: x[:recorded], state)
+        return jax.vmap(moment, (None, 0))(judge.env, first)
+
+    kept = [moments(state)] if recorded else []
+    for number in range(1, judge.steps + 1):
+        state, action, pd_target = act(state, episode, jnp.int32(number))
+        qpos, qvel = crowd.step(np.asarray(state.qvel, float), np.asarray(pd_target, float), substeps)
+        coordinates = (qpos.astype(np.float32), qvel.astype(np.float32))
+        state, episode, figures = measure(episode, figures, state, action, pd_target, coordinates)
+        if recorded:
+            kept.append(moments(state))
+    episode = jax.tree.map(np.asarray, episode)
+    shown = []
+    if recorded:
+        track = jax.tree.map(lambda *moments: np.stack(moments), *kept)
+        clip = episode.index[:recorded] % judge.env.library.num_clips
+        shown = recordings(track, episode.horizon[:recorded], clip, judge.env.config.control_hz)
+    return Outcome(episode, jax.tree.map(np.asarray, figures), shown)
+
+
+def addresses(model: mujoco.MjModel) -> tuple[NDArray, NDArray, NDArray]:
+    """Indices in qpos (36,), qvel (35,) and ctrl (29,) of the root and the joints of `G1_JOINTS`."""
+    (root,) = np.flatnonzero(model.jnt_type == mujoco.mjtJoint.mjJNT_FREE)[:1]
+    joints = [model.joint(name).id for name in G1_JOINTS]
+    positions = [*range(model.jnt_qposadr[root], model.jnt_qposadr[root] + 7), *model.jnt_qposadr[joints]]
+    velocities = [*range(model.jnt_dofadr[root], model.jnt_dofadr[root] + 6), *model.jnt_dofadr[joints]]
+    return np.array(positions), np.array(velocities), np.array([model.actuator(n).id for n in G1_JOINTS])
+
+
+def load_other(path: Path, robot: Robot) -> mujoco.MjModel:
+    """Another G1 from an MJCF, driven by PD motors with our gains and limits, on a floor, at our timestep.
+
+    Solver, contacts, masses and shapes are the file's.
+
+    Raises:
+        UserError: not an MJCF, or without a free root or one of the 29 joints.
+    """
+    try:
+        spec = mujoco.MjSpec.from_file(str(path))
+    except (ValueError, FileNotFoundError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: --mjcf cannot be read ({reason}); give an MJCF file") from None
+    names = {joint.name for joint in spec.joints}
+    missing = [name for name in G1_JOINTS if name not in names]
+    if missing:
+        raise UserError(
+            f"{path}: --mjcf has no joint {missing[0]} ({len(missing)} missing); give a 29-joint G1"
+        )
+    if not any(joint.type == mujoco.mjtJoint.mjJNT_FREE for joint in spec.joints):
+        raise UserError(f"{path}: --mjcf has no free joint; give a model whose pelvis floats")
+    for actuator in list(spec.actuators):
+        spec.delete(actuator)
+    for joint, name in enumerate(G1_JOINTS):
+        motor = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
+        motor.set_to_position(kp=float(robot.kp[joint]), kv=float(robot.kd[joint]))
+        limit = float(robot.effort_limit[joint])
+        motor.ctrllimited, motor.forcelimited, motor.forcerange = 0, 1, [-limit, limit]
+    if not any(geom.type == mujoco.mjtGeom.mjGEOM_PLANE for geom in spec.geoms):
+        spec.worldbody.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=FLOOR_SIZE)
+    spec.option.timestep = robot.model.opt.timestep
+    try:
+        return spec.compile()
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: --mjcf cannot be compiled ({reason}); mend the model") from None

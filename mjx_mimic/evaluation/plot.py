@@ -1,0 +1,51 @@
+"""A test drawn over the phase of its clips: error, and foot contacts against the reference's."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mjx_mimic.common.files import replacing
+from mjx_mimic.evaluation.episodes import PHASE_BINS, PhaseFigures
+
+MOST_CLIPS = 8
+"""Clips drawn; of more, those with the largest error."""
+
+
+def plot_phases(path: Path, figures: PhaseFigures, names: Sequence[str]) -> None:
+    """Writes a PNG with a column a clip: mean body distance, then contact of reference and robot.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    steps = np.where(figures.steps > 0, figures.steps, np.nan)
+    deviation = 1000.0 * figures.deviation / steps  # mm
+    mean = 1000.0 * figures.deviation.sum(axis=1) / np.maximum(figures.steps.sum(axis=1), 1.0)
+    shown = np.sort(np.argsort(mean)[::-1][:MOST_CLIPS])
+    phase = (np.arange(PHASE_BINS) + 0.5) / PHASE_BINS
+    figure = Figure(figsize=(1.0 + 4.0 * len(shown), 5.0), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2, len(shown), squeeze=False, sharex=True)
+    for column, clip in enumerate(shown):
+        top, bottom = axes[:, column]
+        top.plot(phase, deviation[clip], color="tab:red")
+        top.set(title=names[clip], ylim=(0.0, None))
+        rows = [
+            share[clip, :, foot] / steps[clip]
+            for foot in (0, 1)
+            for share in (figures.reference_contact, figures.contact)
+        ]
+        bottom.imshow(
+            np.stack(rows), aspect="auto", extent=(0.0, 1.0, 4.0, 0.0), cmap="Blues", vmin=0.0, vmax=1.0
+        )
+        labels = ["left, reference", "left, robot", "right, reference", "right, robot"]
+        bottom.set_yticks(np.arange(4) + 0.5, labels if column == 0 else [""] * 4)
+        bottom.set_xlabel("phase of the clip")
+        bottom.axhline(2.0, color="white", linewidth=3.0)
+    axes[0, 0].set_ylabel("mean body distance, mm")
+    axes[1, 0].set_ylabel("share of time on the floor")
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=110)

@@ -1,0 +1,107 @@
+"""What a test says of a policy: figures of every episode, their mean and spread, in total and by clip."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mjx_mimic.evaluation.episodes import SUCCESS_LIMITS, Episode
+
+MILLI = 1000.0
+
+
+@dataclass(frozen=True)
+class Score:
+    """A figure of N episodes."""
+
+    name: str
+    unit: str
+    values: NDArray  # (N,); NaN where an episode has none
+    meaning: str
+
+    def summary(self, chosen: NDArray[np.bool_] | slice = slice(None)) -> dict[str, Any]:
+        """Count, mean, standard deviation and 5th and 95th percentile of the chosen; None without any."""
+        values = self.values[chosen]
+        values = values[np.isfinite(values)]
+        if not len(values):
+            return {"count": 0, **dict.fromkeys(("mean", "std", "p5", "p95"))}
+        low, high = np.percentile(values, [5.0, 95.0])
+        return {
+            "count": len(values),
+            "mean": float(values.mean()),
+            "std": float(values.std()),
+            "p5": float(low),
+            "p95": float(high),
+        }
+
+
+def scores(episode: Episode, control_dt: float) -> tuple[Score, ...]:
+    """The figures of `Episode` arrays (N,)."""
+    steps = np.asarray(episode.steps, float)
+    errors, effort = episode.errors, episode.effort
+
+    def mean(total: Any, scale: float = 1.0) -> NDArray[np.float64]:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return scale * np.asarray(total, float) / steps
+
+    whole = ~np.asarray(episode.broken)
+    length = np.asarray(episode.episode_length, float)
+    returned = np.asarray(episode.episode_return, float)
+    return (
+        Score("test_return", "", returned, "reward until early termination (MimicKit's test return)"),
+        Score("episode_length", "steps", length, "control steps until early termination"),
+        Score("survival", "s", length * control_dt, "time until early termination"),
+        Score(
+            "survived", "share", (length >= episode.horizon) * 1.0 * episode.running, "no early termination"
+        ),
+        Score("return_per_step", "", returned / np.maximum(length, 1.0), "test return over episode length"),
+        Score("reward", "", mean(episode.reward), "mean reward of the whole episode, never terminated"),
+        *(
+            Score(
+                f"success_{limit:g}m",
+                "share",
+                (whole & (np.asarray(episode.deviation) <= limit)) * 1.0,
+                f"mean body distance never over {limit:g} m",
+            )
+            for limit in SUCCESS_LIMITS
+        ),
+        Score("mpjpe_global", "mm", mean(errors.global_body_position, MILLI), "mean body distance, world"),
+        Score(
+            "mpjpe_root", "mm", mean(errors.body_position, MILLI), "the same, relative to the root's position"
+        ),
+        Score("root_position", "m", mean(errors.root_position), "MimicKit root_pos_err"),
+        Score("root_rotation", "rad", mean(errors.root_rotation), "MimicKit root_rot_err"),
+        Score("body_position", "m", mean(errors.body_position), "MimicKit body_pos_err"),
+        Score("body_rotation", "rad", mean(errors.body_rotation), "MimicKit body_rot_err"),
+        Score("joint_velocity", "rad/s", mean(errors.joint_velocity), "MimicKit dof_vel_err"),
+        Score("root_velocity", "m/s", mean(errors.root_velocity), "MimicKit root_vel_err"),
+        Score(
+            "root_angular_velocity", "rad/s", mean(errors.root_angular_velocity), "MimicKit root_ang_vel_err"
+        ),
+        Score("torque", "N m", mean(effort.torque), "mean absolute torque of a motor"),
+        Score(
+            "power", "W", mean(effort.power), "mean of the motors' absolute mechanical power, all together"
+        ),
+        Score("foot_slip", "m/s", mean(episode.foot_slip), "fastest sole point while on the floor"),
+        Score(
+            "action_change", "", mean(episode.action_change), "mean absolute difference of actions in turn"
+        ),
+    )
+
+
+def table(found: Sequence[Score], clip: NDArray[np.int_], names: Sequence[str]) -> dict[str, Any]:
+    """All summaries as plain data: `total`, and `clips` by name where there are several.
+
+    Args:
+        clip: (N,) index into `names` of each episode.
+    """
+    total = {score.name: {"unit": score.unit, **score.summary()} for score in found}
+    if len(names) == 1:
+        return {"total": total}
+    clips = [
+        {"name": name, **{score.name: score.summary(clip == index) for score in found}}
+        for index, name in enumerate(names)
+    ]
+    return {"total": total, "clips": clips}

@@ -1,0 +1,244 @@
+"""Proximal policy optimisation on arrays: returns, advantages, losses and the minibatch update.
+
+No physics here. In the notation of DeepMimic (Peng et al. 2018, sec. 4), a policy pi_theta(a|s) draws
+trajectories tau = (s_0, a_0, r_0, s_1, ...) from
+
+    p_theta(tau) = p(s_0) prod_t p(s_{t+1} | s_t, a_t) pi_theta(a_t | s_t)        (trajectory distribution)
+
+and is to maximise
+
+    J(theta) = E_{tau ~ p_theta} [ sum_t gamma^t r_t ]                             (expected return)
+
+along the gradient
+
+    grad J = E [ grad log pi_theta(a_t | s_t) A_t ],   A_t = R_t - V(s_t)         (policy gradient, advantage)
+
+Arrays of a rollout are time-major: (T, N) for T steps of N environments.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from mjx_mimic.config import PPOConfig
+from mjx_mimic.learning import networks
+
+Params = Any
+
+
+@struct.dataclass
+class Batch:
+    """Samples of a rollout, flattened to (M, ...)."""
+
+    observation: jax.Array  # (M, O), normalised
+    action: jax.Array  # (M, A)
+    log_prob: jax.Array  # (M,) under the policy that acted
+    advantage: jax.Array  # (M,)
+    value_target: jax.Array  # (M,)
+
+
+def gae(
+    reward: jax.Array,
+    value: jax.Array,
+    next_value: jax.Array,
+    done: jax.Array,
+    discount: float,
+    trace: float,
+) -> jax.Array:
+    """Generalised advantage estimate (T, N) (Schulman et al. 2016, eq. 16).
+
+        A_t = delta_t + gamma lambda (1 - done_t) A_{t+1},   delta_t = r_t + gamma V'_t - V(s_t)
+
+    Args:
+        reward: (T, N) r_t.
+        value: (T, N) V(s_t).
+        next_value: (T, N) V'_t: V of the state reached before any reset, 0 after a failure.
+        done: (T, N) whether the episode ended at t, by failure or time; cuts the trace.
+        discount: gamma.
+        trace: lambda.
+    """
+    chex.assert_equal_shape([reward, value, next_value, done])
+    delta = reward + discount * next_value - value
+    keep = discount * trace * (1.0 - done)
+
+    def backward(following: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        advantage = step[0] + step[1] * following
+        return advantage, advantage
+
+    _, advantage = jax.lax.scan(backward, jnp.zeros_like(delta[0]), (delta, keep), reverse=True, unroll=8)
+    return advantage
+
+
+def td_lambda_return(
+    reward: jax.Array, next_value: jax.Array, done: jax.Array, discount: float, trace: float
+) -> jax.Array:
+    """TD(lambda) return (T, N), the target of the value V(s_t) = E[R_t | s_t] (Sutton and Barto, sec. 12.1;
+    MimicKit `rl_util.compute_td_lambda_return`).
+
+        R_t = r_t + gamma ((1 - lambda) V'_t + lambda R_{t+1})
+        R_t = r_t + gamma V'_t                                   where done or t = T - 1
+
+    Arguments as for `gae`. Equal to gae + value where V'_t is V(s_{t+1}) inside an episode.
+    """
+    chex.assert_equal_shape([reward, next_value, done])
+    # A rollout that stops inside an episode is cut there like a time-out.
+    cut = jnp.concatenate([done[:-1], jnp.ones_like(done[-1:])])
+
+    def backward(following: jax.Array, step: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
+        r, bootstrap, last = step
+        rest = jnp.where(last, bootstrap, (1.0 - trace) * bootstrap + trace * following)
+        return r + discount * rest, r + discount * rest
+
+    inputs = (reward, next_value, cut.astype(bool))
+    _, returns = jax.lax.scan(backward, jnp.zeros_like(reward[0]), inputs, reverse=True, unroll=8)
+    return returns
+
+
+def clipped_objective(log_ratio: jax.Array, advantage: jax.Array, clip: float) -> jax.Array:
+    """PPO's surrogate of the policy gradient, to maximise, () (Schulman et al. 2017, eq. 7).
+
+    E [ min(w A, clip(w, 1 - eps, 1 + eps) A) ],   w = pi_theta(a|s) / pi_old(a|s)
+    """
+    ratio = jnp.exp(log_ratio)
+    return jnp.mean(jnp.minimum(ratio * advantage, jnp.clip(ratio, 1.0 - clip, 1.0 + clip) * advantage))
+
+
+def action_bound_loss(mean: jax.Array) -> jax.Array:
+    """Mean squared excess () of the mean action (..., A) over [-1, 1], where the environment clips
+    (MimicKit `ppo_agent._compute_action_bound_loss`)."""
+    return jnp.mean(jnp.sum(jnp.square(mean - jnp.clip(mean, -1.0, 1.0)), axis=-1))
+
+
+def approximate_kl(log_ratio: jax.Array) -> jax.Array:
+    """KL(old || new) () from samples of the old policy: E[w - 1 - log w], low in variance, never negative."""
+    return jnp.mean(jnp.exp(log_ratio) - 1.0 - log_ratio)
+
+
+@struct.dataclass
+class ActorMetrics:
+    objective: jax.Array
+    action_bound: jax.Array
+    entropy: jax.Array
+    kl: jax.Array
+    clip_fraction: jax.Array
+
+
+def actor_loss(
+    params: Params, apply: Callable, batch: Batch, config: PPOConfig
+) -> tuple[jax.Array, ActorMetrics]:
+    """What gradient descent minimises for the policy: minus the clipped objective, plus the bound loss,
+    minus the entropy bonus."""
+    mean, log_std = apply(params, batch.observation)
+    log_ratio = networks.log_prob(mean, log_std, batch.action) - batch.log_prob
+    metrics = ActorMetrics(
+        objective=clipped_objective(log_ratio, batch.advantage, config.clip),
+        action_bound=action_bound_loss(mean),
+        entropy=networks.entropy(log_std),
+        kl=approximate_kl(log_ratio),
+        clip_fraction=jnp.mean(jnp.abs(jnp.exp(log_ratio) - 1.0) > config.clip),
+    )
+    loss = (
+        -metrics.objective
+        + config.action_bound_weight * metrics.action_bound
+        - config.entropy_weight * metrics.entropy
+    )
+    return loss, metrics
+
+
+def critic_loss(params: Params, apply: Callable, batch: Batch) -> jax.Array:
+    """Squared error () of the value V(s_t) against its target R_t."""
+    return jnp.mean(jnp.square(apply(params, batch.observation) - batch.value_target))
+
+
+@struct.dataclass
+class Optimization:
+    """One network on its way: parameters, optimiser state and step size."""
+
+    params: Params
+    optimizer: optax.OptState
+    rate: jax.Array  # ()
+
+
+def make_optimizer(config: PPOConfig) -> optax.GradientTransformation:
+    """The direction of a step; its size is `Optimization.rate`, which the KL rule may change."""
+    direction = optax.scale_by_adam() if config.optimizer == "adam" else optax.trace(decay=0.9)
+    if config.max_grad_norm is None:
+        return direction
+    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), direction)
+
+
+def descend(state: Optimization, gradient: Params, optimizer: optax.GradientTransformation) -> Optimization:
+    direction, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
+    params = jax.tree.map(lambda p, d: p - state.rate * d, state.params, direction)
+    return replace(state, params=params, optimizer=optimizer_state)
+
+
+def adapt_rate(rate: jax.Array, kl: jax.Array, config: PPOConfig) -> jax.Array:
+    """The step size () moves by a factor of 1.5 towards the KL that is asked for
+    (Schulman et al. 2017, sec. 4, applied at every minibatch as rsl_rl does)."""
+    if config.target_kl is None:
+        return rate
+    factor = jnp.where(
+        kl > 2.0 * config.target_kl, 1.0 / 1.5, jnp.where(kl < 0.5 * config.target_kl, 1.5, 1.0)
+    )
+    return jnp.clip(rate * factor, config.min_rate, config.max_rate)
+
+
+def minibatches(batch: Batch, count: int, key: jax.Array) -> Batch:
+    """The batch shuffled and cut: (M, ...) to (count, M // count, ...)."""
+    order = jax.random.permutation(key, batch.action.shape[0])
+    return jax.tree.map(lambda x: x[order].reshape(count, -1, *x.shape[1:]), batch)
+
+
+def update_actor(
+    state: Optimization,
+    apply: Callable,
+    batch: Batch,
+    config: PPOConfig,
+    key: jax.Array,
+    average: Callable = lambda tree: tree,
+) -> tuple[Optimization, ActorMetrics]:
+    """Epochs of minibatch steps on the policy. `average` averages a tree over devices.
+
+    Returns the new state and the metrics of every step, (epochs, minibatches).
+    """
+    optimizer = make_optimizer(config)
+
+    def step(state: Optimization, minibatch: Batch) -> tuple[Optimization, ActorMetrics]:
+        gradient, metrics = jax.grad(actor_loss, has_aux=True)(state.params, apply, minibatch, config)
+        gradient, metrics = average((gradient, metrics))
+        state = replace(state, rate=adapt_rate(state.rate, metrics.kl, config))
+        return descend(state, gradient, optimizer), metrics
+
+    def epoch(state: Optimization, key: jax.Array) -> tuple[Optimization, ActorMetrics]:
+        return jax.lax.scan(step, state, minibatches(batch, config.actor_minibatches, key))
+
+    return jax.lax.scan(epoch, state, jax.random.split(key, config.actor_epochs))
+
+
+def update_critic(
+    state: Optimization,
+    apply: Callable,
+    batch: Batch,
+    config: PPOConfig,
+    key: jax.Array,
+    average: Callable = lambda tree: tree,
+) -> tuple[Optimization, jax.Array]:
+    """Epochs of minibatch steps on the value; returns the losses (epochs, minibatches) too."""
+    optimizer = make_optimizer(config)
+
+    def step(state: Optimization, minibatch: Batch) -> tuple[Optimization, jax.Array]:
+        loss, gradient = jax.value_and_grad(critic_loss)(state.params, apply, minibatch)
+        loss, gradient = average((loss, gradient))
+        return descend(state, gradient, optimizer), loss
+
+    def epoch(state: Optimization, key: jax.Array) -> tuple[Optimization, jax.Array]:
+        return jax.lax.scan(step, state, minibatches(batch, config.critic_minibatches, key))
+
+    return jax.lax.scan(epoch, state, jax.random.split(key, config.critic_epochs))

@@ -1,0 +1,116 @@
+"""Inverse kinematics of a whole clip: the joints that bring the robot nearest to its targets (mink, daqp)."""
+
+import mink
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from mjx_mimic.clips.validation import JOINT_SPEED_LIMIT
+from mjx_mimic.retarget.body_targets import Targets, sole_geoms
+from mjx_mimic.robot.mjcf import COLLISION_GROUP
+
+Array = NDArray[np.float64]
+
+# Weights per m and per rad.
+_STANDING, _SWINGING = 40.0, 8.0
+_PLACES = {"pelvis": 4.0, "knee_link": 1.0, "elbow_link": 2.0, "wrist_yaw_link": 3.0}
+_TURNS = {"pelvis": 2.0, "torso_link": 2.0, "elbow_link": 0.3}
+_NEUTRAL = 0.03  # towards joint angles of 0, for what nothing else decides
+_NEUTRAL_WRIST = 0.3
+_STEADY = 0.2  # towards the joint angles of the frame before
+_SPEED = 0.6  # of what the motors can turn
+_CLEAR_OF_LIMITS = 1e-3  # rad
+# Past a right angle the shoulder has a second way to point, that ends at its limits: an arm gets stuck there.
+_SHOULDER_ROLL = np.deg2rad(100.0)
+_NEAR_FLOOR = 0.2  # m; what is higher cannot reach the floor in a step
+
+_FIRST_ITERATIONS, _ITERATIONS = 100, 12
+_SETTLED = 1e-3  # rad or m; a step smaller than this ends a frame's iterations
+
+
+class FloorLimit(mink.Limit):
+    """No collision shape goes below the floor, z = 0.
+
+    Linearised in the shapes' ends: J_z dq >= -clearance. It always has a solution, since the root is free.
+    """
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        """Collects the ends of all spheres and capsules of the robot."""
+        ends = []
+        for geom in np.flatnonzero(model.geom_group == COLLISION_GROUP):
+            half = model.geom_size[geom, 1] if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_CAPSULE else 0.0
+            ends += [(geom, sign * half) for sign in ((-1.0, 1.0) if half else (0.0,))]
+        self.geoms = np.array([geom for geom, _ in ends])
+        self.along = np.array([along for _, along in ends])
+        self.radius = model.geom_size[self.geoms, 0]
+
+    def compute_qp_inequalities(self, configuration: mink.Configuration, dt: float) -> mink.Constraint:
+        """Rows G dq <= h of the ends that are near the floor."""
+        model, data = configuration.model, configuration.data
+        axis = data.geom_xmat[self.geoms].reshape(-1, 3, 3)[:, :, 2]
+        points = data.geom_xpos[self.geoms] + axis * self.along[:, None]
+        clearance = points[:, 2] - self.radius
+        near = np.flatnonzero(clearance < _NEAR_FLOOR)
+        rows = np.empty((len(near), model.nv))
+        jacobian = np.empty((3, model.nv))
+        for row, end in zip(rows, near, strict=True):
+            mujoco.mj_jac(model, data, jacobian, None, points[end], model.geom_bodyid[self.geoms[end]])
+            row[:] = -jacobian[2]
+        return mink.Constraint(rows, clearance[near])
+
+
+def solve(model: mujoco.MjModel, wanted: Targets, fps: float) -> Array:
+    """qpos (T, 36): each frame from the one before, within the joints' ranges and speeds, above the floor."""
+    configuration = mink.Configuration(model)
+    bodies = {
+        body: mink.FrameTask(body, "body", _PLACES.get(kind, 0.0), _TURNS.get(kind, 0.0))
+        for body in wanted.places | wanted.turns
+        for kind in [body.removeprefix("left_").removeprefix("right_")]
+        if kind in _PLACES | _TURNS
+    }
+    soles = [
+        mink.FrameTask(name, "geom", _SWINGING, 0.0)
+        for side in ("left", "right")
+        for name in sole_geoms(model, side)
+    ]
+    hinges = np.arange(model.nv) >= 6
+    wrists = [model.jnt_dofadr[j] for j in range(model.njnt) if "wrist" in model.joint(j).name]
+    cost = np.where(hinges, _NEUTRAL, 0.0)
+    cost[wrists] = _NEUTRAL_WRIST
+    neutral, steady = mink.PostureTask(model, cost), mink.PostureTask(model, hinges * _STEADY)
+    neutral.set_target(np.eye(model.nq)[3])
+    ranges = mink.ConfigurationLimit(model, min_distance_from_limits=_CLEAR_OF_LIMITS)
+    rolls = [model.jnt_qposadr[j] for j in range(model.njnt) if "shoulder_roll" in model.joint(j).name]
+    ranges.lower[rolls] = np.maximum(ranges.lower[rolls], -_SHOULDER_ROLL)
+    ranges.upper[rolls] = np.minimum(ranges.upper[rolls], _SHOULDER_ROLL)
+    lower, upper = ranges.lower.copy(), ranges.upper.copy()
+    limits = [ranges, FloorLimit(model)]
+
+    quats = {body: turn.as_quat(scalar_first=True) for body, turn in wanted.turns.items()}
+    pose = np.concatenate([wanted.places["pelvis"][0], quats["pelvis"][0], np.zeros(model.nq - 7)])
+    configuration.update(pose)
+    qpos = np.empty((len(wanted.soles), model.nq))
+    for frame in range(len(qpos)):
+        for body, task in bodies.items():
+            quat = quats[body][frame] if body in quats else np.eye(4)[0]
+            place = wanted.places[body][frame] if body in wanted.places else np.zeros(3)
+            task.set_target(mink.SE3(np.concatenate([quat, place])))
+        places, standing = wanted.soles[frame].reshape(-1, 3), wanted.standing[frame].ravel()
+        for task, place, stands in zip(soles, places, standing, strict=True):
+            task.set_target(mink.SE3.from_translation(place))
+            task.set_position_cost(_STANDING if stands else _SWINGING)
+        tasks = [*bodies.values(), *soles, neutral]
+        if frame:
+            steady.set_target(pose)
+            tasks.append(steady)
+            reach = _SPEED * JOINT_SPEED_LIMIT / fps
+            ranges.lower[7:] = np.maximum(lower[7:], pose[7:] - reach)
+            ranges.upper[7:] = np.minimum(upper[7:], pose[7:] + reach)
+        for _ in range(_ITERATIONS if frame else _FIRST_ITERATIONS):
+            step = mink.solve_ik(configuration, tasks, 1.0, "daqp", damping=1e-3, limits=limits)
+            configuration.integrate_inplace(step, 1.0)
+            if np.abs(step).max() < _SETTLED:
+                break
+        pose = configuration.q.copy()
+        qpos[frame] = pose
+    return qpos

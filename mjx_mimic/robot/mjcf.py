@@ -1,0 +1,49 @@
+"""The G1's MJCF, compiled for MuJoCo on the host."""
+
+from typing import Literal
+
+import mujoco
+
+from mjx_mimic.common.paths import assets_dir
+
+ContactSet = Literal["feet", "full"]
+
+VISUAL_GROUP = 2
+"""Geom group of what is only drawn."""
+COLLISION_GROUP = 3
+"""Geom group of the shapes that stand for the robot's surface, whether they may touch the floor or not."""
+
+KEY_BODIES = (
+    "left_ankle_roll_link",
+    "right_ankle_roll_link",
+    "head_link",
+    "left_wrist_yaw_link",
+    "right_wrist_yaw_link",
+)
+# Geoms that meet the floor in the "full" contact set, beside the soles.
+FULL_CONTACTS = (
+    *("pelvis", "torso", "head", "shoulder_roll", "elbow_yaw", "wrist", "hand"),
+    *("thigh", "shin", "linkage_brace"),
+)
+
+
+def load_mjcf(
+    contacts: ContactSet = "feet", physics_hz: float = 180.0, visuals: bool = True
+) -> mujoco.MjModel:
+    """The G1 in its scene, with the geoms of the contact set `contacts` able to touch the floor.
+
+    Without `visuals` for physics alone: MJX computes a pose for every geom, drawn or not.
+    """
+    spec = mujoco.MjSpec.from_file(str(assets_dir() / "g1" / "scene.xml"))
+    spec.option.timestep = 1.0 / physics_hz
+    if contacts == "full":
+        for geom in spec.geoms:
+            if (
+                geom.name.removeprefix("left_").removeprefix("right_").removesuffix("_collision")
+                in FULL_CONTACTS
+            ):
+                geom.conaffinity = 1
+    if not visuals:
+        for geom in [geom for geom in spec.geoms if geom.group == VISUAL_GROUP]:
+            spec.delete(geom)
+    return spec.compile()

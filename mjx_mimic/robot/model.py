@@ -1,0 +1,140 @@
+"""The robot: its MJCF on the host and on the device, its names, and its kinematics."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+from flax import struct
+from mujoco import mjx
+
+from mjx_mimic.clips.motion import G1_JOINTS
+from mjx_mimic.robot import rotation
+from mjx_mimic.robot.mjcf import KEY_BODIES, ContactSet, load_mjcf
+
+_SIDES = ("left", "right")
+_LEGS = ("knee", "ankle_roll")
+_ARMS = ("elbow", "wrist_roll", "wrist_pitch", "wrist_yaw")
+# What may touch the floor without ending an episode, by contact set (MimicKit's `contact_bodies` for the G1,
+# and its longer list for the cartwheel).
+GROUND_BODIES: dict[str, tuple[str, ...]] = {
+    contacts: tuple(f"{side}_{link}_link" for side in _SIDES for link in links)
+    for contacts, links in (("feet", _LEGS), ("full", _LEGS + _ARMS))
+}
+
+
+@struct.dataclass
+class CharacterState:
+    """What reward, termination and observation see of a robot, simulated or reference.
+
+    Positions and velocities are in the world frame, in m, rad and s; quaternions are wxyz.
+    """
+
+    root_pos: jax.Array  # (..., 3)
+    root_quat: jax.Array  # (..., 4)
+    root_vel: jax.Array  # (..., 3)
+    root_ang_vel: jax.Array  # (..., 3)
+    dof_pos: jax.Array  # (..., J)
+    dof_vel: jax.Array  # (..., J)
+    body_pos: jax.Array  # (..., B, 3) origins of all bodies but the world
+    com_pos: jax.Array  # (..., 3) whole-body centre of mass
+    clearance: jax.Array  # (..., G) height of each guarded geom's lowest point
+
+
+@dataclass(frozen=True, eq=False)
+class Robot:
+    """A model and what is looked up in it by name, once. Hashes by identity: a static of jit."""
+
+    model: mujoco.MjModel
+    mjx_model: mjx.Model
+    mjx_data: mjx.Data
+    body_names: tuple[str, ...]
+    key_bodies: np.ndarray  # (K,) rows of `body_pos`
+    joint_axes: np.ndarray  # (J, 3)
+    joint_bodies: np.ndarray  # (J,) rows of `body_pos` that the joints move
+    joint_range: np.ndarray  # (J, 2) rad
+    effort_limit: np.ndarray  # (J,) N m
+    kp: np.ndarray  # (J,) N m / rad
+    kd: np.ndarray  # (J,) N m s / rad
+    guarded_geoms: np.ndarray  # (G,) geom ids whose touch on the floor is a fall
+    sole_geoms: np.ndarray  # (2, S) geom ids of the spheres under the left and the right foot
+
+    def character_state(self, qpos: jax.Array, qvel: jax.Array) -> CharacterState:
+        """State (unbatched) from MuJoCo's generalised coordinates, bodies of the same instant.
+
+        `mjx.step` leaves `xpos` one substep behind `qpos`, so nothing here reads the stepped data.
+
+        Args:
+            qpos: (7 + J,) root position and quaternion, joint angles.
+            qvel: (6 + J,) root velocity in the world, angular velocity in the root frame, joint velocities.
+        """
+        data = mjx.kinematics(self.mjx_model, self.mjx_data.replace(qpos=qpos))
+        mass = jnp.asarray(self.model.body_mass, jnp.float32)
+        geoms = self.guarded_geoms
+        radius, half_length = jnp.asarray(self.model.geom_size[geoms, :2], jnp.float32).T
+        reach = jnp.abs(data.geom_xmat[geoms, 2, 2]) * half_length + radius
+        return CharacterState(
+            root_pos=qpos[:3],
+            root_quat=qpos[3:7],
+            root_vel=qvel[:3],
+            root_ang_vel=rotation.rotate(qpos[3:7], qvel[3:6]),
+            dof_pos=qpos[7:],
+            dof_vel=qvel[6:],
+            body_pos=data.xpos[1:],
+            com_pos=(mass[:, None] * data.xipos).sum(0) / mass.sum(),
+            clearance=data.geom_xpos[geoms, 2] - reach,
+        )
+
+    def joint_rotations(self, dof_pos: jax.Array) -> jax.Array:
+        """Local rotation of every body but the root, (..., B - 1, 4); identity where no joint moves it
+        (MimicKit `KinCharModel.dof_to_rot`)."""
+        hinges = rotation.from_axis_angle(jnp.asarray(self.joint_axes, jnp.float32), dof_pos)
+        identity = jnp.array([1.0, 0.0, 0.0, 0.0])
+        shape = (*dof_pos.shape[:-1], len(self.body_names) - 1, 4)
+        return jnp.broadcast_to(identity, shape).at[..., self.joint_bodies - 1, :].set(hinges)
+
+
+def load_robot(contacts: ContactSet = "feet", physics_hz: float = 180.0) -> Robot:
+    """Compiles the MJCF and resolves every name that the rest of the package needs."""
+    model = load_mjcf(contacts, physics_hz, visuals=False)
+    body_names = tuple(model.body(i).name for i in range(1, model.nbody))
+    joints = np.array([model.joint(name).id for name in G1_JOINTS])
+    actuators = np.array([model.actuator(name).id for name in G1_JOINTS])
+    # Joint order is the order of qpos and of ctrl everywhere else, so hold the MJCF to it here.
+    assert (model.jnt_qposadr[joints] == 7 + np.arange(len(joints))).all()
+    assert (actuators == np.arange(len(joints))).all()
+
+    geoms = [model.geom(i).name for i in range(model.ngeom)]
+    soles = [[i for i, name in enumerate(geoms) if name.startswith(f"{side}_sole_")] for side in _SIDES]
+    allowed = [model.body(name).id for name in GROUND_BODIES[contacts]]
+    guarded = [
+        i
+        for i, name in enumerate(geoms)
+        if name.endswith("_collision") and model.geom_bodyid[i] not in allowed
+    ]
+    # `clearance` knows spheres (half length 0) and capsules.
+    shapes = [int(mujoco.mjtGeom.mjGEOM_SPHERE), int(mujoco.mjtGeom.mjGEOM_CAPSULE)]
+    assert np.isin(model.geom_type[guarded], shapes).all()
+    mjx_model = mjx.put_model(model)
+    return Robot(
+        model=model,
+        mjx_model=mjx_model,
+        mjx_data=mjx.make_data(mjx_model),
+        body_names=body_names,
+        key_bodies=np.array([body_names.index(name) for name in KEY_BODIES]),
+        joint_axes=model.jnt_axis[joints],
+        joint_bodies=model.jnt_bodyid[joints] - 1,
+        joint_range=model.jnt_range[joints],
+        effort_limit=_effort_limits(model, joints, actuators),
+        kp=model.actuator_gainprm[actuators, 0],
+        kd=-model.actuator_biasprm[actuators, 2],
+        guarded_geoms=np.array(guarded),
+        sole_geoms=np.array(soles),
+    )
+
+
+def _effort_limits(model: mujoco.MjModel, joints: np.ndarray, actuators: np.ndarray) -> np.ndarray:
+    """What the motors can give, (J,) N m: the joint's limit, or the motor's own where it is lower."""
+    motor = np.where(model.actuator_forcelimited[actuators], model.actuator_forcerange[actuators, 1], np.inf)
+    return np.minimum(model.jnt_actfrcrange[joints, 1], motor)

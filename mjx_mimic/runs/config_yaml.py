@@ -1,0 +1,117 @@
+"""Settings in YAML: written, read back strictly, compared."""
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from mjx_mimic.config import TrainConfig
+from mjx_mimic.common.errors import UserError
+
+CONFIG_FILE = "config.yaml"
+"""Name of the configuration in a run folder."""
+
+
+def to_dict(config: TrainConfig) -> dict[str, Any]:
+    """Plain nested dict, tuples as lists, for YAML."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, tuple) else value
+
+    return plain(asdict(config))
+
+
+def from_dict(
+    values: Mapping[str, Any], source: str | Path, kind: Any = TrainConfig, prefix: str = ""
+) -> Any:
+    """The dataclass `kind` from a nested dict, strictly.
+
+    Raises:
+        UserError: an unknown field or a value of the wrong type, with the field's full name.
+    """
+    if not isinstance(values, Mapping):
+        raise UserError(
+            f"{source}: field '{prefix.rstrip('.') or 'top level'}' is no mapping; write 'name: value' lines"
+        )
+    hints = typing.get_type_hints(kind)
+    known = {f.name for f in fields(kind)}
+    for name in values:
+        if name not in known:
+            raise UserError(
+                f"{source}: unknown field '{prefix}{name}'; known here: {', '.join(sorted(known))}"
+            )
+    converted = {}
+    for name, value in values.items():
+        hint = hints[name]
+        if is_dataclass(hint):
+            converted[name] = from_dict(value, source, hint, f"{prefix}{name}.")
+        else:
+            converted[name] = _convert(value, hint, f"{source}: field '{prefix}{name}'")
+    return kind(**converted)
+
+
+def _convert(value: Any, hint: Any, where: str) -> Any:
+    """`value` as the type `hint`; YAML has lists for tuples and ints for floats."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:
+        if value is None and types.NoneType in arguments:
+            return None
+        (hint,) = (a for a in arguments if a is not types.NoneType)
+        return _convert(value, hint, where)
+    if origin is Literal:
+        if value not in arguments:
+            raise UserError(f"{where} is {value!r}; use one of {', '.join(map(str, arguments))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise UserError(f"{where} is {value!r}; write a list")
+        return tuple(_convert(item, arguments[0], where) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise UserError(f"{where} is {value!r}; write a value of type {hint.__name__}")
+    return value
+
+
+def read_yaml(path: Path) -> Any:
+    """Contents of a YAML file; UserError in one line for whatever is wrong with it."""
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: is not YAML ({error}); mend the file") from None
+
+
+def read_config(path: Path) -> TrainConfig:
+    """The configuration of a run folder, or of a YAML file of the same form; UserError if there is none."""
+    file = path if path.is_file() else path / CONFIG_FILE
+    if not file.exists():
+        raise UserError(f"{path}: no run in this folder ({CONFIG_FILE} is missing); check the path")
+    values = read_yaml(file)
+    if isinstance(values, Mapping) and "config" in values:
+        values = values["config"]
+    return from_dict(values, file)
+
+
+def difference(stored: TrainConfig, wanted: TrainConfig) -> str | None:
+    """The first field, by its full name, in which two configs differ, with both values; None if none."""
+
+    def walk(left: Any, right: Any, prefix: str) -> str | None:
+        for f in fields(left):
+            a, b = getattr(left, f.name), getattr(right, f.name)
+            if is_dataclass(a):
+                found = walk(a, b, f"{prefix}{f.name}.")
+                if found:
+                    return found
+            elif a != b:
+                return f"field '{prefix}{f.name}' is {a!r} there and {b!r} here"
+        return None
+
+    return walk(stored, wanted, "")

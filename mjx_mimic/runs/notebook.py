@@ -1,0 +1,73 @@
+"""For notebooks: a training in a process of its own, watched through its run folder."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.runs.plot import METRICS_FILE, draw_progress
+
+
+def train_live(arguments: Sequence[str], run: str | Path, interval_s: float = 10.0) -> None:
+    """`python -m mjx_mimic.train` with its learning curves redrawn in the cell until it ends.
+
+    Interrupting the cell stops the training after the step in flight, with a checkpoint.
+
+    Args:
+        arguments: options of the command, without --out.
+        run: run folder.
+        interval_s: seconds between two drawings.
+
+    Raises:
+        UserError: the training failed; with its last line.
+    """
+    from IPython.display import clear_output
+
+    command = [sys.executable, "-m", "mjx_mimic.train", *arguments, "--out", str(run)]
+    with tempfile.TemporaryFile("w+") as log:
+        # Of its own group, so that the kernel's interrupt reaches it once and through us.
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            while process.poll() is None:
+                clear_output(wait=True)
+                _show(run, log)
+                _wait(process, interval_s)
+        except KeyboardInterrupt:
+            os.kill(process.pid, signal.SIGINT)
+            process.wait()
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        clear_output(wait=True)
+        lines = _show(run, log)
+    if process.returncode not in (0, 130):
+        raise UserError(lines[-1] if lines else f"training ended with exit code {process.returncode}")
+
+
+def _wait(process: subprocess.Popen, seconds: float) -> None:
+    """Until the process ends, or for so long."""
+    end = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < end:
+        time.sleep(0.1)
+
+
+def _show(run: str | Path, log: TextIO) -> list[str]:
+    """Draws the curves so far, prints the last lines of output, and returns all of them."""
+    import matplotlib.pyplot as plt
+
+    log.seek(0)
+    lines = log.read().splitlines()
+    if (Path(run) / METRICS_FILE).is_file():
+        figure, axes = plt.subplots(1, 2, figsize=(11, 3.5), layout="constrained")
+        draw_progress(axes, run)
+        plt.show()
+        plt.close(figure)
+    print(*lines[-6:], sep="\n")
+    return lines

@@ -1,0 +1,63 @@
+"""A run's metrics as curves."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mjx_mimic.common.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+METRICS_FILE = "metrics.jsonl"
+
+
+def read_metrics(run: str | Path) -> dict[str, NDArray[np.float64]]:
+    """Columns (R,) of a run's reports by name, NaN where a report has no such figure.
+
+    Raises:
+        UserError: the folder holds no metrics.
+    """
+    path = Path(run) / METRICS_FILE
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        raise UserError(f"{path}: cannot be read; give a run folder") from None
+    rows = [json.loads(line) for line in lines]
+    names = sorted({name for row in rows for name in row})
+    return {name: np.array([row.get(name, np.nan) for row in rows], float) for name in names}
+
+
+def draw_progress(axes: Sequence["Axes"], run: str | Path, color: str | None = None) -> None:
+    """Returns on the first axes, episode lengths on the second: lines in training, dots in tests."""
+    metrics = read_metrics(run)
+    if not metrics:
+        return
+    minutes = metrics["wall_time_s"] / 60.0
+    for axis, name, title in (
+        (axes[0], "return", "return of an episode"),
+        (axes[1], "episode_length", "control steps of an episode"),
+    ):
+        (line,) = axis.plot(minutes, metrics[f"train_{name}"], alpha=0.5, color=color)
+        tested = np.isfinite(metrics.get(f"test_{name}", np.full(len(minutes), np.nan)))
+        if tested.any():
+            test = metrics[f"test_{name}"][tested]
+            axis.plot(minutes[tested], test, "o-", color=line.get_color(), markersize=3, label=Path(run).name)
+            axis.legend(fontsize=7)
+        axis.set(title=title, xlabel="wall time, min")
+        axis.grid(alpha=0.3)
+
+
+def draw_shares(axes: "Axes", run: str | Path, prefix: str, title: str) -> None:
+    """Every figure whose name begins with `prefix`, such as "reward_" or "ended_by_", over samples."""
+    metrics = read_metrics(run)
+    for name in metrics:
+        if name.startswith(prefix):
+            axes.plot(metrics["samples"] / 1e6, metrics[name], label=name.removeprefix(prefix))
+    axes.set(title=title, xlabel="samples, millions")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7)

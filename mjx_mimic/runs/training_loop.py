@@ -1,0 +1,198 @@
+"""The loop around the training step: reports, tests, checkpoints, an orderly stop."""
+
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from mjx_mimic.evaluation import mujoco_engine, episodes
+from mjx_mimic.display import drawing
+from mjx_mimic.learning.learner import Learner, TrainState, first_device
+from mjx_mimic.learning.metrics import Metrics
+from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.runs.folder import Checkpoints, MetricLog, Progress
+
+REPORT_INTERVAL_S = 10.0
+
+
+class Stop:
+    """Set by the first interrupt or termination signal, so that a step in flight can be finished."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self.requested:
+                raise KeyboardInterrupt
+            self.requested = True
+
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class Display:
+    """A progress bar on a terminal, a line a report elsewhere."""
+
+    def __init__(self, total: int, done: int) -> None:
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._total = total
+        columns = (TextColumn("{task.percentage:3.0f}%"), BarColumn(20), TextColumn("{task.description}"))
+        self._bar = Bar(*columns, TimeRemainingColumn(), console=self._console, speed_estimate_period=600)
+        self._task = self._bar.add_task("compiling", total=total, completed=done)
+
+    def __enter__(self) -> "Display":
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def say(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+    def report(self, row: dict[str, float]) -> None:
+        text = (
+            f"{row['samples'] / 1e6:.2f} M samples, {row['samples_per_s']:,.0f}/s,"
+            f" return {row['train_return']:.1f}, episode {row['train_episode_length']:.0f} steps"
+        )
+        if "test_return" in row:
+            tested = f"test return {row['test_return']:.1f}, episode {row['test_episode_length']:.0f} steps"
+            self.say(f"[{row['wall_time_s']:6.0f} s] {text}; {tested}")
+        elif not self._console.is_terminal:
+            left_s = (self._total - row["samples"]) / row["samples_per_s"]
+            self.say(f"[{row['wall_time_s']:6.0f} s] {text}; {left_s / 60:.0f} min left")
+        self._bar.update(self._task, completed=row["samples"], description=text)
+
+
+def train(
+    learner: Learner, state: TrainState, progress: Progress, checkpoints: Checkpoints, log: MetricLog
+) -> bool:
+    """Trains to `total_steps` samples; a checkpoint with every test and at the end.
+
+    Returns:
+        Whether it got there; False after an interrupt, whose checkpoint is written.
+    """
+    total = learner.config.total_steps
+    stop = Stop()
+    with stop.listening(), Display(total, progress.samples) as display:
+        display.say("compiling the training step; about a minute, seconds once it is in the cache ...")
+        start = time.monotonic()
+        earlier_s = progress.wall_time_s
+        window, window_start, tested = [], start, None
+        ending = progress.samples >= total
+        while not ending:
+            state, metrics = learner.train_step(state)
+            window.append(jax.block_until_ready(metrics))
+            now = time.monotonic()
+            if tested is None:
+                display.say(f"first update {now - start:.1f} s after the start")
+                tested = now
+            progress = replace(
+                progress,
+                samples=progress.samples + learner.samples_per_step,
+                wall_time_s=earlier_s + now - start,
+            )
+            ending = stop.requested or progress.samples >= total
+            test_is_due = ending or now - tested >= learner.config.eval_interval_s
+            if not test_is_due and now - window_start < REPORT_INTERVAL_S:
+                continue
+            here = [first_device(metrics) for metrics in window]
+            row = {
+                "samples": progress.samples,
+                "wall_time_s": progress.wall_time_s,
+                "samples_per_s": len(window) * learner.samples_per_step / (now - window_start),
+                **summary(here, learner.samples_per_step),
+            }
+            if test_is_due:
+                test = first_device(learner.evaluate(state, test_key(learner, progress)))
+                row |= {"test_return": float(test.test_return)}
+                row |= {"test_episode_length": float(test.test_episode_length)}
+                is_best = row["test_return"] > progress.best_test_return
+                if is_best:
+                    progress = replace(progress, best_test_return=row["test_return"])
+                checkpoints.save(state, progress, is_best)
+                tested = time.monotonic()
+            log.write(row, clip_summary(here))
+            display.report(row)
+            window, window_start = [], time.monotonic()
+    return progress.samples >= total
+
+
+def test_key(learner: Learner, progress: Progress) -> jax.Array:
+    """Tests draw on a key of their own, so that their timing does not change the training."""
+    return jax.random.fold_in(jax.random.key(learner.config.seed + 1), progress.samples % 2**31)
+
+
+def summary(window: Sequence[Metrics], samples_per_step: int) -> dict[str, float]:
+    """Means over the training steps of a report, by the names of `metrics.jsonl`."""
+    mean = jax.tree.map(lambda *values: float(np.mean(values)), *window)
+    episodes = np.array([m.episodes for m in window])
+
+    def over_episodes(name: str) -> float:
+        values = np.array([getattr(m, name) for m in window])
+        return float(np.sum(values * episodes) / max(episodes.sum(), 1.0))
+
+    steps = samples_per_step * len(window)
+    return {
+        "train_return": over_episodes("train_return"),
+        "train_episode_length": over_episodes("train_episode_length"),
+        "episodes": float(episodes.sum()),
+        "reward": mean.reward,
+        **{f"reward_{name}": value for name, value in vars(mean.reward_terms).items()},
+        **{f"ended_by_{name}": value for name, value in vars(mean.ended_by).items()},
+        "nonfinite_resets": round(mean.ended_by.nonfinite * steps),
+        **vars(mean.actor),
+        "critic_loss": mean.critic_loss,
+        "explained_variance": mean.explained_variance,
+        "policy_std": mean.std,
+        "learning_rate": mean.rate,
+    }
+
+
+def clip_summary(window: Sequence[Metrics]) -> dict[str, np.ndarray]:
+    """Figures (C,) of each clip over the training steps of a report, NaN where there was no episode."""
+    total = {name: np.sum([vars(m.clips)[name] for m in window], axis=0) for name in vars(window[0].clips)}
+    with np.errstate(invalid="ignore"):
+        return {
+            "steps": total["steps"],
+            "reward": total["reward"] / total["steps"],
+            "episodes": total["episodes"],
+            "failed_share": total["failures"] / total["episodes"],
+            "train_return": total["episode_return"] / total["episodes"],
+            "train_episode_length": total["episode_length"] / total["episodes"],
+        }
+
+
+def make_video(learner: Learner, policy: dict[str, Any], path: Path) -> None:
+    """Draws an episode of the policy from the first clip's first frame, the reference as a ghost, to a second
+    after its failure if it fails. In MuJoCo C, which needs no minute to compile."""
+    env = learner.config.env
+    judge = episodes.Judge(learner.env, learner, episodes.Protocol(env.episode_seconds))
+    # What fell would sink into the floor on soles alone; until then the other geoms touch nothing.
+    model = load_mjcf("full", env.physics_hz, visuals=False)
+    outcome = mujoco_engine.run_in_c(judge, policy, np.array([True]), seed=0, model=model, recorded=1)
+    (recording,) = outcome.recordings
+    failure = recording.failure
+    last = len(recording.qpos) if failure is None else failure[0] + round(env.control_hz)
+    qpos, reference = recording.qpos[: last + 1], recording.reference[: last + 1]
+    frames = drawing.render_frames(load_mjcf(), qpos, reference, fps=recording.fps)
+    drawing.write_video(path, frames, recording.fps)
+    steps, total = outcome.episode.episode_length[0], outcome.episode.episode_return[0]
+    print(f"video: {path} (return {total:.1f} in {steps} steps of {len(recording.qpos) - 1})")

@@ -1,0 +1,153 @@
+"""Reference motion on the device: all clips in flat arrays, and the lookup of a clip at a time.
+
+The rules are MimicKit's (`anim/motion_lib.py`): phase from time, wrapped or clamped; positions blended
+between two frames plus whole cycles' displacement; rotations by slerp; velocities by forward difference.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from scipy.spatial.transform import Rotation
+
+from mjx_mimic.clips.motion import Motion
+from mjx_mimic.robot import rotation
+from mjx_mimic.task.start_sampling import Starts, make_starts
+
+
+@struct.dataclass
+class MotionLibrary:
+    """C clips, N frames together; frame rows of clip c are start[c] ... start[c] + num_frames[c] - 1."""
+
+    root_pos: jax.Array  # (N, 3) m
+    root_quat: jax.Array  # (N, 4) wxyz
+    dof_pos: jax.Array  # (N, J) rad
+    root_vel: jax.Array  # (N, 3) m/s, world
+    root_ang_vel: jax.Array  # (N, 3) rad/s, world
+    dof_vel: jax.Array  # (N, J) rad/s
+    sticks_at: jax.Array  # (N, 1 + J) blend fraction of small turns, of root and joints; see _sticking_points
+    start: jax.Array  # (C,) int
+    num_frames: jax.Array  # (C,) int
+    length: jax.Array  # (C,) s
+    wraps: jax.Array  # (C,) bool
+    cycle_shift: jax.Array  # (C, 3) m, displacement of one cycle; z is 0
+    starts: Starts
+
+    @property
+    def num_clips(self) -> int:
+        return self.start.shape[0]
+
+
+def make_library(
+    motions: Sequence[Motion], weights: Sequence[float] | None = None, stretch_seconds: float | None = None
+) -> MotionLibrary:
+    """Puts clips on the device. Velocities come from float64 differences of neighbouring frames.
+
+    Args:
+        weights: how often episodes start in each clip, relative to the others; None: equally.
+        stretch_seconds: see `sampling.make_starts`.
+    """
+    weights = [1.0] * len(motions) if weights is None else weights
+    counts = np.array([m.num_frames for m in motions])
+    velocities = [_frame_velocities(m) for m in motions]
+    shift = np.array([m.root_pos[-1] - m.root_pos[0] for m in motions]) * [1.0, 1.0, 0.0]
+
+    # Multiplied in MimicKit's order: at a frame's very time the last bit decides which frame is lower.
+    lengths = [np.float32(1.0 / np.float32(m.fps)) * (m.num_frames - 1) for m in motions]
+    wraps = [m.loop == "wrap" for m in motions]
+
+    def stack(arrays: Sequence[np.ndarray]) -> jax.Array:
+        return jnp.asarray(np.concatenate(arrays), jnp.float32)
+
+    return MotionLibrary(
+        root_pos=stack([m.root_pos for m in motions]),
+        root_quat=stack([m.root_quat for m in motions]),
+        dof_pos=stack([m.dof_pos for m in motions]),
+        root_vel=stack([v[0] for v in velocities]),
+        root_ang_vel=stack([v[1] for v in velocities]),
+        dof_vel=stack([v[2] for v in velocities]),
+        sticks_at=jnp.asarray(np.concatenate([_sticking_points(m) for m in motions]), jnp.float16),
+        start=jnp.asarray(np.cumsum(counts) - counts, jnp.int32),
+        num_frames=jnp.asarray(counts, jnp.int32),
+        length=jnp.asarray(lengths, jnp.float32),
+        wraps=jnp.asarray(wraps),
+        cycle_shift=jnp.asarray(shift, jnp.float32),
+        starts=make_starts([float(s) for s in lengths], wraps, weights, stretch_seconds),
+    )
+
+
+def _frame_velocities(motion: Motion) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Forward differences of root position, root orientation (world) and joints; the last row repeats."""
+    turn = Rotation.from_quat(motion.root_quat, scalar_first=True)
+    root_turn = (turn[1:] * turn[:-1].inv()).as_rotvec()
+    dof_turn = np.diff(motion.dof_pos, axis=0)
+    # MimicKit takes a turn whose half has a sine below 1e-5 for none (`torch_util.quat_to_axis_angle`).
+    root_turn[np.linalg.norm(root_turn, axis=-1) < 2e-5] = 0.0
+    dof_turn[np.abs(dof_turn) < 2e-5] = 0.0
+    steps = (np.diff(motion.root_pos, axis=0), root_turn, dof_turn)
+    root_vel, root_ang_vel, dof_vel = (np.concatenate([s, s[-1:]]) * motion.fps for s in steps)
+    return root_vel, root_ang_vel, dof_vel
+
+
+def _sticking_points(motion: Motion) -> np.ndarray:
+    """Where MimicKit's slerp does not interpolate between a frame and the next, (T, 1 + J).
+
+    It works in float32 on the cosine of half the angle (`util/torch_util.py`): where that rounds to 1 it
+    keeps the lower frame, where its sine is below 0.001 it takes the middle, at any fraction. Turns below
+    about 0.0023 rad are affected, by up to 0.0013 rad. The same arithmetic here, in the same order, finds
+    the same frames. Returns 0, 0.5, or NaN where it does interpolate; root first, then joints.
+    """
+
+    def halves(angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        half = angle.astype(np.float32) * np.float32(0.5)
+        sine, cosine = np.sin(half), np.cos(half)
+        norm = np.sqrt(sine * sine + cosine * cosine)
+        return sine / norm, cosine / norm
+
+    sine, cosine = halves(motion.dof_pos)
+    joints = sine[:-1] * sine[1:] + cosine[:-1] * cosine[1:]
+    quat = motion.root_quat.astype(np.float32)
+    root = np.sum(quat[:-1] * quat[1:], axis=-1, keepdims=True)
+    cos_half = np.abs(np.concatenate([root, joints], axis=-1))
+    sin_half = np.sqrt(np.maximum(np.float32(1.0) - cos_half * cos_half, 0.0))
+    points = np.where(cos_half >= 1.0, 0.0, np.where(sin_half < 0.001, 0.5, np.nan))
+    return np.concatenate([points, points[-1:]])
+
+
+def phase(library: MotionLibrary, clip: jax.Array, time: jax.Array) -> jax.Array:
+    """Phase in [0, 1] of `clip` (...) at `time` (...) s (MimicKit `MotionLib.calc_motion_phase`)."""
+    cycles = time / library.length[clip]
+    return jnp.where(library.wraps[clip], cycles - jnp.floor(cycles), jnp.clip(cycles, 0.0, 1.0))
+
+
+def lookup(library: MotionLibrary, clip: jax.Array, time: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The reference in MuJoCo's generalised coordinates (MimicKit `MotionLib.calc_motion_frame`).
+
+    Args:
+        clip: (...) index of the clip.
+        time: (...) s since the clip's first frame; may run past its length.
+
+    Returns:
+        qpos (..., 7 + J) and qvel (..., 6 + J), the root's angular velocity in the root frame.
+    """
+    position = phase(library, clip, time) * (library.num_frames[clip] - 1)
+    index = jnp.minimum(jnp.floor(position).astype(jnp.int32), library.num_frames[clip] - 1)
+    fraction = position - index
+    lower = library.start[clip] + index
+    upper = library.start[clip] + jnp.minimum(index + 1, library.num_frames[clip] - 1)
+
+    def blend(rows: jax.Array, fraction: jax.Array) -> jax.Array:
+        return rows[lower] + fraction * (rows[upper] - rows[lower])
+
+    stuck = library.sticks_at[lower].astype(jnp.float32)
+    turned = jnp.where(jnp.isnan(stuck), fraction[..., None], stuck)
+
+    cycles = jnp.where(library.wraps[clip], jnp.floor(time / library.length[clip]), 0.0)
+    root_pos = blend(library.root_pos, fraction[..., None]) + cycles[..., None] * library.cycle_shift[clip]
+    root_quat = rotation.slerp(library.root_quat[lower], library.root_quat[upper], turned[..., 0])
+    spin = rotation.rotate_inverse(root_quat, library.root_ang_vel[lower])
+    qpos = jnp.concatenate([root_pos, root_quat, blend(library.dof_pos, turned[..., 1:])], axis=-1)
+    qvel = jnp.concatenate([library.root_vel[lower], spin, library.dof_vel[lower]], axis=-1)
+    return qpos, qvel

@@ -1,0 +1,401 @@
+"""The motion command: what it tells is what is in the clip, what it writes is what was asked for, and bad
+input is one line, exit 2 and no file."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+
+from mjx_mimic.clips import editing, validation
+from mjx_mimic.clips.formats import FORMATS, detect, load_motion, native
+from mjx_mimic.clips.motion import G1_JOINTS, Motion
+from mjx_mimic.common import cli, paths
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.display import drawing
+from mjx_mimic.motion import Command, main
+from mjx_mimic.robot.kinematics import qpos_of
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "clips.md"
+SUBCOMMANDS = ("info", "validate", "convert", "preview", "retarget")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    """An empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def walk() -> Motion:
+    return load_motion("walk")
+
+
+@pytest.fixture
+def told(capsys):
+    """(arguments) -> what the command prints, having exited with `code`."""
+
+    def output(*arguments: str, code: int = 0) -> str:
+        assert main(arguments) == code
+        return capsys.readouterr().out
+
+    return output
+
+
+@pytest.fixture
+def converted(told):
+    """(source, out, options) -> the clip in the file that `convert` wrote."""
+
+    def clip(source: str, out: str, *options: str) -> Motion:
+        told("convert", source, out, *options)
+        return load_motion(out)
+
+    return clip
+
+
+# What is in a clip
+
+
+def test_info_tells_what_is_in_the_file(told):
+    (facts,) = json.loads(told("info", "--json", "walk"))
+    with np.load(paths.motions_dir() / "walk.npz") as fields:
+        root, joints = fields["root_pos"], fields["dof_pos"]
+    model = mujoco.MjModel.from_xml_path(str(paths.assets_dir() / "g1" / "scene.xml"))
+    low, high = model.jnt_range[1:].T
+    used = np.maximum((joints - low) / (high - low), (high - joints) / (high - low)) * 2.0 - 1.0
+    speed = 60.0 * np.sqrt(np.sum((root[1:] - root[:-1]) ** 2, axis=1))
+    assert facts == {
+        "file": "walk",
+        "name": "walk",
+        "format": "mjx_mimic .npz",
+        "fps": 60.0,
+        "frames": 67,
+        "seconds": pytest.approx(1.1),
+        "loop": "wrap",
+        "mean_speed": pytest.approx(speed.mean()),
+        "max_speed": pytest.approx(speed.max()),
+        "min_height": root[:, 2].min(),
+        "max_height": root[:, 2].max(),
+        "range_used": pytest.approx(used.max()),
+        "range_used_by": "left_knee",
+        "digest": load_motion("walk").digest,
+    }
+
+
+def test_info_has_a_row_for_each_clip_and_a_column_for_each_fact(told, converted):
+    converted("walk", "stroll.pkl", "--lift", "0.1")
+    header, first, second = told("info", "squat", "stroll.pkl").splitlines()
+    starts = [match.start() for match in re.finditer(r"(?:^|(?<=  ))\S", header)]
+    cells = [
+        [line[start:end].strip() for start, end in zip(starts, [*starts[1:], None], strict=True)]
+        for line in (first, second)
+    ]
+    assert [row[:6] for row in cells] == [
+        ["squat", "mjx_mimic .npz", "60", "193", "3.200", "wrap"],
+        ["stroll", "MimicKit .pkl", "60", "67", "1.100", "wrap"],
+    ]
+    assert cells[1][6:] == [
+        "0.91, 1.09",
+        "0.858 to 0.879",
+        "86% left_knee",
+        load_motion("stroll.pkl").digest[:12],
+    ]
+
+
+# Is it fit
+
+
+def test_a_good_clip_exits_with_0(told):
+    text = told("validate", "--strict", "walk")
+    assert text.splitlines()[0] == "walk: good"
+    assert "warning" not in text
+    # Rounding errors are told as 0, and never as -0.
+    assert re.search(r"^  ok       depth in the floor +0 m, limit 0\.01", text, re.MULTILINE)
+    assert " -0 " not in text
+
+
+def test_a_warning_is_told_with_its_remedy_and_fails_only_strictly(told, walk):
+    native.write("sunk.npz", editing.named(editing.lifted(walk, -0.04), "sunk"))
+    for code, options in ((0, ()), (1, ("--strict",))):
+        lines = told("validate", "walk", "sunk.npz", *options, code=code).splitlines()
+        assert [line for line in lines if not line.startswith(" ")] == [
+            "walk: good",
+            "sunk: usable, 1 warning",
+        ]
+        (row,) = [number for number, line in enumerate(lines) if line.split()[0] == "warning"]
+        assert re.match(r"  warning  depth in the floor +0\.04 m, limit 0\.01, \w+_sole_\w+ at ", lines[row])
+        assert lines[row].endswith("100% of the frames over it")
+        assert "convert --lift auto" in lines[row + 1]
+    told("convert", "sunk.npz", "risen.npz", "--lift", "auto")
+    told("validate", "--strict", "risen.npz")
+
+
+def test_an_unfit_clip_exits_with_1(told, walk):
+    native.write("buried.npz", editing.lifted(walk, -0.3))
+    assert told("validate", "buried.npz", code=1).startswith("walk: not fit for training\n")
+
+
+def test_validation_as_json_is_the_report(told, walk):
+    sunk = editing.lifted(walk, -0.04)
+    native.write("sunk.npz", sunk)
+    (told_report,) = json.loads(told("validate", "--json", "sunk.npz"))
+    report = validation.validate(sunk)
+    assert told_report["verdict"] == report.verdict
+    assert told_report["fit"] is True
+    assert [tuple(finding.values()) for finding in told_report["findings"]] == [
+        tuple(vars(finding).values()) for finding in report.findings
+    ]
+
+
+# Conversions
+
+
+def test_a_clip_survives_every_format(converted, walk):
+    for source, out, key in (
+        ("walk", "a.pkl", "mimickit"),
+        ("a.pkl", "b.csv", "unitree"),
+        ("b.csv", "c.npz", "native"),
+    ):
+        options = ("--loop", "clamp", "--fps", "30") if key == "unitree" else ()
+        clip = converted(source, out, *options)
+        assert detect(out).key == key
+    assert (clip.fps, clip.loop, clip.name) == (30.0, "clamp", "b")
+    np.testing.assert_allclose(qpos_of(clip), qpos_of(walk)[::2], rtol=0, atol=1e-8)
+
+
+def test_a_rate_is_sampled_and_not_relabelled(converted, told, walk):
+    clip = converted("walk", "fine.npz", "--fps", "120")
+    assert (clip.fps, clip.num_frames, clip.loop) == (120.0, 133, "wrap")
+    assert clip.length == pytest.approx(walk.length)
+    np.testing.assert_allclose(clip.dof_pos[::2], walk.dof_pos, rtol=0, atol=1e-12)
+    between = 0.5 * (walk.dof_pos[1:] + walk.dof_pos[:-1])
+    np.testing.assert_allclose(clip.dof_pos[1::2], between, rtol=0, atol=1e-12)
+    assert "resampled from 60 frames/s" in told("convert", "walk", "coarse.npz", "--fps", "30")
+
+
+def test_mirroring_twice_gives_the_clip_back(converted, walk):
+    once = converted("walk", "once.npz", "--mirror")
+    twice = converted("once.npz", "twice.npz", "--mirror")
+    left, right = (G1_JOINTS.index(f"{side}_knee_joint") for side in ("left", "right"))
+    np.testing.assert_array_equal(once.dof_pos[:, left], walk.dof_pos[:, right])
+    np.testing.assert_allclose(qpos_of(twice), qpos_of(walk), rtol=0, atol=1e-12)
+
+
+def test_all_edits_at_once_are_done_in_order_and_told(told, walk):
+    text = told(
+        *("convert", "walk", "part.npz", "--start", "0.2", "--end", "0.9", "--smooth", "12", "--fps", "50"),
+        *("--mirror", "--lift", "0.05", "--name", "part of a walk"),
+    )
+    clip = load_motion("part.npz")
+    expected = editing.resampled(editing.smoothed(editing.cut(walk, 0.2, 0.9), 12.0), 50.0)
+    expected = editing.lifted(editing.mirrored(expected), 0.05)
+    np.testing.assert_array_equal(qpos_of(clip), qpos_of(expected))
+    assert clip.name == "part of a walk"
+    assert [line.strip() for line in text.splitlines()] == [
+        "part.npz: native, 36 frames at 50 frames/s, 0.700 s, clamp",
+        "cut 1.100 s to 0.700 s",
+        "smoothed at 12 Hz",
+        "resampled from 60 frames/s",
+        "mirrored",
+        "lifted by +0.0500 m",
+    ]
+
+
+def test_a_cycle_is_made_of_a_long_noisy_walk(told, converted, walk):
+    qpos = editing.sampled(walk, 0.37 + np.arange(188) / 50.0)  # 3.4 cycles
+    qpos[:, 7:] += np.random.default_rng(0).normal(0.0, 0.005, (188, 29))
+    native.write("long.npz", editing.with_loop(editing.from_qpos(walk, qpos, 50.0), "clamp"))
+    clip = converted("long.npz", "cycle.npz", "--make-cyclic")
+    assert clip.loop == "wrap"
+    assert clip.length == pytest.approx(walk.length, abs=0.021)
+    np.testing.assert_array_equal(clip.dof_pos[0], clip.dof_pos[-1])
+    (report,) = json.loads(told("validate", "--json", "cycle.npz"))
+    seam = {f["check"]: f for f in report["findings"] if f["check"].startswith("seam")}
+    assert len(seam) == 5
+    assert all(finding["severity"] == "ok" for finding in seam.values())
+    # What was asked for is a walk as the one that it was made of, from another moment on.
+    start = walk.dof_pos[None, :-1] - clip.dof_pos[:1]
+    shift = int(np.abs(start[0]).max(axis=1).argmin()) / walk.fps
+    again = editing.sampled(walk, shift + np.arange(clip.num_frames) / clip.fps)
+    assert np.abs(again[:, 7:] - clip.dof_pos).max() < 0.1
+
+
+def test_files_are_replaced_only_if_told_and_whole(told, folder):
+    told("convert", "walk", "clip.csv", "--fps", "30", "--loop", "clamp")
+    before = Path("clip.csv").read_bytes()
+    with pytest.raises(UserError, match=r"^clip\.csv: exists already; give --force"):
+        main(["convert", "squat", "clip.csv", "--fps", "30", "--loop", "clamp"])
+    with pytest.raises(UserError, match="always means 30 and 'clamp'"):  # refused only when it is written
+        main(["convert", "squat", "clip.csv", "--force"])
+    assert Path("clip.csv").read_bytes() == before
+    told("convert", "squat", "clip.csv", "--fps", "30", "--loop", "clamp", "--force")
+    assert len(Path("clip.csv").read_text().splitlines()) == 97
+    assert list(folder.iterdir()) == [folder / "clip.csv"]
+
+
+# Pictures
+
+
+def test_the_plot_shows_limits_and_standing_feet(told, walk):
+    from PIL import Image
+
+    bent = qpos_of(editing.lifted(walk, 0.5))
+    bent[:, 7 + G1_JOINTS.index("left_ankle_roll_joint")] += 0.4
+    native.write("bent.npz", editing.from_qpos(walk, bent, walk.fps))
+    pictures = []
+    for file in ("walk", "bent.npz"):
+        assert told("preview", file, "--plot", "plot.png") == "plot.png\n"
+        pictures.append(np.asarray(Image.open("plot.png").convert("RGB")).astype(int))
+    plain, bent = pictures
+    height, width = plain.shape[:2]
+    assert (height, width) == (1080, 1350)
+
+    def share(picture: np.ndarray, color: tuple[int, int, int]) -> float:
+        return float(np.mean(np.abs(picture - color).max(axis=-1) < 12))
+
+    bars = (slice(int(0.83 * height), height), slice(width // 2, width))
+    for color in ((31, 119, 180), (255, 127, 14)):  # matplotlib's tab:blue, tab:orange
+        assert share(plain[bars], color) > 0.1
+        assert share(bent[bars], color) == 0.0  # in the air
+        assert share(plain, color) > 0.005
+    ankle_roll = (slice(int(0.24 * height), int(0.37 * height)), slice(int(0.29 * width), int(0.5 * width)))
+    shaded = (226, 219, 209)  # left and right end there: orange over blue, 15% each
+    assert share(bent[ankle_roll], shaded) > 0.1
+    assert share(plain[ankle_roll], shaded) < 0.01
+
+
+def test_a_video_and_a_plot_in_one_go(told):
+    if drawing.choose_gl_backend() is None:
+        pytest.skip(drawing.NO_GL)
+    options = ("--seconds", "0.1", "--width", "64", "--height", "64", "--fps", "20")
+    text = told("preview", "walk", "--out", "clip.mp4", "--plot", "clip.png", *options)
+    assert text.splitlines()[0].startswith("clip.mp4: 3 frames, 0.1 s, 100% of them not empty")
+    assert Path("clip.mp4").read_bytes()[4:8] == b"ftyp"
+    assert Path("clip.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_plot_without_matplotlib_tells_how_to_install_it(monkeypatch, folder):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(UserError, match=r"^option --plot: .*pip install matplotlib"):
+        main(["preview", "walk", "--plot", "clip.png"])
+    assert not list(folder.iterdir())
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("", "info, validate, convert, preview, retarget"),
+        ("explain walk", "explain"),
+        ("info", "no clip is named; give one or more files or names of shipped clips"),
+        ("validate", "no clip is named"),
+        ("info walk nofile.npz", "nofile.npz: no such file"),
+        ("validate walk nofile.npz", "nofile.npz: no such file"),
+        ("info walk --jsn", "--jsn"),
+        ("convert walk", "OUT"),
+        ("convert walk new.txt", "new.txt: the ending tells no format; end the name in one of .npz"),
+        ("convert walk new", "new: the ending tells no format"),
+        ("convert nofile.npz new.npz", "nofile.npz: no such file"),
+        ("convert walk nofolder/new.npz", "nofolder/new.npz: file cannot be written"),
+        ("convert walk new.npz --fps many", "--fps"),
+        ("convert walk new.npz --fps 0", "fps is 0; give a number over 0"),
+        ("convert walk new.npz --fps nan", "fps is nan"),
+        ("convert walk new.npz --smooth 30", "the cutoff is 30 Hz; give a number over 0 and under 30"),
+        ("convert walk new.npz --lift high", "--lift"),
+        ("convert walk new.npz --lift inf", "the lift is inf m"),
+        ("convert walk new.npz --loop round", "--loop"),
+        ("convert walk new.npz --start 0.9 --end 0.1", "start and end are 0.9 and 0.1 s"),
+        ("convert walk new.npz --end 7", "the clip's length"),
+        ("convert walk new.npz --make-cyclic --loop clamp", "--make-cyclic and --loop clamp: give one"),
+        ("convert walk new.npz --end 0.6 --make-cyclic", "cut the clip to a part that repeats itself"),
+        ("convert walk new.csv", "convert with --loop clamp --fps 30"),
+        ("convert walk new.pkl --fps 37", "convert with --fps 40"),
+        ("preview walk", "--out and --plot: give at least one"),
+        ("preview nofile.npz --plot new.png", "nofile.npz: no such file"),
+        ("preview walk --plot new.jpg", "new.jpg will not do; name a file that ends in .png"),
+        ("preview walk --out new.avi --plot new.png", "new.avi will not do"),
+        ("preview walk --out new.mp4 --width 63", "--width: 63 will not do"),
+        ("preview walk --plot nofolder/new.png", "nofolder/new.png: file cannot be written"),
+        ("retarget nofile.bvh new.npz", "nofile.bvh: no such file"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(folder, capfd, line, message):
+    with pytest.raises(UserError) as error:
+        main(line.split())
+    assert message in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+    assert not list(folder.iterdir())
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_empty_name_is_refused(folder):
+    with pytest.raises(UserError, match="name must be printable text"):
+        main(["convert", "walk", "new.npz", "--name", ""])
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("subcommand", ["", *SUBCOMMANDS])
+def test_the_help_fits_into_a_terminal(subcommand, capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit) as stop:
+        main([*subcommand.split(), "--help"])
+    assert stop.value.code == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert len(lines) < 40
+    assert max(map(len, lines)) <= 100
+    assert sum("\u256d" in line for line in lines) == 2  # what to name, what to choose
+    if subcommand:
+        assert all(f" {other} " not in "\n".join(lines) for other in SUBCOMMANDS if other != subcommand)
+
+
+def test_nothing_but_retargeting_takes_long_to_start():
+    """JAX takes seconds to import; the command exits as a process should."""
+    code = (
+        "import sys; from mjx_mimic.motion import main\n"
+        "for line in ('info walk', 'validate walk', 'convert walk a.pkl', 'preview walk --plot a.png'):\n"
+        "    assert main(line.split()) == 0\n"
+        "heavy = [m for m in ('jax', 'mink', 'mediapy', 'flax') if m in sys.modules]\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.returncode == 0
+    done = subprocess.run(
+        [sys.executable, "-m", "mjx_mimic.motion", "convert", "walk", "a.pkl"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "error: a.pkl: exists already; give --force to write over it, or another file\n"
+    assert done.stdout == ""
+
+
+# The document
+
+
+def test_the_document_knows_every_check_and_its_limit_and_every_format(walk):
+    text = DOCUMENT.read_text()
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("|")]
+    limits = {name: row[2] for row in rows for name in row[1].strip().split(", ")}
+    for finding in validation.validate(walk).findings:
+        assert f"{finding.limit:g}" in re.findall(r"[\d.]*\d", limits[finding.check]), finding.check
+    writes = {row[1].strip().lower(): row[6].strip() == "yes" for row in rows if row[2].startswith(" `.")}
+    special = {"native": "ours", "unitree": "unitree's lafan1"}
+    assert writes == {special.get(known.key, known.key): known.write is not None for known in FORMATS}
+
+
+def test_the_documents_commands_are_commands():
+    lines = re.findall(r"^python -m mjx_mimic\.motion (.*)$", DOCUMENT.read_text(), re.MULTILINE)
+    assert len(lines) == 6
+    assert {cli.parse(Command, shlex.split(line, comments=True)).__class__.__name__ for line in lines} == {
+        f"{subcommand.capitalize()}Command" for subcommand in SUBCOMMANDS
+    }

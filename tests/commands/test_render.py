@@ -1,0 +1,308 @@
+"""The robot's drawn shapes change nothing but its looks; what the render command shows; its refusals.
+
+What is in the pictures, and whether videos are whole, is in `test_drawing`.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio_ffmpeg
+import mujoco
+import numpy as np
+import pytest
+from helpers.videos import read
+from PIL import Image
+from scipy.spatial.transform import Rotation
+
+from mjx_mimic import render
+from mjx_mimic.clips.editing import sampled
+from mjx_mimic.clips.formats import load_motion
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.paths import assets_dir
+from mjx_mimic.display import drawing
+from mjx_mimic.evaluation.recording import Recording
+from mjx_mimic.render import RenderCommand
+from mjx_mimic.robot.kinematics import qpos_of
+from mjx_mimic.task.termination import Causes
+
+VISUAL_GROUP = 2
+SOLE_HEIGHT = -0.035  # m, in the ankle roll frame, as the contact spheres
+SMALL = ["--width", "160", "--height", "120", "--seconds", "0.2"]
+
+
+@pytest.fixture(scope="module")
+def spec() -> mujoco.MjSpec:
+    return mujoco.MjSpec.from_file(str(assets_dir() / "g1" / "scene.xml"))
+
+
+@pytest.fixture(scope="module")
+def model(spec) -> mujoco.MjModel:
+    return spec.compile()
+
+
+@pytest.fixture(scope="module")
+def visuals(model) -> np.ndarray:
+    return np.flatnonzero(model.geom_group == VISUAL_GROUP)
+
+
+def semi_axes(model: mujoco.MjModel, geom: int) -> np.ndarray:
+    """Half lengths (3,) m along a geom's own axes; a capsule's without its caps."""
+    radius, half_length, _ = model.geom_size[geom]
+    match mujoco.mjtGeom(model.geom_type[geom]):
+        case mujoco.mjtGeom.mjGEOM_SPHERE:
+            return np.full(3, radius)
+        case mujoco.mjtGeom.mjGEOM_CAPSULE | mujoco.mjtGeom.mjGEOM_CYLINDER:
+            return np.array([radius, radius, half_length])
+    return model.geom_size[geom]
+
+
+def half_extents(model: mujoco.MjModel, geom: int) -> np.ndarray:
+    """Half of a geom's bounding box (3,) m in its body's frame."""
+    axes = np.zeros(9)
+    mujoco.mju_quat2Mat(axes, model.geom_quat[geom])
+    axes = axes.reshape(3, 3)
+    semi, along = semi_axes(model, geom), np.abs(axes[:, 2])
+    match mujoco.mjtGeom(model.geom_type[geom]):
+        case mujoco.mjtGeom.mjGEOM_BOX:
+            return np.abs(axes) @ semi
+        case mujoco.mjtGeom.mjGEOM_CAPSULE:
+            return along * semi[2] + semi[0]
+        case mujoco.mjtGeom.mjGEOM_CYLINDER:
+            return along * semi[2] + semi[0] * np.sqrt(np.maximum(1.0 - along**2, 0.0))
+    return np.sqrt(axes**2 @ semi**2)  # ellipsoid, sphere
+
+
+def test_visuals_weigh_nothing_and_touch_nothing(spec, model, visuals):
+    assert model.body_mass.sum() == pytest.approx(36.0169, abs=1e-4)
+    assert not model.geom_contype[visuals].any()
+    assert not model.geom_conaffinity[visuals].any()
+    # Geoms are found by name in training; these must not be.
+    assert {model.geom(i).name for i in visuals} == {""}
+    bare = spec.copy()
+    for geom in bare.geoms:
+        if geom.group == VISUAL_GROUP:
+            bare.delete(geom)
+    bare = bare.compile()
+    assert bare.ngeom == model.ngeom - len(visuals)
+    for field in ("body_mass", "body_inertia", "body_ipos", "body_iquat"):
+        np.testing.assert_array_equal(getattr(model, field), getattr(bare, field), err_msg=field)
+
+
+def test_left_and_right_look_alike(model, visuals):
+    """In a symmetric pose each left shape has its mirror image; the links differ by 0.01 mm themselves."""
+    data = mujoco.MjData(model)
+    mujoco.mj_resetDataKeyframe(model, data, 0)
+    mujoco.mj_forward(model, data)
+    looks = {"left": [], "right": []}
+    for i in visuals:
+        side = model.body(model.geom_bodyid[i]).name.split("_")[0]
+        if side in looks:
+            mirror = np.diag([1.0, 1.0 if side == "left" else -1.0, 1.0])
+            axes = mirror @ data.geom_xmat[i].reshape(3, 3)
+            form = axes @ np.diag(semi_axes(model, i)) @ axes.T  # the same for either sign of an axis
+            kind = [model.geom_type[i], model.geom_matid[i]]
+            looks[side].append([*kind, *form.ravel(), *(mirror @ data.geom_xpos[i])])
+    assert len(looks["left"]) > 20
+    np.testing.assert_allclose(looks["left"], looks["right"], rtol=0.0, atol=1e-4)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_drawn_feet_end_where_the_contact_spheres_do(model, visuals, side):
+    foot = visuals[model.geom_bodyid[visuals] == model.body(f"{side}_ankle_roll_link").id]
+    corners = []
+    for i in foot:
+        half = half_extents(model, i)
+        corners += [model.geom_pos[i] - half, model.geom_pos[i] + half]
+    low, high = np.min(corners, axis=0), np.max(corners, axis=0)
+    np.testing.assert_allclose(low, [-0.06, -0.035, SOLE_HEIGHT], rtol=0.0, atol=5e-4)
+    np.testing.assert_allclose(high[:2], [0.13, 0.035], rtol=0.0, atol=5e-4)
+
+
+def test_the_command_loads_neither_jax_nor_mujoco_on_import():
+    """MuJoCo reads MUJOCO_GL when it is imported, JAX its settings: the command sets both first."""
+    probe = "import sys, mjx_mimic.render; print(*{'jax', 'mujoco'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+@pytest.fixture
+def gl() -> None:
+    if drawing.choose_gl_backend() is None:
+        pytest.skip(drawing.NO_GL)
+
+
+# mediapy leaves the pipes of its ffmpeg process to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_fps_and_slow_set_the_rate_of_a_clips_video(tmp_path, capsys, gl):
+    path = tmp_path / "walk.mp4"
+    assert render.main(["--motion", "walk", "--out", str(path), "--fps", "15", "--slow", "2", *SMALL]) == 0
+    assert len(read(path)) == 7  # 0.2 s in 0.4 s
+    assert next(imageio_ffmpeg.read_frames(str(path)))["fps"] == pytest.approx(15.0)
+    assert "7 frames, 0.5 s, 100% of them not empty" in capsys.readouterr().out
+
+
+def test_frames_go_to_a_new_folder(tmp_path, gl):
+    command = ["--motion", "walk", "--out", str(tmp_path / "frames"), "--fps", "10", *SMALL]
+    assert render.main(command) == 0
+    assert sorted(file.name for file in (tmp_path / "frames").iterdir()) == [
+        f"000{number}.png" for number in range(3)
+    ]
+    with pytest.raises(UserError, match="is there already"):
+        render.main(command)
+
+
+def recording(steps: int, fails_at: int | None = None, fps: float = 30.0) -> Recording:
+    """An episode that follows the walk's reference 20 cm to its side."""
+    reference = qpos_of(load_motion("walk"))[: steps + 1]
+    qpos = reference + 0.2 * np.eye(36)[1]
+    never, failed = np.zeros(steps + 1, bool), np.zeros(steps + 1, bool)
+    if fails_at is not None:
+        failed[fails_at:] = True
+    causes = Causes(fall=failed, deviation=failed, nonfinite=never, time_out=never, clip_end=never)
+    share = np.linspace(0.0, 1.0, steps + 1)
+    return Recording(qpos, np.zeros((steps + 1, 35)), reference, share, 1.0 - share, causes, 0, fps)
+
+
+def command(**options) -> RenderCommand:
+    return RenderCommand(out=Path("video.mp4"), run=Path("run"), width=160, height=120, **options)
+
+
+def test_an_episode_is_shown_at_the_videos_moments():
+    episode = recording(10)
+    times = np.array([0.0, 1 / 60, 1 / 30, 0.2, 10.0])
+    shot = render.episode_shot(episode, "walk", command(), times)
+    for shown, kept in ((shot.qpos, episode.qpos), (shot.reference, episode.reference)):
+        np.testing.assert_allclose(shown[[0, 2, 3, 4]], kept[[0, 1, 6, 10]], atol=1e-9)
+        np.testing.assert_allclose(shown[1, 7:], kept[:2, 7:].mean(axis=0), atol=1e-9)
+        turns = Rotation.from_quat(kept[:2, 3:7], scalar_first=True)
+        between = Rotation.from_quat(shown[1, 3:7], scalar_first=True)
+        assert (between.inv() * turns.mean()).magnitude() < 1e-6
+    assert shot.captions[3] == ["walk   0.20 s", "phase 0.60   reward 0.40"]
+    assert shot.captions[1] == ["walk   0.02 s", "phase 0.00   reward 1.00"]
+    assert shot.captions[4] == ["walk   0.33 s", "phase 1.00   reward 0.00"]  # over by then
+    assert render.episode_shot(episode, "walk", command(reference="none"), times).reference is None
+
+
+def test_a_failure_is_told_from_its_moment_on():
+    times = np.arange(11) / 30.0
+    shot = render.episode_shot(recording(10, fails_at=6), "walk", command(slow=4.0), times)
+    assert shot.warnings == [""] * 6 + ["failed: deviation at 0.2 s"] * 5
+    assert shot.captions[0][0] == "walk   0.00 s   0.25x"
+    assert not any(render.episode_shot(recording(10), "walk", command(), times).warnings)
+
+
+def test_an_episode_of_one_moment_is_shown():
+    """A clip that does not repeat, begun at its very end."""
+    shot = render.episode_shot(recording(0), "walk", command(), np.array([0.0, 0.1]))
+    np.testing.assert_allclose(shot.qpos[0], shot.qpos[1])
+
+
+def test_episodes_are_in_a_grid_with_captions(model, gl):
+    times = np.array([0.2])
+    shots = [
+        render.episode_shot(episode, "walk", command(), times)
+        for episode in (recording(10), recording(10, fails_at=3), recording(4))
+    ]
+    ((whole, filled),) = render.compose(model, shots, command(num_envs=3))
+    ((plain, _),) = render.compose(model, shots, command(num_envs=3, caption=False))
+    assert filled is True
+    assert whole.shape == (240, 320, 3)
+    tiles = [whole[:119, :159], whole[:119, 160:319], whole[120:239, :159]]
+    bare = [plain[:119, :159], plain[:119, 160:319], plain[120:239, :159]]
+    assert drawing.changed_share(bare[0], bare[1]) == 0.0  # the same motion
+    assert drawing.changed_share(bare[0], bare[2]) > 0.005
+    assert not whole[120:, 160:].any()
+    depth = [np.flatnonzero((a != b).any(axis=(1, 2))).max() for a, b in zip(tiles, bare, strict=True)]
+    assert depth[0] < depth[1] < 60
+    assert depth[0] == depth[2]
+
+
+def test_the_reference_is_a_ghost_beside_or_absent(model, gl):
+    def drawn(reference: str) -> np.ndarray:
+        settings = command(reference=reference, caption=False)
+        shot = render.episode_shot(recording(2), "walk", settings, np.zeros(1))
+        ((picture, filled),) = render.compose(model, [shot], settings)
+        assert filled
+        return picture
+
+    ghost, side, none = (drawn(reference) for reference in ("ghost", "side", "none"))
+    assert 0.01 < drawing.changed_share(ghost, none) < 0.1
+    assert drawing.changed_share(side, none) > 0.03  # the camera stands elsewhere
+    assert drawing.changed_share(side, ghost) > 0.03
+
+
+def test_a_video_without_its_robot_is_told_to_be_empty(model, monkeypatch, gl):
+    def away(self, qpos, fps):
+        return qpos[:, :3] + [50.0, 0.0, 0.0]
+
+    shot = render.episode_shot(recording(2), "walk", command(), np.zeros(1))
+    monkeypatch.setattr(drawing.Stage, "camera_path", away)
+    ((_, filled),) = render.compose(model, [shot], command())
+    assert filled is False
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_run_is_drawn(finished, tmp_path, capsys, monkeypatch, gl):
+    """Its clip from the first frame, and from elsewhere."""
+    shots, compose = [], render.compose
+
+    def seen(model, given, command):
+        shots.extend(given)
+        return compose(model, given, command)
+
+    monkeypatch.setattr(render, "compose", seen)
+    out = tmp_path / "run.gif"
+    run = ["--run", str(finished / "whole"), "--engine", "mujoco", "--num-envs", "2", "--checkpoint", "last"]
+    assert render.main([*run, "--out", str(out), *SMALL, "--fps", "10"]) == 0
+    assert "3 frames, 0.3 s, 100% of them not empty" in capsys.readouterr().out
+    with Image.open(out) as gif:
+        assert (gif.n_frames, gif.size) == (3, (320, 120))
+    clip = load_motion(finished / "sway.npz")
+    first, other = shots
+    assert first.captions[0] == [f"{clip.name}   0.00 s", "phase 0.00   reward 1.00"]
+    assert other.captions[0][1] != first.captions[0][1]
+    np.testing.assert_allclose(first.reference[:, 7:], sampled(clip, np.arange(3) / 10.0)[:, 7:], atol=1e-4)
+    assert np.abs(first.reference - other.reference).max() > 1e-3
+    assert 1e-6 < np.abs(first.qpos[2] - first.reference[2]).max() < 0.5  # simulated, not replayed
+
+
+def test_a_clip_that_the_run_does_not_have_is_refused(finished, tmp_path, gl):
+    with pytest.raises(UserError, match="--clip: 1 will not do; the run has clips 0 to 0"):
+        render.main(["--run", str(finished / "whole"), "--clip", "1", "--out", str(tmp_path / "x.mp4")])
+
+
+@pytest.mark.parametrize(
+    ("out", "options", "told"),
+    [
+        ("video.avi", [], "--out"),
+        ("picture.png", [], "folder without an ending"),
+        ("folder.mp4", [], "--out"),
+        ("full", [], "is there already"),
+        ("video.gif", ["--fps", "60"], "--fps"),
+        ("video.mp4", ["--slow", "0"], "--slow"),
+        ("video.mp4", ["--num-envs", "0"], "--num-envs"),
+        ("video.mp4", ["--num-envs", "4"], "needs --run"),
+        ("video.mp4", ["--fps", "0"], "--fps"),
+        ("video.mp4", ["--fps", "nan"], "--fps"),
+    ],
+)
+def test_bad_files_and_rates_are_refused_before_drawing(tmp_path, monkeypatch, out, options, told):
+    def draw(*arguments, **named):
+        raise AssertionError("drawn")
+
+    monkeypatch.setattr(drawing, "Stage", draw)
+    (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(UserError, match=told) as error:
+        render.main(["--motion", "walk", "--out", str(tmp_path / out), *options])
+    assert len(str(error.value).splitlines()) == 1
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder.mp4", "full"]
+
+
+def test_a_machine_that_cannot_draw_is_told_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(drawing, "choose_gl_backend", lambda: None)
+    with pytest.raises(UserError, match="libosmesa6"):
+        render.main(["--motion", "walk", "--out", str(tmp_path / "video.mp4")])
+    assert not list(tmp_path.iterdir())

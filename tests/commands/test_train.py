@@ -1,0 +1,223 @@
+"""Bad input to the commands: one line with option or file and remedy, exit 2, nothing written."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+import yaml
+from helpers.small_run import sway
+
+from mjx_mimic import config, train
+from mjx_mimic.clips.dataset import Clips
+from mjx_mimic.clips.formats import native
+from mjx_mimic.common import cli
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.config import EnvConfig, TrainConfig
+from mjx_mimic.runs import config_yaml, folder
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "sway.npz"
+    native.write(path, sway())
+    return path
+
+
+@pytest.fixture
+def refused(tmp_path: Path, clip: Path):
+    """(arguments) -> the complaint of the command, which must have written nothing."""
+
+    def complaint(*arguments: str) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(UserError) as error:
+            train.main(["--no-video", *arguments])
+        assert sorted(tmp_path.rglob("*")) == before
+        message = str(error.value)
+        assert len(message.splitlines()) == 1
+        return message
+
+    return complaint
+
+
+def test_unknown_options_presets_and_values(refused):
+    assert "--bogus" in refused("--bogus", "3")
+    message = refused("--preset", "nope")
+    assert "nope" in message
+    assert "mimickit" in message
+    assert "--num-envs" in refused("--num-envs", "many")
+    assert "--env.reward" in refused("--env.reward", "silly")
+
+
+def test_clips_that_cannot_be_read(refused, tmp_path):
+    out = str(tmp_path / "run")
+    assert "nofile" in refused("--motion", "nofile", "--out", out)
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes(b"PK\x03\x04 nothing")
+    assert str(broken) in refused("--motion", str(broken), "--out", out)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "remedy"),
+    [
+        ("--num-envs", "63", "multiple of 2"),
+        ("--num-envs", "-2", "over 0"),
+        ("--total-steps", "-1", "over 0"),
+        ("--ppo.actor-minibatches", "7", "divisor"),
+        ("--env.physics-hz", "100", "multiple of 30"),
+        ("--env.max-deviation", "0", "over 0"),
+        ("--network.initial-std", "-0.1", "over 0"),
+        ("--motion-weights", "0", "not all 0"),
+    ],
+)
+def test_numbers_that_cannot_be_trained_with(refused, clip, tmp_path, option, value, remedy):
+    message = refused("--motion", str(clip), "--out", str(tmp_path / "run"), option, value)
+    assert option in message
+    assert remedy in message
+
+
+def test_run_folders_that_are_in_use_or_cannot_be_made(refused, clip, tmp_path):
+    used = tmp_path / "used"
+    folder.create(used, TrainConfig(), Clips((sway(),), (1.0,)), 2)
+    assert "--resume" in refused("--motion", str(clip), "--out", str(used))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "notes.txt").touch()
+    assert "not empty" in refused("--motion", str(clip), "--out", str(other))
+    assert "cannot be written" in refused("--motion", str(clip), "--out", str(clip / "run"))
+
+
+def test_resume_holds_the_run_to_its_configuration(refused, clip, tmp_path):
+    assert "--out" in refused("--resume")
+    assert "no run" in refused("--resume", "--out", str(tmp_path / "nowhere"))
+    stored = config.sized(TrainConfig(motion=(str(clip),), seed=3), "cpu", 2)
+    out = tmp_path / "run"
+    folder.create(out, stored, Clips((sway(),), (1.0,)), 2)
+    message = refused("--resume", "--out", str(out), "--seed", "4")
+    assert "'seed' is 3 there and 4 here" in message
+    message = refused("--resume", "--out", str(out), "--env.max-deviation", "0.3")
+    assert "'env.max_deviation'" in message
+    native.write(clip, sway(amplitude=0.2))
+    assert "'sway' has changed" in refused("--resume", "--out", str(out))
+
+
+def test_resume_may_change_the_length_only(tmp_path):
+    stored = config.sized(TrainConfig(), "cpu", 2)
+    folder.create(tmp_path / "run", stored, Clips((sway(),), (1.0,)), 2)
+    longer = config.sized(TrainConfig(total_steps=stored.total_steps * 2), "cpu", 2)
+    folder.check_resumable(tmp_path / "run", longer, Clips((sway(),), (1.0,)), 2)
+    with pytest.raises(UserError, match="'devices' is 2 there and 1 here"):
+        folder.check_resumable(tmp_path / "run", longer, Clips((sway(),), (1.0,)), 1)
+
+
+def test_config_survives_yaml(tmp_path):
+    for name, preset in config.PRESETS.items():
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(config_yaml.to_dict(preset)))
+        assert config_yaml.read_config(path) == preset
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("seeed: 1", "unknown field 'seeed'"),
+        ("seed: one", "'seed' is 'one'; write a value of type int"),
+        ("env: {reward: best}", "'env.reward' is 'best'; use one of"),
+        ("env: 3", "'env' is no mapping"),
+        ("motion: walk", "'motion' is 'walk'; write a list"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_config_files_with_a_defect(tmp_path, text, told):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as error:
+        config_yaml.read_config(path)
+    assert told in str(error.value)
+    assert str(path) in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_options_go_on_top_of_a_preset_and_of_a_file(tmp_path):
+    command = train.parse(["--preset", "mimickit", "--num-envs", "8", "--ppo.discount", "0.9"])
+    assert command.train.num_envs == 8
+    assert command.train.ppo.discount == 0.9
+    assert command.train.env == EnvConfig(observation="mimickit", action="mimickit", max_deviation=1.0)
+    path = tmp_path / "mine.yaml"
+    path.write_text("seed: 7\nenv: {reward: paper}\n")
+    command = train.parse(["--config", str(path), "--env.track-root"])
+    assert command.train.seed == 7
+    assert command.train.env.reward == "paper"
+
+
+def test_a_bad_option_exits_with_2_and_no_traceback():
+    done = subprocess.run(
+        [sys.executable, "-m", "mjx_mimic.train", "--bogus"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == "error: Unrecognized options: --bogus; --help lists the options\n"
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_a_bad_value_is_told_in_every_locale(locale):
+    """tyro draws its box in ASCII where the output is not UTF-8."""
+    environment = {**os.environ, "LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "mjx_mimic.motion", "convert", "a.npz", "b.npz", "--fps", "x"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 2
+    assert re.fullmatch(r"error: Error parsing --fps.*[^.]; --help lists the options\n", done.stderr)
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback():
+    """As in `... info walk | head -0`, without the shell."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "mjx_mimic.motion", "info", "walk"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert done.stderr == ""
+    assert done.returncode == 1
+
+
+def test_the_complaint_is_taken_out_of_its_box():
+    with pytest.raises(UserError, match=r"^Error parsing --num-envs.*; --help lists the options$"):
+        cli.parse(TrainConfig, ["--num-envs", "x"])
+
+
+def test_metrics_go_to_weights_and_biases_too(tmp_path, monkeypatch):
+    logged, calls = [], {}
+
+    class FakeRun:
+        def log(self, row, step):
+            logged.append((step, row))
+
+        def finish(self):
+            calls["finished"] = True
+
+    fake = types.ModuleType("wandb")
+    fake.init = lambda **arguments: calls.update(arguments) or FakeRun()
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    out = tmp_path / "run"
+    folder.create(out, TrainConfig(seed=5), Clips((sway(),), (1.0,)), 2)
+    with folder.MetricLog(out, ["sway"], wandb_project="walks") as log:
+        log.write({"samples": 64, "kl": 0.25}, {})
+    assert logged == [(64, {"samples": 64, "kl": 0.25})]
+    assert calls["project"] == "walks"
+    assert calls["config"]["config"]["seed"] == 5
+    assert calls["finished"]
+
+
+def test_weights_and_biases_must_be_installed(refused, clip, tmp_path):
+    if importlib.util.find_spec("wandb"):
+        pytest.skip("wandb is installed here")
+    assert "wandb" in refused("--motion", str(clip), "--out", str(tmp_path / "run"), "--wandb", "walks")

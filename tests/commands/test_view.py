@@ -1,0 +1,516 @@
+"""The live view: its physics held to the engine's, its controls, its web page, its refusals."""
+
+import io
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import pytest
+from PIL import Image
+
+from mjx_mimic import view
+from mjx_mimic.clips.dataset import Clips
+from mjx_mimic.clips.editing import with_loop
+from mjx_mimic.clips.formats import load_motion
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.config import NetworkConfig, TrainConfig
+from mjx_mimic.display import desktop_window
+from mjx_mimic.display.live_policy import Live
+from mjx_mimic.display.session import ClipPlayer, Session
+from mjx_mimic.evaluation import mujoco_engine
+from mjx_mimic.evaluation.episodes import Judge, Protocol
+from mjx_mimic.learning.learner import Learner, make_learner
+
+START_S = 0.3
+
+
+@pytest.fixture(scope="module")
+def clips() -> Clips:
+    """A cyclic clip, and one that ends."""
+    return Clips((load_motion("walk"), with_loop(load_motion("kick"), "clamp")), (1.0, 1.0))
+
+
+@pytest.fixture(scope="module")
+def learner(clips) -> Learner:
+    return make_learner(TrainConfig(network=NetworkConfig((8,), (8,))), clips, jax.devices()[:1])
+
+
+@pytest.fixture(scope="module")
+def policy(learner) -> dict:
+    """Untrained, and far enough from zero to move the robot off its reference."""
+    size = jax.eval_shape(learner.env.observe, jax.eval_shape(learner.env.reset_to, 0, 0.0)).shape
+    actor = learner.actor.init(jax.random.key(0), jnp.zeros(size))
+    actor = jax.tree.map(lambda x: x + 0.03 * jax.random.normal(jax.random.key(1), x.shape), actor)
+    moments = {"count": jnp.float32(1.0), "mean": jnp.zeros(size), "variance": jnp.ones(size)}
+    return {"actor": actor, "normalizer": moments}
+
+
+@pytest.fixture(scope="module")
+def live(learner, policy, clips) -> Live:
+    return Live(learner, policy, clips.motions)
+
+
+@pytest.fixture
+def walking(live) -> Live:
+    live.start(0, START_S)
+    return live
+
+
+@pytest.fixture
+def playing() -> Session:
+    return Session(ClipPlayer(load_motion("walk")))
+
+
+def control_step(live: Live) -> None:
+    for _ in range(live.single_step):
+        live.step()
+
+
+# The policy --------------------------------------------------------------------------------------------
+
+
+def test_live_steps_are_those_of_the_test_in_c(walking, learner, policy):
+    """The model with drawn shapes, stepped live, against the engine's bare one; actions by `Judge`."""
+    env = learner.env
+    state = jax.jit(type(env).reset_to)(env, 0, START_S)
+    crowd = mujoco_engine.Crowd(env.robot.model, np.asarray(state.qpos, float)[None], np.zeros((1, 35)))
+    act = jax.jit(Judge(env, learner, Protocol()).act)
+    for number in range(30):
+        qvel = walking.data.qvel.copy()
+        state = state.replace(qpos=jnp.array(walking.data.qpos), qvel=jnp.array(qvel), steps=number)
+        _, action, target = act(policy, state, None, jax.random.key(0))
+        assert np.abs(action).max() > 0.05
+        np.testing.assert_allclose(walking.pd_target, target, atol=1e-5)
+        qpos, _ = crowd.step(qvel[None], walking.pd_target[None], env.substeps)
+        control_step(walking)
+        np.testing.assert_allclose(walking.data.qpos, qpos[0, -1], atol=1e-9)
+    assert walking.reading().seconds == pytest.approx(START_S + 1.0)
+
+
+def test_the_ghost_is_the_reference_of_training(walking, learner):
+    for _ in range(3):
+        control_step(walking)
+        wanted, _ = learner.env.reference_coordinates(walking.state)
+        np.testing.assert_allclose(walking.reference(), wanted, atol=2e-3)  # small turns stick there
+    middle = walking.reference()
+    walking.step()
+    assert 0.0 < np.abs(walking.reference() - middle).max() < 0.1  # it moves between control steps too
+
+
+def test_a_push_adds_to_the_velocity_in_the_robots_heading(walking):
+    turn = np.array([np.cos(0.8), 0.0, 0.0, np.sin(0.8)])  # heading 1.6 rad
+    walking.data.qpos[3:7] = turn
+    before = walking.data.qvel.copy()
+    walking.kick(2.0, 0.5)
+    change = walking.data.qvel - before
+    forward = np.array([np.cos(1.6), np.sin(1.6)])
+    np.testing.assert_allclose(change[:2] @ forward, 2.0, atol=1e-9)
+    np.testing.assert_allclose(change[:2] @ [-forward[1], forward[0]], 0.5, atol=1e-9)
+    assert not change[2:].any()
+
+
+def test_another_clip_starts_at_its_first_frame_and_begins_again_at_its_end(walking, clips):
+    walking.reset(1)
+    motion = clips.motions[1]
+    np.testing.assert_allclose(walking.data.qpos[7:], motion.dof_pos[0], atol=2e-3)
+    assert walking.reading().clip == "kick"
+    assert walking.reading().reward > 0.9
+    walking.start(1, motion.length - 1e-3)
+    control_step(walking)
+    assert walking.reading().seconds == 0.0
+
+
+def test_a_fall_is_told_and_a_broken_simulation_begins_again(walking, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # for MuJoCo's log
+    walking.data.qpos[2] = 0.1
+    control_step(walking)
+    assert walking.reading().failure == f"fall at {START_S + 1 / 30:.2f} s"
+    walking.data.qvel[10] = np.nan
+    control_step(walking)
+    assert np.isfinite(walking.data.qpos).all()
+    assert walking.reading().seconds == 0.0
+    assert "broke" in walking.reading().failure
+    walking.reset(0)
+    assert walking.reading().failure is None
+
+
+# A session ---------------------------------------------------------------------------------------------
+
+
+def seconds(session: Session) -> float:
+    return session.shown.reading().seconds
+
+
+def test_time_goes_on_as_real_time_does_times_the_speed(playing):
+    for _ in range(10):
+        playing.tick(0.05)
+    assert seconds(playing) == pytest.approx(0.5, abs=0.01)
+    playing.ask(playing.set_speed, 0.5)
+    for _ in range(10):
+        playing.tick(0.05)
+    assert seconds(playing) == pytest.approx(0.75, abs=0.02)
+    playing.tick(60.0)  # a machine that hung does not catch up
+    assert seconds(playing) < 0.85
+
+
+def test_pause_single_step_and_reset(playing):
+    playing.tick(0.1)
+    playing.ask(playing.toggle_pause)
+    playing.tick(0.1)
+    stopped, pose = seconds(playing), playing.shown.data.qpos.copy()
+    playing.tick(0.1)
+    assert seconds(playing) == stopped
+    playing.ask(playing.single_step)
+    playing.ask(playing.single_step)
+    playing.tick(0.1)
+    assert seconds(playing) == pytest.approx(stopped + 2.0 / load_motion("walk").fps)
+    assert np.abs(playing.shown.data.qpos - pose).max() > 1e-3
+    playing.tick(0.1)
+    playing.ask(playing.reset)
+    playing.tick(0.1)
+    assert seconds(playing) == 0.0
+    assert playing.paused
+    playing.ask(playing.pause, False)
+    playing.tick(0.1)
+    assert seconds(playing) > 0.0
+
+
+def test_a_clip_is_shown_frame_by_frame_and_begins_again(clips):
+    motion = clips.motions[1]
+    player = ClipPlayer(motion)
+    for frame in range(1, motion.num_frames):
+        for _ in range(player.single_step):
+            player.step()
+        player.refresh()
+        np.testing.assert_allclose(player.data.qpos[7:], motion.dof_pos[frame], atol=1e-9)
+    player.step()
+    assert player.reading().seconds == 0.0
+    head = player.model.body("head_link").id
+    assert player.data.xpos[head, 2] > 0.9
+
+
+def test_the_keys_of_the_window(playing):
+    press = desktop_window.key_callback(playing)
+    for key in (
+        desktop_window.SPACE,
+        desktop_window.ENTER,
+        desktop_window.EQUAL,
+        desktop_window.EQUAL,
+        ord("Q"),
+    ):
+        press(key)
+    assert not playing.paused  # only `tick`'s thread changes anything
+    playing.tick(0.05)
+    assert (playing.paused, playing.ghost, playing.speed) == (True, False, pytest.approx(2.0))
+    told = " ".join(text for *_, left, right in desktop_window.texts(playing) for text in (left, right))
+    for word in ("Space", "walk", "paused"):
+        assert word in told
+    press(desktop_window.RIGHT)
+    playing.tick(0.05)
+    assert seconds(playing) == pytest.approx(1.0 / load_motion("walk").fps)
+    press(desktop_window.BACKSPACE)
+    press(desktop_window.MINUS)
+    playing.tick(0.05)
+    assert seconds(playing) == 0.0
+    assert playing.speed == pytest.approx(2.0**0.5)
+
+
+def test_the_mouse_pushes_while_it_pulls(walking):
+    model, data = walking.model, walking.data
+    pelvis = model.body("pelvis").id
+    perturbation = mujoco.MjvPerturb()
+    perturbation.select, perturbation.active = pelvis, int(mujoco.mjtPertBit.mjPERT_TRANSLATE)
+    scene, every = mujoco.MjvScene(model, 1000), mujoco.mjtCatBit.mjCAT_ALL
+    mujoco.mjv_updateScene(model, data, mujoco.MjvOption(), perturbation, mujoco.MjvCamera(), every, scene)
+    mujoco.mjv_initPerturb(model, data, scene, perturbation)
+    perturbation.refselpos[:] += [0.0, 0.5, 0.0]
+    desktop_window.apply_perturbation(model, data, perturbation)
+    assert data.xfrc_applied[pelvis, 1] > 10.0
+    before = data.qvel[1]
+    walking.step()
+    assert data.qvel[1] > before
+    perturbation.active = 0
+    desktop_window.apply_perturbation(model, data, perturbation)
+    assert not data.xfrc_applied.any()
+
+
+WINDOW = """
+import sys, threading, time
+import mujoco.viewer
+from mjx_mimic import view
+from mjx_mimic.common import cli
+from mjx_mimic.display import desktop_window
+
+opened = mujoco.viewer.launch_passive
+
+def launch_passive(*arguments, **options):
+    window = opened(*arguments, **options)
+    # As the user's click on the window's cross.
+    threading.Timer(3.0, window.close).start()
+    return window
+
+mujoco.viewer.launch_passive = launch_passive
+told = desktop_window.texts
+desktop_window.texts = lambda session: [print(session.shown.reading().seconds), *told(session)][1:]
+cli.run(view.main)
+"""
+
+
+@pytest.fixture
+def display():
+    """A screen in memory."""
+    if shutil.which("Xvfb") is None:
+        pytest.skip("no Xvfb here")
+    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "640x480x24"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    yield f":{process.stdout.readline().strip()}"
+    process.terminate()
+    process.communicate()
+
+
+def test_the_window_opens_plays_and_closes(display):
+    command = [sys.executable, "-c", WINDOW, "--motion", "walk"]
+    done = subprocess.run(
+        command, env={**os.environ, "DISPLAY": display}, capture_output=True, text=True, timeout=120
+    )
+    if "no window can be opened" in done.stderr:
+        pytest.skip("Xvfb has no OpenGL here")
+    assert done.returncode == 0, done.stderr
+    times = [float(line) for line in done.stdout.split()]
+    assert times[-1] > times[0]
+
+
+# The web page ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server():
+    pytest.importorskip("viser")
+    from mjx_mimic.display.browser_page import open_server
+
+    opened = open_server("127.0.0.1", 0)
+    yield opened
+    opened.stop()
+
+
+def test_meshes_have_the_size_of_their_shapes():
+    """Against closed-form volumes; facets lose up to 5 %."""
+    pytest.importorskip("viser")
+    from mjx_mimic.display.browser_page import geom_mesh
+
+    shapes = {
+        "sphere": ("0.2", 4.0 / 3.0 * np.pi * 0.2**3),
+        "capsule": ("0.1 0.3", np.pi * 0.1**2 * 0.6 + 4.0 / 3.0 * np.pi * 0.1**3),
+        "cylinder": ("0.1 0.3", np.pi * 0.1**2 * 0.6),
+        "ellipsoid": ("0.1 0.2 0.3", 4.0 / 3.0 * np.pi * 0.1 * 0.2 * 0.3),
+        "box": ("0.1 0.2 0.3", 8.0 * 0.1 * 0.2 * 0.3),
+    }
+    for kind, (size, volume) in shapes.items():
+        geom = f'<geom type="{kind}" size="{size}" pos="1 2 3" euler="0 90 0"/>'
+        model = mujoco.MjModel.from_xml_string(f"<mujoco><worldbody>{geom}</worldbody></mujoco>")
+        mesh = geom_mesh(model, 0)
+        assert 0.95 * volume < mesh.volume < 1.001 * volume, kind
+        np.testing.assert_allclose(mesh.center_mass, [1.0, 2.0, 3.0], atol=1e-6, err_msg=kind)
+        assert mesh.bounds[1][0] - 1.0 == pytest.approx(mesh.extents[0] / 2.0, abs=1e-6), kind
+    assert mesh.extents == pytest.approx([0.6, 0.4, 0.2])  # of the box, turned
+
+
+def test_the_page_moves_the_bodies_and_the_ghost(server, live):
+    from mjx_mimic.display.browser_page import BrowserView
+
+    live.start(0, START_S)
+    session = Session(live)
+    shown = BrowserView(session, server)
+    page = urllib.request.urlopen(f"http://127.0.0.1:{server.get_port()}", timeout=10).read()
+    assert b"<html" in page
+    for _ in range(5):
+        session.tick(0.1)
+        shown.draw()
+    torso = live.model.body("torso_link").id
+    np.testing.assert_allclose(shown.robot[torso].position, live.data.xpos[torso])
+    np.testing.assert_allclose(shown.robot[torso].wxyz, live.data.xquat[torso])
+    ghost = mujoco.MjData(live.model)
+    ghost.qpos = live.reference()
+    mujoco.mj_kinematics(live.model, ghost)
+    np.testing.assert_allclose(shown.ghost[torso].position, ghost.xpos[torso])
+    assert np.abs(ghost.xpos[torso] - live.data.xpos[torso]).max() > 1e-3
+    assert shown.ghost_root.visible
+    session.show_ghost(False)
+    shown.draw()
+    assert not shown.ghost_root.visible
+
+
+def test_an_address_that_cannot_be_served_is_told_at_once(server):
+    from mjx_mimic.display.browser_page import open_server
+
+    for host, port in (("127.0.0.1", server.get_port()), ("no-such-host.invalid", 0)):
+        with pytest.raises(UserError, match="--port") as error:
+            open_server(host, port)
+        assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium, Playwright's or the system's, with WebGL in software."""
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+        names = ("chromium", "chromium-browser", "google-chrome")
+        found = own if Path(own).exists() else next(filter(None, map(shutil.which, names)), None)
+        if found is None:
+            pytest.skip("no Chromium here")
+        options = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+        opened = playwright.chromium.launch(executable_path=found, args=options)
+        yield opened
+        opened.close()
+
+
+# Of the 800 x 600 page, what neither the controls nor viser's notes cover; as PIL's crop box.
+MIDDLE = (315, 0, 525, 600)
+
+
+def picture(page) -> np.ndarray:
+    """(600, 210, 3) of the page's middle."""
+    image = Image.open(io.BytesIO(page.screenshot())).convert("RGB").crop(MIDDLE)
+    return np.asarray(image, np.int16)
+
+
+def of_the_robot(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Masks of the white shell and the dark joints, which neither the sky nor the floor is like."""
+    grey = np.ptp(image, axis=-1) < 25
+    return grey & (image.min(axis=-1) > 225), grey & (image.max(axis=-1) < 70)
+
+
+def until(condition, limit_s: float = 60.0) -> None:
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end, "the page does not show it"
+        time.sleep(0.2)
+
+
+def test_chromium_shows_a_robot_that_moves_and_obeys(server, browser, playing, tmp_path):
+    from mjx_mimic.display.browser_page import BrowserView
+
+    shown = BrowserView(playing, server)
+    playing.pause(True)
+    page = browser.new_page(viewport={"width": 800, "height": 600})
+    page.goto(f"http://127.0.0.1:{server.get_port()}")
+    until(lambda: all(mask.sum() > 1000 for mask in of_the_robot(picture(page))))
+    first = picture(page)
+    page.screenshot(path=tmp_path / "page.png")
+    rows, columns = np.nonzero(np.logical_or(*of_the_robot(first)))
+    height, width = np.ptp(np.percentile(rows, [1, 99])), np.ptp(np.percentile(columns, [1, 99]))
+    assert height > 200
+    assert height > 1.8 * width  # upright
+
+    page.get_by_role("button", name="Single step").click()
+    until(lambda: (playing.tick(0.0), seconds(playing) > 0.0)[1])
+    assert seconds(playing) == pytest.approx(1.0 / load_motion("walk").fps)
+    for _ in range(12):
+        playing.single_step()
+    playing.tick(0.0)
+    shown.draw()
+    until(lambda: (np.abs(picture(page) - first).max(axis=-1) > 60).mean() > 0.01)
+    assert all(mask.sum() > 1000 for mask in of_the_robot(picture(page)))
+
+    page.get_by_role("button", name="Reset").click()
+    until(lambda: (playing.tick(0.0), seconds(playing) == 0.0)[1])
+    page.close()
+
+
+# The command -------------------------------------------------------------------------------------------
+
+
+def test_the_command_serves_a_clip_without_jax_until_it_is_interrupted():
+    pytest.importorskip("viser")
+    script = (
+        "import atexit, sys; from mjx_mimic import view; from mjx_mimic.common import cli;"
+        "atexit.register(lambda: print('jax' in sys.modules)); cli.run(view.main)"
+    )
+    command = [sys.executable, "-c", script, "--motion", "walk", "--browser", "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        line = process.stdout.readline()
+        assert line.startswith("look at http://localhost:")
+        assert b"<html" in urllib.request.urlopen(line.split()[2], timeout=10).read()
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=30)
+        assert rest.split() == ["ended", "False"]
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "--run and --motion"),
+        (["--run", "a", "--motion", "walk"], "--run and --motion"),
+        (["--motion", "walk", "--speed", "0"], "--speed"),
+        (["--motion", "walk", "--speed", "nan"], "--speed"),
+        (["--motion", "walk", "--port", "70000"], "--port"),
+        (["--motion", "noclip", "--browser", "--port", "0"], "noclip"),
+        (["--run", "nowhere", "--browser", "--port", "0"], "nowhere"),
+        (["--motion", "walk", "--engine", "mjx"], "--engine"),
+    ],
+)
+def test_bad_options_are_refused_in_a_line(tmp_path, monkeypatch, options, words):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as error:
+        view.main(options)
+    assert words in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_port_in_use_is_refused_before_anything_is_loaded(tmp_path):
+    pytest.importorskip("viser")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=str(port)):
+            view.main(["--run", str(tmp_path / "nowhere"), "--browser", "--port", str(port)])
+
+
+def test_a_public_address_is_told_or_refused(monkeypatch, capsys):
+    viser = pytest.importorskip("viser")
+    address = None
+    monkeypatch.setattr(viser.ViserServer, "request_share_url", lambda server, verbose: address)
+    with pytest.raises(UserError, match="--share"):
+        view.main(["--motion", "walk", "--share", "--port", "0"])
+    address = "https://robot.example"
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mjx_mimic.display.session.run", interrupt)
+    assert view.main(["--motion", "walk", "--share", "--port", "0"]) == 0
+    assert address in capsys.readouterr().out
+
+
+def test_without_viser_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "viser", None)
+    monkeypatch.delitem(sys.modules, "mjx_mimic.display.browser_page", raising=False)
+    with pytest.raises(UserError, match=r"mjx-mimic\[view\]"):
+        view.main(["--motion", "walk", "--browser"])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have a display always")
+def test_without_a_display_the_page_is_shown(monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    served = []
+    monkeypatch.setattr(view, "serve", lambda command: served.append(command.motion) or 0)
+    assert view.main(["--motion", "walk"]) == 0
+    assert served == ["walk"]
+    with pytest.raises(UserError, match="--browser"):
+        desktop_window.check_display()

@@ -1,0 +1,364 @@
+"""The test of a policy: errors by their definitions, tallies by counting, MJX held to MuJoCo in C."""
+
+import copy
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from mjx_mimic.clips.dataset import load_clips
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.config import EnvConfig, NetworkConfig, TrainConfig
+from mjx_mimic.evaluation import mjx_engine, mujoco_engine, summary, tracking_errors
+from mjx_mimic.evaluation.episodes import Judge, Outcome, Protocol
+from mjx_mimic.evaluation.recording import Moment, recordings
+from mjx_mimic.learning.learner import Learner, make_learner
+from mjx_mimic.runs.folder import policy_of
+from mjx_mimic.task.termination import Causes
+
+EPISODES = 4
+RANDOM = np.zeros(EPISODES, bool)
+SECONDS = 1.0
+STEPS = 30
+
+
+@pytest.fixture(scope="module")
+def learner(robot) -> Learner:
+    """The shipped walk under an untrained policy, which acts as a PD controller that plays the clip."""
+    config = TrainConfig(
+        motion=("walk",),
+        num_envs=4,
+        eval_envs=4,
+        env=EnvConfig(max_deviation=0.4),
+        network=NetworkConfig((8,), (8,)),
+    )
+    return make_learner(config, load_clips(config.motion), jax.local_devices())
+
+
+@pytest.fixture(scope="module")
+def policy(learner) -> dict:
+    return policy_of(learner.init(jax.random.key(0)))
+
+
+def judge(learner: Learner, **protocol) -> Judge:
+    return Judge(learner.env, learner, Protocol(seconds=SECONDS, **protocol))
+
+
+@pytest.fixture(scope="module")
+def in_c(learner, policy) -> Outcome:
+    return mujoco_engine.run_in_c(
+        judge(learner), policy, RANDOM, 0, learner.env.robot.model, recorded=EPISODES
+    )
+
+
+@pytest.fixture(scope="module")
+def in_mjx(learner, policy) -> Outcome:
+    return mjx_engine.run_in_mjx(judge(learner), policy, RANDOM, 0, recorded=EPISODES)
+
+
+# Errors of a step --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pair(robot) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates (2, 36) and (2, 35): a state and its reference."""
+    rng = np.random.default_rng(0)
+    quat = Rotation.from_rotvec(rng.normal(scale=0.4, size=(2, 3))).as_quat(scalar_first=True)
+    qpos = np.concatenate([rng.normal(size=(2, 3)), quat, rng.uniform(-0.5, 0.5, (2, 29))], axis=1)
+    return qpos, rng.normal(size=(2, 35))
+
+
+def test_errors_are_those_of_mujocos_bodies(robot, pair):
+    qpos, qvel = pair
+    found = jax.jit(
+        lambda q, v: tracking_errors.tracking_errors(
+            *(tracking_errors.body_state(robot, q[i], v[i]) for i in (0, 1))
+        )
+    )(*(jnp.asarray(x, jnp.float32) for x in pair))
+    bodies, turns, velocity = [], [], []
+    for position, speed in zip(qpos, qvel, strict=True):
+        data = mujoco.MjData(robot.model)
+        data.qpos[:], data.qvel[:] = position, speed
+        mujoco.mj_forward(robot.model, data)
+        bodies.append(data.xpos[1:].copy())
+        turns.append(Rotation.from_quat(data.xquat[1:], scalar_first=True))
+        whole = np.zeros(6)
+        mujoco.mj_objectVelocity(robot.model, data, mujoco.mjtObj.mjOBJ_XBODY, 1, whole, 0)
+        velocity.append(whole)
+    local = [b - b[0] for b in bodies]
+    expected = {
+        "root_position": np.linalg.norm(qpos[0, :3] - qpos[1, :3]),
+        "root_rotation": (turns[0][0].inv() * turns[1][0]).magnitude(),
+        "body_position": np.linalg.norm(local[0] - local[1], axis=1).mean(),
+        "body_rotation": (turns[0].inv() * turns[1]).magnitude().mean(),
+        "joint_velocity": np.abs(qvel[0, 6:] - qvel[1, 6:]).mean(),
+        "root_velocity": np.abs(velocity[0][3:] - velocity[1][3:]).mean(),
+        "root_angular_velocity": np.abs(velocity[0][:3] - velocity[1][:3]).mean(),
+        "global_body_position": np.linalg.norm(bodies[0] - bodies[1], axis=1).mean(),
+    }
+    assert set(vars(found)) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(getattr(found, name), value, rtol=1e-4, err_msg=name)
+
+
+def test_effort_is_the_motors(robot, pair):
+    rng = np.random.default_rng(1)
+    target = rng.uniform(-0.6, 0.6, 29)
+    data = mujoco.MjData(robot.model)
+    data.qpos[:], data.qvel[:], data.ctrl[:] = pair[0][0], 3.0 * pair[1][0], target
+    mujoco.mj_forward(robot.model, data)
+    torque = data.qfrc_actuator[6:]  # inside the joints' limits too
+    assert np.any(np.abs(torque) > 0.99 * robot.effort_limit)  # some motors are at their limits
+    found = tracking_errors.effort(robot, target, data.qpos[7:], data.qvel[6:])
+    np.testing.assert_allclose(found.torque, np.abs(torque).mean(), rtol=1e-5)
+    np.testing.assert_allclose(found.power, np.abs(torque * data.qvel[6:]).sum(), rtol=1e-5)
+
+
+def test_a_foot_slips_only_where_it_stays_on_the_floor(robot, learner):
+    stand = np.array(robot.model.key("stand").qpos, np.float32)
+    still = np.zeros(35, np.float32)
+    see = jax.jit(lambda qpos: tracking_errors.body_state(robot, qpos, still))
+    before, moved, lifted = see(stand), see(stand + 0.02 * np.eye(36)[0]), see(stand + 0.02 * np.eye(36)[2])
+    assert before.contact.all()
+    assert not lifted.contact.any()
+    assert tracking_errors.foot_slip(before, before, 0.1) == 0.0
+    np.testing.assert_allclose(tracking_errors.foot_slip(before, moved, 0.1), 0.2, rtol=1e-3)
+    flying = replace(moved, sole_pos=moved.sole_pos + jnp.array([0.0, 0.0, 0.02]))
+    assert tracking_errors.foot_slip(before, flying, 0.1) == 0.0
+
+
+# Episodes ----------------------------------------------------------------------------------------------
+
+
+def test_mjx_and_mujoco_in_c_agree(in_c, in_mjx):
+    """The same starts, policy and model; float32 against float64, and Newton's single iteration."""
+    c, x = in_c.episode, in_mjx.episode
+    np.testing.assert_array_equal(c.index, x.index)
+    np.testing.assert_array_equal(c.steps, x.steps)
+    assert np.abs(c.episode_length - x.episode_length).max() <= 3
+    for name, low, high in (("global_body_position", 0.8, 1.25), ("joint_velocity", 0.8, 1.25)):
+        ratio = getattr(x.errors, name).sum() / getattr(c.errors, name).sum()
+        assert low < ratio < high, name
+    np.testing.assert_allclose(x.effort.torque.sum(), c.effort.torque.sum(), rtol=0.1)
+    np.testing.assert_allclose(x.reward.sum(), c.reward.sum(), rtol=0.1)
+
+
+def test_an_episode_is_tallied_to_its_end_and_early_termination_noted(in_c):
+    episode, figures = in_c.episode, in_c.figures
+    assert episode.steps.tolist() == [STEPS] * EPISODES
+    assert not episode.broken.any()
+    # The untrained walker falls behind the 0.4 m limit within the second in some episodes.
+    ended = ~episode.running
+    assert ended.any()
+    assert (episode.episode_length <= STEPS).all()
+    assert (episode.episode_length[~ended] == STEPS).all()
+    assert (episode.episode_return[ended] < episode.reward[ended]).any()
+    np.testing.assert_allclose(episode.episode_return[~ended], episode.reward[~ended], rtol=1e-5)
+    assert figures.steps.sum() == STEPS * EPISODES
+    np.testing.assert_allclose(figures.deviation.sum(), episode.errors.global_body_position.sum(), rtol=1e-4)
+    assert (figures.contact <= figures.steps[..., None]).all()
+    feet_down = figures.reference_contact.sum((0, 1)) / figures.steps.sum()
+    assert ((feet_down > 0.5) & (feet_down < 0.8)).all()  # a walk's stance is about 62 % of its cycle
+
+
+def test_scores_follow_from_the_tallies(in_c, learner):
+    episode = in_c.episode
+    found = {score.name: score for score in summary.scores(episode, learner.env.control_dt)}
+    length = np.asarray(episode.episode_length, float)
+    np.testing.assert_allclose(found["survival"].values, length / 30.0)
+    np.testing.assert_allclose(found["return_per_step"].values, episode.episode_return / length)
+    np.testing.assert_allclose(
+        found["mpjpe_global"].values, 1000.0 * episode.errors.global_body_position / STEPS
+    )
+    np.testing.assert_allclose(found["mpjpe_root"].values, 1000.0 * found["body_position"].values)
+    np.testing.assert_array_equal(found["survived"].values, episode.running & (length == STEPS))
+    for limit in (0.5, 0.25):
+        np.testing.assert_array_equal(found[f"success_{limit}m"].values, episode.deviation <= limit)
+    found_summary = found["test_return"].summary()
+    assert found_summary["mean"] == pytest.approx(episode.episode_return.mean(), rel=1e-6)
+    assert found_summary["std"] == pytest.approx(episode.episode_return.std(), rel=1e-5)
+
+
+def test_broken_episodes_count_as_failed_and_not_as_zero_error(in_c, learner):
+    episode = in_c.episode
+    broken = replace(episode, broken=np.array([True, False, False, False]), steps=np.array([0, 30, 30, 30]))
+    found = {score.name: score for score in summary.scores(broken, learner.env.control_dt)}
+    assert found["success_0.5m"].values[0] == 0.0
+    assert not np.isfinite(found["mpjpe_global"].values[0])
+    rest = found["mpjpe_global"].values[1:]
+    assert found["mpjpe_global"].summary()["mean"] == pytest.approx(rest.mean())
+
+
+def test_the_table_has_total_and_clips(in_c, learner):
+    found = summary.scores(in_c.episode, learner.env.control_dt)
+    clip = np.array([0, 1, 0, 1])
+    two = summary.table(found, clip, ["a", "b"])
+    assert [row["name"] for row in two["clips"]] == ["a", "b"]
+    (returns,) = (score.values for score in found if score.name == "test_return")
+    assert two["clips"][1]["test_return"]["mean"] == pytest.approx(returns[1::2].mean())
+    assert two["total"]["test_return"]["mean"] == pytest.approx(returns.mean())
+    assert "clips" not in summary.table(found, clip * 0, ["a"])
+
+
+def test_the_same_seed_gives_the_same_episodes(learner, policy, in_c):
+    again = mujoco_engine.run_in_c(judge(learner), policy, RANDOM, 0, learner.env.robot.model)
+    jax.tree.map(np.testing.assert_array_equal, again.episode, in_c.episode)
+    assert again.recordings == []
+
+
+def test_recordings_are_the_episodes(in_c, in_mjx, learner):
+    for outcome in (in_c, in_mjx):
+        assert len(outcome.recordings) == EPISODES
+        for i, recording in enumerate(outcome.recordings):
+            episode = jax.tree.map(lambda x, i=i: x[i], outcome.episode)
+            assert recording.qpos.shape == recording.reference.shape == (STEPS + 1, 36)
+            assert recording.fps == 30.0
+            np.testing.assert_array_equal(recording.qpos[0], recording.reference[0])
+            np.testing.assert_allclose(recording.reward[0], 1.0, atol=1e-5)
+            np.testing.assert_allclose(recording.reward[1:].sum(), episode.reward, rtol=1e-5)
+            steps = recording.failure[0] if recording.failure else STEPS
+            assert steps == episode.episode_length
+            assert bool(recording.failure) == (not episode.running)
+            np.testing.assert_allclose(np.diff(recording.phase) % 1.0, 1.0 / 33.0, atol=1e-4)
+
+
+def test_a_broken_simulation_is_recorded_up_to_its_last_finite_state(in_c):
+    (first, *_) = in_c.recordings
+    flags = {name: np.stack([values, values], axis=1) for name, values in vars(first.causes).items()}
+    flags["nonfinite"][5:, 0] = True
+    fields = {
+        name: np.stack([getattr(first, name)] * 2, axis=1)
+        for name in vars(first)
+        if name not in "clip fps causes"
+    }
+    fields["qpos"][5:, 0] = np.nan
+    broken, whole = recordings(Moment(**fields, causes=Causes(**flags)), [STEPS, 10], [0, 0], 30.0)
+    assert broken.failure == (5, "nonfinite")
+    np.testing.assert_array_equal(broken.qpos[5:], np.tile(first.qpos[4], (STEPS - 4, 1)))
+    assert whole.qpos.shape == (11, 36)
+
+
+def test_a_push_comes_every_two_seconds_horizontally(learner, policy):
+    pushing = judge(learner, push=0.7)
+    state, episode, _ = jax.jit(pushing.begin_all)(jnp.arange(16), jnp.zeros(16, bool), 0)
+
+    @jax.jit
+    def kicks(number: jax.Array) -> jax.Array:
+        """(16, 35) change of qvel at control step `number` + 1."""
+        here = replace(state, steps=jnp.full(16, number, jnp.int32))
+        return pushing.act_all(policy, here, episode, jnp.arange(16), number + 1, 0)[0].qvel - state.qvel
+
+    found = np.asarray(jax.lax.map(kicks, jnp.arange(300)))  # 10 s
+    speed = np.linalg.norm(found[..., :2], axis=-1)
+    assert (np.abs(found[..., 2:]) == 0.0).all()
+    assert ((speed > 0).sum(axis=0) == 5).all()
+    np.testing.assert_allclose(speed[speed > 0], 0.7, rtol=1e-3)
+    directions = np.arctan2(found[..., 1], found[..., 0])[speed > 0]
+    assert np.abs(np.exp(1j * directions).mean()) < 0.3
+    assert len(np.unique(speed.argmax(axis=0))) > 8  # not all at the same moment
+
+
+def test_noise_reaches_the_policy_and_not_the_robot(learner, policy):
+    awake = policy | {"actor": jax.tree.map(lambda x: 20.0 * x, policy["actor"])}
+    acts = []
+    for noise in (0.0, 1.0):
+        noisy = judge(learner, noise=noise)
+        state, episode, _ = jax.jit(noisy.begin_all)(jnp.arange(4), RANDOM, 0)
+        after, action, _ = jax.jit(noisy.act_all)(awake, state, episode, jnp.arange(4), 1, 0)
+        jax.tree.map(np.testing.assert_array_equal, after, state)
+        acts.append(np.asarray(action))
+    assert (np.abs(acts[0] - acts[1]).max(axis=1) > 0.01).all()
+
+
+def test_episodes_start_at_the_first_frame_or_anywhere(learner):
+    at_first = np.arange(64) < 3
+    states, _, _ = jax.jit(judge(learner).begin_all)(jnp.arange(64), at_first, 0)
+    assert (states.start_time[:3] == 0.0).all()
+    np.testing.assert_array_equal(states.qpos[0], states.qpos[2])
+    assert np.std(states.start_time[3:]) > 0.2 * learner.env.library.length[0]
+
+
+# Another model -----------------------------------------------------------------------------------------
+
+
+def test_another_g1_is_driven_by_our_motors(robot, shared, tmp_path):
+    spec = mujoco.MjSpec.from_file(str(shared / "g1" / "g1_mimickit.xml"))
+    for part in [geom for geom in spec.geoms if geom.meshname] + list(spec.meshes):
+        spec.delete(part)  # their files are not there
+    (tmp_path / "other.xml").write_text(spec.to_xml())
+    other = mujoco_engine.load_other(tmp_path / "other.xml", robot)
+    assert other.nu == 29
+    positions, velocities, controls = mujoco_engine.addresses(other)
+    np.testing.assert_array_equal(positions, np.arange(36))
+    np.testing.assert_array_equal(velocities, np.arange(35))
+    np.testing.assert_array_equal(controls, np.arange(29))
+    np.testing.assert_allclose(other.actuator_gainprm[:, 0], robot.kp)
+    np.testing.assert_allclose(-other.actuator_biasprm[:, 2], robot.kd)
+    np.testing.assert_allclose(other.actuator_forcerange[:, 1], robot.effort_limit)
+    assert other.opt.timestep == robot.model.opt.timestep
+
+
+BAD_MODELS = {
+    "no XML": ("not xml", "cannot be read"),
+    "no joints": ("<mujoco><worldbody/></mujoco>", "has no joint left_hip_pitch_joint (29 missing)"),
+}
+
+
+@pytest.mark.parametrize("defect", BAD_MODELS)
+def test_a_bad_model_is_refused_in_a_line(robot, tmp_path, defect):
+    text, words = BAD_MODELS[defect]
+    (tmp_path / "other.xml").write_text(text)
+    with pytest.raises(UserError) as caught:
+        mujoco_engine.load_other(tmp_path / "other.xml", robot)
+    assert words in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+# MJX and MuJoCo in C -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hundred_steps(learner) -> tuple[np.ndarray, np.ndarray]:
+    """Largest difference of a joint angle, rad, or root coordinate, each (17, 8), over 17 control steps, 102
+    physics steps, of random actions; four robots in the air, four on the floor: between MJX and MuJoCo in C,
+    and between MuJoCo in C with the solver's one iteration and with a hundred."""
+    env = learner.env
+    rng = np.random.default_rng(0)
+    stand = env.robot.model.key("stand").qpos
+    qpos, qvel = np.tile(stand, (8, 1)), np.zeros((8, 35))
+    qpos[:4, 2] += 5.0
+    state = jax.vmap(env.reset_to)(jnp.zeros(8, jnp.int32), jnp.zeros(8))
+    state = replace(state, qpos=jnp.asarray(qpos, jnp.float32), qvel=jnp.zeros((8, 35)))
+    simulate = jax.jit(jax.vmap(env.simulate))
+    converged = copy.copy(env.robot.model)
+    converged.opt.iterations = converged.opt.ls_iterations = 100
+    crowds = [mujoco_engine.Crowd(model, qpos, qvel) for model in (env.robot.model, converged)]
+    velocities, unlike = [qvel, qvel], []
+    for _ in range(17):
+        target = (stand[7:] + 0.2 * rng.normal(size=(8, 29))).astype(np.float32)
+        state = simulate(state, target)
+        places = [np.asarray(state.qpos)]
+        for i, crowd in enumerate(crowds):
+            moved, speeds = crowd.step(velocities[i], target, env.substeps)
+            velocities[i] = speeds[:, -1]
+            places.append(moved[:, -1])
+        unlike.append([np.abs(places[i] - places[1]).max(axis=1) for i in (0, 2)])
+    assert np.asarray(state.qpos)[4:, 2].max() < stand[2] + 0.1
+    in_mjx, in_converged = np.moveaxis(np.array(unlike), 1, 0)
+    return in_mjx, in_converged
+
+
+def test_a_hundred_random_steps_in_the_air_are_mujocos(hundred_steps):
+    assert hundred_steps[0][:, :4].max() < 1e-4
+
+
+def test_a_hundred_random_steps_on_the_floor_stay_near_mujocos(hundred_steps):
+    """One iteration of Newton's method is not the last word, and MJX and C search lines differently: MJX must
+    be no farther from C than C is from itself with a converged solver."""
+    in_mjx, in_converged = (unlike[:, 4:] for unlike in hundred_steps)
+    assert np.median(in_mjx) < np.median(in_converged)
+    assert in_mjx.max() < 0.2

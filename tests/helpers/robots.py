@@ -1,0 +1,25 @@
+"""Stand-ins for the robot."""
+
+import jax
+import jax.numpy as jnp
+
+from mjx_mimic.robot import rotation
+from mjx_mimic.robot.model import CharacterState, Robot
+
+
+class RigidRobot(Robot):
+    """Stands in for the robot where only layouts and times count: its bodies are fixed to the root."""
+
+    def character_state(self, qpos: jax.Array, qvel: jax.Array) -> CharacterState:
+        offsets = jnp.linspace(-0.5, 0.5, 3 * len(self.body_names)).reshape(-1, 3)
+        return CharacterState(
+            root_pos=qpos[:3],
+            root_quat=qpos[3:7],
+            root_vel=qvel[:3],
+            root_ang_vel=rotation.rotate(qpos[3:7], qvel[3:6]),
+            dof_pos=qpos[7:],
+            dof_vel=qvel[6:],
+            body_pos=qpos[:3] + rotation.rotate(qpos[3:7], offsets),
+            com_pos=qpos[:3],
+            clearance=qpos[2:3],
+        )

@@ -1,0 +1,87 @@
+"""The real robot learns to walk for longer, within a minute of compiling and twenty seconds of running."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import struct
+
+from mjx_mimic.clips.formats import load_motion
+from mjx_mimic.config import EnvConfig, NetworkConfig, TrainConfig
+from mjx_mimic.learning.learner import Learner, first_device
+from mjx_mimic.learning.metrics import Metrics
+from mjx_mimic.robot.model import CharacterState, load_robot
+from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.reference import make_library
+from mjx_mimic.task.reward import RewardTerms
+
+UPDATES, WINDOW = 100, 10
+CONFIG = TrainConfig(
+    num_envs=32,
+    unroll_length=16,
+    env=EnvConfig(episode_seconds=4.0),
+    network=NetworkConfig(actor_hidden=(64,), critic_hidden=(64,)),
+)
+
+
+@struct.dataclass
+class SignedEnv(ImitationEnv):
+    """The imitation task with the reward's sign as data, so that one compiled step serves both."""
+
+    sign: jax.Array
+
+    def reward(self, state: CharacterState, target: CharacterState) -> tuple[jax.Array, RewardTerms]:
+        gain, terms = ImitationEnv.reward(self, state, target)
+        return self.sign * gain, terms
+
+
+@pytest.fixture(scope="module")
+def histories() -> dict[int, list[Metrics]]:
+    """Metrics of every update, by the reward's sign; the same seed and settings otherwise."""
+    library = make_library([load_motion("walk")])
+    robot = load_robot(CONFIG.env.contacts, CONFIG.env.physics_hz)
+    learner = Learner(
+        SignedEnv(library, robot, CONFIG.env, sign=jnp.float32(1.0)), CONFIG, tuple(jax.local_devices())
+    )
+    step = learner.map(learner._train_step, donate=(1,))
+
+    def train(sign: int) -> list[Metrics]:
+        env = replace(learner.placed_env, sign=learner.place(jnp.full(2, sign, jnp.float32)))
+        state, metrics = step(env, learner.init(jax.random.key(0)))
+        history = [metrics]
+        with jax.transfer_guard("disallow"):  # neither the simulation nor the learner visits the host
+            for _ in range(UPDATES - 1):
+                state, metrics = step(env, state)
+                history.append(metrics)
+        return [first_device(metrics) for metrics in history]
+
+    return {sign: train(sign) for sign in (1, -1)}
+
+
+def over_episodes(window: list[Metrics], name: str) -> float:
+    """Mean over the whole episodes that ended in a window."""
+    episodes = np.array([metrics.episodes for metrics in window])
+    assert episodes.sum() > 50
+    return float(np.sum(episodes * [getattr(metrics, name) for metrics in window]) / episodes.sum())
+
+
+def test_the_robot_stays_up_longer_and_earns_more_and_less_with_the_rewards_sign_flipped(histories):
+    # Over seeds 0 to 7 the return goes from 9.1 ... 9.5 to 17.6 ... 18.5, flipped to 4.0 ... 4.7, and the
+    # length from 12.0 ... 12.9 control steps to 24.4 ... 25.7, flipped to 7.7 ... 8.4. The standard error of
+    # a window's mean is about 3 %.
+    first, last, fled = histories[1][:WINDOW], histories[1][-WINDOW:], histories[-1][-WINDOW:]
+    earned, lasted = over_episodes(first, "train_return"), over_episodes(first, "train_episode_length")
+    assert over_episodes(last, "train_return") > 1.6 * earned
+    assert over_episodes(last, "train_episode_length") > 1.6 * lasted
+    assert -over_episodes(fled, "train_return") < 0.7 * earned
+    assert over_episodes(fled, "train_episode_length") < 0.8 * lasted
+
+
+def test_the_critic_explains_the_returns_and_no_simulation_breaks(histories):
+    for history in histories.values():
+        explained = np.mean([metrics.explained_variance for metrics in history[-WINDOW:]])
+        assert 0.7 < explained < 1.0
+        assert all(metrics.ended_by.nonfinite == 0.0 for metrics in history)
+        assert all(np.isfinite(leaf) for metrics in history for leaf in jax.tree.leaves(metrics))

@@ -1,0 +1,92 @@
+"""The whole command on the real robot, small: run folder, interrupt, resume, video."""
+
+import json
+import signal
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from helpers.small_run import SMALL, STEPS, command, sway
+from helpers.videos import read
+
+from mjx_mimic.display import drawing
+from mjx_mimic.runs import folder as run
+from mjx_mimic import train
+from mjx_mimic.clips.dataset import Clips
+from mjx_mimic.common.errors import UserError
+
+# mediapy leaves the pipes of its ffmpeg process to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def rows(folder: Path, out: str) -> list[dict]:
+    return [json.loads(row) for row in (folder / out / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_folder_has_all_that_is_promised(finished, capsys):
+    last = rows(finished, "whole")[-1]
+    assert last["samples"] == 4 * STEPS
+    terms = ("pose", "velocity", "root_pose", "root_velocity", "key_position")
+    causes = ("fall", "deviation", "nonfinite", "time_out", "clip_end")
+    expected = {f"reward_{term}" for term in terms} | {f"ended_by_{cause}" for cause in causes}
+    expected |= {"wall_time_s", "samples_per_s", "critic_loss", "kl", "clip_fraction", "learning_rate"}
+    expected |= {"train_return", "train_episode_length", "test_return", "test_episode_length"}
+    expected |= {"nonfinite_resets"}
+    assert expected <= set(last)
+    assert all(np.isfinite(value) for value in last.values())
+    assert 0.0 < last["test_return"] <= last["test_episode_length"] <= 12
+    assert list((finished / "whole" / "tb").glob("events*"))
+    policy = run.Checkpoints(finished / "whole").restore_policy("best")
+    assert set(policy) == {"actor", "critic", "normalizer"}
+
+
+def test_an_interrupted_run_goes_on_as_if_it_had_not_been(finished, monkeypatch, capsys):
+    write = run.MetricLog.write
+
+    def write_and_interrupt(self, row, of_clips):
+        write(self, row, of_clips)
+        if row["samples"] == STEPS:
+            signal.raise_signal(signal.SIGINT)
+
+    # A report after every update, and an interrupt with the first: the next update ends the run.
+    monkeypatch.setattr("mjx_mimic.runs.training_loop.REPORT_INTERVAL_S", 0.0)
+    total = ("--total-steps", str(4 * STEPS), "--no-video")
+    with monkeypatch.context() as patch:
+        patch.setattr(run.MetricLog, "write", write_and_interrupt)
+        assert command(finished, "cut", *total) == 130
+    assert "--resume" in capsys.readouterr().out
+    before = rows(finished, "cut")[-1]["samples"]
+    assert before == 2 * STEPS
+    assert command(finished, "cut", "--resume", *total) == 0
+    assert f"resumed at {before:,} samples" in capsys.readouterr().out
+    whole, cut = rows(finished, "whole"), rows(finished, "cut")
+    samples = [row["samples"] for row in cut]
+    assert samples == sorted(set(samples))
+    assert samples[-1] == 4 * STEPS
+    end = run.Checkpoints(finished / "cut").restore_policy("last")
+    truth = run.Checkpoints(finished / "whole").restore_policy("last")
+    assert jax.tree.structure(end) == jax.tree.structure(truth)
+    jax.tree.map(np.testing.assert_array_equal, end, truth)
+    assert cut[-1]["test_return"] == whole[-1]["test_return"]
+
+
+def test_a_run_without_a_checkpoint_cannot_be_resumed(finished, capsys):
+    run.create(finished / "bare", *_created(finished))
+    with pytest.raises(UserError, match="no checkpoint to resume from"):
+        command(finished, "bare", "--resume", "--total-steps", "128", "--no-video")
+
+
+def _created(folder: Path):
+    from mjx_mimic import config
+
+    parsed = train.parse(["--motion", str(folder / "sway.npz"), *SMALL])
+    return config.sized(parsed.train, "cpu", 2), Clips((sway(),), (1.0,)), 2
+
+
+def test_the_video_shows_the_whole_episode(finished):
+    if drawing.choose_gl_backend() is None:
+        pytest.skip(drawing.NO_GL)
+    video = read(finished / "whole" / "videos" / "final.mp4")
+    assert 2 <= len(video) <= 13
+    assert video.std() > 10

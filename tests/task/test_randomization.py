@@ -1,0 +1,129 @@
+"""Kicks and sensor noise: their size and rate, and that they are in training and not in its tests."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import struct
+from helpers.robots import RigidRobot
+from scipy import stats
+from scipy.spatial.transform import Rotation
+
+from mjx_mimic.clips.dataset import load_clips
+from mjx_mimic.config import NetworkConfig, PPOConfig, TrainConfig
+from mjx_mimic.learning.learner import Learner, TrainState, make_learner
+from mjx_mimic.task import randomization
+from mjx_mimic.task.env import EnvState, ImitationEnv
+
+ENVS = 64
+
+
+@struct.dataclass
+class GlidingEnv(ImitationEnv):
+    """The real task with free flight for physics: what was kicked moves on, whatever the motors do."""
+
+    def simulate(self, state: EnvState, pd_target: jax.Array) -> EnvState:
+        qpos, qvel = self.reference_coordinates(state, ahead=1)
+        drift = state.qvel[:2] - self.reference_coordinates(state)[1][:2]
+        return replace(state, qpos=qpos, qvel=qvel.at[:2].add(drift), steps=state.steps + 1)
+
+
+def learner_with(push: float, noise: float) -> Learner:
+    config = TrainConfig(
+        motion=("walk",),
+        num_envs=ENVS,
+        eval_envs=ENVS,
+        unroll_length=16,
+        push=push,
+        noise=noise,
+        network=NetworkConfig((8,), (8,)),
+        ppo=PPOConfig(actor_epochs=1, critic_epochs=1, actor_minibatches=1, critic_minibatches=1),
+    )
+    learner = make_learner(config, load_clips(config.motion), jax.local_devices())
+    robot = RigidRobot(**vars(learner.env.robot))
+    return replace(learner, env=GlidingEnv(learner.env.library, robot, learner.env.config))
+
+
+@pytest.fixture(scope="module")
+def plain() -> Learner:
+    return learner_with(0.0, 0.0)
+
+
+def drift_after_a_step(learner: Learner) -> tuple[np.ndarray, TrainState]:
+    """Horizontal speed (ENVS,) beyond the reference's after one training step, and the state."""
+    state, _ = learner.train_step(learner.init(jax.random.key(0)))
+    after = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), state.env)
+    wanted = jax.vmap(learner.env.reference_coordinates)(after)[1]
+    return np.linalg.norm(np.asarray(after.qvel - wanted)[:, :2], axis=1), state
+
+
+def test_training_is_disturbed_and_its_tests_are_not(plain):
+    calm, state = drift_after_a_step(plain)
+    assert calm.max() < 1e-5
+    rough = learner_with(0.3, 1.0)
+    kicked, _ = drift_after_a_step(rough)
+    # 16 steps of 1/30 s, a kick every 2 s: about a quarter have one or more.
+    assert 0.1 < (kicked > 1e-3).mean() < 0.45
+    assert kicked.max() < 0.9
+    tests = [learner.evaluate(state, jax.random.key(1)) for learner in (plain, rough)]
+    jax.tree.map(np.testing.assert_array_equal, *tests)
+
+
+def test_a_training_on_noise_alone_moves_no_robot():
+    drift, state = drift_after_a_step(learner_with(0.0, 1.0))
+    assert drift.max() < 1e-5
+    assert np.isfinite(np.asarray(state.normalizer.mean)).all()
+
+
+def test_kicks_have_their_rate_size_and_direction(plain):
+    env, count = plain.env, 40_000
+    start = env.reset_to(jnp.int32(0), jnp.float32(0.3))
+    keys = jax.random.split(jax.random.key(0), count)
+    after, seen = jax.jit(jax.vmap(lambda key: randomization.disturbed(env, start, 0.6, 0.0, key)))(keys)
+    np.testing.assert_array_equal(after.qpos, np.broadcast_to(start.qpos, after.qpos.shape))
+    np.testing.assert_array_equal(after.qvel[:, 2:], np.broadcast_to(start.qvel[2:], (count, 33)))
+    kick = np.asarray(after.qvel - start.qvel)[:, :2]
+    speed = np.linalg.norm(kick, axis=1)
+    hit = speed > 1e-5
+    assert stats.binomtest(int(hit.sum()), count, 1 / 60).pvalue > 1e-3
+    assert stats.kstest(speed[hit], stats.uniform(0.0, 0.6).cdf).pvalue > 1e-3
+    angle = np.arctan2(kick[hit, 1], kick[hit, 0])
+    assert stats.kstest(angle, stats.uniform(-np.pi, 2.0 * np.pi).cdf).pvalue > 1e-3
+    # The policy sees the kick at once, and without noise exactly.
+    np.testing.assert_allclose(
+        seen[:50], jax.vmap(env.observe)(jax.tree.map(lambda x: x[:50], after)), atol=1e-6
+    )
+    assert np.abs(np.asarray(seen[hit] - seen[~hit][0])).max(axis=1).min() > 1e-5
+
+
+def test_noise_is_only_in_what_is_seen(plain):
+    env = plain.env
+    start = env.reset_to(jnp.int32(0), jnp.float32(0.3))
+    after, seen = randomization.disturbed(env, start, 0.0, 1.0, jax.random.key(0))
+    jax.tree.map(np.testing.assert_array_equal, after, start)
+    assert np.abs(np.asarray(seen - env.observe(start))).max() > 0.01
+
+
+def test_noise_has_the_stated_size_and_keeps_the_quaternion_unit(plain):
+    state = plain.env.reset_to(jnp.int32(0), jnp.float32(0.3))
+    keys = jax.random.split(jax.random.key(0), 4000)
+    seen = jax.vmap(lambda key: randomization.sensed(state, 2.0, key))(keys)
+    np.testing.assert_allclose(np.linalg.norm(seen.qpos[:, 3:7], axis=1), 1.0, atol=1e-6)
+    offset = np.asarray(seen.qpos - state.qpos)
+    turn = Rotation.from_quat(seen.qpos[:, 3:7], scalar_first=True)
+    tilt = (turn * Rotation.from_quat(state.qpos[3:7], scalar_first=True).inv()).as_rotvec()
+    speed = np.asarray(seen.qvel - state.qvel)
+    for name, values in {
+        "position": offset[:, :3],
+        "tilt": tilt,
+        "joint": offset[:, 7:],
+        "velocity": speed[:, :3],
+        "spin": speed[:, 3:6],
+        "joint_velocity": speed[:, 6:],
+    }.items():
+        np.testing.assert_allclose(
+            values.std(axis=0), 2.0 * randomization.NOISE[name], rtol=0.06, err_msg=name
+        )
+        assert np.abs(values.mean(axis=0)).max() < 0.12 * randomization.NOISE[name]
