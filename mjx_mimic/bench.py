@@ -133,7 +133,8 @@ def noisy_clip(seed: int) -> "Motion":
     """10 s at 30 frames/s of nothing in particular."""
     import numpy as np
 
-    from mjx_mimic.clips.motion import G1_JOINTS, make_motion
+    from mjx_mimic.clips.motion import make_motion
+    from mjx_mimic.robot.constants import G1_JOINTS
 
     rng = np.random.default_rng(seed)
     quat = np.array([1.0, 0.0, 0.0, 0.0]) + 0.1 * rng.normal(size=(301, 4))

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mjx_mimic.clips.formats import key_of, save_motion
-from mjx_mimic.clips.motion import G1_JOINTS, make_motion
+from mjx_mimic.clips.motion import make_motion
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import replacing
+from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.runs.config_yaml import read_config
 
 if TYPE_CHECKING:

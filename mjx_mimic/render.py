@@ -230,7 +230,8 @@ def episode_shot(recording: "Recording", name: str, command: RenderCommand, time
 def _between(qpos: NDArray, fps: float, times: NDArray) -> NDArray[np.float64]:
     """`qpos` (N, 36), `fps` rows a second, at `times` (T,) s, interpolated; (T, 36)."""
     from mjx_mimic.clips.editing import sampled
-    from mjx_mimic.clips.motion import G1_JOINTS, make_motion
+    from mjx_mimic.clips.motion import make_motion
+    from mjx_mimic.robot.constants import G1_JOINTS
 
     if len(qpos) == 1:
         qpos = np.repeat(qpos, 2, axis=0)

@@ -10,19 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.clips.motion import G1_JOINTS, Motion, make_motion
+from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.robot.constants import MIRROR_INDEX, MIRROR_SIGN
 from mjx_mimic.robot.kinematics import floor_clearance, qpos_of
 from mjx_mimic.robot.mjcf import load_mjcf
 
 Array = NDArray[np.float64]
-
-# Sign of each hinge under reflection in the plane y = 0, and the hinge that it becomes.
-MIRROR_SIGN = np.array([-1.0 if "_roll_" in name or "_yaw_" in name else 1.0 for name in G1_JOINTS])
-_OTHER_SIDE = {"left": "right", "right": "left"}
-MIRROR_INDEX = np.array(
-    [G1_JOINTS.index("_".join(_OTHER_SIDE.get(word, word) for word in name.split("_"))) for name in G1_JOINTS]
-)
 
 MAX_FPS = 1000.0
 _BUTTERWORTH_ORDER = 4

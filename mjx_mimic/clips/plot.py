@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mjx_mimic.clips.foot_contacts import FEET, FootContacts, foot_contacts, stretches
-from mjx_mimic.clips.motion import G1_JOINTS, Motion
+from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import replacing
+from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.mjcf import load_mjcf
 
 if TYPE_CHECKING:

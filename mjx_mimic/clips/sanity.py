@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mjx_mimic.clips.motion import G1_JOINTS, Motion
+from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.robot.constants import G1_JOINTS
 
 if TYPE_CHECKING:
     import mujoco

@@ -13,24 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips.foot_contacts import FEET, foot_contacts, stretches
-from mjx_mimic.clips.motion import G1_JOINTS, Motion
+from mjx_mimic.clips.motion import Motion
+from mjx_mimic.robot.constants import G1_JOINTS, JOINT_SPEED_LIMIT
 from mjx_mimic.robot.kinematics import floor_clearance, qpos_of
 from mjx_mimic.robot.mjcf import load_mjcf
 
 Array = NDArray[np.float64]
 Severity = Literal["ok", "warning", "error"]
-
-_SPEED = {  # rad/s, the `velocity` limits of Unitree's g1_29dof_rev_1_0.urdf, one a motor type
-    32.0: ("hip_pitch", "hip_yaw", "waist_yaw"),
-    20.0: ("hip_roll", "knee"),
-    30.0: ("ankle_pitch", "ankle_roll", "waist_roll", "waist_pitch"),
-    37.0: ("shoulder_pitch", "shoulder_roll", "shoulder_yaw", "elbow", "wrist_roll"),
-    22.0: ("wrist_pitch", "wrist_yaw"),
-}
-JOINT_SPEED_LIMIT = np.array(
-    [limit for name in G1_JOINTS for limit, kinds in _SPEED.items() if any(kind in name for kind in kinds)]
-)
-"""(29,) rad/s."""
 
 NEAR_FLOOR = 0.01  # m; a shape lower than this is on the floor
 SUNK = 0.001  # m; soft contacts give way by less, so a shape deeper than this is told to be in the floor

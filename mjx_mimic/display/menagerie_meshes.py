@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.clips.motion import G1_JOINTS
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.paths import assets_dir
+from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.mjcf import VISUAL_GROUP
 
 ROBOT = "unitree_g1"

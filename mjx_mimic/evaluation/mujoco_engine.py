@@ -10,12 +10,12 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from mjx_mimic.clips.motion import G1_JOINTS
 from mjx_mimic.common.cli import cores
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.evaluation import tracking_errors
 from mjx_mimic.evaluation.episodes import Episode, Judge, Outcome, PhaseFigures, Policy
 from mjx_mimic.evaluation.recording import Moment, moment, recordings
+from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.model import Robot
 from mjx_mimic.task.env import EnvState
 

@@ -5,8 +5,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from mjx_mimic.clips.validation import JOINT_SPEED_LIMIT
 from mjx_mimic.retarget.body_targets import Targets, sole_geoms
+from mjx_mimic.robot.constants import JOINT_SPEED_LIMIT
 from mjx_mimic.robot.mjcf import COLLISION_GROUP
 
 Array = NDArray[np.float64]

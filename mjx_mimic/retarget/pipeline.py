@@ -165,9 +165,10 @@ def retarget(
     Raises:
         UserError: no two frames between `start` and `end`, too many frames, or bones without length.
     """
-    from mjx_mimic.clips.motion import G1_JOINTS, make_motion
+    from mjx_mimic.clips.motion import make_motion
     from mjx_mimic.retarget import body_targets, foot_locking, inverse_kinematics
     from mjx_mimic.retarget import person as persons
+    from mjx_mimic.robot.constants import G1_JOINTS
     from mjx_mimic.robot.mjcf import load_mjcf
 
     if not 0.0 < fps <= 1000.0:

@@ -1,30 +1,14 @@
 """The G1's MJCF, compiled for MuJoCo on the host."""
 
-from typing import Literal
-
 import mujoco
 
 from mjx_mimic.common.paths import assets_dir
-
-ContactSet = Literal["feet", "full"]
+from mjx_mimic.robot.constants import FULL_CONTACTS, ContactSet
 
 VISUAL_GROUP = 2
 """Geom group of what is only drawn."""
 COLLISION_GROUP = 3
 """Geom group of the shapes that stand for the robot's surface, whether they may touch the floor or not."""
-
-KEY_BODIES = (
-    "left_ankle_roll_link",
-    "right_ankle_roll_link",
-    "head_link",
-    "left_wrist_yaw_link",
-    "right_wrist_yaw_link",
-)
-# Geoms that meet the floor in the "full" contact set, beside the soles.
-FULL_CONTACTS = (
-    *("pelvis", "torso", "head", "shoulder_roll", "elbow_yaw", "wrist", "hand"),
-    *("thigh", "shin", "linkage_brace"),
-)
 
 
 def load_mjcf(

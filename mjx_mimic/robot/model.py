@@ -9,19 +9,9 @@ import numpy as np
 from flax import struct
 from mujoco import mjx
 
-from mjx_mimic.clips.motion import G1_JOINTS
 from mjx_mimic.robot import rotation
-from mjx_mimic.robot.mjcf import KEY_BODIES, ContactSet, load_mjcf
-
-_SIDES = ("left", "right")
-_LEGS = ("knee", "ankle_roll")
-_ARMS = ("elbow", "wrist_roll", "wrist_pitch", "wrist_yaw")
-# What may touch the floor without ending an episode, by contact set (MimicKit's `contact_bodies` for the G1,
-# and its longer list for the cartwheel).
-GROUND_BODIES: dict[str, tuple[str, ...]] = {
-    contacts: tuple(f"{side}_{link}_link" for side in _SIDES for link in links)
-    for contacts, links in (("feet", _LEGS), ("full", _LEGS + _ARMS))
-}
+from mjx_mimic.robot.constants import G1_JOINTS, GROUND_BODIES, KEY_BODIES, SOLE_GEOMS, ContactSet
+from mjx_mimic.robot.mjcf import load_mjcf
 
 
 @struct.dataclass
@@ -106,7 +96,7 @@ def load_robot(contacts: ContactSet = "feet", physics_hz: float = 180.0) -> Robo
     assert (actuators == np.arange(len(joints))).all()
 
     geoms = [model.geom(i).name for i in range(model.ngeom)]
-    soles = [[i for i, name in enumerate(geoms) if name.startswith(f"{side}_sole_")] for side in _SIDES]
+    soles = [[model.geom(name).id for name in foot] for foot in SOLE_GEOMS]
     allowed = [model.body(name).id for name in GROUND_BODIES[contacts]]
     guarded = [
         i

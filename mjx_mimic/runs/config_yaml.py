@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import yaml
 
-from mjx_mimic.config import TrainConfig
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.config import TrainConfig
 
 CONFIG_FILE = "config.yaml"
 """Name of the configuration in a run folder."""

@@ -14,13 +14,13 @@ import orbax.checkpoint as ocp
 import yaml
 from tensorboardX import SummaryWriter
 
-from mjx_mimic.runs import config_yaml
-from mjx_mimic.config import TrainConfig
-from mjx_mimic.runs.config_yaml import CONFIG_FILE
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import replacing
+from mjx_mimic.config import TrainConfig
 from mjx_mimic.learning.learner import TrainState, first_device
+from mjx_mimic.runs import config_yaml
+from mjx_mimic.runs.config_yaml import CONFIG_FILE
 
 CURVES_OF_CLIPS = 20
 """With more clips than this, their returns are not logged as curves."""

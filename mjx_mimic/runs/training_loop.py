@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from mjx_mimic.evaluation import mujoco_engine, episodes
 from mjx_mimic.display import drawing
+from mjx_mimic.evaluation import episodes, mujoco_engine
 from mjx_mimic.learning.learner import Learner, TrainState, first_device
 from mjx_mimic.learning.metrics import Metrics
 from mjx_mimic.robot.mjcf import load_mjcf

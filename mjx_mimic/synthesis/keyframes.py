@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import BPoly, CubicSpline
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.clips.editing import MIRROR_INDEX, MIRROR_SIGN
-from mjx_mimic.clips.motion import G1_JOINTS
+from mjx_mimic.robot.constants import G1_JOINTS, MIRROR_INDEX, MIRROR_SIGN
 from mjx_mimic.synthesis.periodic import SOLE_RADIUS, TOE, Array
 
 _HEEL_UP = 1.2  # degrees, from which on the toes alone carry

@@ -19,8 +19,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips.editing import mirrored_joints
-from mjx_mimic.clips.motion import G1_JOINTS, Motion, make_motion
+from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.common.paths import assets_dir
+from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.synthesis.periodic import (
     LEFT_LEG,
     RIGHT_LEG,

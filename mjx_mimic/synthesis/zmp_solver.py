@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.clips.motion import G1_JOINTS, Motion, make_motion
+from mjx_mimic.clips.motion import Motion, make_motion
+from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.kinematics import forward_kinematics
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.synthesis.keyframes import FootPath

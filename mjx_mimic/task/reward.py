@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from mjx_mimic.clips.motion import G1_JOINTS
 from mjx_mimic.robot import rotation
+from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.model import CharacterState, Robot
 
 RewardName = Literal["mimickit", "paper"]

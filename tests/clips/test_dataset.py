@@ -9,8 +9,9 @@ import pytest
 
 from mjx_mimic.clips.dataset import load_clips
 from mjx_mimic.clips.formats import native
-from mjx_mimic.clips.motion import G1_JOINTS, make_motion
+from mjx_mimic.clips.motion import make_motion
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.robot.constants import G1_JOINTS
 
 
 def write(path: Path) -> str:

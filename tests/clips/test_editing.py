@@ -7,8 +7,9 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from mjx_mimic.clips import editing, loop_closing
 from mjx_mimic.clips.formats import load_motion
-from mjx_mimic.clips.motion import G1_JOINTS, Motion, make_motion
+from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.kinematics import floor_clearance, forward_kinematics, qpos_of
 from mjx_mimic.robot.mjcf import load_mjcf
 

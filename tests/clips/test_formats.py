@@ -16,9 +16,10 @@ from helpers import clip_files
 from mjx_mimic.clips.editing import cut
 from mjx_mimic.clips.formats import FORMATS, load_motion, native
 from mjx_mimic.clips.formats.safe_pickle import read_pickle
-from mjx_mimic.clips.motion import G1_JOINTS, make_motion
+from mjx_mimic.clips.motion import make_motion
 from mjx_mimic.common import paths
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.robot.constants import G1_JOINTS
 
 SHARED = Path(__file__).parents[3] / "shared"
 

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from mjx_mimic.clips.formats import native, npz
-from mjx_mimic.clips.motion import G1_JOINTS, Motion, make_motion
+from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.common import paths
 from mjx_mimic.common.errors import UserError, quoted
+from mjx_mimic.robot.constants import G1_JOINTS
 
 SHARED = Path(__file__).parents[3] / "shared"
 SOURCE = "clips/some.npz"

@@ -12,10 +12,11 @@ from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips.editing import cut, edited, lifted, mirrored, resampled, sampled
 from mjx_mimic.clips.formats import load_motion
-from mjx_mimic.clips.motion import G1_JOINTS, Motion
+from mjx_mimic.clips.motion import Motion
 from mjx_mimic.clips.sanity import Terms, breadth_first_joints, check, check_rate, link_positions, links
 from mjx_mimic.common import paths
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.robot.constants import G1_JOINTS
 
 UNNAMED = {order: Terms("root_pos", "root_rot", "dof_pos", order, named=False) for order in ("wxyz", "xyzw")}
 TO_BREADTH = [G1_JOINTS.index(name) for name in ISAACLAB_JOINTS]

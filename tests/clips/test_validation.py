@@ -10,8 +10,9 @@ from scipy.spatial.transform import Rotation
 from mjx_mimic.clips import editing, foot_contacts
 from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.clips.loop_closing import made_cyclic
-from mjx_mimic.clips.motion import G1_JOINTS, Motion
-from mjx_mimic.clips.validation import JOINT_SPEED_LIMIT, Finding, Report, joint_acceleration_limit, validate
+from mjx_mimic.clips.motion import Motion
+from mjx_mimic.clips.validation import Finding, Report, joint_acceleration_limit, validate
+from mjx_mimic.robot.constants import G1_JOINTS, JOINT_SPEED_LIMIT
 from mjx_mimic.robot.kinematics import qpos_of
 from mjx_mimic.robot.mjcf import load_mjcf
 

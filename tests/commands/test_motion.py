@@ -14,11 +14,12 @@ import pytest
 
 from mjx_mimic.clips import editing, validation
 from mjx_mimic.clips.formats import FORMATS, detect, load_motion, native
-from mjx_mimic.clips.motion import G1_JOINTS, Motion
+from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common import cli, paths
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.display import drawing
 from mjx_mimic.motion import Command, main
+from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.kinematics import qpos_of
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "clips.md"

@@ -8,8 +8,9 @@ import mujoco
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.clips.motion import G1_JOINTS, Motion, make_motion
+from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.common.paths import assets_dir, motions_dir
+from mjx_mimic.robot.constants import G1_JOINTS
 
 # The joints of the G1 as IsaacLab reports them; its bodies are the pelvis and then the joints' links.
 ISAACLAB_JOINTS = (

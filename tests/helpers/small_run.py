@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from mjx_mimic import train
-from mjx_mimic.clips.motion import G1_JOINTS, Motion, make_motion
+from mjx_mimic.clips.motion import Motion, make_motion
+from mjx_mimic.robot.constants import G1_JOINTS
 
 STEPS = 8 * 4  # samples of one update
 SMALL = (

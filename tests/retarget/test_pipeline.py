@@ -10,14 +10,13 @@ from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips.editing import edited, from_qpos, mirrored, sampled, with_loop
 from mjx_mimic.clips.formats import load_motion
-from mjx_mimic.clips.motion import G1_JOINTS
-from mjx_mimic.clips.validation import JOINT_SPEED_LIMIT
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.retarget import bvh, foot_locking, pipeline
 from mjx_mimic.retarget import person as persons
+from mjx_mimic.robot.constants import G1_JOINTS, JOINT_SPEED_LIMIT, KEY_BODIES
 from mjx_mimic.robot.kinematics import floor_clearance, forward_kinematics, qpos_of
-from mjx_mimic.robot.mjcf import KEY_BODIES, load_mjcf
+from mjx_mimic.robot.mjcf import load_mjcf
 
 FPS = 30.0
 # Joint: its parent, the body that it stands for, and a point in that body's frame.

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from mjx_mimic.clips.formats import load_motion
+from mjx_mimic.robot.constants import KEY_BODIES
 from mjx_mimic.robot.kinematics import floor_clearance, forward_kinematics, qpos_of
-from mjx_mimic.robot.mjcf import KEY_BODIES, load_mjcf
+from mjx_mimic.robot.mjcf import load_mjcf
 
 
 @pytest.fixture(scope="module")

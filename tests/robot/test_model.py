@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.clips.motion import G1_JOINTS
-from mjx_mimic.robot.mjcf import KEY_BODIES, load_mjcf
-from mjx_mimic.robot.model import GROUND_BODIES, Robot, load_robot
+from mjx_mimic.robot.constants import G1_JOINTS, GROUND_BODIES, KEY_BODIES
+from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.robot.model import Robot, load_robot
 
 JOINTS = len(G1_JOINTS)
 POSES = 64

@@ -10,11 +10,11 @@ import pytest
 from helpers.small_run import SMALL, STEPS, command, sway
 from helpers.videos import read
 
-from mjx_mimic.display import drawing
-from mjx_mimic.runs import folder as run
 from mjx_mimic import train
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.display import drawing
+from mjx_mimic.runs import folder as run
 
 # mediapy leaves the pipes of its ffmpeg process to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -9,10 +9,10 @@ from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips.editing import edited
 from mjx_mimic.clips.formats import native
-from mjx_mimic.clips.motion import G1_JOINTS
 from mjx_mimic.clips.validation import validate
 from mjx_mimic.common.paths import motions_dir
 from mjx_mimic.generate import NAMES, build
+from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.kinematics import floor_clearance, forward_kinematics, qpos_of
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.synthesis.feasibility import FRICTION, demands

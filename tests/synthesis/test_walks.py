@@ -9,12 +9,12 @@ import pytest
 from scipy.optimize import nnls
 from scipy.spatial import ConvexHull
 
-from mjx_mimic.clips.editing import MIRROR_INDEX, mirrored_joints
+from mjx_mimic.clips.editing import mirrored_joints
 from mjx_mimic.clips.formats import native
-from mjx_mimic.clips.motion import G1_JOINTS
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.paths import assets_dir, motions_dir
 from mjx_mimic.generate import NAMES, main
+from mjx_mimic.robot.constants import G1_JOINTS, MIRROR_INDEX
 from mjx_mimic.synthesis.periodic import HEEL as HEEL_CENTRE
 from mjx_mimic.synthesis.periodic import SOLE_RADIUS, half_cycle_later, inverse_dynamics
 from mjx_mimic.synthesis.periodic import TOE as TOE_CENTRE

@@ -19,8 +19,9 @@ from helpers.robots import RigidRobot
 from scipy import stats
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.clips.motion import G1_JOINTS, Motion, make_motion
+from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.config import EnvConfig
+from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.model import Robot
 from mjx_mimic.task import reference
 from mjx_mimic.task.env import EnvState, ImitationEnv, StepResult

@@ -8,7 +8,8 @@ import pytest
 from scipy import stats
 from scipy.spatial.transform import Rotation, Slerp
 
-from mjx_mimic.clips.motion import G1_JOINTS, Motion, make_motion
+from mjx_mimic.clips.motion import Motion, make_motion
+from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.task import reference, start_sampling
 
 JOINTS = len(G1_JOINTS)

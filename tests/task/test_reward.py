@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.clips.motion import G1_JOINTS
+from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.model import CharacterState
 from mjx_mimic.task import reward
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mjx_mimic.clips.formats.fields import numbers, require, scalar
-from mjx_mimic.clips.motion import G1_JOINTS, Motion, make_motion
+from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.clips.sanity import (
     LINK_TOLERANCE,
     Terms,
@@ -25,6 +25,7 @@ from mjx_mimic.clips.sanity import (
     link_positions,
 )
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.robot.constants import G1_JOINTS
 
 TERMS = Terms("body_pos_w", "body_quat_w", "joint_pos", order="wxyz", named=True)  # named: by the bodies
 FIELDS = ("fps", "joint_pos", "joint_vel", "body_pos_w", "body_quat_w")

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mjx_mimic.clips.motion import G1_JOINTS
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.robot.constants import G1_JOINTS
 
 
 def require(fields: Mapping[str, Any], names: tuple[str, ...], clip: str, path: Path) -> None:

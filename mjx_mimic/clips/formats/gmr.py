@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mjx_mimic.clips.formats.fields import numbers, require, scalar
-from mjx_mimic.clips.motion import G1_JOINTS, Motion, make_motion
+from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.clips.sanity import LINK_TOLERANCE, Terms, link_positions, links
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.robot.constants import G1_JOINTS
 
 TERMS = Terms("root_pos", "root_rot", "dof_pos", order="xyzw", named=False)
 

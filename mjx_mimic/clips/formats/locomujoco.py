@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from mjx_mimic.clips.formats.fields import g1_name, numbers, require, scalar
-from mjx_mimic.clips.motion import G1_JOINTS, Motion, make_motion
+from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.clips.sanity import Terms, check_rate
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.robot.constants import G1_JOINTS
 
 TERMS = Terms("qpos", "qpos", "qpos", order="wxyz", named=True)
 

@@ -16,10 +16,11 @@ from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips.formats.fields import require
 from mjx_mimic.clips.formats.safe_pickle import MAX_FRAMES
-from mjx_mimic.clips.motion import G1_JOINTS, Motion, check_finite, make_motion
+from mjx_mimic.clips.motion import Motion, check_finite, make_motion
 from mjx_mimic.clips.sanity import Terms
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import replacing
+from mjx_mimic.robot.constants import G1_JOINTS
 
 TERMS = Terms("frames", "frames", "frames", order=None, named=False)
 

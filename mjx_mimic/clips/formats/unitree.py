@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from mjx_mimic.clips.formats.csv_table import Table
-from mjx_mimic.clips.motion import G1_JOINTS, Motion, make_motion
+from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.clips.sanity import Terms
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import replacing
+from mjx_mimic.robot.constants import G1_JOINTS
 
 FPS = 30.0
 TERMS = Terms("columns 1 to 3", "columns 4 to 7", "columns 8 to 36", order="xyzw", named=False)
