@@ -10,7 +10,7 @@ from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common import paths
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.runs.config_yaml import read_yaml
+from mjx_mimic.common.files import read_yaml
 
 SUFFIXES = (".npz", ".pkl", ".csv")
 """What a folder is searched for; the format itself is told by the contents."""

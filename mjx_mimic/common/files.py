@@ -5,7 +5,9 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import yaml
 
 from mjx_mimic.common import paths
 from mjx_mimic.common.errors import UserError
@@ -44,6 +46,16 @@ def read_bytes(path: Path, limit: int = MAX_FILE_BYTES, count: int = -1) -> byte
         raise UserError(
             f"{path}: file cannot be read ({_reason(error)}); check its path and permissions"
         ) from error
+
+
+def read_yaml(path: Path) -> Any:
+    """Contents of a YAML file; UserError in one line for whatever is wrong with it."""
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: is not YAML ({error}); mend the file") from None
 
 
 @contextlib.contextmanager

@@ -7,9 +7,8 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.files import read_yaml
 from mjx_mimic.config import TrainConfig
 
 CONFIG_FILE = "config.yaml"
@@ -77,16 +76,6 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise UserError(f"{where} is {value!r}; write a value of type {hint.__name__}")
     return value
-
-
-def read_yaml(path: Path) -> Any:
-    """Contents of a YAML file; UserError in one line for whatever is wrong with it."""
-    try:
-        return yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: is not YAML ({error}); mend the file") from None
 
 
 def read_config(path: Path) -> TrainConfig:

@@ -16,7 +16,7 @@ from tensorboardX import SummaryWriter
 
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.common.files import replacing
+from mjx_mimic.common.files import read_yaml, replacing
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.learning.learner import TrainState, first_device
 from mjx_mimic.runs import config_yaml
@@ -76,7 +76,7 @@ def check_resumable(path: Path, config: TrainConfig, clips: Clips, devices: int)
     Raises:
         UserError: a setting, a clip's contents, or the number of devices is another.
     """
-    stored = config_yaml.read_yaml(path / CONFIG_FILE)
+    stored = read_yaml(path / CONFIG_FILE)
     wanted = _record(config, clips, devices)
     past = config_yaml.from_dict(stored["config"], path / CONFIG_FILE)
     found = config_yaml.difference(replace(past, total_steps=config.total_steps), config)
@@ -185,7 +185,7 @@ class MetricLog:
         if wandb_project:
             import wandb
 
-            settings = config_yaml.read_yaml(path / CONFIG_FILE)
+            settings = read_yaml(path / CONFIG_FILE)
             self._wandb = wandb.init(
                 project=wandb_project, name=path.name, dir=path, config=settings, id=path.name, resume="allow"
             )
