@@ -10,7 +10,7 @@ from mjx_mimic.common.errors import UserError
 class EnvConfig:
     """The task: what the policy sees, what its actions mean, what it is paid for, when an episode ends."""
 
-    observation: Literal["compact", "mimickit", "paper"] = "compact"
+    observation: Literal["compact", "mimickit", "mimickit-local", "paper"] = "compact"
     """Layout of the observation."""
     action: Literal["reference", "mimickit"] = "reference"
     """Centre and scale of the PD targets: on the reference pose, or MimicKit's fixed joint ranges."""

@@ -1,26 +1,12 @@
-"""`python -m mjx_mimic.evaluate`: the test of a trained policy, in MJX or in MuJoCo in C."""
+"""`python -m mjx_mimic.evaluate`: evaluates a trained policy, in MJX or in MuJoCo in C."""
 
-import json
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mjx_mimic.clips.formats import key_of, save_motion
-from mjx_mimic.clips.motion import make_motion
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.common.files import replacing
-from mjx_mimic.robot.constants import G1_JOINTS
-from mjx_mimic.runs.config_yaml import read_config
-
-if TYPE_CHECKING:
-    from mjx_mimic.evaluation.episodes import Judge, Outcome
-    from mjx_mimic.evaluation.recording import Recording
 
 PROGRAM = "python -m mjx_mimic.evaluate"
 
@@ -62,134 +48,58 @@ class EvaluateCommand:
 
 
 def main(arguments: Sequence[str]) -> int:
+    """Evaluate, print the table, and write what was asked for."""
     command = cli.parse(EvaluateCommand, arguments, prog=PROGRAM)
     check(command)
     cli.prepare_jax()
-    import jax
+    from mjx_mimic import clips, evaluation, runs  # JAX and MuJoCo, after their settings
 
-    from mjx_mimic.clips.dataset import load_clips
-    from mjx_mimic.evaluation import summary
-    from mjx_mimic.evaluation.episodes import Judge, Protocol
-    from mjx_mimic.learning.learner import make_learner
-    from mjx_mimic.runs import folder
-
-    config = read_config(command.run)
-    if command.motion:
-        config = replace(config, motion=command.motion, motion_weights=())
-    clips = load_clips(config.motion, config.motion_weights)
-    policy = folder.Checkpoints(command.run).restore_policy(command.checkpoint)
-    learner = make_learner(config, clips, jax.local_devices())
-    names = [motion.name for motion in clips.motions]
-    default = 256 if jax.default_backend() == "cpu" else 4096
-    episodes = max(command.episodes or default, len(names))
-    disturbed = command.push > 0 or command.noise > 0
-    # Undisturbed episodes from a clip's first frame are all alike.
-    from_first = 0 if command.start == "random" else episodes if disturbed else len(names)
-    from_random = 0 if command.start == "first" else episodes
-    at_first = np.arange(from_first + from_random) < from_first
-    protocol = Protocol(command.seconds, command.push, command.noise)
-    start = time.monotonic()
-    outcome = play(command, Judge(learner.env, learner, protocol), policy, at_first)
-    results: dict[str, Any] = {"run": str(command.run), "checkpoint": command.checkpoint}
-    results |= {"engine": command.engine, "seconds": time.monotonic() - start}
-    results |= {"push": command.push, "noise": command.noise, "seed": command.seed}
-    found = {}
-    for kind, chosen in (("random", ~at_first), ("first", at_first)):
-        if chosen.any():
-            episode = jax.tree.map(lambda x, chosen=chosen: x[: len(at_first)][chosen], outcome.episode)
-            found[kind] = summary.scores(episode, learner.env.control_dt)
-            told = summary.table(found[kind], episode.index % len(names), names)
-            results[kind] = {"episodes": int(chosen.sum()), **told}
-    show(results, found)
+    found = clips.load_clips(command.motion) if command.motion else runs.load_run_clips(command.run)
+    policy, env = runs.load_policy(command.run, command.checkpoint, found)
+    protocol = evaluation.Protocol(command.seconds, command.push, command.noise)
+    report = evaluation.evaluate(
+        evaluation.Evaluation(env, policy, protocol),
+        [motion.name for motion in found.motions],
+        engine=command.engine,
+        episodes=command.episodes,
+        start=command.start,
+        seed=command.seed,
+        mjcf=command.mjcf,
+        solver_iterations=command.solver_iterations,
+        record=command.record is not None,
+    )
+    report.show(str(command.run))
     if command.json:
-        with replacing(command.json) as file:
-            file.write((json.dumps(results, indent=1) + "\n").encode())
+        report.write_json(command.json, {"run": str(command.run), "checkpoint": command.checkpoint})
     if command.plot:
-        from mjx_mimic.evaluation.plot import plot_phases
-
-        plot_phases(command.plot, outcome.figures, names)
+        report.write_plot(command.plot)
     if command.record:
-        recording = outcome.recordings[0]
-        save_recording(command.record, recording, names[recording.clip])
+        report.write_recording(command.record)
     return 0
 
 
-def save_recording(path: Path, recording: "Recording", name: str) -> None:
-    """Writes the simulated motion of an episode as a clip."""
-    motion = make_motion(
-        name=f"{name} simulated",
-        fps=recording.fps,
-        root_pos=recording.qpos[:, :3],
-        root_quat=recording.qpos[:, 3:7],
-        dof_pos=recording.qpos[:, 7:],
-        joint_names=G1_JOINTS,
-        loop="clamp",
-        source=path,
-    )
-    save_motion(path, motion, key_of(path))
-    print(f"{path}: {name}, {motion.num_frames} simulated frames at {motion.fps:g} frames/s")
-
-
 def check(command: EvaluateCommand) -> None:
-    """UserError for options that make no sense, before anything is compiled."""
+    """Refuse options that make no sense, before anything is compiled.
+
+    Raises:
+        UserError: with the option and a remedy.
+    """
     if command.engine != "mujoco" and (command.mjcf or command.solver_iterations):
         raise UserError("options --mjcf and --solver-iterations: they need --engine mujoco")
-    bounds = {"--seconds": (command.seconds, 0.1, 600.0), "--episodes": (command.episodes, 0, 10**6)}
-    bounds |= {"--push": (command.push, 0.0, 10.0), "--noise": (command.noise, 0.0, 10.0)}
-    bounds |= {"--solver-iterations": (command.solver_iterations, 0, 1000)}
-    for option, (value, low, high) in bounds.items():
-        if not low <= value <= high:
-            raise UserError(f"option {option}: {value} will not do; use a number from {low:g} to {high:g}")
+    cli.require_range(
+        {
+            "--seconds": (command.seconds, 0.1, 600.0),
+            "--episodes": (command.episodes, 0, 10**6),
+            "--push": (command.push, 0.0, 10.0),
+            "--noise": (command.noise, 0.0, 10.0),
+            "--solver-iterations": (command.solver_iterations, 0, 1000),
+        }
+    )
     for option, file in (("--json", command.json), ("--plot", command.plot), ("--record", command.record)):
         if file and (file.is_dir() or not file.parent.is_dir()):
             raise UserError(f"option {option}: {file} cannot be written; name a file in a folder that exists")
-    if command.record:
-        key_of(command.record)
-
-
-def play(
-    command: EvaluateCommand, judge: "Judge", policy: dict[str, Any], at_first: NDArray[np.bool_]
-) -> "Outcome":
-    """The episodes, by the engine asked for."""
-    from mjx_mimic.evaluation import mjx_engine, mujoco_engine
-
-    recorded = 1 if command.record else 0
-    if command.engine == "mjx":
-        return mjx_engine.run_in_mjx(judge, policy, at_first, command.seed, recorded)
-    robot = judge.env.robot
-    model = mujoco_engine.load_other(command.mjcf, robot) if command.mjcf else robot.model
-    if command.solver_iterations:
-        model.opt.iterations = command.solver_iterations
-        model.opt.ls_iterations = 50
-    return mujoco_engine.run_in_c(judge, policy, at_first, command.seed, model, recorded)
-
-
-def show(results: dict[str, Any], found: Mapping[str, tuple]) -> None:
-    """Prints the table."""
-    from rich.console import Console
-    from rich.table import Table
-
-    headings = {"random": "from random phases", "first": "from the first frame"}
-    counts = ", ".join(f"{results[kind]['episodes']} {headings[kind]}" for kind in found)
-    title = f"{results['run']}, {results['engine']}: episodes {counts}; {results['seconds']:.0f} s"
-    table = Table(title=title, title_justify="left")
-    for heading in ("figure", "unit", *(headings[kind] for kind in found), "meaning"):
-        table.add_column(heading, justify="right" if heading in headings.values() else "left", no_wrap=True)
-    for rows in zip(*found.values(), strict=True):
-        cells = []
-        for summary in (score.summary() for score in rows):
-            spread = f" ± {summary['std']:.2g}" if summary["count"] > 1 else ""
-            cells.append("-" if summary["mean"] is None else f"{summary['mean']:.4g}{spread}")
-        table.add_row(rows[0].name, rows[0].unit, *cells, rows[0].meaning)
-    Console(width=max(150, Console().width)).print(table)
-    for kind in found:
-        for clip in results[kind].get("clips", ()):
-            told = ", ".join(
-                f"{name} {clip[name]['mean']:.4g}"
-                for name in ("test_return", "survived", "success_0.5m", "mpjpe_global")
-                if clip[name]["mean"] is not None
-            )
-            print(f"{headings[kind]}, {clip['name']}: {told}")
+    if command.record and command.record.suffix.lower() not in (".npz", ".pkl", ".csv"):
+        raise UserError(f"option --record: {command.record} will not do; end the name in .npz, .pkl or .csv")
 
 
 if __name__ == "__main__":

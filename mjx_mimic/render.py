@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.display import drawing
-from mjx_mimic.runs.config_yaml import read_config
 
 if TYPE_CHECKING:
     import mujoco
@@ -176,32 +175,29 @@ def _episodes(command: RenderCommand) -> list[Shot]:
     cli.prepare_jax()
     import jax
 
-    from mjx_mimic.clips.dataset import Clips, load_clips
-    from mjx_mimic.evaluation import mjx_engine, mujoco_engine
-    from mjx_mimic.evaluation.episodes import Judge, Protocol
-    from mjx_mimic.learning.learner import make_learner
-    from mjx_mimic.robot.mjcf import load_mjcf
-    from mjx_mimic.runs import folder
+    from mjx_mimic.clips.dataset import Clips
+    from mjx_mimic.evaluation.episodes import Evaluation, Protocol
+    from mjx_mimic.evaluation.mjx_engine import run_in_mjx
+    from mjx_mimic.evaluation.mujoco_engine import model_to_watch, run_in_mujoco
+    from mjx_mimic.runs.folder import load_policy, load_run_clips
 
     assert command.run is not None
-    config = read_config(command.run)
-    clips = load_clips(config.motion, config.motion_weights)
+    clips = load_run_clips(command.run)
     if command.clip is not None:
         last = len(clips.motions) - 1
         if not 0 <= command.clip <= last:
             raise UserError(f"option --clip: {command.clip} will not do; the run has clips 0 to {last}")
         clips = Clips((clips.motions[command.clip],), (1.0,))
-    policy = folder.Checkpoints(command.run).restore_policy(command.checkpoint)
-    learner = make_learner(config, clips, jax.local_devices()[:1])
-    judge = Judge(learner.env, learner, Protocol(command.seconds))
+    policy, env = load_policy(command.run, command.checkpoint, clips)
+    evaluation = Evaluation(env, policy, Protocol(command.seconds))
     count = command.num_envs
     at_first = np.arange(count) < len(clips.motions)
     if command.engine == "mjx":
-        outcome = mjx_engine.run_in_mjx(judge, policy, at_first, command.seed, recorded=count)
+        devices = jax.local_devices()[:1]
+        outcome = run_in_mjx(evaluation, at_first, command.seed, devices, recorded=count)
     else:
-        # What fell would sink into the floor on soles alone; until then the other geoms touch nothing.
-        model = load_mjcf("full", config.env.physics_hz, visuals=False)
-        outcome = mujoco_engine.run_in_c(judge, policy, at_first, command.seed, model, recorded=count)
+        model = model_to_watch(env)
+        outcome = run_in_mujoco(evaluation, at_first, command.seed, model, recorded=count)
     longest = max((len(recording.qpos) - 1) / recording.fps for recording in outcome.recordings)
     times = _times(command, longest)
     return [episode_shot(r, clips.motions[r.clip].name, command, times) for r in outcome.recordings]

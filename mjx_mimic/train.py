@@ -1,7 +1,5 @@
-"""`python -m mjx_mimic.train`: teaches the G1 a clip; run folder, progress, test and video at the end."""
+"""`python -m mjx_mimic.train`: trains a policy to imitate clips."""
 
-import importlib.util
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +9,7 @@ import tyro
 
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.config import PRESETS, TrainConfig, sized
+from mjx_mimic.config import PRESETS, TrainConfig
 from mjx_mimic.display import drawing
 from mjx_mimic.runs.config_yaml import read_config
 
@@ -62,46 +60,21 @@ def parse(arguments: Sequence[str]) -> TrainCommand:
 
 
 def main(arguments: Sequence[str]) -> int:
+    """Train, and write a video of the best policy."""
     command = parse(arguments)
-    # MuJoCo takes its GL library when it is first imported, so this comes before it.
+    # MuJoCo reads its choice of GL library when it is first imported, so this comes before it.
     backend = drawing.choose_gl_backend() if command.video else None
     cli.prepare_jax()
-    import jax
+    from mjx_mimic import runs  # JAX and MuJoCo, after their settings
 
-    from mjx_mimic.clips.dataset import load_clips
-    from mjx_mimic.learning.learner import make_learner
-    from mjx_mimic.runs import folder, training_loop
-
-    devices = tuple(jax.local_devices())
-    config = sized(command.train, devices[0].platform, len(devices))
-    clips = load_clips(config.motion, config.motion_weights)
-    out = command.out or Path("runs") / f"{clips.motions[0].name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    if command.wandb and importlib.util.find_spec("wandb") is None:
-        raise UserError("option --wandb: the package is not installed; install mjx-mimic[wandb]")
-    if command.resume:
-        folder.check_resumable(out, config, clips, len(devices))
-    else:
-        folder.create(out, config, clips, len(devices))
-
-    learner = make_learner(config, clips, devices)
-    checkpoints = folder.Checkpoints(out)
-    names = [motion.name for motion in clips.motions]
-    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")
-    kind = f"{len(devices)} x {devices[0].device_kind}"
-    print(f"{shown}: {config.num_envs} environments on {kind}; run folder {out}")
-
-    state, progress = learner.init(jax.random.key(config.seed)), folder.Progress()
-    if command.resume:
-        state, progress = checkpoints.restore_training(state)
-        state = learner.place(state)
-        print(f"resumed at {progress.samples:,} samples")
-    with folder.MetricLog(out, names, progress.samples, command.wandb) as log:
-        finished = training_loop.train(learner, state, progress, checkpoints, log)
+    finished, out = runs.train_run(command.train, command.out, command.resume, command.wandb)
     if not finished:
-        print(f"interrupted; to go on: python -m mjx_mimic.train --out {out} --resume")
+        print(f"interrupted; to resume: python -m mjx_mimic.train --out {out} --resume")
         return 130
     if backend:
-        training_loop.make_video(learner, checkpoints.restore_policy("best"), out / "videos" / "final.mp4")
+        from mjx_mimic.display.episode_video import write_episode_video  # only where something can draw
+
+        write_episode_video(*runs.load_policy(out), out / "videos" / "final.mp4")
     elif command.video:
         print(f"no video: {drawing.NO_GL}")
     return 0

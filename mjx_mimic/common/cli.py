@@ -1,27 +1,64 @@
-"""What every command does before and around its work: JAX's settings, options, errors to exit codes."""
+"""What every command does before and around its work: options, JAX's settings, errors to exit codes."""
 
 import contextlib
 import io
-import itertools
 import os
-import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import tyro
 
 from mjx_mimic.common.errors import UserError
 
 
+def parse(kind: Any, arguments: Sequence[str], **options: Any) -> Any:
+    """Parse a command line into the dataclass `kind`.
+
+    tyro itself prints what is wrong with an option, and exits with 2.
+    """
+    return tyro.cli(kind, args=list(arguments), **options)
+
+
+def shown(metavar: str) -> Any:
+    """Annotate an option whose value --help shows as `metavar`, and without a default.
+
+    For options without which nothing is done.
+    """
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
+
+
+def require_range(bounds: Mapping[str, tuple[float, float, float]]) -> None:
+    """Hold options to their bounds.
+
+    Args:
+        bounds: (value, lowest, highest) by option.
+
+    Raises:
+        UserError: a value is outside.
+    """
+    for option, (value, low, high) in bounds.items():
+        if not low <= value <= high:
+            raise UserError(f"option {option}: {value} will not do; use a number from {low:g} to {high:g}")
+
+
+def cores() -> int:
+    """Count the cores that this process may use; macOS only knows how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def prepare_jax() -> None:
-    """Settings that must come before JAX's first use: a host device per core, a persistent cache.
+    """Make the settings that must come before JAX's first use: a host device per core, a persistent cache.
 
     XLA's CPU backend does not spread MJX over cores; one device per core, mapped over, does.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mjx_mimic" / "xla"
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import jax
+    import jax  # reads these variables when it is imported
 
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
@@ -30,51 +67,11 @@ def prepare_jax() -> None:
             jax.config.update("jax_num_cpu_devices", cores())
     # MJX prints that its optional Warp back end is not installed; nobody asked for it.
     with contextlib.redirect_stdout(io.StringIO()):
-        import mujoco.mjx  # noqa: F401
-
-
-def cores() -> int:
-    """Cores that this process may use; macOS only tells how many there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def parse(kind: Any, arguments: Sequence[str], **options: Any) -> Any:
-    """`tyro.cli`, with its boxed complaint about a bad option turned into a one-line UserError."""
-    import tyro
-
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            return tyro.cli(kind, args=list(arguments), **options)
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        raise UserError(_first_sentence(complaint.getvalue())) from None
-
-
-def shown(metavar: str) -> Any:
-    """Annotation of an option: --help shows its value so, and no default, as nothing is done without it."""
-    import tyro
-
-    return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
-
-
-def _first_sentence(box: str) -> str:
-    """The complaint itself out of tyro's box, which goes on with a rule and the help of the option.
-
-    Where the output is not UTF-8 the box is of ASCII, with a rule under its title too.
-    """
-    rule = set("\u2500\u2570\u256f-")
-    lines = [line.strip(" \u2502|") for line in re.sub(r"\x1b\[[0-9;]*m", "", box).splitlines()[1:]]
-    begun = itertools.dropwhile(lambda line: set(line) <= rule, lines)
-    told = itertools.takewhile(lambda line: not set(line) <= rule, begun)
-    return f"{' '.join(told).removesuffix('.')}; --help lists the options"
+        import mujoco.mjx  # noqa: F401  # imports jax
 
 
 def run(main: Callable[[Sequence[str]], int]) -> None:
-    """Runs a command's `main` and exits: 0 or its result, 2 for bad input, 130 for an interrupt."""
+    """Run a command's `main` and exit with its result; 2 for bad input, 130 for an interrupt."""
     try:
         status = main(sys.argv[1:])
         sys.stdout.flush()

@@ -1,0 +1,1 @@
+"""Seeing: videos, pictures, live views."""

@@ -1,12 +1,11 @@
-"""The test of a policy: many deterministic episodes at once, never reset, and figures of each.
+"""The evaluation of a policy: many deterministic episodes at once, never reset, and figures of each.
 
 An episode runs for 10 s, or to the end of a clip that does not repeat. Nothing ends it early; what early
 termination would have done is noted beside it, so that one run yields MimicKit's test return and the errors
-of the whole clip. `mjx_engine` simulates with MJX, `c_engine` with MuJoCo in C.
+of the whole clip. `mjx_engine` simulates with MJX, `mujoco_engine` with MuJoCo in C.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,17 +13,12 @@ from flax import struct
 
 from mjx_mimic.evaluation import tracking_errors
 from mjx_mimic.evaluation.recording import Recording
-from mjx_mimic.evaluation.tracking_errors import BodyState, Effort, TrackingErrors
-from mjx_mimic.learning.learner import Learner
-from mjx_mimic.learning.normalizer import Normalizer
+from mjx_mimic.evaluation.tracking_errors import Effort, TrackingErrors
+from mjx_mimic.learning.policy import Policy
 from mjx_mimic.task.env import EnvState, ImitationEnv
 from mjx_mimic.task.randomization import PUSH_INTERVAL_S, pushed, sensed
 
-Policy = dict[str, Any]
-"""Actor parameters and normaliser moments, as `Checkpoints.restore_policy` gives them."""
-
 PHASE_BINS = 50
-_SHAPES = ((), (), (2,), (2,))
 SUCCESS_LIMITS = (0.5, 0.25)
 """An episode succeeds when the mean body distance never exceeds this, m."""
 
@@ -36,21 +30,21 @@ class Protocol:
     seconds: float = 10.0
     """Length of an episode; a clip that does not repeat ends it earlier."""
     push: float = 0.0
-    """Horizontal kick to the root every 2 s, m/s, its direction random."""
+    """Speed of a horizontal kick to the root every 2 s, m/s, its direction random."""
     noise: float = 0.0
     """Noise on what the policy observes; 1 is about a real robot's."""
 
 
 @struct.dataclass
 class Episode:
-    """Of one environment, so far. Sums are over the `steps` inside the episode."""
+    """One episode so far. Sums are over the `steps` inside the episode."""
 
     index: jax.Array  # () int; its clip is index modulo the number of clips
     steps: jax.Array  # () control steps with a finite state
-    horizon: jax.Array  # () steps that the episode should have
+    horizon: jax.Array  # () control steps that the episode should have
     running: jax.Array  # () bool, early termination has not happened yet
     broken: jax.Array  # () bool, a state was not finite
-    episode_length: jax.Array  # () steps until early termination
+    episode_length: jax.Array  # () control steps until early termination
     episode_return: jax.Array  # () reward until early termination
     reward: jax.Array  # () sum
     errors: TrackingErrors  # () sums
@@ -59,7 +53,7 @@ class Episode:
     action_change: jax.Array  # () sum of the mean absolute difference to the action before
     deviation: jax.Array  # () m, largest mean body distance
     action: jax.Array  # (J,) the last
-    bodies: BodyState  # the last
+    sole_pos: jax.Array  # (2, S, 3) m, the last lowest points of the soles
     push_offset: jax.Array  # () int, control step of the first push
 
 
@@ -75,7 +69,7 @@ class PhaseFigures:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of N episodes, as NumPy."""
+    """What N episodes came to, as NumPy."""
 
     episode: Episode
     """(N, ...)."""
@@ -85,13 +79,13 @@ class Outcome:
     """Of the first episodes, as many as were asked for."""
 
 
-@dataclass(frozen=True)
-class Judge:
-    """The parts of an episode that are the same whatever simulates: what acts, and what measures."""
+@struct.dataclass
+class Evaluation:
+    """The parts of an episode that do not depend on the physics engine: what acts, and what measures."""
 
     env: ImitationEnv
-    learner: Learner
-    protocol: Protocol
+    policy: Policy
+    protocol: Protocol = struct.field(pytree_node=False, default=Protocol())
 
     @property
     def steps(self) -> int:
@@ -99,14 +93,19 @@ class Judge:
         return round(self.protocol.seconds * self.env.config.control_hz)
 
     def begin(self, index: jax.Array, at_first: jax.Array, key: jax.Array) -> tuple[EnvState, Episode]:
-        """The `index`-th episode's start: clips in turn, so that each has as many; at the clip's first frame,
-        or at a random phase."""
+        """Start one episode; clips take turns, so that each has as many.
+
+        Args:
+            index: () int, of the episode.
+            at_first: () bool, start at the clip's first frame, not at a random phase.
+            key: of the phase and the pushes.
+        """
         library = self.env.library
         time_key, push_key = jax.random.split(key)
         clip = index % library.num_clips
-        share = jnp.where(at_first, 0.0, jax.random.uniform(time_key))
-        state = self.env.reset_to(clip, share * library.length[clip])
-        left = jnp.ceil((1.0 - share) * library.length[clip] * self.env.config.control_hz - 1e-3)
+        phase = jnp.where(at_first, 0.0, jax.random.uniform(time_key))
+        state = self.env.reset_to(clip, phase * library.length[clip])
+        left = jnp.ceil((1.0 - phase) * library.length[clip] * self.env.config.control_hz - 1e-3)
         horizon = jnp.where(library.wraps[clip], self.steps, jnp.minimum(left, self.steps))
         interval = round(PUSH_INTERVAL_S * self.env.config.control_hz)
         zero = jnp.float32(0.0)
@@ -125,97 +124,100 @@ class Judge:
             action_change=zero,
             deviation=zero,
             action=jnp.zeros(self.env.num_actions),
-            bodies=tracking_errors.body_state(self.env.robot, state.qpos, state.qvel),
+            sole_pos=self.env.character(state).sole_pos,
             push_offset=jax.random.randint(push_key, (), 0, interval),
         )
 
-    def begin_all(
-        self, index: jax.Array, at_first: jax.Array, seed: int
-    ) -> tuple[EnvState, Episode, PhaseFigures]:
-        """N starts, and sums to begin with."""
-        figures = PhaseFigures(*[jnp.zeros((self.env.library.num_clips, PHASE_BINS, *n)) for n in _SHAPES])
-        return (*jax.vmap(self.begin)(index, at_first, _keys(seed, index, 0)), figures)
+    def act(self, state: EnvState, episode: Episode, key: jax.Array) -> tuple[EnvState, jax.Array, jax.Array]:
+        """Choose what the motors do next.
 
-    def act_all(
-        self,
-        policy: Policy,
-        state: EnvState,
-        episode: Episode,
-        index: jax.Array,
-        number: jax.Array,
-        seed: int,
-    ) -> tuple[EnvState, jax.Array, jax.Array]:
-        """`act` for N episodes at control step `number`."""
-        keys = _keys(seed, index, number)
-        return jax.vmap(self.act, (None, 0, 0, 0))(policy, state, episode, keys)
-
-    def measure_all(
-        self, episode: Episode, figures: PhaseFigures, reached: EnvState, action: jax.Array, effort: Effort
-    ) -> tuple[Episode, PhaseFigures]:
-        """`measure` for N episodes, the figures by phase added up."""
-        episode, added = jax.vmap(self.measure)(episode, reached, action, effort)
-        return episode, jax.tree.map(lambda total, new: total + new.sum(0), figures, added)
-
-    def act(
-        self, policy: Policy, state: EnvState, episode: Episode, key: jax.Array
-    ) -> tuple[EnvState, jax.Array, jax.Array]:
-        """The state after a push, if one is due; the action (J,), the policy's mean; the PD target (J,)."""
+        Returns:
+            The state after a push, if one is due; the action (J,), the policy's mean; the PD target (J,) rad.
+        """
         noise_key, push_key = jax.random.split(key)
         if self.protocol.push:
             interval = round(PUSH_INTERVAL_S * self.env.config.control_hz)
             due = (state.steps - episode.push_offset) % interval == 0
             state = pushed(state, jnp.where(due, self.protocol.push, 0.0), push_key)
         seen = sensed(state, self.protocol.noise, noise_key) if self.protocol.noise else state
-        observation = Normalizer(**policy["normalizer"])(self.env.observe(seen))
-        action, _ = self.learner.policy(policy["actor"], observation)
+        action = self.policy.act(self.env.observe(seen))
         return state, action, self.env.pd_target(state, action)
 
     def measure(
-        self, episode: Episode, reached: EnvState, action: jax.Array, effort: Effort
+        self, episode: Episode, state: EnvState, action: jax.Array, effort: Effort
     ) -> tuple[Episode, PhaseFigures]:
-        """The tally after a step of one environment, and what the step adds to the figures by phase."""
-        env, robot = self.env, self.env.robot
-        character, target = env.character(reached), env.reference(reached)
-        causes = env.causes(reached, character, target)
-        reward, _ = env.reward(character, target)
-        bodies = tracking_errors.body_state(robot, reached.qpos, reached.qvel)
-        wanted = tracking_errors.body_state(robot, *env.reference_coordinates(reached))
-        errors = tracking_errors.tracking_errors(bodies, wanted)
-        counts = (reached.steps <= episode.horizon) & ~episode.broken & ~causes.nonfinite
+        """Add a control step of one environment.
+
+        Args:
+            episode: before the step.
+            state: after it.
+            action: (J,) that led there.
+            effort: of the motors on the way.
+
+        Returns:
+            The episode with the step, and what the step adds to the figures by phase.
+        """
+        env = self.env
+        character, target = env.character(state), env.reference(state)
+        causes = env.causes(state, character, target)
+        reward, _ = env.compute_reward(character, target)
+        errors = tracking_errors.tracking_errors(character, target)
+        inside = state.steps <= episode.horizon
+        counts = inside & ~episode.broken & ~causes.nonfinite
 
         def add(total: jax.Array, value: jax.Array) -> jax.Array:
             return total + jnp.where(counts, value, 0.0)
 
         running = episode.running & counts
-        first = episode.steps == 0
-        change = jnp.where(first, 0.0, jnp.abs(action - episode.action).mean())
+        slip = tracking_errors.foot_slip(episode.sole_pos, character.sole_pos, env.control_dt)
+        change = jnp.where(episode.steps == 0, 0.0, jnp.abs(action - episode.action).mean())
         deviation = errors.global_body_position
-        following = replace(
+        new_episode = replace(
             episode,
             steps=episode.steps + counts,
             running=running & ~causes.terminated,
-            broken=episode.broken | (causes.nonfinite & (reached.steps <= episode.horizon)),
-            episode_length=episode.episode_length + (episode.running & (reached.steps <= episode.horizon)),
+            broken=episode.broken | (causes.nonfinite & inside),
+            episode_length=episode.episode_length + (episode.running & inside),
             episode_return=episode.episode_return + jnp.where(running, reward, 0.0),
             reward=add(episode.reward, reward),
             errors=jax.tree.map(add, episode.errors, errors),
             effort=jax.tree.map(add, episode.effort, effort),
-            foot_slip=add(
-                episode.foot_slip, tracking_errors.foot_slip(episode.bodies, bodies, env.control_dt)
-            ),
+            foot_slip=add(episode.foot_slip, slip),
             action_change=add(episode.action_change, change),
             deviation=jnp.where(counts, jnp.maximum(episode.deviation, deviation), episode.deviation),
             action=action,
-            bodies=bodies,
+            sole_pos=character.sole_pos,
         )
-        bin_ = jnp.minimum((env.phase(reached) * PHASE_BINS).astype(jnp.int32), PHASE_BINS - 1)
-        at = jnp.zeros((env.library.num_clips, PHASE_BINS)).at[reached.clip, bin_].set(counts * 1.0)
-        return following, PhaseFigures(
+        phase_bin = jnp.minimum((env.phase(state) * PHASE_BINS).astype(jnp.int32), PHASE_BINS - 1)
+        bins = jnp.zeros((env.library.num_clips, PHASE_BINS))
+        at = bins.at[state.clip, phase_bin].set(counts * 1.0)
+        return new_episode, PhaseFigures(
             steps=at,
             deviation=at * jnp.where(counts, deviation, 0.0),
-            contact=at[..., None] * bodies.contact,
-            reference_contact=at[..., None] * wanted.contact,
+            contact=at[..., None] * tracking_errors.foot_contact(character.sole_pos),
+            reference_contact=at[..., None] * tracking_errors.foot_contact(target.sole_pos),
         )
+
+    def begin_all(
+        self, index: jax.Array, at_first: jax.Array, seed: int
+    ) -> tuple[EnvState, Episode, PhaseFigures]:
+        """Start N episodes, with sums to begin with."""
+        bins = (self.env.library.num_clips, PHASE_BINS)
+        figures = PhaseFigures(*(jnp.zeros((*bins, *feet)) for feet in ((), (), (2,), (2,))))
+        return (*jax.vmap(self.begin)(index, at_first, _keys(seed, index, 0)), figures)
+
+    def act_all(
+        self, state: EnvState, episode: Episode, index: jax.Array, number: jax.Array, seed: int
+    ) -> tuple[EnvState, jax.Array, jax.Array]:
+        """`act` for N episodes at control step `number`."""
+        return jax.vmap(self.act)(state, episode, _keys(seed, index, number))
+
+    def measure_all(
+        self, episode: Episode, figures: PhaseFigures, state: EnvState, action: jax.Array, effort: Effort
+    ) -> tuple[Episode, PhaseFigures]:
+        """`measure` for N episodes, with the figures by phase added up."""
+        episode, added = jax.vmap(self.measure)(episode, state, action, effort)
+        return episode, jax.tree.map(lambda total, new: total + new.sum(0), figures, added)
 
 
 def _keys(seed: int, index: jax.Array, number: jax.Array | int) -> jax.Array:

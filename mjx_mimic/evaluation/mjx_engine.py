@@ -1,6 +1,6 @@
-"""The test of a policy with MJX, as in training."""
+"""The evaluation of a policy with MJX, as in training."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -8,79 +8,78 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mjx_mimic.evaluation import tracking_errors
-from mjx_mimic.evaluation.episodes import Episode, Judge, Outcome, Policy
-from mjx_mimic.evaluation.recording import Moment, Recording, moment, recordings
+from mjx_mimic.evaluation.episodes import Episode, Evaluation, Outcome
+from mjx_mimic.evaluation.recording import Recording, Snapshot, recordings, snapshot
 from mjx_mimic.evaluation.tracking_errors import Effort
-from mjx_mimic.learning.learner import first_device
-from mjx_mimic.learning.metrics import DEVICES
+from mjx_mimic.learning.devices import DEVICES, first_device, map_devices, place, replicate
 from mjx_mimic.task.env import EnvState, ImitationEnv
 
 
 def run_in_mjx(
-    judge: Judge, policy: Policy, at_first: NDArray[np.bool_], seed: int, recorded: int = 0
+    evaluation: Evaluation,
+    at_first: NDArray[np.bool_],
+    seed: int,
+    devices: Sequence[jax.Device],
+    recorded: int = 0,
 ) -> Outcome:
-    """Episodes spread over the learner's devices.
+    """Run episodes spread over devices.
 
     Args:
+        evaluation: task, policy and protocol.
         at_first: (N,) which episodes start at their clip's first frame, the others at random phases; filled
             up with such to a multiple of the devices.
-        recorded: episodes to keep moment by moment: the first one, or all of them, or the first ones of
-            each device.
+        seed: of phases, pushes and noise.
+        devices: D of this process.
+        recorded: episodes to record: the first one, or all of them, or the first ones of each device.
     """
-    learner = judge.learner
-    count = len(learner.devices)
+    count = len(devices)
     kept = -(-recorded // count)
 
-    def on_device(env: ImitationEnv, policy: Policy, index: jax.Array, at_first: jax.Array) -> tuple:
-        local = replace(judge, env=env)
+    def on_device(evaluation: Evaluation, index: jax.Array, at_first: jax.Array) -> tuple:
+        env = evaluation.env
 
-        def moments(state: EnvState) -> Moment | None:
+        def snapshots(state: EnvState) -> Snapshot | None:
             first = jax.tree.map(lambda x: x[:kept], state)
-            return jax.vmap(moment, (None, 0))(env, first) if kept else None
+            return jax.vmap(snapshot, (None, 0))(env, first) if kept else None
 
-        def step(carry: tuple, number: jax.Array) -> tuple[tuple, Moment | None]:
+        def control_step(carry: tuple, number: jax.Array) -> tuple[tuple, Snapshot | None]:
             state, episode, figures = carry
-            state, action, pd_target = local.act_all(policy, state, episode, index, number, seed)
-            reached, effort = jax.vmap(simulate, (None, 0, 0))(env, state, pd_target)
-            episode, figures = local.measure_all(episode, figures, reached, action, effort)
-            return (reached, episode, figures), moments(reached)
+            state, action, pd_target = evaluation.act_all(state, episode, index, number, seed)
+            state, effort = jax.vmap(simulate, (None, 0, 0))(env, state, pd_target)
+            episode, figures = evaluation.measure_all(episode, figures, state, action, effort)
+            return (state, episode, figures), snapshots(state)
 
-        begun = local.begin_all(index, at_first, seed)
-        (_, episode, figures), track = jax.lax.scan(step, begun, jnp.arange(1, local.steps + 1))
-        return episode, jax.lax.psum(figures, DEVICES), moments(begun[0]), track
+        begun = evaluation.begin_all(index, at_first, seed)
+        (_, episode, figures), track = jax.lax.scan(control_step, begun, jnp.arange(1, evaluation.steps + 1))
+        return episode, jax.lax.psum(figures, DEVICES), snapshots(begun[0]), track
 
     filled = np.pad(at_first, (0, -len(at_first) % count))
-    index = learner.place(jnp.arange(len(filled)).reshape(count, -1))
-    first = learner.place(jnp.asarray(filled).reshape(count, -1))
-    spread = learner.place(jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), policy))
-    episode, figures, start, track = learner.map(on_device)(learner.placed_env, spread, index, first)
+    index = place(devices, jnp.arange(len(filled)).reshape(count, -1))
+    first = place(devices, jnp.asarray(filled).reshape(count, -1))
+    mapped = map_devices(devices, on_device)
+    episode, figures, start, track = mapped(replicate(devices, evaluation), index, first)
     return Outcome(
         episode=jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[2:]), episode),
         figures=first_device(figures),
-        recordings=_recordings(judge, episode, start, track)[:recorded] if recorded else [],
+        recordings=_recordings(evaluation.env, episode, start, track)[:recorded] if recorded else [],
     )
 
 
-def _recordings(judge: Judge, episode: Episode, start: Moment, track: Moment) -> list[Recording]:
-    """From arrays with the devices (D, K, ...) in front, and (D, T, K, ...)."""
-    moments = jax.tree.map(
-        lambda first, others: np.concatenate(
-            [
-                np.concatenate([x[None], y])
-                for x, y in zip(np.asarray(first), np.asarray(others), strict=True)
-            ],
-            axis=1,
-        ),
-        start,
-        track,
-    )
+def _recordings(env: ImitationEnv, episode: Episode, start: Snapshot, track: Snapshot) -> list[Recording]:
+    """Join snapshots of the starts (D, K, ...) and of the steps (D, T, K, ...), devices in front."""
+
+    def joined(first: jax.Array, others: jax.Array) -> np.ndarray:
+        whole = np.concatenate([np.asarray(first)[:, None], np.asarray(others)], axis=1)
+        return np.concatenate(list(whole), axis=1)
+
     kept = start.phase.shape[1]
     horizon, index = (np.asarray(x)[:, :kept].ravel() for x in (episode.horizon, episode.index))
-    return recordings(moments, horizon, index % judge.env.library.num_clips, judge.env.config.control_hz)
+    snapshots = jax.tree.map(joined, start, track)
+    return recordings(snapshots, horizon, index % env.library.num_clips, env.config.control_hz)
 
 
 def simulate(env: ImitationEnv, state: EnvState, pd_target: jax.Array) -> tuple[EnvState, Effort]:
-    """A control step of MJX, as in training, with the effort of its physics steps."""
-    reached, (dof_pos, dof_vel) = env.simulate_tracing(state, pd_target)
-    spent = tracking_errors.effort(env.robot, pd_target, dof_pos, dof_vel)
-    return reached, jax.tree.map(jnp.mean, spent)
+    """Simulate a control step with MJX, as in training, with the effort of its physics steps."""
+    state, trace = env.simulate(state, pd_target)
+    spent = tracking_errors.effort(env.robot, pd_target, trace.dof_pos, trace.dof_vel)
+    return state, jax.tree.map(jnp.mean, spent)

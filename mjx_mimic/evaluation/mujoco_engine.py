@@ -1,4 +1,4 @@
-"""The test of a policy with MuJoCo in C: the same episodes, the same figures, other physics code."""
+"""The evaluation of a policy with MuJoCo in C: the same episodes and figures, other physics code."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,23 +13,26 @@ from numpy.typing import NDArray
 from mjx_mimic.common.cli import cores
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.evaluation import tracking_errors
-from mjx_mimic.evaluation.episodes import Episode, Judge, Outcome, PhaseFigures, Policy
-from mjx_mimic.evaluation.recording import Moment, moment, recordings
+from mjx_mimic.evaluation.episodes import Episode, Evaluation, Outcome, PhaseFigures
+from mjx_mimic.evaluation.recording import Snapshot, recordings, snapshot
 from mjx_mimic.robot.constants import G1_JOINTS
+from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import Robot
-from mjx_mimic.task.env import EnvState
+from mjx_mimic.task.env import EnvState, ImitationEnv
 
 FLOOR_SIZE = (0.0, 0.0, 1.0)
 
 
-class Crowd:
-    """N robots in MuJoCo, stepped by a thread a core. Coordinates are the G1's; what else a model may have
-    is left alone."""
+class Simulations:
+    """N robots in MuJoCo, stepped by one thread per core.
+
+    Coordinates are the G1's; whatever else a model may hold is left alone.
+    """
 
     def __init__(self, model: mujoco.MjModel, qpos: NDArray, qvel: NDArray) -> None:
+        """Put N robots at `qpos` (N, 36) with velocities `qvel` (N, 35)."""
         self._model = model
-        # A broken state must show, not silently become the initial one.
-        model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+        keep_broken_states(model)
         self._positions, self._velocities, self._controls = addresses(model)
         self._data = [mujoco.MjData(model) for _ in qpos]
         for data, positions, velocities in zip(self._data, qpos, qvel, strict=True):
@@ -37,7 +40,12 @@ class Crowd:
         self._threads = ThreadPoolExecutor(cores())
 
     def step(self, qvel: NDArray, pd_target: NDArray, substeps: int) -> tuple[NDArray, NDArray]:
-        """A control step from the current positions with velocities `qvel` (N, 35).
+        """Take a control step from the current positions with velocities `qvel` (N, 35).
+
+        Args:
+            qvel: (N, 35).
+            pd_target: (N, 29) rad.
+            substeps: S physics steps.
 
         Returns:
             qpos (N, S + 1, 36) and qvel (N, S + 1, 35) before the first and after each physics step.
@@ -60,23 +68,43 @@ class Crowd:
         return positions, velocities
 
 
-def run_in_c(
-    judge: Judge,
-    policy: Policy,
+def keep_broken_states(model: mujoco.MjModel) -> None:
+    """Let a state that is not finite show, instead of silently becoming the initial one."""
+    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+
+
+def model_to_watch(env: ImitationEnv) -> mujoco.MjModel:
+    """Load the robot for episodes that somebody will look at.
+
+    On soles alone, what fell would sink into the floor; until then the other shapes touch nothing.
+    """
+    return load_mjcf("full", env.config.physics_hz, visuals=False)
+
+
+def run_in_mujoco(
+    evaluation: Evaluation,
     at_first: NDArray[np.bool_],
     seed: int,
     model: mujoco.MjModel,
     recorded: int = 0,
 ) -> Outcome:
-    """`mjx_engine.run_in_mjx` with MuJoCo in C as physics; policy and figures stay in JAX."""
+    """Run episodes with MuJoCo in C as physics; policy and figures stay in JAX.
+
+    Args:
+        evaluation: task, policy and protocol.
+        at_first: (N,) which episodes start at their clip's first frame, the others at random phases.
+        seed: of phases, pushes and noise.
+        model: the robot that is simulated.
+        recorded: episodes to record, the first ones.
+    """
     index = jnp.arange(len(at_first))
-    state, episode, figures = jax.jit(lambda: judge.begin_all(index, jnp.asarray(at_first), seed))()
-    crowd = Crowd(model, np.asarray(state.qpos, float), np.asarray(state.qvel, float))
-    substeps = judge.env.substeps
+    state, episode, figures = jax.jit(lambda: evaluation.begin_all(index, jnp.asarray(at_first), seed))()
+    simulations = Simulations(model, np.asarray(state.qpos, float), np.asarray(state.qvel, float))
+    env = evaluation.env
 
     @jax.jit
     def act(state: EnvState, episode: Episode, number: jax.Array) -> tuple[EnvState, jax.Array, jax.Array]:
-        return judge.act_all(policy, state, episode, index, number, seed)
+        return evaluation.act_all(state, episode, index, number, seed)
 
     @jax.jit
     def measure(
@@ -88,36 +116,38 @@ def run_in_c(
         coordinates: tuple[jax.Array, jax.Array],
     ) -> tuple[EnvState, Episode, PhaseFigures]:
         qpos, qvel = coordinates
-        reached = replace(state, qpos=qpos[:, -1], qvel=qvel[:, -1], steps=state.steps + 1)
+        next_state = replace(state, qpos=qpos[:, -1], qvel=qvel[:, -1], steps=state.steps + 1)
         joints = (qpos[:, :-1, 7:], qvel[:, :-1, 6:])
-        spent = tracking_errors.effort(judge.env.robot, pd_target[:, None], *joints)
+        spent = tracking_errors.effort(env.robot, pd_target[:, None], *joints)
         spent = jax.tree.map(lambda x: x.mean(axis=1), spent)
-        return (reached, *judge.measure_all(episode, figures, reached, action, spent))
+        return (next_state, *evaluation.measure_all(episode, figures, next_state, action, spent))
 
     @jax.jit
-    def moments(state: EnvState) -> Moment:
+    def snapshots(state: EnvState) -> Snapshot:
         first = jax.tree.map(lambda x: x[:recorded], state)
-        return jax.vmap(moment, (None, 0))(judge.env, first)
+        return jax.vmap(snapshot, (None, 0))(env, first)
 
-    kept = [moments(state)] if recorded else []
-    for number in range(1, judge.steps + 1):
+    track = [snapshots(state)] if recorded else []
+    for number in range(1, evaluation.steps + 1):
         state, action, pd_target = act(state, episode, jnp.int32(number))
-        qpos, qvel = crowd.step(np.asarray(state.qvel, float), np.asarray(pd_target, float), substeps)
+        qpos, qvel = simulations.step(
+            np.asarray(state.qvel, float), np.asarray(pd_target, float), env.substeps
+        )
         coordinates = (qpos.astype(np.float32), qvel.astype(np.float32))
         state, episode, figures = measure(episode, figures, state, action, pd_target, coordinates)
         if recorded:
-            kept.append(moments(state))
+            track.append(snapshots(state))
     episode = jax.tree.map(np.asarray, episode)
-    shown = []
+    found = []
     if recorded:
-        track = jax.tree.map(lambda *moments: np.stack(moments), *kept)
-        clip = episode.index[:recorded] % judge.env.library.num_clips
-        shown = recordings(track, episode.horizon[:recorded], clip, judge.env.config.control_hz)
-    return Outcome(episode, jax.tree.map(np.asarray, figures), shown)
+        joined = jax.tree.map(lambda *steps: np.stack(steps), *track)
+        clip = episode.index[:recorded] % env.library.num_clips
+        found = recordings(joined, episode.horizon[:recorded], clip, env.config.control_hz)
+    return Outcome(episode, jax.tree.map(np.asarray, figures), found)
 
 
 def addresses(model: mujoco.MjModel) -> tuple[NDArray, NDArray, NDArray]:
-    """Indices in qpos (36,), qvel (35,) and ctrl (29,) of the root and the joints of `G1_JOINTS`."""
+    """Return where the root and the joints of `G1_JOINTS` are in qpos (36,), qvel (35,) and ctrl (29,)."""
     (root,) = np.flatnonzero(model.jnt_type == mujoco.mjtJoint.mjJNT_FREE)[:1]
     joints = [model.joint(name).id for name in G1_JOINTS]
     positions = [*range(model.jnt_qposadr[root], model.jnt_qposadr[root] + 7), *model.jnt_qposadr[joints]]
@@ -126,7 +156,7 @@ def addresses(model: mujoco.MjModel) -> tuple[NDArray, NDArray, NDArray]:
 
 
 def load_other(path: Path, robot: Robot) -> mujoco.MjModel:
-    """Another G1 from an MJCF, driven by PD motors with our gains and limits, on a floor, at our timestep.
+    """Load another G1 from an MJCF, with our PD gains and limits, on a floor, at our timestep.
 
     Solver, contacts, masses and shapes are the file's.
 

@@ -1,4 +1,4 @@
-"""Episodes kept moment by moment, for videos and clips."""
+"""Episodes recorded control step by control step, for videos and clips."""
 
 import jax
 import numpy as np
@@ -10,8 +10,8 @@ from mjx_mimic.task.termination import Causes
 
 
 @struct.dataclass
-class Moment:
-    """What is kept of a state."""
+class Snapshot:
+    """What a recording keeps of a state."""
 
     qpos: jax.Array  # (36,) simulated
     qvel: jax.Array  # (35,)
@@ -21,24 +21,24 @@ class Moment:
     causes: Causes
 
 
-def moment(env: ImitationEnv, state: EnvState) -> Moment:
-    """What is kept of `state`, unbatched."""
+def snapshot(env: ImitationEnv, state: EnvState) -> Snapshot:
+    """Take the snapshot of an unbatched state."""
     character, target = env.character(state), env.reference(state)
-    return Moment(
+    return Snapshot(
         qpos=state.qpos,
         qvel=state.qvel,
         reference=env.reference_coordinates(state)[0],
         phase=env.phase(state),
-        reward=env.reward(character, target)[0],
+        reward=env.compute_reward(character, target)[0],
         causes=env.causes(state, character, target),
     )
 
 
 @struct.dataclass
 class Recording:
-    """An episode of T control steps; nothing ended it early. The first moment is its start."""
+    """An episode of T control steps that nothing ended early; the first snapshot is its start."""
 
-    qpos: np.ndarray  # (T + 1, 36); a broken simulation's last finite state goes on
+    qpos: np.ndarray  # (T + 1, 36); after a simulation has broken, its last finite state
     qvel: np.ndarray  # (T + 1, 35), likewise
     reference: np.ndarray  # (T + 1, 36)
     phase: np.ndarray  # (T + 1,)
@@ -47,11 +47,11 @@ class Recording:
     clip: int
     """Index of its clip."""
     fps: float
-    """Control steps a second."""
+    """Control steps per second."""
 
     @property
     def failure(self) -> tuple[int, str] | None:
-        """The first moment at which early termination would have ended the episode, and why."""
+        """The first control step at which early termination would have ended the episode, and why."""
         failed = np.flatnonzero(self.causes.terminated)
         if not len(failed):
             return None
@@ -61,22 +61,22 @@ class Recording:
 
 
 def recordings(
-    moments: Moment, horizon: NDArray[np.int_], clip: NDArray[np.int_], fps: float
+    snapshots: Snapshot, horizon: NDArray[np.int_], clip: NDArray[np.int_], fps: float
 ) -> list[Recording]:
-    """One for each of N episodes.
+    """Cut the snapshots of N episodes into one recording each.
 
     Args:
-        moments: arrays (T + 1, N, ...), starts first.
+        snapshots: arrays (T + 1, N, ...), starts first.
         horizon: (N,) control steps of each episode, T at most.
         clip: (N,) index of each one's clip.
-        fps: control steps a second.
+        fps: control steps per second.
     """
-    kept = []
+    found = []
     for i, steps in enumerate(horizon):
-        own = jax.tree.map(lambda x, i=i, steps=steps: np.array(x[: steps + 1, i]), moments)
-        broken = np.flatnonzero(own.causes.nonfinite)
+        episode = jax.tree.map(lambda x, i=i, steps=steps: np.array(x[: steps + 1, i]), snapshots)
+        broken = np.flatnonzero(episode.causes.nonfinite)
         if len(broken):
-            for values in (own.qpos, own.qvel):
+            for values in (episode.qpos, episode.qvel):
                 values[broken[0] :] = values[max(broken[0] - 1, 0)]
-        kept.append(Recording(**vars(own), clip=int(clip[i]), fps=fps))
-    return kept
+        found.append(Recording(**vars(episode), clip=int(clip[i]), fps=fps))
+    return found

@@ -1,4 +1,4 @@
-"""What a test says of a policy: figures of every episode, their mean and spread, in total and by clip."""
+"""What an evaluation says of a policy: metrics of every episode, mean and spread, in total and by clip."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ MILLI = 1000.0
 
 
 @dataclass(frozen=True)
-class Score:
-    """A figure of N episodes."""
+class EpisodeMetric:
+    """One metric of N episodes."""
 
     name: str
     unit: str
@@ -37,7 +37,7 @@ class Score:
         }
 
 
-def scores(episode: Episode, control_dt: float) -> tuple[Score, ...]:
+def episode_metrics(episode: Episode, control_dt: float) -> tuple[EpisodeMetric, ...]:
     """The figures of `Episode` arrays (N,)."""
     steps = np.asarray(episode.steps, float)
     errors, effort = episode.errors, episode.effort
@@ -50,16 +50,20 @@ def scores(episode: Episode, control_dt: float) -> tuple[Score, ...]:
     length = np.asarray(episode.episode_length, float)
     returned = np.asarray(episode.episode_return, float)
     return (
-        Score("test_return", "", returned, "reward until early termination (MimicKit's test return)"),
-        Score("episode_length", "steps", length, "control steps until early termination"),
-        Score("survival", "s", length * control_dt, "time until early termination"),
-        Score(
+        EpisodeMetric("eval_return", "", returned, "reward until early termination (MimicKit's test return)"),
+        EpisodeMetric("episode_length", "steps", length, "control steps until early termination"),
+        EpisodeMetric("survival", "s", length * control_dt, "time until early termination"),
+        EpisodeMetric(
             "survived", "share", (length >= episode.horizon) * 1.0 * episode.running, "no early termination"
         ),
-        Score("return_per_step", "", returned / np.maximum(length, 1.0), "test return over episode length"),
-        Score("reward", "", mean(episode.reward), "mean reward of the whole episode, never terminated"),
+        EpisodeMetric(
+            "return_per_step", "", returned / np.maximum(length, 1.0), "evaluation return over episode length"
+        ),
+        EpisodeMetric(
+            "reward", "", mean(episode.reward), "mean reward of the whole episode, never terminated"
+        ),
         *(
-            Score(
+            EpisodeMetric(
                 f"success_{limit:g}m",
                 "share",
                 (whole & (np.asarray(episode.deviation) <= limit)) * 1.0,
@@ -67,41 +71,43 @@ def scores(episode: Episode, control_dt: float) -> tuple[Score, ...]:
             )
             for limit in SUCCESS_LIMITS
         ),
-        Score("mpjpe_global", "mm", mean(errors.global_body_position, MILLI), "mean body distance, world"),
-        Score(
+        EpisodeMetric(
+            "mpjpe_global", "mm", mean(errors.global_body_position, MILLI), "mean body distance, world"
+        ),
+        EpisodeMetric(
             "mpjpe_root", "mm", mean(errors.body_position, MILLI), "the same, relative to the root's position"
         ),
-        Score("root_position", "m", mean(errors.root_position), "MimicKit root_pos_err"),
-        Score("root_rotation", "rad", mean(errors.root_rotation), "MimicKit root_rot_err"),
-        Score("body_position", "m", mean(errors.body_position), "MimicKit body_pos_err"),
-        Score("body_rotation", "rad", mean(errors.body_rotation), "MimicKit body_rot_err"),
-        Score("joint_velocity", "rad/s", mean(errors.joint_velocity), "MimicKit dof_vel_err"),
-        Score("root_velocity", "m/s", mean(errors.root_velocity), "MimicKit root_vel_err"),
-        Score(
+        EpisodeMetric("root_position", "m", mean(errors.root_position), "MimicKit root_pos_err"),
+        EpisodeMetric("root_rotation", "rad", mean(errors.root_rotation), "MimicKit root_rot_err"),
+        EpisodeMetric("body_position", "m", mean(errors.body_position), "MimicKit body_pos_err"),
+        EpisodeMetric("body_rotation", "rad", mean(errors.body_rotation), "MimicKit body_rot_err"),
+        EpisodeMetric("joint_velocity", "rad/s", mean(errors.joint_velocity), "MimicKit dof_vel_err"),
+        EpisodeMetric("root_velocity", "m/s", mean(errors.root_velocity), "MimicKit root_vel_err"),
+        EpisodeMetric(
             "root_angular_velocity", "rad/s", mean(errors.root_angular_velocity), "MimicKit root_ang_vel_err"
         ),
-        Score("torque", "N m", mean(effort.torque), "mean absolute torque of a motor"),
-        Score(
+        EpisodeMetric("torque", "N m", mean(effort.torque), "mean absolute torque of a motor"),
+        EpisodeMetric(
             "power", "W", mean(effort.power), "mean of the motors' absolute mechanical power, all together"
         ),
-        Score("foot_slip", "m/s", mean(episode.foot_slip), "fastest sole point while on the floor"),
-        Score(
+        EpisodeMetric("foot_slip", "m/s", mean(episode.foot_slip), "fastest sole point while on the floor"),
+        EpisodeMetric(
             "action_change", "", mean(episode.action_change), "mean absolute difference of actions in turn"
         ),
     )
 
 
-def table(found: Sequence[Score], clip: NDArray[np.int_], names: Sequence[str]) -> dict[str, Any]:
+def table(found: Sequence[EpisodeMetric], clip: NDArray[np.int_], names: Sequence[str]) -> dict[str, Any]:
     """All summaries as plain data: `total`, and `clips` by name where there are several.
 
     Args:
         clip: (N,) index into `names` of each episode.
     """
-    total = {score.name: {"unit": score.unit, **score.summary()} for score in found}
+    total = {metric.name: {"unit": metric.unit, **metric.summary()} for metric in found}
     if len(names) == 1:
         return {"total": total}
     clips = [
-        {"name": name, **{score.name: score.summary(clip == index) for score in found}}
+        {"name": name, **{metric.name: metric.summary(clip == index) for metric in found}}
         for index, name in enumerate(names)
     ]
     return {"total": total, "clips": clips}

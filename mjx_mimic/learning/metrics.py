@@ -1,23 +1,15 @@
 """What a training step reports: of every control step, and averaged over all of them."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import struct
 
 from mjx_mimic.learning import ppo
+from mjx_mimic.learning.devices import DEVICES, average
+from mjx_mimic.learning.rollout import Transition
 from mjx_mimic.task import termination
 from mjx_mimic.task.reward import RewardTerms
-from mjx_mimic.task.start_sampling import Starts
-
-DEVICES = "devices"
-"""Name of the mapped axis of devices."""
-
-
-def average(tree: Any) -> Any:
-    """Mean over devices of every leaf."""
-    return jax.lax.pmean(tree, DEVICES)
+from mjx_mimic.task.start_sampling import StartDistribution
 
 
 @struct.dataclass
@@ -46,65 +38,41 @@ class Metrics:
     critic_loss: jax.Array
     explained_variance: jax.Array  # of the value targets by the values
     std: jax.Array  # of the policy, mean over joints
-    rate: jax.Array
+    learning_rate: jax.Array  # of the policy
     clips: ClipMetrics
 
 
-@struct.dataclass
-class TestMetrics:
-    """Of deterministic episodes from random phases with early termination (MimicKit's test)."""
-
-    test_return: jax.Array
-    test_episode_length: jax.Array
-
-
-@struct.dataclass
-class Transition:
-    observation: jax.Array  # (N, O) as observed, not normalised
-    action: jax.Array  # (N, A)
-    log_prob: jax.Array  # (N,)
-    value: jax.Array  # (N,)
-    next_value: jax.Array  # (N,) before any reset; 0 after a failure
-    done: jax.Array  # (N,)
-    reward: jax.Array  # (N,)
-    reward_terms: RewardTerms
-    causes: termination.Causes
-    episode_return: jax.Array  # (N,)
-    episode_length: jax.Array  # (N,)
-    stretch: jax.Array  # (N,) int, of the clips; see `sampling`
-
-
 def summarize(
-    steps: Transition,
+    transitions: Transition,
     batch: ppo.Batch,
     actor_metrics: ppo.ActorMetrics,
     critic_losses: jax.Array,
     log_std: jax.Array,
-    rate: jax.Array,
-    starts: Starts,
+    learning_rate: jax.Array,
+    starts: StartDistribution,
 ) -> Metrics:
     """Averages of a training step over time, environments, updates and devices."""
-    done = steps.done.astype(jnp.float32)
+    done = transitions.done.astype(jnp.float32)
     ended = jax.lax.psum(done.sum(), DEVICES)
 
     def over_episodes(values: jax.Array) -> jax.Array:
         return jax.lax.psum((values * done).sum(), DEVICES) / jnp.maximum(ended, 1.0)
 
-    residual = batch.value_target - steps.value.reshape(-1)
+    residual = batch.value_target - transitions.value.reshape(-1)
     target_variance = average(jnp.square(batch.value_target).mean()) - jnp.square(
         average(batch.value_target.mean())
     )
     means = average(
         jax.tree.map(
             lambda x: jnp.mean(x.astype(jnp.float32)),
-            (steps.reward, steps.reward_terms, steps.causes, actor_metrics, critic_losses),
+            (transitions.reward, transitions.reward_terms, transitions.causes, actor_metrics, critic_losses),
         )
     )
     reward, reward_terms, causes, actor, critic_loss = means
     return Metrics(
         episodes=ended,
-        train_return=over_episodes(steps.episode_return),
-        train_episode_length=over_episodes(steps.episode_length),
+        train_return=over_episodes(transitions.episode_return),
+        train_episode_length=over_episodes(transitions.episode_length),
         reward=reward,
         reward_terms=reward_terms,
         ended_by=causes,
@@ -112,24 +80,26 @@ def summarize(
         critic_loss=critic_loss,
         explained_variance=1.0 - average(jnp.square(residual).mean()) / jnp.maximum(target_variance, 1e-8),
         std=jnp.mean(jnp.exp(log_std)),
-        rate=rate,
-        clips=_of_clips(steps, starts),
+        learning_rate=learning_rate,
+        clips=_clip_metrics(transitions, starts),
     )
 
 
-def _of_clips(steps: Transition, starts: Starts) -> ClipMetrics:
+def _clip_metrics(transitions: Transition, starts: StartDistribution) -> ClipMetrics:
     """Sums over the steps of each clip, over all devices."""
-    done, failed = steps.done, steps.causes.terminated
+    done, failed = transitions.done, transitions.causes.terminated
 
     def total(values: jax.Array) -> jax.Array:
-        sums = jnp.zeros(len(starts.first)).at[starts.clip[steps.stretch]].add(values.astype(jnp.float32))
+        sums = (
+            jnp.zeros(len(starts.first)).at[starts.clip[transitions.segment]].add(values.astype(jnp.float32))
+        )
         return jax.lax.psum(sums, DEVICES)
 
     return ClipMetrics(
-        steps=total(jnp.ones_like(steps.reward)),
-        reward=total(steps.reward),
+        steps=total(jnp.ones_like(transitions.reward)),
+        reward=total(transitions.reward),
         episodes=total(done),
         failures=total(failed),
-        episode_return=total(done * steps.episode_return),
-        episode_length=total(done * steps.episode_length),
+        episode_return=total(done * transitions.episode_return),
+        episode_length=total(done * transitions.episode_length),
     )

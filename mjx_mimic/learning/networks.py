@@ -1,10 +1,16 @@
 """Policy and value networks, and the diagonal Gaussian between them and the actions."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+from mjx_mimic.config import NetworkConfig
+
+Params = Any
+"""Parameters of a Flax module."""
 
 ACTIVATIONS = {"elu": nn.elu, "relu": nn.relu, "silu": nn.silu, "tanh": nn.tanh}
 
@@ -57,6 +63,22 @@ class Critic(nn.Module):
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:
         return MLP(self.hidden, 1, self.activation)(observation)[..., 0]
+
+
+def make_actor(config: NetworkConfig, num_actions: int) -> Actor:
+    """Make the policy's network."""
+    return Actor(
+        hidden=config.actor_hidden,
+        num_actions=num_actions,
+        activation=config.activation,
+        initial_std=config.initial_std,
+        learn_std=config.learn_std,
+    )
+
+
+def make_critic(config: NetworkConfig) -> Critic:
+    """Make the value function's network."""
+    return Critic(config.critic_hidden, config.activation)
 
 
 def log_prob(mean: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:

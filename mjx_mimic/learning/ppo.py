@@ -28,8 +28,7 @@ from flax import struct
 
 from mjx_mimic.config import PPOConfig
 from mjx_mimic.learning import networks
-
-Params = Any
+from mjx_mimic.learning.networks import Params
 
 
 @struct.dataclass
@@ -49,7 +48,7 @@ def gae(
     next_value: jax.Array,
     done: jax.Array,
     discount: float,
-    trace: float,
+    lambda_: float,
 ) -> jax.Array:
     """Generalised advantage estimate (T, N) (Schulman et al. 2016, eq. 16).
 
@@ -61,11 +60,11 @@ def gae(
         next_value: (T, N) V'_t: V of the state reached before any reset, 0 after a failure.
         done: (T, N) whether the episode ended at t, by failure or time; cuts the trace.
         discount: gamma.
-        trace: lambda.
+        lambda_: lambda.
     """
     chex.assert_equal_shape([reward, value, next_value, done])
     delta = reward + discount * next_value - value
-    keep = discount * trace * (1.0 - done)
+    keep = discount * lambda_ * (1.0 - done)
 
     def backward(following: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         advantage = step[0] + step[1] * following
@@ -76,7 +75,7 @@ def gae(
 
 
 def td_lambda_return(
-    reward: jax.Array, next_value: jax.Array, done: jax.Array, discount: float, trace: float
+    reward: jax.Array, next_value: jax.Array, done: jax.Array, discount: float, lambda_: float
 ) -> jax.Array:
     """TD(lambda) return (T, N), the target of the value V(s_t) = E[R_t | s_t] (Sutton and Barto, sec. 12.1;
     MimicKit `rl_util.compute_td_lambda_return`).
@@ -92,7 +91,7 @@ def td_lambda_return(
 
     def backward(following: jax.Array, step: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
         r, bootstrap, last = step
-        rest = jnp.where(last, bootstrap, (1.0 - trace) * bootstrap + trace * following)
+        rest = jnp.where(last, bootstrap, (1.0 - lambda_) * bootstrap + lambda_ * following)
         return r + discount * rest, r + discount * rest
 
     inputs = (reward, next_value, cut.astype(bool))
@@ -157,88 +156,121 @@ def critic_loss(params: Params, apply: Callable, batch: Batch) -> jax.Array:
 
 
 @struct.dataclass
-class Optimization:
-    """One network on its way: parameters, optimiser state and step size."""
+class NetworkState:
+    """A network in training."""
 
     params: Params
     optimizer: optax.OptState
-    rate: jax.Array  # ()
+    learning_rate: jax.Array  # ()
+
+
+def init_network(params: Params, learning_rate: float, config: PPOConfig) -> NetworkState:
+    """Start the training of a network from its first parameters."""
+    return NetworkState(params, make_optimizer(config).init(params), jnp.float32(learning_rate))
 
 
 def make_optimizer(config: PPOConfig) -> optax.GradientTransformation:
-    """The direction of a step; its size is `Optimization.rate`, which the KL rule may change."""
+    """Make the transformation from gradients to the direction of a step.
+
+    The step's size is `NetworkState.learning_rate`, which the KL rule may change.
+    """
     direction = optax.scale_by_adam() if config.optimizer == "adam" else optax.trace(decay=0.9)
     if config.max_grad_norm is None:
         return direction
     return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), direction)
 
 
-def descend(state: Optimization, gradient: Params, optimizer: optax.GradientTransformation) -> Optimization:
+def apply_gradient(
+    state: NetworkState, gradient: Params, optimizer: optax.GradientTransformation
+) -> NetworkState:
+    """Take one step down the gradient."""
     direction, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
-    params = jax.tree.map(lambda p, d: p - state.rate * d, state.params, direction)
+    params = jax.tree.map(lambda p, d: p - state.learning_rate * d, state.params, direction)
     return replace(state, params=params, optimizer=optimizer_state)
 
 
-def adapt_rate(rate: jax.Array, kl: jax.Array, config: PPOConfig) -> jax.Array:
-    """The step size () moves by a factor of 1.5 towards the KL that is asked for
-    (Schulman et al. 2017, sec. 4, applied at every minibatch as rsl_rl does)."""
+def adapt_learning_rate(learning_rate: jax.Array, kl: jax.Array, config: PPOConfig) -> jax.Array:
+    """Steer the learning rate () towards the wanted KL divergence by factors of 1.5.
+
+    Schulman et al. 2017, sec. 4, applied at every minibatch as rsl_rl does. Constant without `target_kl`.
+    """
     if config.target_kl is None:
-        return rate
+        return learning_rate
     factor = jnp.where(
         kl > 2.0 * config.target_kl, 1.0 / 1.5, jnp.where(kl < 0.5 * config.target_kl, 1.5, 1.0)
     )
-    return jnp.clip(rate * factor, config.min_rate, config.max_rate)
+    return jnp.clip(learning_rate * factor, config.min_rate, config.max_rate)
 
 
 def minibatches(batch: Batch, count: int, key: jax.Array) -> Batch:
-    """The batch shuffled and cut: (M, ...) to (count, M // count, ...)."""
+    """Shuffle a batch and cut it: (M, ...) to (count, M // count, ...)."""
     order = jax.random.permutation(key, batch.action.shape[0])
     return jax.tree.map(lambda x: x[order].reshape(count, -1, *x.shape[1:]), batch)
 
 
 def update_actor(
-    state: Optimization,
+    state: NetworkState,
     apply: Callable,
     batch: Batch,
     config: PPOConfig,
     key: jax.Array,
     average: Callable = lambda tree: tree,
-) -> tuple[Optimization, ActorMetrics]:
-    """Epochs of minibatch steps on the policy. `average` averages a tree over devices.
+) -> tuple[NetworkState, ActorMetrics]:
+    """Train the policy on a batch: epochs of minibatch steps.
 
-    Returns the new state and the metrics of every step, (epochs, minibatches).
+    Args:
+        state: the policy's network.
+        apply: (params, observation (M, O)) -> mean (M, A) and log standard deviation (A,).
+        batch: M samples.
+        config: the update's settings.
+        key: shuffles the batch.
+        average: averages a tree over devices.
+
+    Returns:
+        The new state, and the metrics of every step, (epochs, minibatches).
     """
     optimizer = make_optimizer(config)
 
-    def step(state: Optimization, minibatch: Batch) -> tuple[Optimization, ActorMetrics]:
+    def step(state: NetworkState, minibatch: Batch) -> tuple[NetworkState, ActorMetrics]:
         gradient, metrics = jax.grad(actor_loss, has_aux=True)(state.params, apply, minibatch, config)
         gradient, metrics = average((gradient, metrics))
-        state = replace(state, rate=adapt_rate(state.rate, metrics.kl, config))
-        return descend(state, gradient, optimizer), metrics
+        learning_rate = adapt_learning_rate(state.learning_rate, metrics.kl, config)
+        return apply_gradient(replace(state, learning_rate=learning_rate), gradient, optimizer), metrics
 
-    def epoch(state: Optimization, key: jax.Array) -> tuple[Optimization, ActorMetrics]:
-        return jax.lax.scan(step, state, minibatches(batch, config.actor_minibatches, key))
-
-    return jax.lax.scan(epoch, state, jax.random.split(key, config.actor_epochs))
+    return _epochs(step, state, batch, config.actor_epochs, config.actor_minibatches, key)
 
 
 def update_critic(
-    state: Optimization,
+    state: NetworkState,
     apply: Callable,
     batch: Batch,
     config: PPOConfig,
     key: jax.Array,
     average: Callable = lambda tree: tree,
-) -> tuple[Optimization, jax.Array]:
-    """Epochs of minibatch steps on the value; returns the losses (epochs, minibatches) too."""
+) -> tuple[NetworkState, jax.Array]:
+    """Train the value function on a batch: epochs of minibatch steps.
+
+    Arguments as for `update_actor`, with `apply`: (params, observation (M, O)) -> values (M,).
+
+    Returns:
+        The new state, and the losses of every step, (epochs, minibatches).
+    """
     optimizer = make_optimizer(config)
 
-    def step(state: Optimization, minibatch: Batch) -> tuple[Optimization, jax.Array]:
+    def step(state: NetworkState, minibatch: Batch) -> tuple[NetworkState, jax.Array]:
         loss, gradient = jax.value_and_grad(critic_loss)(state.params, apply, minibatch)
         loss, gradient = average((loss, gradient))
-        return descend(state, gradient, optimizer), loss
+        return apply_gradient(state, gradient, optimizer), loss
 
-    def epoch(state: Optimization, key: jax.Array) -> tuple[Optimization, jax.Array]:
-        return jax.lax.scan(step, state, minibatches(batch, config.critic_minibatches, key))
+    return _epochs(step, state, batch, config.critic_epochs, config.critic_minibatches, key)
 
-    return jax.lax.scan(epoch, state, jax.random.split(key, config.critic_epochs))
+
+def _epochs(
+    step: Callable, state: NetworkState, batch: Batch, epochs: int, count: int, key: jax.Array
+) -> tuple[NetworkState, Any]:
+    """Scan `step` over `count` shuffled minibatches, `epochs` times."""
+
+    def epoch(state: NetworkState, key: jax.Array) -> tuple[NetworkState, Any]:
+        return jax.lax.scan(step, state, minibatches(batch, count, key))
+
+    return jax.lax.scan(epoch, state, jax.random.split(key, epochs))

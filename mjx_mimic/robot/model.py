@@ -16,9 +16,10 @@ from mjx_mimic.robot.mjcf import load_mjcf
 
 @struct.dataclass
 class CharacterState:
-    """What reward, termination and observation see of a robot, simulated or reference.
+    """What observation, reward, termination and tracking errors see of a robot, simulated or reference.
 
-    Positions and velocities are in the world frame, in m, rad and s; quaternions are wxyz.
+    Coordinates and the kinematics of the same instant, in the world frame, in m, rad and s; quaternions are
+    wxyz. What a compiled function does not read of it is not computed there.
     """
 
     root_pos: jax.Array  # (..., 3)
@@ -28,7 +29,9 @@ class CharacterState:
     dof_pos: jax.Array  # (..., J)
     dof_vel: jax.Array  # (..., J)
     body_pos: jax.Array  # (..., B, 3) origins of all bodies but the world
+    body_quat: jax.Array  # (..., B, 4)
     com_pos: jax.Array  # (..., 3) whole-body centre of mass
+    sole_pos: jax.Array  # (..., 2, S, 3) lowest points of the soles' spheres, left and right
     clearance: jax.Array  # (..., G) height of each guarded geom's lowest point
 
 
@@ -64,6 +67,7 @@ class Robot:
         geoms = self.guarded_geoms
         radius, half_length = jnp.asarray(self.model.geom_size[geoms, :2], jnp.float32).T
         reach = jnp.abs(data.geom_xmat[geoms, 2, 2]) * half_length + radius
+        sole_radius = jnp.asarray(self.model.geom_size[self.sole_geoms, 0], jnp.float32)
         return CharacterState(
             root_pos=qpos[:3],
             root_quat=qpos[3:7],
@@ -72,7 +76,9 @@ class Robot:
             dof_pos=qpos[7:],
             dof_vel=qvel[6:],
             body_pos=data.xpos[1:],
+            body_quat=data.xquat[1:],
             com_pos=(mass[:, None] * data.xipos).sum(0) / mass.sum(),
+            sole_pos=data.geom_xpos[self.sole_geoms] - sole_radius[..., None] * jnp.array([0.0, 0.0, 1.0]),
             clearance=data.geom_xpos[geoms, 2] - reach,
         )
 

@@ -1,42 +1,28 @@
-"""The run folder: configuration, checkpoints, metrics."""
+"""The run folder: what a training was asked for, and the policy that came of it."""
 
-import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
-import orbax.checkpoint as ocp
 import yaml
-from tensorboardX import SummaryWriter
 
-from mjx_mimic.clips.dataset import Clips
+from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.common.files import read_yaml, replacing
+from mjx_mimic.common.files import read_yaml
 from mjx_mimic.config import TrainConfig
-from mjx_mimic.learning.learner import TrainState, first_device
+from mjx_mimic.learning.networks import make_actor
+from mjx_mimic.learning.policy import Policy
 from mjx_mimic.runs import config_yaml
-from mjx_mimic.runs.config_yaml import CONFIG_FILE
-
-CURVES_OF_CLIPS = 20
-"""With more clips than this, their returns are not logged as curves."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a training is; goes with every checkpoint."""
-
-    samples: int = 0
-    wall_time_s: float = 0.0
-    best_test_return: float = float("-inf")
+from mjx_mimic.runs.checkpoints import Checkpoints, Which
+from mjx_mimic.runs.config_yaml import CONFIG_FILE, read_config
+from mjx_mimic.task.env import ImitationEnv, make_env
 
 
 def create(path: Path, config: TrainConfig, clips: Clips, devices: int) -> None:
-    """Makes a new run folder with its configuration.
+    """Make a new run folder with its configuration.
 
     Raises:
         UserError: the folder is in use already or cannot be written.
@@ -71,7 +57,7 @@ def _record(config: TrainConfig, clips: Clips, devices: int) -> dict[str, Any]:
 
 
 def check_resumable(path: Path, config: TrainConfig, clips: Clips, devices: int) -> None:
-    """Holds a continued run to what it was; only its length may change.
+    """Hold a continued run to what it was; only its length may change.
 
     Raises:
         UserError: a setting, a clip's contents, or the number of devices is another.
@@ -103,119 +89,32 @@ def check_resumable(path: Path, config: TrainConfig, clips: Clips, devices: int)
         )
 
 
-class Checkpoints:
-    """Two orbax managers: `last` holds all of a training, `best` the policy with the best test return."""
+def load_run_clips(run: Path) -> Clips:
+    """Load the clips that a run was trained on.
 
-    def __init__(self, path: Path) -> None:
-        def manager(name: str) -> ocp.CheckpointManager:
-            options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
-            return ocp.CheckpointManager((path / "checkpoints" / name).absolute(), options=options)
-
-        self.last, self.best = manager("last"), manager("best")
-
-    def save(self, state: TrainState, progress: Progress, is_best: bool) -> None:
-        step = int(first_device(state.iteration))
-        items = {
-            "policy": ocp.args.StandardSave(policy_of(state)),
-            "progress": ocp.args.JsonSave(asdict(progress)),
-        }
-        if is_best:
-            self.best.save(step, args=ocp.args.Composite(**items), force=True)
-        training = ocp.args.StandardSave(to_host(state))
-        self.last.save(step, args=ocp.args.Composite(training=training, **items), force=True)
-
-    def restore_training(self, like: TrainState) -> tuple[TrainState, Progress]:
-        """The last state, on the host, shaped like `like`; UserError if nothing was saved."""
-        step = self.last.latest_step()
-        if step is None:
-            raise UserError(
-                f"{self.last.directory}: no checkpoint to resume from; start anew with another --out"
-            )
-        target = to_host(like)
-        restored = self.last.restore(
-            step,
-            args=ocp.args.Composite(
-                training=ocp.args.StandardRestore(target), progress=ocp.args.JsonRestore()
-            ),
-        )
-        state = replace(restored.training, key=jax.random.wrap_key_data(restored.training.key))
-        return state, Progress(**restored.progress)
-
-    def restore_policy(self, which: str = "best") -> dict[str, Any]:
-        """Actor and critic parameters and normaliser moments, as plain arrays; UserError if there is none."""
-        manager = {"best": self.best, "last": self.last}[which]
-        step = manager.latest_step()
-        if step is None:
-            raise UserError(f"{manager.directory}: no checkpoint there; train for longer")
-        return manager.restore(step, args=ocp.args.Composite(policy=ocp.args.StandardRestore())).policy
+    Raises:
+        UserError: there is no run in this folder, or one of its clips cannot be read.
+    """
+    config = read_config(run)
+    return load_clips(config.motion, config.motion_weights)
 
 
-def to_host(state: TrainState) -> TrainState:
-    """All devices' arrays as NumPy, the key as plain numbers."""
-    return jax.tree.map(np.asarray, replace(state, key=jax.random.key_data(state.key)))
+def load_policy(
+    run: Path, checkpoint: Which = "best", clips: Clips | None = None
+) -> tuple[Policy, ImitationEnv]:
+    """Load a policy and the task that it was trained for.
 
+    Args:
+        run: the run folder.
+        checkpoint: the policy with the best evaluation return, or the last one.
+        clips: to act on instead of the run's own.
 
-def policy_of(state: TrainState) -> dict[str, Any]:
-    """What acts, from the first device."""
-    normalizer = first_device(state.normalizer)
-    return {
-        "actor": first_device(state.actor.params),
-        "critic": first_device(state.critic.params),
-        "normalizer": {"count": normalizer.count, "mean": normalizer.mean, "variance": normalizer.variance},
-    }
-
-
-class MetricLog:
-    """`metrics.jsonl`, a row a report, and the same numbers for TensorBoard and Weights & Biases;
-    `clips.json`, the last report's figures of each clip."""
-
-    def __init__(
-        self, path: Path, clips: Sequence[str], samples: int = 0, wandb_project: str | None = None
-    ) -> None:
-        """Continues the log at `samples`; rows beyond, written after the checkpoint, are dropped."""
-        file = path / "metrics.jsonl"
-        if file.exists():
-            rows = file.read_text().splitlines(keepends=True)
-            kept = [row for row in rows if row.endswith("\n") and json.loads(row)["samples"] <= samples]
-            file.write_text("".join(kept))
-        self._file = file.open("a", buffering=1)
-        self._clips, self._clips_file = clips, path / "clips.json"
-        self._board = SummaryWriter(str(path / "tb"), purge_step=samples or None)
-        self._wandb = None
-        if wandb_project:
-            import wandb
-
-            settings = read_yaml(path / CONFIG_FILE)
-            self._wandb = wandb.init(
-                project=wandb_project, name=path.name, dir=path, config=settings, id=path.name, resume="allow"
-            )
-
-    def write(self, row: Mapping[str, float], of_clips: Mapping[str, np.ndarray]) -> None:
-        """Adds a report, with figures (C,) of each clip."""
-        table: list[dict[str, Any]] = [{"name": name} for name in self._clips]
-        for figure, values in of_clips.items():
-            for clip, value in zip(table, values, strict=True):
-                clip[figure] = None if np.isnan(value) else _short(float(value))
-        with replacing(self._clips_file) as file:
-            file.write(json.dumps({"samples": row["samples"], "clips": table}, indent=1).encode())
-        if 1 < len(table) <= CURVES_OF_CLIPS:
-            returns = {f"clip/{clip['name']}/train_return": clip["train_return"] for clip in table}
-            row = {**row, **{name: value for name, value in returns.items() if value is not None}}
-        self._file.write(json.dumps({name: _short(value) for name, value in row.items()}) + "\n")
-        for name, value in row.items():
-            self._board.add_scalar(name, value, row["samples"])
-        if self._wandb:
-            self._wandb.log(dict(row), step=int(row["samples"]))
-
-    def __enter__(self) -> "MetricLog":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._board.close()
-        if self._wandb:
-            self._wandb.finish()
-
-
-def _short(value: float) -> float:
-    return value if isinstance(value, int) else float(f"{value:.6g}")
+    Raises:
+        UserError: there is no run in this folder, no such checkpoint, or a clip cannot be read.
+    """
+    config = read_config(run)
+    clips = load_run_clips(run) if clips is None else clips
+    stored = Checkpoints(run).restore_policy(checkpoint)
+    env = make_env(clips.motions, config.env, weights=clips.weights)
+    actor = make_actor(config.network, env.num_actions)
+    return Policy(stored.actor, stored.normalizer, actor), env

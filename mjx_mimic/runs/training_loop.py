@@ -1,13 +1,12 @@
-"""The loop around the training step: reports, tests, checkpoints, an orderly stop."""
+"""The loop around the training step: reports, evaluations, checkpoints, an orderly stop."""
 
 import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Self
 
 import jax
 import numpy as np
@@ -15,12 +14,11 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from mjx_mimic.display import drawing
-from mjx_mimic.evaluation import episodes, mujoco_engine
-from mjx_mimic.learning.learner import Learner, TrainState, first_device
+from mjx_mimic.learning.devices import first_device
+from mjx_mimic.learning.learner import Learner, TrainState
 from mjx_mimic.learning.metrics import Metrics
-from mjx_mimic.robot.mjcf import load_mjcf
-from mjx_mimic.runs.folder import Checkpoints, MetricLog, Progress
+from mjx_mimic.runs.checkpoints import Checkpoints, Progress
+from mjx_mimic.runs.metric_log import MetricLog
 
 REPORT_INTERVAL_S = 10.0
 
@@ -56,7 +54,7 @@ class Display:
         self._bar = Bar(*columns, TimeRemainingColumn(), console=self._console, speed_estimate_period=600)
         self._task = self._bar.add_task("compiling", total=total, completed=done)
 
-    def __enter__(self) -> "Display":
+    def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._bar.start()
         return self
@@ -72,9 +70,9 @@ class Display:
             f"{row['samples'] / 1e6:.2f} M samples, {row['samples_per_s']:,.0f}/s,"
             f" return {row['train_return']:.1f}, episode {row['train_episode_length']:.0f} steps"
         )
-        if "test_return" in row:
-            tested = f"test return {row['test_return']:.1f}, episode {row['test_episode_length']:.0f} steps"
-            self.say(f"[{row['wall_time_s']:6.0f} s] {text}; {tested}")
+        if "eval_return" in row:
+            result = f"evaluation {row['eval_return']:.1f}, {row['eval_episode_length']:.0f} steps"
+            self.say(f"[{row['wall_time_s']:6.0f} s] {text}; {result}")
         elif not self._console.is_terminal:
             left_s = (self._total - row["samples"]) / row["samples_per_s"]
             self.say(f"[{row['wall_time_s']:6.0f} s] {text}; {left_s / 60:.0f} min left")
@@ -84,7 +82,7 @@ class Display:
 def train(
     learner: Learner, state: TrainState, progress: Progress, checkpoints: Checkpoints, log: MetricLog
 ) -> bool:
-    """Trains to `total_steps` samples; a checkpoint with every test and at the end.
+    """Train to `total_steps` samples, with a checkpoint at every evaluation and at the end.
 
     Returns:
         Whether it got there; False after an interrupt, whose checkpoint is written.
@@ -95,48 +93,48 @@ def train(
         display.say("compiling the training step; about a minute, seconds once it is in the cache ...")
         start = time.monotonic()
         earlier_s = progress.wall_time_s
-        window, window_start, tested = [], start, None
+        window: list[Metrics] = []
+        window_start, evaluated = start, None
         ending = progress.samples >= total
         while not ending:
             state, metrics = learner.train_step(state)
             window.append(jax.block_until_ready(metrics))
             now = time.monotonic()
-            if tested is None:
+            if evaluated is None:
                 display.say(f"first update {now - start:.1f} s after the start")
-                tested = now
+                evaluated = now
             progress = replace(
                 progress,
                 samples=progress.samples + learner.samples_per_step,
                 wall_time_s=earlier_s + now - start,
             )
             ending = stop.requested or progress.samples >= total
-            test_is_due = ending or now - tested >= learner.config.eval_interval_s
-            if not test_is_due and now - window_start < REPORT_INTERVAL_S:
+            evaluation_is_due = ending or now - evaluated >= learner.config.eval_interval_s
+            if not evaluation_is_due and now - window_start < REPORT_INTERVAL_S:
                 continue
-            here = [first_device(metrics) for metrics in window]
+            metrics_on_host = [first_device(metrics) for metrics in window]
             row = {
                 "samples": progress.samples,
                 "wall_time_s": progress.wall_time_s,
                 "samples_per_s": len(window) * learner.samples_per_step / (now - window_start),
-                **summary(here, learner.samples_per_step),
+                **summary(metrics_on_host, learner.samples_per_step),
             }
-            if test_is_due:
-                test = first_device(learner.evaluate(state, test_key(learner, progress)))
-                row |= {"test_return": float(test.test_return)}
-                row |= {"test_episode_length": float(test.test_episode_length)}
-                is_best = row["test_return"] > progress.best_test_return
+            if evaluation_is_due:
+                result = first_device(learner.evaluate(state, evaluation_key(learner, progress)))
+                row |= {name: float(value) for name, value in vars(result).items()}
+                is_best = row["eval_return"] > progress.best_eval_return
                 if is_best:
-                    progress = replace(progress, best_test_return=row["test_return"])
+                    progress = replace(progress, best_eval_return=row["eval_return"])
                 checkpoints.save(state, progress, is_best)
-                tested = time.monotonic()
-            log.write(row, clip_summary(here))
+                evaluated = time.monotonic()
+            log.write(row, clip_summary(metrics_on_host))
             display.report(row)
             window, window_start = [], time.monotonic()
     return progress.samples >= total
 
 
-def test_key(learner: Learner, progress: Progress) -> jax.Array:
-    """Tests draw on a key of their own, so that their timing does not change the training."""
+def evaluation_key(learner: Learner, progress: Progress) -> jax.Array:
+    """Return a key of the evaluation's own, so that its timing does not change the training."""
     return jax.random.fold_in(jax.random.key(learner.config.seed + 1), progress.samples % 2**31)
 
 
@@ -162,7 +160,7 @@ def summary(window: Sequence[Metrics], samples_per_step: int) -> dict[str, float
         "critic_loss": mean.critic_loss,
         "explained_variance": mean.explained_variance,
         "policy_std": mean.std,
-        "learning_rate": mean.rate,
+        "learning_rate": mean.learning_rate,
     }
 
 
@@ -178,21 +176,3 @@ def clip_summary(window: Sequence[Metrics]) -> dict[str, np.ndarray]:
             "train_return": total["episode_return"] / total["episodes"],
             "train_episode_length": total["episode_length"] / total["episodes"],
         }
-
-
-def make_video(learner: Learner, policy: dict[str, Any], path: Path) -> None:
-    """Draws an episode of the policy from the first clip's first frame, the reference as a ghost, to a second
-    after its failure if it fails. In MuJoCo C, which needs no minute to compile."""
-    env = learner.config.env
-    judge = episodes.Judge(learner.env, learner, episodes.Protocol(env.episode_seconds))
-    # What fell would sink into the floor on soles alone; until then the other geoms touch nothing.
-    model = load_mjcf("full", env.physics_hz, visuals=False)
-    outcome = mujoco_engine.run_in_c(judge, policy, np.array([True]), seed=0, model=model, recorded=1)
-    (recording,) = outcome.recordings
-    failure = recording.failure
-    last = len(recording.qpos) if failure is None else failure[0] + round(env.control_hz)
-    qpos, reference = recording.qpos[: last + 1], recording.reference[: last + 1]
-    frames = drawing.render_frames(load_mjcf(), qpos, reference, fps=recording.fps)
-    drawing.write_video(path, frames, recording.fps)
-    steps, total = outcome.episode.episode_length[0], outcome.episode.episode_return[0]
-    print(f"video: {path} (return {total:.1f} in {steps} steps of {len(recording.qpos) - 1})")

@@ -1,8 +1,8 @@
 """The imitation task: one G1, one reference, pure functions of an explicit state. Batch it with `vmap`."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Self
 
 import jax
 import jax.numpy as jnp
@@ -10,19 +10,20 @@ import numpy as np
 from flax import struct
 from mujoco import mjx
 
+from mjx_mimic.clips.motion import Motion
 from mjx_mimic.config import EnvConfig
-from mjx_mimic.robot.model import CharacterState, Robot
+from mjx_mimic.robot.model import CharacterState, Robot, load_robot
 from mjx_mimic.task import observation, reference, start_sampling, termination
-from mjx_mimic.task.reference import MotionLibrary
+from mjx_mimic.task.reference import MotionLibrary, make_library
 from mjx_mimic.task.reward import RewardTerms, mimickit_reward, paper_reward
-from mjx_mimic.task.start_sampling import Starts
+from mjx_mimic.task.start_sampling import StartDistribution, make_starts
 
 
 @struct.dataclass
 class EnvState:
-    """All that a step needs: coordinates, solver warm start, place in the clip, tally of the episode.
+    """All that a control step needs: coordinates, solver warm start, place in the clip, the episode so far.
 
-    An `mjx.Data` is about 50 kB and everything else in it follows from these.
+    An `mjx.Data` is about 50 kB, and everything else in it follows from these.
     """
 
     qpos: jax.Array  # (36,)
@@ -36,42 +37,47 @@ class EnvState:
 
 @struct.dataclass
 class StepResult:
-    """What a step yields. `final_observation` is that of the state reached, before any reset; not finite
-    where `causes.nonfinite` says that the state is not."""
+    """What a control step yields.
 
-    observation: jax.Array  # (O,) of the next state, after a reset if there was one
-    final_observation: jax.Array  # (O,)
+    `final_observation` is that of the state before any reset; it is not finite where `causes.nonfinite` says
+    that the state is not.
+    """
+
+    observation: jax.Array  # (O,) after a reset if there was one
+    final_observation: jax.Array  # (O,) before it
     reward: jax.Array  # ()
     reward_terms: RewardTerms
     causes: termination.Causes
     episode_return: jax.Array  # () so far, this step included
     episode_length: jax.Array  # () int, likewise
-    stretch: jax.Array  # () int, of the clips where the step began; see `sampling`
+    segment: jax.Array  # () int, of the clips where the step began; see `start_sampling`
+
+
+@struct.dataclass
+class PhysicsTrace:
+    """Joints at the beginning of each of the S physics steps of a control step, by which the motors act."""
+
+    dof_pos: jax.Array  # (S, J) rad
+    dof_vel: jax.Array  # (S, J) rad/s
 
 
 @struct.dataclass
 class ImitationEnv:
-    """A pytree whose only leaves are the clips, so that a compiled step serves any of them."""
+    """A pytree whose only leaves are the clips and the starts in them, so that a compiled step serves any."""
 
     library: MotionLibrary
+    starts: StartDistribution
     robot: Robot = struct.field(pytree_node=False)
     config: EnvConfig = struct.field(pytree_node=False)
 
     @property
     def num_actions(self) -> int:
+        """Number of joints J."""
         return len(self.robot.joint_range)
 
     @property
-    def starts(self) -> Starts:
-        """Where episodes start."""
-        return self.library.starts
-
-    def starting(self, starts: Starts) -> "ImitationEnv":
-        """The same task with other chances to start."""
-        return replace(self, library=replace(self.library, starts=starts))
-
-    @property
     def control_dt(self) -> float:
+        """Length of a control step, s."""
         return 1.0 / self.config.control_hz
 
     @property
@@ -81,15 +87,26 @@ class ImitationEnv:
 
     @property
     def episode_steps(self) -> int:
+        """Control steps of a whole episode."""
         return round(self.config.episode_seconds * self.config.control_hz)
 
+    def with_starts(self, starts: StartDistribution) -> Self:
+        """Return the same task whose episodes start elsewhere."""
+        return replace(self, starts=starts)
+
     def reset(self, key: jax.Array) -> tuple[EnvState, jax.Array]:
-        """Reference state initialisation: a clip by weight, a uniform time, the full reference state."""
+        """Start an episode by reference state initialisation (DeepMimic, sec. 6.1).
+
+        Draws a clip by its weight and a time in it, and takes the full reference state.
+
+        Returns:
+            The state and its observation (O,).
+        """
         state = self.reset_to(*start_sampling.sample(self.starts, key))
         return state, self.observe(state)
 
     def reset_to(self, clip: jax.Array, time: jax.Array) -> EnvState:
-        """The state of the reference of `clip` at `time` s."""
+        """Return the state of the reference of `clip` () at `time` () s."""
         qpos, qvel = reference.lookup(self.library, clip, time)
         return EnvState(
             qpos=qpos,
@@ -101,35 +118,45 @@ class ImitationEnv:
             episode_return=jnp.float32(0.0),
         )
 
-    def time(self, state: EnvState, ahead: int = 0) -> jax.Array:
-        """Time in the clip, s, `ahead` control steps from now."""
-        return state.start_time + (state.steps + ahead) * self.control_dt
+    def step(self, state: EnvState, action: jax.Array, key: jax.Array) -> tuple[EnvState, StepResult]:
+        """Take one control step.
 
-    def phase(self, state: EnvState) -> jax.Array:
-        """Phase of the clip, in [0, 1]."""
-        return reference.phase(self.library, state.clip, self.time(state))
+        Physics under the action; reward and causes of an end against the reference at the step's end; a new
+        start where the episode has ended.
 
-    def character(self, state: EnvState) -> CharacterState:
-        return self.robot.character_state(state.qpos, state.qvel)
+        Args:
+            state: unbatched.
+            action: (J,), clipped to [-1, 1].
+            key: of the reset.
 
-    def reference_coordinates(self, state: EnvState, ahead: int = 0) -> tuple[jax.Array, jax.Array]:
-        """qpos and qvel of the reference `ahead` control steps from now."""
-        return reference.lookup(self.library, state.clip, self.time(state, ahead))
+        Returns:
+            The next state, after a reset if there was one, and what the step yielded.
+        """
+        next_state, _ = self.simulate(state, self.pd_target(state, action))
+        character, target = self.character(next_state), self.reference(next_state)
+        causes = self.causes(next_state, character, target)
+        reward, terms = self.compute_reward(character, target)
+        # A broken simulation earns nothing; without this its NaN would outlive the reset in the returns.
+        reward, terms = jax.tree.map(lambda x: jnp.where(causes.nonfinite, 0.0, x), (reward, terms))
+        next_state = replace(next_state, episode_return=state.episode_return + reward)
 
-    def reference(self, state: EnvState, ahead: int = 0) -> CharacterState:
-        """The reference `ahead` control steps from now."""
-        return self.robot.character_state(*self.reference_coordinates(state, ahead))
-
-    def observe(self, state: EnvState) -> jax.Array:
-        """The observation of a state, (O,)."""
-        targets = tuple(
-            self.reference(state, ahead) for ahead in observation.TARGET_STEPS[self.config.observation]
+        done = causes.terminated | causes.truncated
+        reset_state = self.reset_to(*start_sampling.sample(self.starts, key))
+        state_or_reset = jax.tree.map(lambda new, old: jnp.where(done, new, old), reset_state, next_state)
+        result = StepResult(
+            observation=self.observe(state_or_reset),
+            final_observation=self.observe(next_state),
+            reward=reward,
+            reward_terms=terms,
+            causes=causes,
+            episode_return=next_state.episode_return,
+            episode_length=next_state.steps,
+            segment=start_sampling.segment_of(self.starts, state.clip, self.phase(state)),
         )
-        layout = observation.LAYOUTS[self.config.observation]
-        return layout(self.robot, self.character(state), targets, self.phase(state))
+        return state_or_reset, result
 
     def pd_target(self, state: EnvState, action: jax.Array) -> jax.Array:
-        """Joint angles (J,) that an action (J,) in [-1, 1] asks the motors for.
+        """Return the joint angles (J,) rad that an action (J,) in [-1, 1] asks the motors for.
 
         `mimickit`: centre 0, range 1.4 times the larger joint limit (MimicKit `zero_center_action`).
         `reference`: centre on the reference at the end of the step; one unit asks for a share of the
@@ -150,57 +177,53 @@ class ImitationEnv:
             scale = self.config.action_scale * self.robot.effort_limit / self.robot.kp
         return scale.astype(np.float32)
 
-    def simulate(self, state: EnvState, pd_target: jax.Array) -> EnvState:
-        """One control step of physics under constant PD targets (J,)."""
-        return self._physics(state, pd_target, lambda qpos, qvel: None)[0]
+    def simulate(self, state: EnvState, pd_target: jax.Array) -> tuple[EnvState, PhysicsTrace]:
+        """Simulate one control step under constant PD targets (J,) rad."""
 
-    def simulate_tracing(
-        self, state: EnvState, pd_target: jax.Array
-    ) -> tuple[EnvState, tuple[jax.Array, jax.Array]]:
-        """The same, with joint angles and velocities (S, J) at the beginning of each physics step, by which
-        the motors act in it."""
-        return self._physics(state, pd_target, lambda qpos, qvel: (qpos[7:], qvel[6:]))
-
-    def _physics(self, state: EnvState, pd_target: jax.Array, trace: Callable) -> tuple[EnvState, Any]:
-        def substep(carry: tuple, _: None) -> tuple[tuple, Any]:
+        def physics_step(carry: tuple, _: None) -> tuple[tuple, PhysicsTrace]:
             qpos, qvel, warm_start = carry
             data = self.robot.mjx_data.replace(
                 qpos=qpos, qvel=qvel, qacc_warmstart=warm_start, ctrl=pd_target
             )
             data = mjx.step(self.robot.mjx_model, data)
-            return (data.qpos, data.qvel, data.qacc_warmstart), trace(qpos, qvel)
+            return (data.qpos, data.qvel, data.qacc_warmstart), PhysicsTrace(qpos[7:], qvel[6:])
 
         coordinates = (state.qpos, state.qvel, state.warm_start)
-        (qpos, qvel, warm_start), traced = jax.lax.scan(substep, coordinates, None, length=self.substeps)
-        reached = replace(state, qpos=qpos, qvel=qvel, warm_start=warm_start, steps=state.steps + 1)
-        return reached, traced
+        (qpos, qvel, warm_start), trace = jax.lax.scan(physics_step, coordinates, None, length=self.substeps)
+        return replace(state, qpos=qpos, qvel=qvel, warm_start=warm_start, steps=state.steps + 1), trace
 
-    def step(self, state: EnvState, action: jax.Array, key: jax.Array) -> tuple[EnvState, StepResult]:
-        """One control step, reward and termination against the reference of its end, automatic reset."""
-        reached = self.simulate(state, self.pd_target(state, action))
-        character, target = self.character(reached), self.reference(reached)
-        causes = self.causes(reached, character, target)
-        gain, terms = self.reward(character, target)
-        # A broken simulation earns nothing; without this its NaN would outlive the reset in the returns.
-        gain, terms = jax.tree.map(lambda x: jnp.where(causes.nonfinite, 0.0, x), (gain, terms))
-        reached = replace(reached, episode_return=state.episode_return + gain)
+    def time(self, state: EnvState, ahead: int = 0) -> jax.Array:
+        """Return the time in the clip, s, `ahead` control steps from now."""
+        return state.start_time + (state.steps + ahead) * self.control_dt
 
-        fresh = self.reset_to(*start_sampling.sample(self.starts, key))
-        done = causes.terminated | causes.truncated
-        following = jax.tree.map(lambda new, old: jnp.where(done, new, old), fresh, reached)
-        result = StepResult(
-            observation=self.observe(following),
-            final_observation=self.observe(reached),
-            reward=gain,
-            reward_terms=terms,
-            causes=causes,
-            episode_return=reached.episode_return,
-            episode_length=reached.steps,
-            stretch=start_sampling.stretch_of(self.starts, state.clip, self.phase(state)),
-        )
-        return following, result
+    def phase(self, state: EnvState) -> jax.Array:
+        """Return the phase of the clip, in [0, 1]."""
+        return reference.phase(self.library, state.clip, self.time(state))
 
-    def reward(self, state: CharacterState, target: CharacterState) -> tuple[jax.Array, RewardTerms]:
+    def character(self, state: EnvState) -> CharacterState:
+        """Return the simulated robot with its bodies."""
+        return self.robot.character_state(state.qpos, state.qvel)
+
+    def reference_coordinates(self, state: EnvState, ahead: int = 0) -> tuple[jax.Array, jax.Array]:
+        """Return qpos (36,) and qvel (35,) of the reference `ahead` control steps from now."""
+        return reference.lookup(self.library, state.clip, self.time(state, ahead))
+
+    def reference(self, state: EnvState, ahead: int = 0) -> CharacterState:
+        """Return the reference with its bodies `ahead` control steps from now."""
+        return self.robot.character_state(*self.reference_coordinates(state, ahead))
+
+    def observe(self, state: EnvState) -> jax.Array:
+        """Return the observation (O,) of a state."""
+        return observation.concatenated(self.observation_parts(state))
+
+    def observation_parts(self, state: EnvState) -> observation.Parts:
+        """Return the named parts of the observation of a state, in their order."""
+        layout = observation.LAYOUTS[self.config.observation]
+        targets = tuple(self.reference(state, ahead) for ahead in layout.target_steps)
+        return layout.parts(self.robot, self.character(state), targets, self.phase(state))
+
+    def compute_reward(self, state: CharacterState, target: CharacterState) -> tuple[jax.Array, RewardTerms]:
+        """Return the imitation reward () in (0, 1] and its terms."""
         if self.config.reward == "paper":
             return paper_reward(self.robot, state, target)
         return mimickit_reward(self.robot, state, target, self.config.track_root)
@@ -208,6 +231,7 @@ class ImitationEnv:
     def causes(
         self, state: EnvState, character: CharacterState, target: CharacterState
     ) -> termination.Causes:
+        """Return why the episode ends in `state`, if it does."""
         ends = ~self.library.wraps[state.clip]
         return termination.Causes(
             fall=termination.has_fallen(character),
@@ -216,3 +240,29 @@ class ImitationEnv:
             time_out=state.steps >= self.episode_steps,
             clip_end=ends & (self.time(state) >= self.library.length[state.clip]),
         )
+
+
+def make_env(
+    motions: Sequence[Motion],
+    config: EnvConfig | None = None,
+    *,
+    weights: Sequence[float] | None = None,
+    segment_seconds: float | None = None,
+    robot: Robot | None = None,
+) -> ImitationEnv:
+    """Make the task of imitating clips.
+
+    Args:
+        motions: the clips.
+        config: observation, action, reward, termination, rates, contacts; None: the defaults.
+        weights: how often episodes start in each clip, relative to the others; None: equally.
+        segment_seconds: see `start_sampling.make_starts`.
+        robot: one with other fields than `load_robot` gives; None: the G1 with the contacts of `config`.
+    """
+    config = EnvConfig() if config is None else config
+    library = make_library(motions)
+    weights = [1.0] * len(motions) if weights is None else weights
+    lengths = [float(length) for length in np.asarray(library.length)]
+    starts = make_starts(lengths, [motion.loop == "wrap" for motion in motions], weights, segment_seconds)
+    robot = load_robot(config.contacts, config.physics_hz) if robot is None else robot
+    return ImitationEnv(library, starts, robot, config)

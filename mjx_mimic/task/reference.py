@@ -14,7 +14,6 @@ from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.robot import rotation
-from mjx_mimic.task.start_sampling import Starts, make_starts
 
 
 @struct.dataclass
@@ -33,23 +32,14 @@ class MotionLibrary:
     length: jax.Array  # (C,) s
     wraps: jax.Array  # (C,) bool
     cycle_shift: jax.Array  # (C, 3) m, displacement of one cycle; z is 0
-    starts: Starts
 
     @property
     def num_clips(self) -> int:
         return self.start.shape[0]
 
 
-def make_library(
-    motions: Sequence[Motion], weights: Sequence[float] | None = None, stretch_seconds: float | None = None
-) -> MotionLibrary:
-    """Puts clips on the device. Velocities come from float64 differences of neighbouring frames.
-
-    Args:
-        weights: how often episodes start in each clip, relative to the others; None: equally.
-        stretch_seconds: see `sampling.make_starts`.
-    """
-    weights = [1.0] * len(motions) if weights is None else weights
+def make_library(motions: Sequence[Motion]) -> MotionLibrary:
+    """Put clips on the device. Velocities come from float64 differences of neighbouring frames."""
     counts = np.array([m.num_frames for m in motions])
     velocities = [_frame_velocities(m) for m in motions]
     shift = np.array([m.root_pos[-1] - m.root_pos[0] for m in motions]) * [1.0, 1.0, 0.0]
@@ -74,7 +64,6 @@ def make_library(
         length=jnp.asarray(lengths, jnp.float32),
         wraps=jnp.asarray(wraps),
         cycle_shift=jnp.asarray(shift, jnp.float32),
-        starts=make_starts([float(s) for s in lengths], wraps, weights, stretch_seconds),
     )
 
 

@@ -4,7 +4,6 @@ Each term is exp(-scale * error) in (0, 1]; a reward is the weighted sum of its 
 """
 
 from dataclasses import replace
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +11,8 @@ import numpy as np
 from flax import struct
 
 from mjx_mimic.robot import rotation
-from mjx_mimic.robot.constants import G1_JOINTS
+from mjx_mimic.robot.constants import END_EFFECTORS, G1_JOINTS
 from mjx_mimic.robot.model import CharacterState, Robot
-
-RewardName = Literal["mimickit", "paper"]
 
 # MimicKit's published G1 weights of joint errors; whatever is not named counts 1.
 _LIGHT_JOINTS = {"knee": 0.6, "elbow": 0.6, "ankle": 0.5, "wrist": 0.5}
@@ -98,7 +95,7 @@ def paper_reward(
     velocity_error = _square(reference.dof_vel - state.dof_vel) + _square(
         reference.root_ang_vel - state.root_ang_vel
     )
-    ends = np.array([i for i in robot.key_bodies if robot.body_names[i] != "head_link"])
+    ends = np.array([robot.body_names.index(name) for name in END_EFFECTORS])
     end_error = _square(reference.body_pos[..., ends, :] - state.body_pos[..., ends, :]).sum(-1)
     terms = PaperTerms(
         pose=jnp.exp(-2.0 * pose_error),

@@ -12,18 +12,18 @@ from flax import struct
 KEEP = 0.98
 """Of the tally, from one training step to the next."""
 LOOK_AHEAD = 3
-"""Stretches whose failures make a start likelier: the one of the start and those that follow it ..."""
+"""Segments whose failures make a start likelier: the one of the start and those that follow it ..."""
 FADE = 0.5
 """... each counting so much of the one before: what ends in a fall began earlier."""
 UNIFORM_SHARE = 0.2
 """Of the starts, whatever fails: what is mastered must not be forgotten."""
 PRIOR_STEPS = 100.0
-"""Steps at the average rate of failure that a stretch is credited with before it has been visited."""
+"""Steps at the average rate of failure that a segment is credited with before it has been visited."""
 
 
 @struct.dataclass
-class Starts:
-    """B stretches, together all of C clips, each of one clip; an episode starts at a time in one of them."""
+class StartDistribution:
+    """B segments, together all of C clips, each of one clip; an episode starts at a time in one of them."""
 
     clip: jax.Array  # (B,) int
     time: jax.Array  # (B,) s, its beginning in the clip
@@ -37,7 +37,7 @@ class Starts:
 
 @struct.dataclass
 class FailureTally:
-    """Control steps taken and episodes failed in every stretch, older ones counting less."""
+    """Control steps taken and episodes failed in every segment, older ones counting less."""
 
     steps: jax.Array  # (B,)
     failures: jax.Array  # (B,)
@@ -45,8 +45,8 @@ class FailureTally:
 
 def make_starts(
     lengths: Sequence[float], wraps: Sequence[bool], weights: Sequence[float], seconds: float | None = None
-) -> Starts:
-    """Cuts clips of `lengths` s into equal stretches of at most `seconds`; None: each clip is one."""
+) -> StartDistribution:
+    """Cuts clips of `lengths` s into equal segments of at most `seconds`; None: each clip is one."""
     count = np.ones(len(lengths), int) if seconds is None else np.ceil(np.array(lengths) / seconds)
     count = np.maximum(count, 1).astype(int)
     clip = np.repeat(np.arange(len(lengths)), count)
@@ -56,7 +56,7 @@ def make_starts(
     length = (np.array(lengths) / count)[clip]
     share = (np.array(weights, float) / np.sum(weights) / count)[clip]
     after_last = np.where(np.array(wraps)[clip], first[clip], np.arange(len(clip)))
-    return Starts(
+    return StartDistribution(
         clip=jnp.asarray(clip, jnp.int32),
         time=jnp.asarray(index * length, jnp.float32),
         length=jnp.asarray(length, jnp.float32),
@@ -68,49 +68,49 @@ def make_starts(
     )
 
 
-def sample(starts: Starts, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+def sample(starts: StartDistribution, key: jax.Array) -> tuple[jax.Array, jax.Array]:
     """A clip () and a time () s in it. A search in the running sum: its cost grows with log B."""
-    stretch_key, time_key = jax.random.split(key)
+    segment_key, time_key = jax.random.split(key)
     total = starts.cumulative[-1]
-    found = jnp.searchsorted(starts.cumulative, jax.random.uniform(stretch_key) * total, side="right")
-    # Rounding up to the total must not choose a stretch of chance 0 at the end.
-    stretch = jnp.minimum(found, jnp.searchsorted(starts.cumulative, total, side="left"))
-    time = starts.time[stretch] + jax.random.uniform(time_key) * starts.length[stretch]
-    return starts.clip[stretch], time
+    found = jnp.searchsorted(starts.cumulative, jax.random.uniform(segment_key) * total, side="right")
+    # Rounding up to the total must not choose a segment of chance 0 at the end.
+    segment = jnp.minimum(found, jnp.searchsorted(starts.cumulative, total, side="left"))
+    time = starts.time[segment] + jax.random.uniform(time_key) * starts.length[segment]
+    return starts.clip[segment], time
 
 
-def stretch_of(starts: Starts, clip: jax.Array, phase: jax.Array) -> jax.Array:
-    """Index (...) of the stretch of `clip` (...) at `phase` (...) in [0, 1]."""
+def segment_of(starts: StartDistribution, clip: jax.Array, phase: jax.Array) -> jax.Array:
+    """Index (...) of the segment of `clip` (...) at `phase` (...) in [0, 1]."""
     index = jnp.floor(phase * starts.count[clip]).astype(jnp.int32)
     return starts.first[clip] + jnp.minimum(index, starts.count[clip] - 1)
 
 
-def empty_tally(starts: Starts) -> FailureTally:
+def empty_tally(starts: StartDistribution) -> FailureTally:
     return FailureTally(jnp.zeros_like(starts.share), jnp.zeros_like(starts.share))
 
 
-def tallied(tally: FailureTally, stretch: jax.Array, failed: jax.Array, axis_name: str) -> FailureTally:
+def update_tally(tally: FailureTally, segment: jax.Array, failed: jax.Array, axis_name: str) -> FailureTally:
     """The tally after a rollout, over all devices.
 
     Args:
-        stretch: (...) int, where each control step was.
+        segment: (...) int, where each control step was.
         failed: (...) bool, whether it ended in a failure.
     """
 
     def count(values: jax.Array) -> jax.Array:
-        sums = jnp.zeros_like(tally.steps).at[stretch].add(values.astype(jnp.float32))
+        sums = jnp.zeros_like(tally.steps).at[segment].add(values.astype(jnp.float32))
         return jax.lax.psum(sums, axis_name)
 
     return FailureTally(
-        KEEP * tally.steps + count(jnp.ones(stretch.shape)), KEEP * tally.failures + count(failed)
+        KEEP * tally.steps + count(jnp.ones(segment.shape)), KEEP * tally.failures + count(failed)
     )
 
 
-def aimed(starts: Starts, tally: FailureTally) -> Starts:
+def prioritize_failures(starts: StartDistribution, tally: FailureTally) -> StartDistribution:
     """`starts` with chances in proportion to the rate of failure ahead.
 
     chance_b ~ share_b (u + (1 - u) score_b / mean score), score_b = sum_k FADE^k rate_{b + k}: failures per
-    control step, not failures, so that being sampled often does not by itself make a stretch likelier.
+    control step, not failures, so that being sampled often does not by itself make a segment likelier.
     """
     mean_rate = tally.failures.sum() / jnp.maximum(tally.steps.sum(), 1.0)
     rate = (tally.failures + PRIOR_STEPS * mean_rate) / (tally.steps + PRIOR_STEPS)

@@ -1,0 +1,173 @@
+"""A whole evaluation: which episodes to run, the table of their metrics, and the files that hold it."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from mjx_mimic.clips.formats import key_of, save_motion
+from mjx_mimic.clips.motion import make_motion
+from mjx_mimic.common.files import replacing
+from mjx_mimic.evaluation import plot, summary
+from mjx_mimic.evaluation.episodes import Evaluation, Outcome
+from mjx_mimic.evaluation.mjx_engine import run_in_mjx
+from mjx_mimic.evaluation.mujoco_engine import load_other, run_in_mujoco
+from mjx_mimic.robot.constants import G1_JOINTS
+
+Engine = Literal["mjx", "mujoco"]
+Start = Literal["both", "random", "first"]
+
+EPISODES_ON_CPU = 256
+EPISODES_ON_ACCELERATOR = 4096
+HEADINGS = {"random": "from random phases", "first": "from the first frame"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an evaluation found.
+
+    Attributes:
+        clips: names of the clips.
+        metrics: of the episodes from random phases ("random") and from the first frame ("first"), where there
+            are any.
+        results: the same as plain data for JSON, with how they were made.
+        outcome: the episodes themselves.
+    """
+
+    clips: Sequence[str]
+    metrics: Mapping[str, tuple[summary.EpisodeMetric, ...]]
+    results: dict[str, Any]
+    outcome: Outcome
+
+    def show(self, title: str) -> None:
+        """Print the table, with a line per clip where there are several."""
+        results = self.results
+        counts = ", ".join(f"{results[kind]['episodes']} {HEADINGS[kind]}" for kind in self.metrics)
+        title = f"{title}, {results['engine']}: episodes {counts}; {results['seconds']:.0f} s"
+        table = Table(title=title, title_justify="left")
+        for heading in ("metric", "unit", *(HEADINGS[kind] for kind in self.metrics), "meaning"):
+            right = heading in HEADINGS.values()
+            table.add_column(heading, justify="right" if right else "left", no_wrap=True)
+        for row in zip(*self.metrics.values(), strict=True):
+            table.add_row(row[0].name, row[0].unit, *map(_cell, row), row[0].meaning)
+        Console(width=max(150, Console().width)).print(table)
+        for kind in self.metrics:
+            for clip in results[kind].get("clips", ()):
+                figures = ", ".join(
+                    f"{name} {clip[name]['mean']:.4g}"
+                    for name in ("eval_return", "survived", "success_0.5m", "mpjpe_global")
+                    if clip[name]["mean"] is not None
+                )
+                print(f"{HEADINGS[kind]}, {clip['name']}: {figures}")
+
+    def write_json(self, path: Path, more: Mapping[str, Any]) -> None:
+        """Write all figures, and `more` fields before them."""
+        with replacing(path) as file:
+            file.write((json.dumps({**more, **self.results}, indent=1) + "\n").encode())
+
+    def write_plot(self, path: Path) -> None:
+        """Write a PNG of errors and foot contacts over the phase."""
+        plot.plot_phases(path, self.outcome.figures, self.clips)
+
+    def write_recording(self, path: Path) -> None:
+        """Write the simulated motion of the first episode as a clip, in the format of the file's ending."""
+        recording = self.outcome.recordings[0]
+        name = self.clips[recording.clip]
+        motion = make_motion(
+            name=f"{name} simulated",
+            fps=recording.fps,
+            root_pos=recording.qpos[:, :3],
+            root_quat=recording.qpos[:, 3:7],
+            dof_pos=recording.qpos[:, 7:],
+            joint_names=G1_JOINTS,
+            loop="clamp",
+            source=path,
+        )
+        save_motion(path, motion, key_of(path))
+        print(f"{path}: {name}, {motion.num_frames} simulated frames at {motion.fps:g} frames/s")
+
+
+def _cell(metric: summary.EpisodeMetric) -> str:
+    figures = metric.summary()
+    if figures["mean"] is None:
+        return "-"
+    spread = f" ± {figures['std']:.2g}" if figures["count"] > 1 else ""
+    return f"{figures['mean']:.4g}{spread}"
+
+
+def evaluate(
+    evaluation: Evaluation,
+    clips: Sequence[str],
+    *,
+    engine: Engine = "mjx",
+    episodes: int = 0,
+    start: Start = "both",
+    seed: int = 0,
+    mjcf: Path | None = None,
+    solver_iterations: int = 0,
+    record: bool = False,
+) -> Report:
+    """Run many deterministic episodes and measure them.
+
+    Args:
+        evaluation: task, policy and protocol.
+        clips: names of the clips of its task.
+        engine: MJX as in training, or MuJoCo in C.
+        episodes: how many; 0: 256 on a CPU, 4096 on an accelerator. At least one per clip.
+        start: from random phases, from the clips' first frames (undisturbed: one per clip), or both.
+        seed: of start phases, pushes and noise.
+        mjcf: with MuJoCo in C, another G1 with the same joint names.
+        solver_iterations: with MuJoCo in C, iterations of the contact solver; 0: as in training.
+        record: keep the first episode's simulated motion.
+
+    Raises:
+        UserError: `mjcf` cannot be used.
+    """
+    default = EPISODES_ON_CPU if jax.default_backend() == "cpu" else EPISODES_ON_ACCELERATOR
+    episodes = max(episodes or default, len(clips))
+    protocol = evaluation.protocol
+    disturbed = protocol.push > 0 or protocol.noise > 0
+    # Undisturbed episodes from a clip's first frame are all alike.
+    from_first = 0 if start == "random" else episodes if disturbed else len(clips)
+    from_random = 0 if start == "first" else episodes
+    at_first = np.arange(from_first + from_random) < from_first
+    begun = time.monotonic()
+    outcome = _run(evaluation, at_first, engine, seed, mjcf, solver_iterations, int(record))
+    results: dict[str, Any] = {"engine": engine, "seconds": time.monotonic() - begun}
+    results |= {"push": protocol.push, "noise": protocol.noise, "seed": seed}
+    metrics = {}
+    for kind, chosen in (("random", ~at_first), ("first", at_first)):
+        if chosen.any():
+            episode = jax.tree.map(lambda x, chosen=chosen: x[: len(at_first)][chosen], outcome.episode)
+            metrics[kind] = summary.episode_metrics(episode, evaluation.env.control_dt)
+            table = summary.table(metrics[kind], episode.index % len(clips), clips)
+            results[kind] = {"episodes": int(chosen.sum()), **table}
+    return Report(clips, metrics, results, outcome)
+
+
+def _run(
+    evaluation: Evaluation,
+    at_first: NDArray[np.bool_],
+    engine: Engine,
+    seed: int,
+    mjcf: Path | None,
+    solver_iterations: int,
+    recorded: int,
+) -> Outcome:
+    """Run the episodes on the engine asked for."""
+    if engine == "mjx":
+        return run_in_mjx(evaluation, at_first, seed, jax.local_devices(), recorded)
+    robot = evaluation.env.robot
+    model = load_other(mjcf, robot) if mjcf else robot.model
+    if solver_iterations:
+        model.opt.iterations = solver_iterations
+        model.opt.ls_iterations = 50
+    return run_in_mujoco(evaluation, at_first, seed, model, recorded)

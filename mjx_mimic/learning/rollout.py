@@ -1,0 +1,127 @@
+"""Rollouts of a policy: with its noise for training, without it for evaluation."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from mjx_mimic.learning.networks import log_prob
+from mjx_mimic.learning.policy import Policy, ValueFunction
+from mjx_mimic.task.env import EnvState, ImitationEnv
+from mjx_mimic.task.randomization import disturbed
+from mjx_mimic.task.reward import RewardTerms
+from mjx_mimic.task.termination import Causes
+
+
+@struct.dataclass
+class Transition:
+    """One control step of N environments; a rollout is T of them, (T, N, ...)."""
+
+    observation: jax.Array  # (N, O) as observed, not normalised
+    action: jax.Array  # (N, A)
+    log_prob: jax.Array  # (N,)
+    value: jax.Array  # (N,)
+    next_value: jax.Array  # (N,) before any reset; 0 after a failure
+    done: jax.Array  # (N,)
+    reward: jax.Array  # (N,)
+    reward_terms: RewardTerms
+    causes: Causes
+    episode_return: jax.Array  # (N,)
+    episode_length: jax.Array  # (N,)
+    segment: jax.Array  # (N,) int, of the clips; see `start_sampling`
+
+
+def rollout(
+    env: ImitationEnv,
+    policy: Policy,
+    value_function: ValueFunction,
+    start: tuple[EnvState, jax.Array],
+    length: int,
+    key: jax.Array,
+    *,
+    push: float = 0.0,
+    noise: float = 0.0,
+) -> tuple[EnvState, jax.Array, Transition]:
+    """Sample pieces of trajectories tau ~ p_theta(tau) under the policy; see `ppo` for the notation.
+
+    Args:
+        env: the task.
+        policy: chooses the actions, with its noise.
+        value_function: values of the states on the way.
+        start: states of N environments and their observations (N, O), from the rollout before.
+        length: T control steps.
+        key: of the actions, resets and disturbances.
+        push: m/s, see `randomization.disturbed`.
+        noise: scale, see `randomization.disturbed`.
+
+    Returns:
+        States and observations to go on from, and the transitions (T, N, ...).
+    """
+
+    def control_step(
+        carry: tuple[EnvState, jax.Array], key: jax.Array
+    ) -> tuple[tuple[EnvState, jax.Array], Transition]:
+        state, observation = carry
+        count = observation.shape[0]
+        action_key, env_key, disturbance_key = jax.random.split(key, 3)
+        env_keys = jax.random.split(env_key, count)
+        if push or noise:
+            keys = jax.random.split(disturbance_key, count)
+            state, observation = jax.vmap(lambda s, k: disturbed(env, s, push, noise, k))(state, keys)
+        mean, log_std = policy.distribution(observation)
+        action = mean + jnp.exp(log_std) * jax.random.normal(action_key, mean.shape)
+        state, result = jax.vmap(env.step)(state, action, env_keys)
+        causes = result.causes
+        transition = Transition(
+            observation=observation,
+            action=action,
+            log_prob=log_prob(mean, log_std, action),
+            value=value_function(observation),
+            next_value=jnp.where(causes.terminated, 0.0, value_function(result.final_observation)),
+            done=causes.terminated | causes.truncated,
+            reward=result.reward,
+            reward_terms=result.reward_terms,
+            causes=causes,
+            episode_return=result.episode_return,
+            episode_length=result.episode_length,
+            segment=result.segment,
+        )
+        return (state, result.observation), transition
+
+    (state, observation), transitions = jax.lax.scan(control_step, start, jax.random.split(key, length))
+    return state, observation, transitions
+
+
+@struct.dataclass
+class EvaluationMetrics:
+    """Of deterministic episodes from random phases with early termination (MimicKit's test)."""
+
+    eval_return: jax.Array  # () mean
+    eval_episode_length: jax.Array  # () mean, control steps
+
+
+def evaluate(env: ImitationEnv, policy: Policy, num_episodes: int, key: jax.Array) -> EvaluationMetrics:
+    """Estimate the expected return J(theta), undiscounted, of the policy without its noise.
+
+    Args:
+        env: the task.
+        policy: acts by its mean.
+        num_episodes: episodes side by side, each the first one of its environment.
+        key: of the starts.
+    """
+    reset_key, step_key = jax.random.split(key)
+    state, observation = jax.vmap(env.reset)(jax.random.split(reset_key, num_episodes))
+
+    def control_step(carry: tuple, key: jax.Array) -> tuple[tuple, None]:
+        state, observation, running, total, length = carry
+        keys = jax.random.split(key, num_episodes)
+        state, result = jax.vmap(env.step)(state, policy.act(observation), keys)
+        total = total + jnp.where(running, result.reward, 0.0)
+        length = length + running
+        running = running & ~(result.causes.terminated | result.causes.truncated)
+        return (state, result.observation, running, total, length), None
+
+    zero = jnp.zeros(num_episodes)
+    start = (state, observation, jnp.ones(num_episodes, bool), zero, zero)
+    keys = jax.random.split(step_key, env.episode_steps)
+    (*_, total, length), _ = jax.lax.scan(control_step, start, keys)
+    return EvaluationMetrics(eval_return=total.mean(), eval_episode_length=length.mean())
