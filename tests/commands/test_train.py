@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import re
 import subprocess
 import sys
 import types
@@ -10,15 +9,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+from helpers.commands import refusal
 from helpers.small_run import sway
 
 from mjx_mimic import config, train
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.clips.formats import native
-from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import EnvConfig, TrainConfig
 from mjx_mimic.runs import config_yaml, folder
+from mjx_mimic.runs.metric_log import MetricLog
 
 
 @pytest.fixture
@@ -29,19 +29,16 @@ def clip(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def refused(tmp_path: Path, clip: Path):
-    """(arguments) -> the complaint of the command, which must have written nothing."""
+def refused(tmp_path: Path, clip: Path, capsys):
+    """(arguments) -> the message of the command, which must have written nothing."""
 
-    def complaint(*arguments: str) -> str:
+    def message(*arguments: str) -> str:
         before = sorted(tmp_path.rglob("*"))
-        with pytest.raises(UserError) as error:
-            train.main(["--no-video", *arguments])
+        found = refusal(train.main, ["--no-video", *arguments], capsys)
         assert sorted(tmp_path.rglob("*")) == before
-        message = str(error.value)
-        assert len(message.splitlines()) == 1
-        return message
+        return found
 
-    return complaint
+    return message
 
 
 def test_unknown_options_presets_and_values(refused):
@@ -122,7 +119,7 @@ def test_config_survives_yaml(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "words"),
     [
         ("seeed: 1", "unknown field 'seeed'"),
         ("seed: one", "'seed' is 'one'; write a value of type int"),
@@ -132,12 +129,12 @@ def test_config_survives_yaml(tmp_path):
         ("a: [", "is not YAML"),
     ],
 )
-def test_config_files_with_a_defect(tmp_path, text, told):
+def test_config_files_with_a_defect(tmp_path, text, words):
     path = tmp_path / "config.yaml"
     path.write_text(text)
     with pytest.raises(UserError) as error:
         config_yaml.read_config(path)
-    assert told in str(error.value)
+    assert words in str(error.value)
     assert str(path) in str(error.value)
     assert len(str(error.value).splitlines()) == 1
 
@@ -159,18 +156,19 @@ def test_a_bad_option_exits_with_2_and_no_traceback():
         [sys.executable, "-m", "mjx_mimic.train", "--bogus"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert done.stderr == "error: Unrecognized options: --bogus; --help lists the options\n"
+    assert "Unrecognized options: --bogus" in done.stderr
+    assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
 
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
-def test_a_bad_value_is_told_in_every_locale(locale):
-    """tyro draws its box in ASCII where the output is not UTF-8."""
+def test_a_bad_value_is_explained_in_every_locale(locale):
     environment = {**os.environ, "LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     command = [sys.executable, "-m", "mjx_mimic.motion", "convert", "a.npz", "b.npz", "--fps", "x"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 2
-    assert re.fullmatch(r"error: Error parsing --fps.*[^.]; --help lists the options\n", done.stderr)
+    assert "Error parsing --fps" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_reader_that_leaves_early_gets_no_traceback():
@@ -189,11 +187,6 @@ def test_a_reader_that_leaves_early_gets_no_traceback():
     assert done.returncode == 1
 
 
-def test_the_complaint_is_taken_out_of_its_box():
-    with pytest.raises(UserError, match=r"^Error parsing --num-envs.*; --help lists the options$"):
-        cli.parse(TrainConfig, ["--num-envs", "x"])
-
-
 def test_metrics_go_to_weights_and_biases_too(tmp_path, monkeypatch):
     logged, calls = [], {}
 
@@ -209,7 +202,7 @@ def test_metrics_go_to_weights_and_biases_too(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", fake)
     out = tmp_path / "run"
     folder.create(out, TrainConfig(seed=5), Clips((sway(),), (1.0,)), 2)
-    with folder.MetricLog(out, ["sway"], wandb_project="walks") as log:
+    with MetricLog(out, ["sway"], wandb_project="walks") as log:
         log.write({"samples": 64, "kl": 0.25}, {})
     assert logged == [(64, {"samples": 64, "kl": 0.25})]
     assert calls["project"] == "walks"

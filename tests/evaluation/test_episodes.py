@@ -1,6 +1,7 @@
-"""The test of a policy: errors by their definitions, tallies by counting, MJX held to MuJoCo in C."""
+"""The evaluation of a policy: errors by their definitions, tallies by counting, MJX held to MuJoCo in C."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 
 import jax
@@ -12,12 +13,14 @@ from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips.dataset import load_clips
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.config import EnvConfig, NetworkConfig, TrainConfig
+from mjx_mimic.config import EnvConfig, NetworkConfig
 from mjx_mimic.evaluation import mjx_engine, mujoco_engine, summary, tracking_errors
-from mjx_mimic.evaluation.episodes import Judge, Outcome, Protocol
-from mjx_mimic.evaluation.recording import Moment, recordings
-from mjx_mimic.learning.learner import Learner, make_learner
-from mjx_mimic.runs.folder import policy_of
+from mjx_mimic.evaluation.episodes import Evaluation, Outcome, Protocol
+from mjx_mimic.evaluation.recording import Snapshot, recordings
+from mjx_mimic.learning.networks import make_actor
+from mjx_mimic.learning.normalizer import empty
+from mjx_mimic.learning.policy import Policy
+from mjx_mimic.task.env import ImitationEnv, make_env
 from mjx_mimic.task.termination import Causes
 
 EPISODES = 4
@@ -27,37 +30,33 @@ STEPS = 30
 
 
 @pytest.fixture(scope="module")
-def learner(robot) -> Learner:
-    """The shipped walk under an untrained policy, which acts as a PD controller that plays the clip."""
-    config = TrainConfig(
-        motion=("walk",),
-        num_envs=4,
-        eval_envs=4,
-        env=EnvConfig(max_deviation=0.4),
-        network=NetworkConfig((8,), (8,)),
-    )
-    return make_learner(config, load_clips(config.motion), jax.local_devices())
+def env(robot) -> ImitationEnv:
+    return make_env(load_clips(["walk"]).motions, EnvConfig(max_deviation=0.4), robot=robot)
 
 
 @pytest.fixture(scope="module")
-def policy(learner) -> dict:
-    return policy_of(learner.init(jax.random.key(0)))
-
-
-def judge(learner: Learner, **protocol) -> Judge:
-    return Judge(learner.env, learner, Protocol(seconds=SECONDS, **protocol))
-
-
-@pytest.fixture(scope="module")
-def in_c(learner, policy) -> Outcome:
-    return mujoco_engine.run_in_c(
-        judge(learner), policy, RANDOM, 0, learner.env.robot.model, recorded=EPISODES
-    )
+def policy(env) -> Policy:
+    """Untrained: acts as a PD controller that plays the clip."""
+    observation = jax.jit(env.observe)(env.reset_to(jnp.int32(0), jnp.float32(0.0)))
+    actor = make_actor(NetworkConfig((8,), (8,)), env.num_actions)
+    return Policy(actor.init(jax.random.key(0), observation), empty(len(observation)), actor)
 
 
 @pytest.fixture(scope="module")
-def in_mjx(learner, policy) -> Outcome:
-    return mjx_engine.run_in_mjx(judge(learner), policy, RANDOM, 0, recorded=EPISODES)
+def evaluation(env, policy) -> Callable[..., Evaluation]:
+    """(push, noise) -> an evaluation of a second."""
+    return lambda **protocol: Evaluation(env, policy, Protocol(seconds=SECONDS, **protocol))
+
+
+@pytest.fixture(scope="module")
+def in_c(evaluation) -> Outcome:
+    model = evaluation().env.robot.model
+    return mujoco_engine.run_in_mujoco(evaluation(), RANDOM, 0, model, recorded=EPISODES)
+
+
+@pytest.fixture(scope="module")
+def in_mjx(evaluation) -> Outcome:
+    return mjx_engine.run_in_mjx(evaluation(), RANDOM, 0, jax.local_devices(), recorded=EPISODES)
 
 
 # Errors of a step --------------------------------------------------------------------------------------
@@ -75,9 +74,7 @@ def pair(robot) -> tuple[np.ndarray, np.ndarray]:
 def test_errors_are_those_of_mujocos_bodies(robot, pair):
     qpos, qvel = pair
     found = jax.jit(
-        lambda q, v: tracking_errors.tracking_errors(
-            *(tracking_errors.body_state(robot, q[i], v[i]) for i in (0, 1))
-        )
+        lambda q, v: tracking_errors.tracking_errors(*(robot.character_state(q[i], v[i]) for i in (0, 1)))
     )(*(jnp.asarray(x, jnp.float32) for x in pair))
     bodies, turns, velocity = [], [], []
     for position, speed in zip(qpos, qvel, strict=True):
@@ -118,17 +115,19 @@ def test_effort_is_the_motors(robot, pair):
     np.testing.assert_allclose(found.power, np.abs(torque * data.qvel[6:]).sum(), rtol=1e-5)
 
 
-def test_a_foot_slips_only_where_it_stays_on_the_floor(robot, learner):
+def test_a_foot_slips_only_where_it_stays_on_the_floor(robot):
     stand = np.array(robot.model.key("stand").qpos, np.float32)
     still = np.zeros(35, np.float32)
-    see = jax.jit(lambda qpos: tracking_errors.body_state(robot, qpos, still))
+    see = jax.jit(lambda qpos: robot.character_state(qpos, still))
     before, moved, lifted = see(stand), see(stand + 0.02 * np.eye(36)[0]), see(stand + 0.02 * np.eye(36)[2])
-    assert before.contact.all()
-    assert not lifted.contact.any()
-    assert tracking_errors.foot_slip(before, before, 0.1) == 0.0
-    np.testing.assert_allclose(tracking_errors.foot_slip(before, moved, 0.1), 0.2, rtol=1e-3)
-    flying = replace(moved, sole_pos=moved.sole_pos + jnp.array([0.0, 0.0, 0.02]))
-    assert tracking_errors.foot_slip(before, flying, 0.1) == 0.0
+    assert tracking_errors.foot_contact(before.sole_pos).all()
+    assert not tracking_errors.foot_contact(lifted.sole_pos).any()
+    assert tracking_errors.foot_slip(before.sole_pos, before.sole_pos, 0.1) == 0.0
+    np.testing.assert_allclose(
+        tracking_errors.foot_slip(before.sole_pos, moved.sole_pos, 0.1), 0.2, rtol=1e-3
+    )
+    flying = moved.sole_pos + jnp.array([0.0, 0.0, 0.02])
+    assert tracking_errors.foot_slip(before.sole_pos, flying, 0.1) == 0.0
 
 
 # Episodes ----------------------------------------------------------------------------------------------
@@ -165,9 +164,9 @@ def test_an_episode_is_tallied_to_its_end_and_early_termination_noted(in_c):
     assert ((feet_down > 0.5) & (feet_down < 0.8)).all()  # a walk's stance is about 62 % of its cycle
 
 
-def test_scores_follow_from_the_tallies(in_c, learner):
+def test_metrics_follow_from_the_tallies(in_c, env):
     episode = in_c.episode
-    found = {score.name: score for score in summary.scores(episode, learner.env.control_dt)}
+    found = {metric.name: metric for metric in summary.episode_metrics(episode, env.control_dt)}
     length = np.asarray(episode.episode_length, float)
     np.testing.assert_allclose(found["survival"].values, length / 30.0)
     np.testing.assert_allclose(found["return_per_step"].values, episode.episode_return / length)
@@ -178,39 +177,39 @@ def test_scores_follow_from_the_tallies(in_c, learner):
     np.testing.assert_array_equal(found["survived"].values, episode.running & (length == STEPS))
     for limit in (0.5, 0.25):
         np.testing.assert_array_equal(found[f"success_{limit}m"].values, episode.deviation <= limit)
-    found_summary = found["test_return"].summary()
+    found_summary = found["eval_return"].summary()
     assert found_summary["mean"] == pytest.approx(episode.episode_return.mean(), rel=1e-6)
     assert found_summary["std"] == pytest.approx(episode.episode_return.std(), rel=1e-5)
 
 
-def test_broken_episodes_count_as_failed_and_not_as_zero_error(in_c, learner):
+def test_broken_episodes_count_as_failed_and_not_as_zero_error(in_c, env):
     episode = in_c.episode
     broken = replace(episode, broken=np.array([True, False, False, False]), steps=np.array([0, 30, 30, 30]))
-    found = {score.name: score for score in summary.scores(broken, learner.env.control_dt)}
+    found = {metric.name: metric for metric in summary.episode_metrics(broken, env.control_dt)}
     assert found["success_0.5m"].values[0] == 0.0
     assert not np.isfinite(found["mpjpe_global"].values[0])
     rest = found["mpjpe_global"].values[1:]
     assert found["mpjpe_global"].summary()["mean"] == pytest.approx(rest.mean())
 
 
-def test_the_table_has_total_and_clips(in_c, learner):
-    found = summary.scores(in_c.episode, learner.env.control_dt)
+def test_the_table_has_total_and_clips(in_c, env):
+    found = summary.episode_metrics(in_c.episode, env.control_dt)
     clip = np.array([0, 1, 0, 1])
     two = summary.table(found, clip, ["a", "b"])
     assert [row["name"] for row in two["clips"]] == ["a", "b"]
-    (returns,) = (score.values for score in found if score.name == "test_return")
-    assert two["clips"][1]["test_return"]["mean"] == pytest.approx(returns[1::2].mean())
-    assert two["total"]["test_return"]["mean"] == pytest.approx(returns.mean())
+    (returns,) = (metric.values for metric in found if metric.name == "eval_return")
+    assert two["clips"][1]["eval_return"]["mean"] == pytest.approx(returns[1::2].mean())
+    assert two["total"]["eval_return"]["mean"] == pytest.approx(returns.mean())
     assert "clips" not in summary.table(found, clip * 0, ["a"])
 
 
-def test_the_same_seed_gives_the_same_episodes(learner, policy, in_c):
-    again = mujoco_engine.run_in_c(judge(learner), policy, RANDOM, 0, learner.env.robot.model)
+def test_the_same_seed_gives_the_same_episodes(evaluation, in_c):
+    again = mujoco_engine.run_in_mujoco(evaluation(), RANDOM, 0, evaluation().env.robot.model)
     jax.tree.map(np.testing.assert_array_equal, again.episode, in_c.episode)
     assert again.recordings == []
 
 
-def test_recordings_are_the_episodes(in_c, in_mjx, learner):
+def test_recordings_are_the_episodes(in_c, in_mjx):
     for outcome in (in_c, in_mjx):
         assert len(outcome.recordings) == EPISODES
         for i, recording in enumerate(outcome.recordings):
@@ -236,21 +235,21 @@ def test_a_broken_simulation_is_recorded_up_to_its_last_finite_state(in_c):
         if name not in "clip fps causes"
     }
     fields["qpos"][5:, 0] = np.nan
-    broken, whole = recordings(Moment(**fields, causes=Causes(**flags)), [STEPS, 10], [0, 0], 30.0)
+    broken, whole = recordings(Snapshot(**fields, causes=Causes(**flags)), [STEPS, 10], [0, 0], 30.0)
     assert broken.failure == (5, "nonfinite")
     np.testing.assert_array_equal(broken.qpos[5:], np.tile(first.qpos[4], (STEPS - 4, 1)))
     assert whole.qpos.shape == (11, 36)
 
 
-def test_a_push_comes_every_two_seconds_horizontally(learner, policy):
-    pushing = judge(learner, push=0.7)
+def test_a_push_comes_every_two_seconds_horizontally(evaluation):
+    pushing = evaluation(push=0.7)
     state, episode, _ = jax.jit(pushing.begin_all)(jnp.arange(16), jnp.zeros(16, bool), 0)
 
     @jax.jit
     def kicks(number: jax.Array) -> jax.Array:
         """(16, 35) change of qvel at control step `number` + 1."""
         here = replace(state, steps=jnp.full(16, number, jnp.int32))
-        return pushing.act_all(policy, here, episode, jnp.arange(16), number + 1, 0)[0].qvel - state.qvel
+        return pushing.act_all(here, episode, jnp.arange(16), number + 1, 0)[0].qvel - state.qvel
 
     found = np.asarray(jax.lax.map(kicks, jnp.arange(300)))  # 10 s
     speed = np.linalg.norm(found[..., :2], axis=-1)
@@ -262,24 +261,24 @@ def test_a_push_comes_every_two_seconds_horizontally(learner, policy):
     assert len(np.unique(speed.argmax(axis=0))) > 8  # not all at the same moment
 
 
-def test_noise_reaches_the_policy_and_not_the_robot(learner, policy):
-    awake = policy | {"actor": jax.tree.map(lambda x: 20.0 * x, policy["actor"])}
+def test_noise_reaches_the_policy_and_not_the_robot(evaluation, policy):
+    awake = replace(policy, params=jax.tree.map(lambda x: 20.0 * x, policy.params))
     acts = []
     for noise in (0.0, 1.0):
-        noisy = judge(learner, noise=noise)
+        noisy = replace(evaluation(noise=noise), policy=awake)
         state, episode, _ = jax.jit(noisy.begin_all)(jnp.arange(4), RANDOM, 0)
-        after, action, _ = jax.jit(noisy.act_all)(awake, state, episode, jnp.arange(4), 1, 0)
+        after, action, _ = jax.jit(noisy.act_all, static_argnums=4)(state, episode, jnp.arange(4), 1, 0)
         jax.tree.map(np.testing.assert_array_equal, after, state)
         acts.append(np.asarray(action))
     assert (np.abs(acts[0] - acts[1]).max(axis=1) > 0.01).all()
 
 
-def test_episodes_start_at_the_first_frame_or_anywhere(learner):
+def test_episodes_start_at_the_first_frame_or_anywhere(evaluation, env):
     at_first = np.arange(64) < 3
-    states, _, _ = jax.jit(judge(learner).begin_all)(jnp.arange(64), at_first, 0)
+    states, _, _ = jax.jit(evaluation().begin_all)(jnp.arange(64), at_first, 0)
     assert (states.start_time[:3] == 0.0).all()
     np.testing.assert_array_equal(states.qpos[0], states.qpos[2])
-    assert np.std(states.start_time[3:]) > 0.2 * learner.env.library.length[0]
+    assert np.std(states.start_time[3:]) > 0.2 * env.library.length[0]
 
 
 # Another model -----------------------------------------------------------------------------------------
@@ -322,11 +321,10 @@ def test_a_bad_model_is_refused_in_a_line(robot, tmp_path, defect):
 
 
 @pytest.fixture(scope="module")
-def hundred_steps(learner) -> tuple[np.ndarray, np.ndarray]:
+def hundred_steps(env) -> tuple[np.ndarray, np.ndarray]:
     """Largest difference of a joint angle, rad, or root coordinate, each (17, 8), over 17 control steps, 102
     physics steps, of random actions; four robots in the air, four on the floor: between MJX and MuJoCo in C,
     and between MuJoCo in C with the solver's one iteration and with a hundred."""
-    env = learner.env
     rng = np.random.default_rng(0)
     stand = env.robot.model.key("stand").qpos
     qpos, qvel = np.tile(stand, (8, 1)), np.zeros((8, 35))
@@ -336,14 +334,14 @@ def hundred_steps(learner) -> tuple[np.ndarray, np.ndarray]:
     simulate = jax.jit(jax.vmap(env.simulate))
     converged = copy.copy(env.robot.model)
     converged.opt.iterations = converged.opt.ls_iterations = 100
-    crowds = [mujoco_engine.Crowd(model, qpos, qvel) for model in (env.robot.model, converged)]
+    simulations = [mujoco_engine.Simulations(model, qpos, qvel) for model in (env.robot.model, converged)]
     velocities, unlike = [qvel, qvel], []
     for _ in range(17):
         target = (stand[7:] + 0.2 * rng.normal(size=(8, 29))).astype(np.float32)
-        state = simulate(state, target)
+        state, _ = simulate(state, target)
         places = [np.asarray(state.qpos)]
-        for i, crowd in enumerate(crowds):
-            moved, speeds = crowd.step(velocities[i], target, env.substeps)
+        for i, simulation in enumerate(simulations):
+            moved, speeds = simulation.step(velocities[i], target, env.substeps)
             velocities[i] = speeds[:, -1]
             places.append(moved[:, -1])
         unlike.append([np.abs(places[i] - places[1]).max(axis=1) for i in (0, 2)])

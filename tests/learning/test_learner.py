@@ -16,13 +16,17 @@ from flax import struct
 
 from mjx_mimic.config import NetworkConfig, PPOConfig, TrainConfig
 from mjx_mimic.learning import ppo
-from mjx_mimic.learning.learner import Learner, TrainState, first_device
-from mjx_mimic.learning.metrics import DEVICES, Metrics, Transition, average, summarize
+from mjx_mimic.learning.devices import DEVICES, average, first_device, map_devices, place
+from mjx_mimic.learning.learner import Learner, TrainState, evaluate, make_batch
+from mjx_mimic.learning.metrics import Metrics, summarize
+from mjx_mimic.learning.networks import Actor, Critic
 from mjx_mimic.learning.normalizer import Normalizer
-from mjx_mimic.runs.folder import to_host
+from mjx_mimic.learning.policy import Policy, ValueFunction
+from mjx_mimic.learning.rollout import Transition, rollout
+from mjx_mimic.runs.checkpoints import to_host
 from mjx_mimic.task.env import StepResult
 from mjx_mimic.task.reward import MimicKitTerms
-from mjx_mimic.task.start_sampling import Starts, empty_tally, make_starts
+from mjx_mimic.task.start_sampling import StartDistribution, make_starts
 from mjx_mimic.task.termination import Causes
 
 TRACED_STEPS: list[str] = []
@@ -46,7 +50,7 @@ def step_result(
         causes=causes,
         episode_return=reached.episode_return,
         episode_length=reached.steps,
-        stretch=jnp.int32(0),
+        segment=jnp.int32(0),
     )
 
 
@@ -73,7 +77,7 @@ class PointEnv:
     """Actions are velocities; an episode fails away from the target and times out after 40 steps."""
 
     sign: jax.Array  # () of the reward
-    starts: Starts = ONE_CLIP
+    starts: StartDistribution = ONE_CLIP
     num_actions: int = struct.field(pytree_node=False, default=2)
     episode_steps: int = struct.field(pytree_node=False, default=40)
 
@@ -167,14 +171,14 @@ def test_ppo_learns_to_follow_and_with_the_rewards_sign_flipped_to_flee(learner,
     after = first_device(learner.evaluate(trained(learner, 0, updates), jax.random.key(9)))
     fled = first_device(fleeing_learner.evaluate(trained(fleeing_learner, 0, updates), jax.random.key(9)))
     # Over seeds 0 to 3: 4.5, 39.7 to 40.0 of 40 at most, and 1.0.
-    assert 3.0 < before.test_return < 7.0
-    assert after.test_return > 37.0
-    assert after.test_episode_length == 40.0
-    assert -fled.test_return < 1.5
-    assert fled.test_episode_length < 5.0
+    assert 3.0 < before.eval_return < 7.0
+    assert after.eval_return > 37.0
+    assert after.eval_episode_length == 40.0
+    assert -fled.eval_return < 1.5
+    assert fled.eval_episode_length < 5.0
 
 
-def test_the_trainings_own_return_is_that_of_the_test(learner):
+def test_the_trainings_own_return_is_that_of_the_evaluation(learner):
     state, metrics = learner.train_step(trained(learner, 1, 60))
     metrics = first_device(metrics)
     assert 36.0 < metrics.train_return <= 40.0
@@ -214,7 +218,7 @@ def test_a_training_resumed_from_the_host_continues_to_the_bit(learner):
     saved = jax.tree.map(np.copy, to_host(state))
     for _ in range(3):
         state, metrics = learner.train_step(state)
-    resumed = learner.place(replace(saved, key=jax.random.wrap_key_data(saved.key)))
+    resumed = place(learner.devices, replace(saved, key=jax.random.wrap_key_data(saved.key)))
     for _ in range(3):
         resumed, resumed_metrics = learner.train_step(resumed)
     assert_bitwise_equal(state, resumed)
@@ -257,7 +261,7 @@ def test_train_step_compiles_exactly_once(first_step):
     with compilations() as compiled:
         for _ in range(3):
             state, _ = learner.train_step(state)
-        resumed = learner.place(replace(host, key=jax.random.wrap_key_data(host.key)))
+        resumed = place(learner.devices, replace(host, key=jax.random.wrap_key_data(host.key)))
         learner.train_step(resumed)
     assert not [message for message in compiled if "_fun" in message]  # the name of every mapped function
     assert len(TRACED_STEPS) == traced
@@ -284,8 +288,8 @@ def test_two_devices_with_the_same_environments_learn_like_one(learner, devices)
     two = learner.init(jax.random.key(10))
     one_config = replace(POINT_CONFIG, num_envs=POINT_CONFIG.num_envs // 2)
     alone = Learner(learner.env, one_config, devices[:1])
-    twins = learner.place(jax.tree.map(lambda x: jnp.stack([x[0], x[0]]), two))
-    one = alone.place(jax.tree.map(lambda x: x[:1], two))
+    twins = place(learner.devices, jax.tree.map(lambda x: jnp.stack([x[0], x[0]]), two))
+    one = place(alone.devices, jax.tree.map(lambda x: x[:1], two))
     one = replace(one, normalizer=replace(one.normalizer, count=one.normalizer.count / 2.0))
     for _ in range(5):
         one, metrics = alone.train_step(one)
@@ -331,23 +335,22 @@ def test_updates_from_halves_of_a_batch_on_two_devices_are_those_of_the_whole(le
     )
     whole = random_batch(4, 64)
     halves = jax.tree.map(lambda x: x.reshape(2, 32, *x.shape[1:]), whole)
-    direction = ppo.make_optimizer(config)
     params = [
         network.init(jax.random.key(1), whole.observation) for network in (learner.actor, learner.critic)
     ]
-    actor, critic = (ppo.Optimization(p, direction.init(p), jnp.float32(1e-3)) for p in params)
+    actor, critic = (ppo.init_network(p, 1e-3, config) for p in params)
     actor_gradient, _ = jax.jit(
-        jax.grad(lambda p: ppo.actor_loss(p, learner.policy, whole, config), has_aux=True)
+        jax.grad(lambda p: ppo.actor_loss(p, learner.actor.apply, whole, config), has_aux=True)
     )(params[0])
-    critic_gradient = jax.jit(jax.grad(lambda p: ppo.critic_loss(p, learner.value, whole)))(params[1])
+    critic_gradient = jax.jit(jax.grad(lambda p: ppo.critic_loss(p, learner.critic.apply, whole)))(params[1])
     actor_norm, critic_norm = optax.tree.norm(actor_gradient), optax.tree.norm(critic_gradient)
     assert actor_norm < config.max_grad_norm < critic_norm
     key = jax.random.key(2)
 
     def update(batch: ppo.Batch, average: Any) -> tuple:
         return (
-            ppo.update_actor(actor, learner.policy, batch, config, key, average),
-            ppo.update_critic(critic, learner.value, batch, config, key, average),
+            ppo.update_actor(actor, learner.actor.apply, batch, config, key, average),
+            ppo.update_critic(critic, learner.critic.apply, batch, config, key, average),
         )
 
     single = jax.jit(lambda batch: update(batch, lambda tree: tree))(whole)
@@ -356,7 +359,7 @@ def test_updates_from_halves_of_a_batch_on_two_devices_are_those_of_the_whole(le
     for old, new in ((actor, new_actor), (critic, new_critic)):
         moved = jax.tree.map(lambda a, b: jnp.abs(a - b).max(), old.params, new.params)
         assert max(jax.tree.leaves(moved)) > 1e-3
-    assert new_actor.rate != actor.rate
+    assert new_actor.learning_rate != actor.learning_rate
     for a, b in zip(jax.tree.leaves(single), jax.tree.leaves(mapped), strict=True):
         np.testing.assert_array_equal(b[0], b[1])
         np.testing.assert_allclose(a, b[0], rtol=1e-4, atol=1e-6)
@@ -381,7 +384,7 @@ class RailEnv:
     """Observes the step's number, pays it too, and ends episodes as `kind` says, whatever the action."""
 
     kind: jax.Array
-    starts: Starts = ONE_CLIP
+    starts: StartDistribution = ONE_CLIP
     num_actions: int = struct.field(pytree_node=False, default=1)
     episode_steps: int = struct.field(pytree_node=False, default=8)
 
@@ -433,26 +436,21 @@ def linear(slope: float, offset: float) -> dict:
 
 
 @pytest.fixture(scope="module")
-def rails(devices) -> tuple[TrainState, Transition]:
-    """The state and the rollout (T, N) of an environment of each kind, all functions linear."""
-    learner = Learner(RailEnv(kind=jnp.int32(NEVER)), RAIL_CONFIG, devices[:1])
+def rails() -> tuple[Normalizer, Transition]:
+    """The normaliser and the rollout (T, N) of an environment of each kind, all functions linear."""
     kinds = jnp.arange(len(LENGTH))
-    env_state, observation = jax.vmap(lambda kind: RailEnv(kind).reset(None))(kinds)
-    actor = linear(0.2, 0.1)
-    actor["params"]["log_std"] = jnp.full(1, 0.03)
-    state = TrainState(
-        actor=ppo.Optimization(actor, None, jnp.float32(0.0)),
-        critic=ppo.Optimization(linear(2.0, 0.5), None, jnp.float32(0.0)),
-        normalizer=Normalizer(count=jnp.float32(1.0), mean=jnp.array([1.0]), variance=jnp.array([4.0])),
-        env=env_state,
-        observation=observation,
-        key=jax.random.key(0),
-        failures=empty_tally(ONE_CLIP),
-        iteration=jnp.int32(0),
+    start = jax.vmap(lambda kind: RailEnv(kind).reset(None))(kinds)
+    params = linear(0.2, 0.1)
+    params["params"]["log_std"] = jnp.full(1, 0.03)
+    moments = Normalizer(count=jnp.float32(1.0), mean=jnp.array([1.0]), variance=jnp.array([4.0]))
+    policy = Policy(params, moments, Actor((), 1, "tanh", 0.5, learn_std=True))
+    value_function = ValueFunction(linear(2.0, 0.5), moments, Critic((), "tanh"))
+    env = RailEnv(kind=jnp.int32(NEVER))
+    _, last, steps = jax.jit(lambda key: rollout(env, policy, value_function, start, 8, key))(
+        jax.random.key(1)
     )
-    _, last, steps = jax.jit(learner._rollout)(learner.env, state, jax.random.key(1))
     np.testing.assert_array_equal(last[:, 0], [8.0, 2.0, 3.0, RESET_OBSERVATION, RESET_OBSERVATION])
-    return state, steps
+    return moments, steps
 
 
 def rail_value(observation: np.ndarray) -> np.ndarray:
@@ -498,13 +496,11 @@ def test_a_transition_holds_what_was_seen_done_and_paid(rails):
 
 
 def test_advantages_are_gae_normalised_over_all_devices(rails):
-    state, steps = rails
-    learner = Learner(RailEnv(kind=jnp.int32(NEVER)), RAIL_CONFIG, tuple(jax.local_devices()))
+    moments, steps = rails
     config = RAIL_CONFIG.ppo
     steps = jax.tree.map(lambda x: x[:, :4], steps)
     halves = jax.tree.map(lambda x: jnp.stack([x[:, :2], x[:, 2:]]), steps)
-    make_batch = jax.vmap(lambda half: learner._batch(state.normalizer, half), axis_name=DEVICES)
-    batch = jax.jit(make_batch)(halves)
+    batch = jax.jit(jax.vmap(lambda half: make_batch(moments, half, config), axis_name=DEVICES))(halves)
     raw = ppo.gae(
         steps.reward,
         steps.value,
@@ -539,7 +535,7 @@ def rail_learner(devices) -> Learner:
 
 def on_rails(learner: Learner, kinds: list[list[int]]) -> TrainState:
     state = learner.init(jax.random.key(0))
-    return replace(state, env=replace(state.env, kind=learner.place(jnp.asarray(kinds))))
+    return replace(state, env=replace(state.env, kind=place(learner.devices, jnp.asarray(kinds))))
 
 
 def test_metrics_count_whole_episodes_over_all_devices_and_updates(rail_learner):
@@ -636,18 +632,18 @@ def test_the_critic_learns_to_explain_returns(fleeing_learner):
     assert 0.7 < first_device(later).explained_variance <= 1.0  # 0.93 to 0.97 over seeds 0 to 3
 
 
-# Tests of the policy ---------------------------------------------------------------------------------
+# Evaluations of the policy ---------------------------------------------------------------------------------
 
 
-def test_a_test_counts_the_first_episode_of_each_environment_alone(rail_learner):
-    state = rail_learner.init(jax.random.key(0))
-    evaluate = rail_learner.map(rail_learner._evaluate)
+def test_an_evaluation_counts_the_first_episode_of_each_environment_alone(rail_learner):
+    policy = rail_learner.policy(rail_learner.init(jax.random.key(0)))
+    mapped = map_devices(rail_learner.devices, lambda *of: evaluate(of[0], RAIL_CONFIG, *of[1:]))
     keys = jax.random.split(jax.random.key(1), 2)
 
     def result(kinds: list[int]) -> tuple[float, float]:
-        env = RailEnv(rail_learner.place(jnp.asarray(kinds)), rail_learner.placed_env.starts)
-        metrics = first_device(evaluate(env, state.actor.params, state.normalizer, keys))
-        return float(metrics.test_return), float(metrics.test_episode_length)
+        env = RailEnv(place(rail_learner.devices, jnp.asarray(kinds)), rail_learner.placed_env.starts)
+        metrics = first_device(mapped(env, policy, keys))
+        return float(metrics.eval_return), float(metrics.eval_episode_length)
 
     assert result([FAILS, FAILS]) == (6.0, 3.0)  # eight steps have room for two and a half
     assert result([TIMES_OUT, TIMES_OUT]) == (15.0, 5.0)
@@ -655,12 +651,12 @@ def test_a_test_counts_the_first_episode_of_each_environment_alone(rail_learner)
     assert result([FAILS, TIMES_OUT]) == (10.5, 4.0)  # the mean over both devices
 
 
-def test_a_test_acts_with_the_policys_mean_and_depends_on_its_key_alone(learner):
+def test_an_evaluation_acts_with_the_policys_mean_and_depends_on_its_key_alone(learner):
     state = trained(learner, 12, 10)
     result = learner.evaluate(state, jax.random.key(0))
     assert_bitwise_equal(result, learner.evaluate(state, jax.random.key(0)))
     other = learner.evaluate(state, jax.random.key(1))
-    assert first_device(other).test_return != first_device(result).test_return
+    assert first_device(other).eval_return != first_device(result).eval_return
     params = state.actor.params["params"]
     wild = {"params": {**params, "log_std": params["log_std"] + 1.0}}  # e^10 times the noise
     noisy = replace(state, actor=replace(state.actor, params=wild))

@@ -10,11 +10,11 @@ from flax import struct
 
 from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.config import EnvConfig, NetworkConfig, TrainConfig
-from mjx_mimic.learning.learner import Learner, first_device
+from mjx_mimic.learning.devices import first_device, place
+from mjx_mimic.learning.learner import Learner
 from mjx_mimic.learning.metrics import Metrics
-from mjx_mimic.robot.model import CharacterState, load_robot
-from mjx_mimic.task.env import ImitationEnv
-from mjx_mimic.task.reference import make_library
+from mjx_mimic.robot.model import CharacterState
+from mjx_mimic.task.env import ImitationEnv, make_env
 from mjx_mimic.task.reward import RewardTerms
 
 UPDATES, WINDOW = 100, 10
@@ -32,23 +32,20 @@ class SignedEnv(ImitationEnv):
 
     sign: jax.Array
 
-    def reward(self, state: CharacterState, target: CharacterState) -> tuple[jax.Array, RewardTerms]:
-        gain, terms = ImitationEnv.reward(self, state, target)
-        return self.sign * gain, terms
+    def compute_reward(self, state: CharacterState, target: CharacterState) -> tuple[jax.Array, RewardTerms]:
+        reward, terms = ImitationEnv.compute_reward(self, state, target)
+        return self.sign * reward, terms
 
 
 @pytest.fixture(scope="module")
 def histories() -> dict[int, list[Metrics]]:
     """Metrics of every update, by the reward's sign; the same seed and settings otherwise."""
-    library = make_library([load_motion("walk")])
-    robot = load_robot(CONFIG.env.contacts, CONFIG.env.physics_hz)
-    learner = Learner(
-        SignedEnv(library, robot, CONFIG.env, sign=jnp.float32(1.0)), CONFIG, tuple(jax.local_devices())
-    )
-    step = learner.map(learner._train_step, donate=(1,))
+    env = SignedEnv(**vars(make_env([load_motion("walk")], CONFIG.env)), sign=jnp.float32(1.0))
+    learner = Learner(env, CONFIG, tuple(jax.local_devices()))
+    step = learner.compile_train_step()
 
     def train(sign: int) -> list[Metrics]:
-        env = replace(learner.placed_env, sign=learner.place(jnp.full(2, sign, jnp.float32)))
+        env = replace(learner.placed_env, sign=place(learner.devices, jnp.full(2, sign, jnp.float32)))
         state, metrics = step(env, learner.init(jax.random.key(0)))
         history = [metrics]
         with jax.transfer_guard("disallow"):  # neither the simulation nor the learner visits the host

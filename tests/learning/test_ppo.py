@@ -372,16 +372,16 @@ def test_approximate_kl_of_many_samples_is_the_kl_of_the_gaussians():
 )
 def test_adapt_rate_steers_towards_the_target(kl, target_kl, rate, expected):
     config = PPOConfig(target_kl=target_kl, min_rate=1e-6, max_rate=1e-3)
-    adapted = ppo.adapt_rate(jnp.float32(rate), jnp.float32(kl), config)
+    adapted = ppo.adapt_learning_rate(jnp.float32(rate), jnp.float32(kl), config)
     np.testing.assert_allclose(adapted, expected, rtol=1e-6)
 
 
 def descended(config: PPOConfig, *gradients: list[float], rate: float = 0.1) -> np.ndarray:
     """Parameters, from 0, after one step per gradient."""
     optimizer, params = ppo.make_optimizer(config), {"a": jnp.zeros(1), "b": jnp.zeros(1)}
-    state = ppo.Optimization(params, optimizer.init(params), jnp.float32(rate))
+    state = ppo.NetworkState(params, optimizer.init(params), jnp.float32(rate))
     for a, b in gradients:
-        state = ppo.descend(state, {"a": jnp.array([a]), "b": jnp.array([b])}, optimizer)
+        state = ppo.apply_gradient(state, {"a": jnp.array([a]), "b": jnp.array([b])}, optimizer)
     return np.concatenate([state.params["a"], state.params["b"]])
 
 
@@ -428,8 +428,8 @@ def test_minibatches_are_a_permutation_that_keeps_samples_whole():
     assert not np.array_equal(other.action, cut.action)
 
 
-def optimization(params: dict, config: PPOConfig, rate: float) -> ppo.Optimization:
-    return ppo.Optimization(params, ppo.make_optimizer(config).init(params), jnp.float32(rate))
+def optimization(params: dict, config: PPOConfig, rate: float) -> ppo.NetworkState:
+    return ppo.NetworkState(params, ppo.make_optimizer(config).init(params), jnp.float32(rate))
 
 
 def test_update_critic_solves_a_regression():
@@ -453,7 +453,7 @@ def test_update_critic_solves_a_regression():
     assert losses[-1].max() < 1e-3 * losses[0].min()
     np.testing.assert_allclose(final.params["weight"], weight, atol=0.03)
     np.testing.assert_allclose(final.params["bias"], 3.0, atol=0.03)
-    assert final.rate == start.rate
+    assert final.learning_rate == start.learning_rate
 
 
 def test_critic_loss_is_the_mean_squared_error():
@@ -479,7 +479,7 @@ def test_update_actor_moves_probability_towards_good_actions(sign):
     assert sign * change[good].mean() > 0.03
     assert sign * change[~good].mean() < -0.03
     assert metrics.objective[-1].mean() > batch.advantage.mean() + 0.03
-    assert final.rate == start.rate  # no target of the KL
+    assert final.learning_rate == start.learning_rate  # no target of the KL
 
 
 def test_one_full_batch_step_of_sgd_is_rate_times_gradient():
@@ -509,7 +509,7 @@ def test_the_kl_of_updates_settles_near_its_target_from_any_rate(rate):
     params, batch = gaussian_case(512)
     config = replace(PLAIN, target_kl=0.01, max_rate=1.0, actor_epochs=2, actor_minibatches=4)
 
-    def rollout_and_update(state: ppo.Optimization, key: jax.Array) -> tuple[ppo.Optimization, jax.Array]:
+    def rollout_and_update(state: ppo.NetworkState, key: jax.Array) -> tuple[ppo.NetworkState, jax.Array]:
         mean, log_std = linear_policy(state.params, batch.observation)
         noise = jax.random.normal(key, mean.shape)
         action = mean + jnp.exp(log_std) * noise

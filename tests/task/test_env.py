@@ -24,7 +24,7 @@ from mjx_mimic.config import EnvConfig
 from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.model import Robot
 from mjx_mimic.task import reference
-from mjx_mimic.task.env import EnvState, ImitationEnv, StepResult
+from mjx_mimic.task.env import EnvState, ImitationEnv, StepResult, make_env
 
 ENVS = 16
 JOINTS = len(G1_JOINTS)
@@ -79,8 +79,8 @@ def clips(robot) -> tuple[Motion, ...]:
 @pytest.fixture(scope="session")
 def env(robot, clips) -> ImitationEnv:
     """Half-second episodes; resets never choose the lying clip, and the second one twice as often."""
-    library = reference.make_library(clips, weights=(1.0, 2.0, 0.0))
-    return ImitationEnv(library, robot, EnvConfig(episode_seconds=EPISODE_STEPS / 30.0))
+    config = EnvConfig(episode_seconds=EPISODE_STEPS / 30.0)
+    return make_env(clips, config, weights=(1.0, 2.0, 0.0), robot=robot)
 
 
 @pytest.fixture(scope="session")
@@ -436,7 +436,7 @@ def test_config_chooses_the_reward(light, some_states, name, track_root):
     def rewards(state: EnvState, shift: jax.Array) -> tuple:
         own = chosen.character(state)
         away = replace(own, root_pos=own.root_pos + shift, body_pos=own.body_pos + shift)
-        return chosen.reward(away, chosen.reference(state, ahead=5))
+        return chosen.compute_reward(away, chosen.reference(state, ahead=5))
 
     compiled = jax.jit(jax.vmap(rewards, in_axes=(0, None)))
     near, terms = compiled(some_states, np.zeros(3))

@@ -1,4 +1,4 @@
-"""Kicks and sensor noise: their size and rate, and that they are in training and not in its tests."""
+"""Kicks and sensor noise: their size and rate, and that they are in training and not in its evaluations."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from mjx_mimic.clips.dataset import load_clips
 from mjx_mimic.config import NetworkConfig, PPOConfig, TrainConfig
 from mjx_mimic.learning.learner import Learner, TrainState, make_learner
 from mjx_mimic.task import randomization
-from mjx_mimic.task.env import EnvState, ImitationEnv
+from mjx_mimic.task.env import EnvState, ImitationEnv, PhysicsTrace
 
 ENVS = 64
 
@@ -24,10 +24,11 @@ ENVS = 64
 class GlidingEnv(ImitationEnv):
     """The real task with free flight for physics: what was kicked moves on, whatever the motors do."""
 
-    def simulate(self, state: EnvState, pd_target: jax.Array) -> EnvState:
+    def simulate(self, state: EnvState, pd_target: jax.Array) -> tuple[EnvState, PhysicsTrace]:
         qpos, qvel = self.reference_coordinates(state, ahead=1)
         drift = state.qvel[:2] - self.reference_coordinates(state)[1][:2]
-        return replace(state, qpos=qpos, qvel=qvel.at[:2].add(drift), steps=state.steps + 1)
+        next_state = replace(state, qpos=qpos, qvel=qvel.at[:2].add(drift), steps=state.steps + 1)
+        return next_state, PhysicsTrace(qpos[None, 7:], qvel[None, 6:])
 
 
 def learner_with(push: float, noise: float) -> Learner:
@@ -43,7 +44,7 @@ def learner_with(push: float, noise: float) -> Learner:
     )
     learner = make_learner(config, load_clips(config.motion), jax.local_devices())
     robot = RigidRobot(**vars(learner.env.robot))
-    return replace(learner, env=GlidingEnv(learner.env.library, robot, learner.env.config))
+    return replace(learner, env=GlidingEnv(**{**vars(learner.env), "robot": robot}))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def drift_after_a_step(learner: Learner) -> tuple[np.ndarray, TrainState]:
     return np.linalg.norm(np.asarray(after.qvel - wanted)[:, :2], axis=1), state
 
 
-def test_training_is_disturbed_and_its_tests_are_not(plain):
+def test_training_is_disturbed_and_its_evaluations_are_not(plain):
     calm, state = drift_after_a_step(plain)
     assert calm.max() < 1e-5
     rough = learner_with(0.3, 1.0)
@@ -67,8 +68,8 @@ def test_training_is_disturbed_and_its_tests_are_not(plain):
     # 16 steps of 1/30 s, a kick every 2 s: about a quarter have one or more.
     assert 0.1 < (kicked > 1e-3).mean() < 0.45
     assert kicked.max() < 0.9
-    tests = [learner.evaluate(state, jax.random.key(1)) for learner in (plain, rough)]
-    jax.tree.map(np.testing.assert_array_equal, *tests)
+    evaluations = [learner.evaluate(state, jax.random.key(1)) for learner in (plain, rough)]
+    jax.tree.map(np.testing.assert_array_equal, *evaluations)
 
 
 def test_a_training_on_noise_alone_moves_no_robot():

@@ -49,7 +49,9 @@ def random_state(robot, seed: int) -> CharacterState:
         dof_pos=draw.normal(size=(STATES, joints)),
         dof_vel=draw.normal(size=(STATES, joints)),
         body_pos=root_pos[:, None] + 0.5 * draw.normal(size=(STATES, bodies, 3)),
+        body_quat=np.full((STATES, bodies, 4), np.nan),
         com_pos=root_pos + 0.1 * draw.normal(size=(STATES, 3)),
+        sole_pos=np.full((STATES, 2, 4, 3), np.nan),
         clearance=draw.normal(size=(STATES, 17)),
     )
 
@@ -70,7 +72,9 @@ def off_by(state: CharacterState, share: np.ndarray, seed: int) -> CharacterStat
         dof_pos=moved(state.dof_pos, 0.4),
         dof_vel=moved(state.dof_vel, 2.0),
         body_pos=moved(state.body_pos, 0.2),
+        body_quat=state.body_quat,
         com_pos=moved(state.com_pos, 0.3),
+        sole_pos=state.sole_pos,
         clearance=moved(state.clearance, 1.0),
     )
 

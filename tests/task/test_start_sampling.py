@@ -1,4 +1,4 @@
-"""Where episodes start: stretches of clips, chances by weight, chances by failure."""
+"""Where episodes start: segments of clips, chances by weight, chances by failure."""
 
 from dataclasses import replace
 
@@ -14,13 +14,13 @@ from mjx_mimic.task.start_sampling import (
     PRIOR_STEPS,
     UNIFORM_SHARE,
     FailureTally,
-    Starts,
-    aimed,
+    StartDistribution,
     empty_tally,
     make_starts,
+    prioritize_failures,
     sample,
-    stretch_of,
-    tallied,
+    segment_of,
+    update_tally,
 )
 
 LENGTHS, WRAPS, WEIGHTS = (2.0, 0.3, 1.1), (True, False, False), (1.0, 2.0, 1.0)
@@ -28,22 +28,22 @@ DRAWS = 20_000
 
 
 @pytest.fixture(scope="module")
-def starts() -> Starts:
+def starts() -> StartDistribution:
     return make_starts(LENGTHS, WRAPS, WEIGHTS, seconds=0.5)
 
 
-def drawn(starts: Starts, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def drawn(starts: StartDistribution, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Clips and times of many draws."""
     keys = jax.random.split(jax.random.key(seed), DRAWS)
     clip, time = jax.jit(jax.vmap(sample, (None, 0)))(starts, keys)
     return np.asarray(clip), np.asarray(time)
 
 
-def chances(starts: Starts) -> np.ndarray:
+def chances(starts: StartDistribution) -> np.ndarray:
     return np.diff(np.asarray(starts.cumulative), prepend=0.0)
 
 
-def test_stretches_cover_each_clip_once_in_equal_parts(starts):
+def test_segments_cover_each_clip_once_in_equal_parts(starts):
     assert starts.clip.tolist() == [0, 0, 0, 0, 1, 2, 2, 2]
     np.testing.assert_allclose(starts.time, [0, 0.5, 1, 1.5, 0, 0, 1.1 / 3, 2.2 / 3], atol=1e-6)
     np.testing.assert_allclose(starts.length, [0.5] * 4 + [0.3] + [1.1 / 3] * 3, rtol=1e-6)
@@ -51,22 +51,29 @@ def test_stretches_cover_each_clip_once_in_equal_parts(starts):
     np.testing.assert_allclose(starts.share, [1 / 16] * 4 + [1 / 2] + [1 / 12] * 3, rtol=1e-6)
 
 
-def test_a_stretch_is_found_by_phase(starts):
+def test_a_segment_is_found_by_phase(starts):
     clip, time = drawn(starts)
-    found = np.asarray(stretch_of(starts, jnp.asarray(clip), jnp.asarray(time) / jnp.asarray(LENGTHS)[clip]))
+    found = np.asarray(segment_of(starts, jnp.asarray(clip), jnp.asarray(time) / jnp.asarray(LENGTHS)[clip]))
     begin, length = np.asarray(starts.time)[found], np.asarray(starts.length)[found]
     np.testing.assert_array_equal(np.asarray(starts.clip)[found], clip)
     assert np.all(time >= begin - 1e-6)
     assert np.all(time <= begin + length + 1e-6)
-    assert stretch_of(starts, jnp.arange(3), jnp.ones(3)).tolist() == [3, 4, 7]  # the very end
+    assert segment_of(starts, jnp.arange(3), jnp.ones(3)).tolist() == [3, 4, 7]  # the very end
 
 
-@pytest.mark.parametrize("seconds", [None, 0.5], ids=["whole clips", "stretches"])
+@pytest.mark.parametrize("seconds", [None, 0.5], ids=["whole clips", "segments"])
 def test_draws_are_by_weight_and_even_in_time_however_clips_are_cut(seconds):
     clip, time = drawn(make_starts(LENGTHS, WRAPS, WEIGHTS, seconds))
     assert stats.chisquare(np.bincount(clip), np.array([0.25, 0.5, 0.25]) * DRAWS).pvalue > 1e-3
     for index, length in enumerate(LENGTHS):
         assert stats.kstest(time[clip == index] / length, "uniform").pvalue > 1e-3
+
+
+def test_times_are_drawn_independently_of_clips():
+    clip, time = drawn(make_starts(LENGTHS, WRAPS, WEIGHTS), seed=8)
+    late = time > 0.5 * np.array(LENGTHS)[clip]
+    table = np.histogram2d(clip, late, (len(LENGTHS), 2))[0]
+    assert stats.chi2_contingency(table).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("weights", [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1e-3)])
@@ -75,17 +82,19 @@ def test_a_clip_of_weight_0_is_never_drawn(weights):
     assert set(clip) == {int(np.argmax(weights))}
 
 
-def test_rounding_up_to_the_total_draws_no_stretch_of_chance_0(monkeypatch):
+def test_rounding_up_to_the_total_draws_no_segment_of_chance_0(monkeypatch):
     starts = make_starts((1.0, 1.0), (True, True), (1.0, 0.0))
     monkeypatch.setattr(jax.random, "uniform", lambda key: jnp.float32(1.0))
     assert sample(starts, jax.random.key(0))[0] == 0
 
 
-def tally_of(starts: Starts, stretch: list, failed: list, tally: FailureTally | None = None) -> FailureTally:
-    """Two devices, each with a row of `stretch` and `failed`."""
+def tally_of(
+    starts: StartDistribution, segment: list, failed: list, tally: FailureTally | None = None
+) -> FailureTally:
+    """Two devices, each with a row of `segment` and `failed`."""
     tally = tally or empty_tally(starts)
-    count = jax.vmap(tallied, (None, 0, 0, None), axis_name="devices")
-    both = count(tally, jnp.asarray(stretch), jnp.asarray(failed), "devices")
+    count = jax.vmap(update_tally, (None, 0, 0, None), axis_name="devices")
+    both = count(tally, jnp.asarray(segment), jnp.asarray(failed), "devices")
     np.testing.assert_array_equal(both.steps[0], both.steps[1])
     return jax.tree.map(lambda x: x[0], both)
 
@@ -101,35 +110,35 @@ def test_the_tally_counts_over_devices_and_fades(starts):
 
 def test_without_failures_chances_are_those_of_the_weights(starts):
     for tally in (empty_tally(starts), replace(empty_tally(starts), steps=jnp.full(8, 1e4))):
-        np.testing.assert_allclose(chances(aimed(starts, tally)), starts.share, rtol=1e-5)
+        np.testing.assert_allclose(chances(prioritize_failures(starts, tally)), starts.share, rtol=1e-5)
 
 
 def test_chances_follow_the_rate_of_failure_ahead(starts):
-    # Visited a thousand times each; stretch 1 fails often, and its visits do not matter.
+    # Visited a thousand times each; segment 1 fails often, and its visits do not matter.
     steps = np.full(8, 1e6)
     failures = np.zeros(8)
     failures[1] = 1e5
     tally = FailureTally(jnp.asarray(steps, jnp.float32), jnp.asarray(failures, jnp.float32))
     rate = (failures + PRIOR_STEPS * failures.sum() / steps.sum()) / (steps + PRIOR_STEPS)
-    # Cyclic clip 0: those before stretch 1 are 0 and, over the end, 3.
+    # Cyclic clip 0: those before segment 1 are 0 and, over the end, 3.
     ahead = [[0, 1, 2], [1, 2, 3], [2, 3, 0], [3, 0, 1], [4, 4, 4], [5, 6, 7], [6, 7, 7], [7, 7, 7]]
     score = rate[ahead] @ np.array([1.0, FADE, FADE**2])
     share = np.asarray(starts.share, float)
     expected = share * (UNIFORM_SHARE + (1.0 - UNIFORM_SHARE) * score / (share @ score))
-    found = chances(aimed(starts, tally))
+    found = chances(prioritize_failures(starts, tally))
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(found.sum(), 1.0, rtol=1e-5)
     assert np.all(found >= UNIFORM_SHARE * share - 1e-6)
     assert np.argmax(found / share) == 1
     assert found[0] > found[3] > found[2]
     often = FailureTally(tally.steps.at[1].mul(10.0), tally.failures.at[1].mul(10.0))
-    np.testing.assert_allclose(chances(aimed(starts, often)), found, rtol=0.02)
+    np.testing.assert_allclose(chances(prioritize_failures(starts, often)), found, rtol=0.02)
 
 
 def test_draws_follow_the_chances_in_force(starts):
     tally = FailureTally(jnp.full(8, 1e3), jnp.asarray([0, 0, 90, 0, 0, 0, 0, 40], jnp.float32))
-    by_failure = aimed(starts, tally)
+    by_failure = prioritize_failures(starts, tally)
     clip, time = drawn(by_failure, seed=3)
-    found = np.asarray(stretch_of(starts, jnp.asarray(clip), jnp.asarray(time) / jnp.asarray(LENGTHS)[clip]))
+    found = np.asarray(segment_of(starts, jnp.asarray(clip), jnp.asarray(time) / jnp.asarray(LENGTHS)[clip]))
     expected = chances(by_failure)
     assert stats.chisquare(np.bincount(found, minlength=8), expected / expected.sum() * DRAWS).pvalue > 1e-3

@@ -1,0 +1,27 @@
+"""Commands run in this process, and what they say when they refuse their input."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from mjx_mimic.common.errors import UserError
+
+
+def refusal(
+    main: Callable[[Sequence[str]], int], arguments: Sequence[str], capsys: pytest.CaptureFixture
+) -> str:
+    """The message of a command that must refuse its arguments: one line of its own, or tyro's text.
+
+    A wrong option is tyro's to explain, on the standard error and with exit code 2.
+    """
+    capsys.readouterr()
+    with pytest.raises((UserError, SystemExit)) as caught:
+        main(arguments)
+    if isinstance(caught.value, UserError):
+        message = str(caught.value)
+        assert len(message.splitlines()) == 1
+        return message
+    assert caught.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return " ".join(captured.err.replace("\u2502", " ").split())
