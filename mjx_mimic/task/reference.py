@@ -26,7 +26,6 @@ class MotionLibrary:
     root_vel: jax.Array  # (N, 3) m/s, world
     root_ang_vel: jax.Array  # (N, 3) rad/s, world
     dof_vel: jax.Array  # (N, J) rad/s
-    sticks_at: jax.Array  # (N, 1 + J) blend fraction of small turns, of root and joints; see _sticking_points
     start: jax.Array  # (C,) int
     num_frames: jax.Array  # (C,) int
     length: jax.Array  # (C,) s
@@ -58,7 +57,6 @@ def make_library(motions: Sequence[Motion]) -> MotionLibrary:
         root_vel=stack([v[0] for v in velocities]),
         root_ang_vel=stack([v[1] for v in velocities]),
         dof_vel=stack([v[2] for v in velocities]),
-        sticks_at=jnp.asarray(np.concatenate([_sticking_points(m) for m in motions]), jnp.float16),
         start=jnp.asarray(np.cumsum(counts) - counts, jnp.int32),
         num_frames=jnp.asarray(counts, jnp.int32),
         length=jnp.asarray(lengths, jnp.float32),
@@ -78,31 +76,6 @@ def _frame_velocities(motion: Motion) -> tuple[np.ndarray, np.ndarray, np.ndarra
     steps = (np.diff(motion.root_pos, axis=0), root_turn, dof_turn)
     root_vel, root_ang_vel, dof_vel = (np.concatenate([s, s[-1:]]) * motion.fps for s in steps)
     return root_vel, root_ang_vel, dof_vel
-
-
-def _sticking_points(motion: Motion) -> np.ndarray:
-    """Where MimicKit's slerp does not interpolate between a frame and the next, (T, 1 + J).
-
-    It works in float32 on the cosine of half the angle (`util/torch_util.py`): where that rounds to 1 it
-    keeps the lower frame, where its sine is below 0.001 it takes the middle, at any fraction. Turns below
-    about 0.0023 rad are affected, by up to 0.0013 rad. The same arithmetic here, in the same order, finds
-    the same frames. Returns 0, 0.5, or NaN where it does interpolate; root first, then joints.
-    """
-
-    def halves(angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        half = angle.astype(np.float32) * np.float32(0.5)
-        sine, cosine = np.sin(half), np.cos(half)
-        norm = np.sqrt(sine * sine + cosine * cosine)
-        return sine / norm, cosine / norm
-
-    sine, cosine = halves(motion.dof_pos)
-    joints = sine[:-1] * sine[1:] + cosine[:-1] * cosine[1:]
-    quat = motion.root_quat.astype(np.float32)
-    root = np.sum(quat[:-1] * quat[1:], axis=-1, keepdims=True)
-    cos_half = np.abs(np.concatenate([root, joints], axis=-1))
-    sin_half = np.sqrt(np.maximum(np.float32(1.0) - cos_half * cos_half, 0.0))
-    points = np.where(cos_half >= 1.0, 0.0, np.where(sin_half < 0.001, 0.5, np.nan))
-    return np.concatenate([points, points[-1:]])
 
 
 def phase(library: MotionLibrary, clip: jax.Array, time: jax.Array) -> jax.Array:
@@ -127,16 +100,13 @@ def lookup(library: MotionLibrary, clip: jax.Array, time: jax.Array) -> tuple[ja
     lower = library.start[clip] + index
     upper = library.start[clip] + jnp.minimum(index + 1, library.num_frames[clip] - 1)
 
-    def blend(rows: jax.Array, fraction: jax.Array) -> jax.Array:
-        return rows[lower] + fraction * (rows[upper] - rows[lower])
-
-    stuck = library.sticks_at[lower].astype(jnp.float32)
-    turned = jnp.where(jnp.isnan(stuck), fraction[..., None], stuck)
+    def blend(rows: jax.Array) -> jax.Array:
+        return rows[lower] + fraction[..., None] * (rows[upper] - rows[lower])
 
     cycles = jnp.where(library.wraps[clip], jnp.floor(time / library.length[clip]), 0.0)
-    root_pos = blend(library.root_pos, fraction[..., None]) + cycles[..., None] * library.cycle_shift[clip]
-    root_quat = rotation.slerp(library.root_quat[lower], library.root_quat[upper], turned[..., 0])
+    root_pos = blend(library.root_pos) + cycles[..., None] * library.cycle_shift[clip]
+    root_quat = rotation.slerp(library.root_quat[lower], library.root_quat[upper], fraction)
     spin = rotation.rotate_inverse(root_quat, library.root_ang_vel[lower])
-    qpos = jnp.concatenate([root_pos, root_quat, blend(library.dof_pos, turned[..., 1:])], axis=-1)
+    qpos = jnp.concatenate([root_pos, root_quat, blend(library.dof_pos)], axis=-1)
     qvel = jnp.concatenate([library.root_vel[lower], spin, library.dof_vel[lower]], axis=-1)
     return qpos, qvel

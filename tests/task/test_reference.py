@@ -5,12 +5,11 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
-from scipy import stats
 from scipy.spatial.transform import Rotation, Slerp
 
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.robot.constants import G1_JOINTS
-from mjx_mimic.task import reference, start_sampling
+from mjx_mimic.task import reference
 
 JOINTS = len(G1_JOINTS)
 # float32 time resolves some 1e-5 of a frame after a few cycles; poses change by up to 0.4 a frame.
@@ -22,7 +21,7 @@ lookup = jax.jit(reference.lookup)
 
 
 def make_clip(seed: int, fps: float, frames: int, loop: str, closed: bool = False) -> Motion:
-    """A clip that turns every joint and the root by at least 0.02 rad a frame, so that nothing sticks.
+    """A clip that turns every joint and the root by at least 0.02 rad per frame.
 
     Args:
         closed: the last pose is the first, displaced along x and y, as in a well cut cyclic clip.
@@ -261,9 +260,8 @@ def test_turns_too_small_for_mimickit_have_no_velocity():
     np.testing.assert_allclose(qvel[:, 5], wanted, rtol=1e-5)
 
 
-def test_sticking_costs_about_a_thousandth_at_most():
-    """MimicKit's slerp in float32 holds small turns back. Its rounding blurs the documented 0.002 rad, below
-    which it does so, and 0.001 rad, by which: 12 million draws stuck up to 0.00233 rad, by up to 0.00132."""
+def test_small_turns_are_interpolated_exactly():
+    """Where MimicKit's float32 slerp keeps the lower frame or takes the middle."""
     draw = np.random.default_rng(5)
     base, turn = draw.uniform(-3.0, 3.0, (1000, JOINTS)), draw.uniform(0.0, 3e-3, (1000, 1))
     dof_pos = np.stack([base, base + turn], axis=1).reshape(-1, JOINTS)
@@ -271,26 +269,9 @@ def test_sticking_costs_about_a_thousandth_at_most():
     for fraction in (0.01, 0.3, 0.99):
         qpos, _ = at(library, 0, 2.0 * np.arange(len(base)) + fraction)
         exact = base + fraction * turn
-        yaw = turn_of(qpos).as_euler("ZYX")[:, :1]
-        error = np.abs(np.hstack([qpos[:, 7:] - exact, yaw - exact[:, :1]]))
-        assert error.max() < 1.4e-3
-        np.testing.assert_allclose(error[turn[:, 0] > 2.4e-3], 0.0, atol=2e-6)
-
-
-@pytest.mark.parametrize("root", range(4), ids=["lower", "middle", "middle too", "free"])
-def test_small_turns_stick_where_mimickit_sticks(root):
-    """To the lower frame, to the middle, or not at all, each joint and the root for itself."""
-    turns = np.array([1e-4, 1e-3, 1.5e-3, 3e-3])
-    fractions = np.array([0.1, 0.25, 0.75, 0.9])
-    held_at = np.stack([0.0 * fractions, 0.0 * fractions + 0.5, 0.0 * fractions + 0.5, fractions])
-    joint = np.arange(JOINTS) % 4
-    dof_pos = np.stack([np.zeros(JOINTS), turns[joint]])
-    library = reference.make_library([still_but_for(dof_pos, root_turns=np.array([0.0, turns[root]]))])
-    qpos, _ = at(library, 0, fractions)
-    np.testing.assert_allclose(qpos[:, 7:].T, held_at[joint] * turns[joint, None], rtol=0.0, atol=1e-6)
-    np.testing.assert_allclose(
-        turn_of(qpos).as_rotvec()[:, 2], held_at[root] * turns[root], rtol=0.0, atol=1e-6
-    )
+        np.testing.assert_allclose(qpos[:, 7:], exact, rtol=0.0, atol=2e-6)
+        yaw = turn_of(qpos).as_euler("ZYX")[:, 0]
+        np.testing.assert_allclose(yaw, exact[:, 0], rtol=0.0, atol=2e-6)
 
 
 def test_phase_runs_from_0_to_1(library):
@@ -313,32 +294,3 @@ def test_phase_runs_from_0_to_1(library):
 def test_lengths_are_the_clips(library):
     np.testing.assert_allclose(library.length, [motion.length for motion in CLIPS], rtol=1e-6)
     assert library.num_clips == len(CLIPS)
-
-
-DRAWS = 20_000
-
-
-@pytest.mark.parametrize("weights", [None, (1.0, 0.0, 3.0, 0.5)], ids=["equal", "given"])
-def test_sample_draws_clips_by_weight_and_times_evenly(weights):
-    library = reference.make_library(CLIPS, weights)
-    keys = jax.random.split(jax.random.key(7), DRAWS)
-    clips, times = map(np.asarray, jax.jit(jax.vmap(start_sampling.sample, (None, 0)))(library.starts, keys))
-    share = np.ones(len(CLIPS)) if weights is None else np.asarray(weights)
-    share = share / share.sum()
-    counts = np.bincount(clips, minlength=len(CLIPS))
-    assert (counts[share == 0.0] == 0).all()
-    drawn = share > 0.0
-    assert stats.chisquare(counts[drawn], share[drawn] * DRAWS).pvalue > 1e-3
-    for clip in np.flatnonzero(drawn):
-        fraction = times[clips == clip] / CLIPS[clip].length
-        assert fraction.min() >= 0.0
-        assert fraction.max() <= 1.0
-        assert stats.kstest(fraction, "uniform").pvalue > 1e-3
-
-
-def test_sample_draws_time_apart_from_clip():
-    library = reference.make_library(CLIPS)
-    keys = jax.random.split(jax.random.key(8), DRAWS)
-    clips, times = map(np.asarray, jax.jit(jax.vmap(start_sampling.sample, (None, 0)))(library.starts, keys))
-    late = times > 0.5 * np.asarray(library.length)[clips]
-    assert stats.chi2_contingency(np.histogram2d(clips, late, (len(CLIPS), 2))[0]).pvalue > 1e-3
