@@ -50,53 +50,50 @@ def gae(
     discount: float,
     lambda_: float,
 ) -> jax.Array:
-    """Generalised advantage estimate (T, N) (Schulman et al. 2016, eq. 16).
+    """Estimate the advantages A(s_t, a_t), (T, N) (Schulman et al. 2016, eq. 16).
 
         A_t = delta_t + gamma lambda (1 - done_t) A_{t+1},   delta_t = r_t + gamma V'_t - V(s_t)
 
     Args:
         reward: (T, N) r_t.
         value: (T, N) V(s_t).
-        next_value: (T, N) V'_t: V of the state reached before any reset, 0 after a failure.
+        next_value: (T, N) V'_t: V of the state before any reset, 0 after a failure.
         done: (T, N) whether the episode ended at t, by failure or time; cuts the trace.
         discount: gamma.
         lambda_: lambda.
     """
     chex.assert_equal_shape([reward, value, next_value, done])
     delta = reward + discount * next_value - value
-    keep = discount * lambda_ * (1.0 - done)
-
-    def backward(following: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        advantage = step[0] + step[1] * following
-        return advantage, advantage
-
-    _, advantage = jax.lax.scan(backward, jnp.zeros_like(delta[0]), (delta, keep), reverse=True, unroll=8)
-    return advantage
+    return _sum_backwards(delta, discount * lambda_ * (1.0 - done))
 
 
 def td_lambda_return(
     reward: jax.Array, next_value: jax.Array, done: jax.Array, discount: float, lambda_: float
 ) -> jax.Array:
-    """TD(lambda) return (T, N), the target of the value V(s_t) = E[R_t | s_t] (Sutton and Barto, sec. 12.1;
-    MimicKit `rl_util.compute_td_lambda_return`).
+    """Compute the TD(lambda) returns (T, N), the targets of the value V(s_t) = E[R_t | s_t].
 
         R_t = r_t + gamma ((1 - lambda) V'_t + lambda R_{t+1})
         R_t = r_t + gamma V'_t                                   where done or t = T - 1
 
-    Arguments as for `gae`. Equal to gae + value where V'_t is V(s_{t+1}) inside an episode.
+    Sutton and Barto, sec. 12.1; MimicKit `rl_util.compute_td_lambda_return`. Arguments as for `gae`. Equal to
+    gae + value where V'_t is V(s_{t+1}) inside an episode.
     """
     chex.assert_equal_shape([reward, next_value, done])
     # A rollout that stops inside an episode is cut there like a time-out.
     cut = jnp.concatenate([done[:-1], jnp.ones_like(done[-1:])])
+    trace = lambda_ * (1.0 - cut)
+    return _sum_backwards(reward + discount * (1.0 - trace) * next_value, discount * trace)
 
-    def backward(following: jax.Array, step: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
-        r, bootstrap, last = step
-        rest = jnp.where(last, bootstrap, (1.0 - lambda_) * bootstrap + lambda_ * following)
-        return r + discount * rest, r + discount * rest
 
-    inputs = (reward, next_value, cut.astype(bool))
-    _, returns = jax.lax.scan(backward, jnp.zeros_like(reward[0]), inputs, reverse=True, unroll=8)
-    return returns
+def _sum_backwards(addend: jax.Array, factor: jax.Array) -> jax.Array:
+    """Solve x_t = addend_t + factor_t x_{t+1} with x_T = 0; all (T, N)."""
+
+    def backward(later: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        total = step[0] + step[1] * later
+        return total, total
+
+    _, total = jax.lax.scan(backward, jnp.zeros_like(addend[0]), (addend, factor), reverse=True, unroll=8)
+    return total
 
 
 def clipped_objective(log_ratio: jax.Array, advantage: jax.Array, clip: float) -> jax.Array:
