@@ -10,8 +10,8 @@ import tyro
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import PRESETS, TrainConfig
+from mjx_mimic.config_yaml import read_config
 from mjx_mimic.display import drawing
-from mjx_mimic.runs.config_yaml import read_config
 
 PROGRAM = "python -m mjx_mimic.train"
 

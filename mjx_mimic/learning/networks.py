@@ -12,11 +12,10 @@ from mjx_mimic.config import NetworkConfig
 Params = Any
 """Parameters of a Flax module."""
 
-ACTIVATIONS = {"elu": nn.elu, "relu": nn.relu, "silu": nn.silu, "tanh": nn.tanh}
+LOG_STD = "log_std"
+"""Name of the parameter in an actor."""
 
-# Adam moves every parameter about equally far. A mean is the sum of hundreds of them, a log deviation is
-# one: without this gain it would take ten times as many updates to follow.
-LOG_STD_GAIN = 10.0
+ACTIVATIONS = {"elu": nn.elu, "relu": nn.relu, "silu": nn.silu, "tanh": nn.tanh}
 
 
 class MLP(nn.Module):
@@ -50,7 +49,7 @@ class Actor(nn.Module):
         mean = MLP(self.hidden, self.num_actions, self.activation, output_scale=0.01)(observation)
         log_std = jnp.full((self.num_actions,), jnp.log(self.initial_std))
         if self.learn_std:
-            log_std += LOG_STD_GAIN * self.param("log_std", nn.initializers.zeros, (self.num_actions,))
+            log_std = self.param(LOG_STD, lambda _: log_std)
         return mean, log_std
 
 

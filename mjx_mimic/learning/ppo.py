@@ -30,6 +30,12 @@ from mjx_mimic.config import PPOConfig
 from mjx_mimic.learning import networks
 from mjx_mimic.learning.networks import Params
 
+LOG_STD_GAIN = 10.0
+"""How many times faster than a weight the log standard deviation learns.
+
+Adam moves every parameter about equally far. A mean is the sum of hundreds of them, a log standard deviation
+is one: without this it would take ten times as many updates to follow."""
+
 
 @struct.dataclass
 class Batch:
@@ -172,9 +178,23 @@ def make_optimizer(config: PPOConfig) -> optax.GradientTransformation:
     The step's size is `NetworkState.learning_rate`, which the KL rule may change.
     """
     direction = optax.scale_by_adam() if config.optimizer == "adam" else optax.trace(decay=0.9)
-    if config.max_grad_norm is None:
-        return direction
-    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), direction)
+    parts = [direction, _scale_log_std(LOG_STD_GAIN)]
+    if config.max_grad_norm is not None:
+        parts.insert(0, optax.clip_by_global_norm(config.max_grad_norm))
+    return optax.chain(*parts)
+
+
+def _scale_log_std(factor: float) -> optax.GradientTransformation:
+    """Let the log standard deviation learn `factor` times as fast as everything else."""
+
+    def labels(params: Params) -> Params:
+        def label(path: tuple, _: jax.Array) -> str:
+            return networks.LOG_STD if path[-1].key == networks.LOG_STD else "network"
+
+        return jax.tree_util.tree_map_with_path(label, params)
+
+    transforms = {networks.LOG_STD: optax.scale(factor), "network": optax.identity()}
+    return optax.multi_transform(transforms, labels)
 
 
 def apply_gradient(

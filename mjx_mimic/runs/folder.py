@@ -9,16 +9,20 @@ from typing import Any
 import jax
 import yaml
 
+from mjx_mimic import config_yaml
 from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import read_yaml
 from mjx_mimic.config import TrainConfig
+from mjx_mimic.config_yaml import CONFIG_FILE, read_config
 from mjx_mimic.learning.networks import make_actor
 from mjx_mimic.learning.policy import Policy
-from mjx_mimic.runs import config_yaml
 from mjx_mimic.runs.checkpoints import Checkpoints, Which
-from mjx_mimic.runs.config_yaml import CONFIG_FILE, read_config
 from mjx_mimic.task.env import ImitationEnv, make_env
+
+FORMAT = 2
+"""Of a run folder; a run of another one cannot be resumed. 2: the log standard deviation is itself a
+parameter, and evaluations are called so in the metrics."""
 
 
 def create(path: Path, config: TrainConfig, clips: Clips, devices: int) -> None:
@@ -45,6 +49,7 @@ def create(path: Path, config: TrainConfig, clips: Clips, devices: int) -> None:
 def _record(config: TrainConfig, clips: Clips, devices: int) -> dict[str, Any]:
     packages = ("mjx-mimic", "jax", "mujoco", "mujoco-mjx", "flax", "optax")
     return {
+        "format": FORMAT,
         "config": config_yaml.to_dict(config),
         "clips": [
             {"name": motion.name, "weight": weight, "digest": motion.digest}
@@ -63,6 +68,11 @@ def check_resumable(path: Path, config: TrainConfig, clips: Clips, devices: int)
         UserError: a setting, a clip's contents, or the number of devices is another.
     """
     stored = read_yaml(path / CONFIG_FILE)
+    if stored.get("format", 1) != FORMAT:
+        raise UserError(
+            f"{path / CONFIG_FILE}: the run was made by another version of mjx_mimic (format"
+            f" {stored.get('format', 1)}, here {FORMAT}); resume it with that one, or start anew"
+        )
     wanted = _record(config, clips, devices)
     past = config_yaml.from_dict(stored["config"], path / CONFIG_FILE)
     found = config_yaml.difference(replace(past, total_steps=config.total_steps), config)

@@ -9,7 +9,7 @@ import numpy as np
 from tensorboardX import SummaryWriter
 
 from mjx_mimic.common.files import read_yaml, replacing
-from mjx_mimic.runs.config_yaml import CONFIG_FILE
+from mjx_mimic.config_yaml import CONFIG_FILE
 
 CURVES_OF_CLIPS = 20
 """With more clips than this, their returns are not logged as curves."""

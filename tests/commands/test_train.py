@@ -12,12 +12,12 @@ import yaml
 from helpers.commands import refusal
 from helpers.small_run import sway
 
-from mjx_mimic import config, train
+from mjx_mimic import config, config_yaml, train
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.clips.formats import native
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import EnvConfig, TrainConfig
-from mjx_mimic.runs import config_yaml, folder
+from mjx_mimic.runs import folder
 from mjx_mimic.runs.metric_log import MetricLog
 
 
@@ -109,6 +109,14 @@ def test_resume_may_change_the_length_only(tmp_path):
     folder.check_resumable(tmp_path / "run", longer, Clips((sway(),), (1.0,)), 2)
     with pytest.raises(UserError, match="'devices' is 2 there and 1 here"):
         folder.check_resumable(tmp_path / "run", longer, Clips((sway(),), (1.0,)), 1)
+
+
+def test_a_run_of_another_format_is_not_resumed(refused, clip, tmp_path):
+    out = tmp_path / "run"
+    folder.create(out, config.sized(TrainConfig(motion=(str(clip),)), "cpu", 2), Clips((sway(),), (1.0,)), 2)
+    file = out / "config.yaml"
+    file.write_text(file.read_text().replace(f"format: {folder.FORMAT}\n", ""))
+    assert "another version" in refused("--resume", "--out", str(out))
 
 
 def test_config_survives_yaml(tmp_path):
