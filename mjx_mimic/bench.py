@@ -12,20 +12,20 @@ PROGRAM = "python -m mjx_mimic.bench"
 
 @dataclass(frozen=True)
 class BenchCommand:
-    """Samples per second of bare mjx.step, of the environment, and of the whole training step."""
+    """Measure samples per second of bare mjx.step, of the environment, and of the whole training step."""
 
     preset: Literal["default", "mimickit", "paper"] = "default"
     """Settings to measure."""
     motion: str = "walk"
-    """Clip: a file, or the name of a shipped one."""
+    """Clip: a file, or the name of a bundled one."""
     num_envs: int = 0
     """Parallel environments; 0: the preset's, or sized for the machine."""
     clips: int = 1000
-    """Clips of 10 s in the largest library whose lookup is timed; 1, 10, 100, ... before it."""
+    """Clips of 10 s in the largest library whose lookup is timed, after 1, 10, 100, ..."""
     repeats: int = 5
-    """Timed repetitions, after one for compiling; the median counts."""
+    """Timed repetitions after one that compiles; the median counts."""
     json: Annotated[Path | None, cli.shown("FILE")] = None
-    """File for the figures."""
+    """JSON file for the figures."""
 
 
 def main(arguments: Sequence[str]) -> int:

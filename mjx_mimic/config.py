@@ -1,4 +1,4 @@
-"""Settings of a training as frozen dataclasses, presets of them, and their limits."""
+"""The settings of a training: frozen dataclasses, presets, and limits."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -8,115 +8,116 @@ from mjx_mimic.common.errors import UserError
 
 @dataclass(frozen=True)
 class EnvConfig:
-    """The task: what the policy sees, what its actions mean, what it is paid for, when an episode ends."""
+    """The task: observation, action, reward, termination, rates and contacts."""
 
     observation: Literal["compact", "mimickit", "mimickit-local", "paper"] = "compact"
-    """Layout of the observation."""
+    """Layout of the observation; the documents list the parts of each."""
     action: Literal["reference", "mimickit"] = "reference"
-    """Centre and scale of the PD targets: on the reference pose, or MimicKit's fixed joint ranges."""
+    """Centre and scale of the PD targets: the reference pose and a share of the effort, or MimicKit's fixed
+    joint ranges."""
     action_scale: float = 0.5
-    """With `reference`: share of a motor's effort limit that one unit of action asks for."""
+    """With the action `reference`: share of a motor's effort limit that one unit of action asks for."""
     reward: Literal["mimickit", "paper"] = "mimickit"
     """MimicKit's five terms, or the four of the DeepMimic paper."""
     track_root: bool = True
-    """Whether MimicKit's reward counts the root's place and heading in the world."""
+    """Whether MimicKit's reward counts the root's position and heading in the world."""
     max_deviation: float = 0.5
-    """Early termination when a body is farther than this from its reference, m."""
+    """Distance of a body from its reference that ends an episode early, m."""
     episode_seconds: float = 10.0
     """Length of an episode, s."""
     control_hz: float = 30.0
-    """Rate of actions, 1/s."""
+    """Control steps per second."""
     physics_hz: float = 180.0
-    """Rate of physics steps, 1/s; a multiple of the control rate."""
+    """Physics steps per second; a multiple of the control rate."""
     contacts: Literal["feet", "full"] = "feet"
-    """Which geoms touch the floor: soles alone, or hands, knees, elbows, pelvis, torso and head too."""
+    """What can touch the floor: the soles alone, or hands, knees, elbows, pelvis, torso and head too."""
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The policy's and the value's networks."""
+    """The networks of the policy and of the value function."""
 
     actor_hidden: tuple[int, ...] = (256, 256)
     """Widths of the policy's hidden layers."""
     critic_hidden: tuple[int, ...] = (256, 256)
-    """Widths of the value's hidden layers."""
+    """Widths of the value function's hidden layers."""
     activation: Literal["elu", "relu", "silu", "tanh"] = "elu"
     """Activation of the hidden layers."""
     initial_std: float = 0.2
-    """Standard deviation of the policy at the start, in units of action."""
+    """Standard deviation of the first policy, in units of action."""
     learn_std: bool = True
-    """Whether the standard deviation is learned, one number a joint, or stays."""
+    """Whether the standard deviation is learned, one number per joint, or stays as it is."""
 
 
 @dataclass(frozen=True)
 class PPOConfig:
-    """The update."""
+    """The PPO update."""
 
     optimizer: Literal["adam", "sgd"] = "adam"
     """Adam, or SGD with momentum 0.9."""
     actor_rate: float = 3e-5
-    """Step size of the policy (at the start, where target_kl is set)."""
+    """Learning rate of the policy; the first one, where target_kl is set."""
     critic_rate: float = 1e-3
-    """Step size of the value."""
+    """Learning rate of the value function."""
     target_kl: float | None = 0.015
-    """KL divergence of a minibatch that the policy's step size is steered to; None: constant."""
+    """KL divergence per minibatch to which the policy's learning rate is steered; None: it stays constant."""
     min_rate: float = 1e-6
-    """Lower limit of the steered step size."""
+    """Lower limit of the steered learning rate."""
     max_rate: float = 1e-3
-    """Upper limit of the steered step size."""
+    """Upper limit of the steered learning rate."""
     max_grad_norm: float | None = 1.0
-    """Gradients are scaled down to this global norm; None: never."""
+    """Global norm to which larger gradients are scaled down; None: never."""
     discount: float = 0.97
-    """gamma, a control step."""
+    """gamma, per control step."""
     gae_lambda: float = 0.95
     """lambda of the advantages."""
     td_lambda: float = 0.95
     """lambda of the value targets."""
     clip: float = 0.2
-    """Limit of the probability ratio's distance from 1."""
+    """How far the probability ratio may be from 1 before it is clipped."""
     advantage_clip: float = 4.0
-    """Limit of the normalised advantage, standard deviations."""
+    """Limit of normalised advantages, standard deviations."""
     actor_epochs: int = 4
-    """Passes over a rollout for the policy."""
+    """Epochs over a rollout for the policy."""
     critic_epochs: int = 4
-    """Passes over a rollout for the value."""
+    """Epochs over a rollout for the value function."""
     actor_minibatches: int = 4
-    """Steps a pass for the policy."""
+    """Minibatches per epoch for the policy."""
     critic_minibatches: int = 4
-    """Steps a pass for the value."""
+    """Minibatches per epoch for the value function."""
     action_bound_weight: float = 1.0
-    """Weight of the loss on mean actions outside [-1, 1]."""
+    """Weight of the loss for mean actions outside [-1, 1]."""
     entropy_weight: float = 0.0
     """Weight of the entropy bonus."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """All that repeats a training."""
+    """All settings of a training."""
 
     motion: tuple[str, ...] = ("walk",)
-    """Clips to imitate: files, names of shipped ones, folders, patterns such as "clips/*.pkl", or YAML lists
-    with weights (MimicKit's)."""
+    """Clips to imitate: files, names of bundled clips, folders, patterns such as "clips/*.pkl", or MimicKit's
+    YAML lists with weights."""
     motion_weights: tuple[float, ...] = ()
-    """How often the clips of each --motion are chosen, relative to the others; empty: equally."""
+    """How often episodes start in the clips of each --motion, relative to the others; empty: equally."""
     start_sampling: Literal["uniform", "failure"] = "uniform"
-    """Where in the clips episodes start: anywhere, or more often where the policy fails."""
+    """Where in a clip episodes start: anywhere, or more often where the policy fails."""
     push: float = 0.0
-    """Kick the robot in training every 2 s on average, by up to this, m/s; tests are undisturbed."""
+    """Kick the robot in training every 2 s on average, by up to this, m/s. Evaluations are undisturbed."""
     noise: float = 0.0
-    """Noise on what the policy observes in training; 1: about a real robot's."""
+    """Noise on what the policy observes in training; 1 is about a real robot's."""
     num_envs: int = 0
-    """Parallel environments, on all devices together; 0: sized for the machine."""
+    """Parallel environments on all devices together; 0: sized for the machine."""
     total_steps: int = 0
-    """Samples (control steps of all environments) to train on; 0: sized for the machine."""
+    """Samples to train on, which are control steps of all environments; 0: sized for the machine."""
     seed: int = 0
     """Seed of every random number."""
     unroll_length: int = 32
-    """Control steps between updates."""
+    """Control steps of each environment between two updates."""
     eval_envs: int = 64
-    """Episodes of a test."""
+    """Episodes per evaluation."""
     eval_interval_s: float = 120.0
-    """Time between tests (each with a checkpoint), s."""
+    """Time between evaluations, s; each comes with a checkpoint."""
     env: EnvConfig = field(default_factory=EnvConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
@@ -145,11 +146,11 @@ PRESETS: dict[str, TrainConfig] = {
             action_bound_weight=10.0,
         ),
     ),
-    # The task as the DeepMimic paper states it (reward of sec. 5.1, phase in the observation), our learner.
+    # The task of the DeepMimic paper (its reward, and phase in the observation) with our learner.
     "paper": TrainConfig(env=EnvConfig(observation="paper", reward="paper")),
 }
 
-# Samples a device makes at a time, and in all, where the user names no number.
+# Environments per device, and samples in all, where the user names no number.
 ENVS_PER_DEVICE = {"cpu": 128}
 TOTAL_STEPS = {"cpu": 12_000_000}
 ENVS_PER_ACCELERATOR = 4096
@@ -157,7 +158,7 @@ TOTAL_STEPS_ON_ACCELERATOR = 300_000_000
 
 
 def sized(config: TrainConfig, platform: str, devices: int) -> TrainConfig:
-    """The config with what is 0 filled in for this machine, checked against it.
+    """Fill in what is 0 for this machine, and check the result against it.
 
     Raises:
         UserError: a number that cannot be trained with.
@@ -173,7 +174,11 @@ def sized(config: TrainConfig, platform: str, devices: int) -> TrainConfig:
 
 
 def check(config: TrainConfig, devices: int) -> None:
-    """Raises UserError for settings that contradict each other or the machine."""
+    """Refuse settings that contradict each other or the machine.
+
+    Raises:
+        UserError: with the option and a remedy.
+    """
     env, ppo = config.env, config.ppo
 
     def require(condition: bool, option: str, value: Any, remedy: str) -> None:
@@ -184,7 +189,7 @@ def check(config: TrainConfig, devices: int) -> None:
         config.num_envs % devices == 0,
         "--num-envs",
         config.num_envs,
-        f"use a multiple of {devices}, the devices here",
+        f"use a multiple of {devices}, the number of devices",
     )
     batch = config.num_envs // devices * config.unroll_length
     for name in ("actor_minibatches", "critic_minibatches"):
@@ -194,7 +199,7 @@ def check(config: TrainConfig, devices: int) -> None:
             count > 0 and batch % count == 0,
             option,
             count,
-            f"use a divisor of {batch}, the samples a device and update",
+            f"use a divisor of {batch}, the samples per device and update",
         )
     substeps = env.physics_hz / env.control_hz
     require(

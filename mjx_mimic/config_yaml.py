@@ -1,4 +1,4 @@
-"""Settings in YAML: written, read back strictly, compared."""
+"""Settings in YAML: written, read back strictly, compared. Beside `config`, so that it needs no JAX."""
 
 import types
 import typing
@@ -16,7 +16,7 @@ CONFIG_FILE = "config.yaml"
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:
-    """Plain nested dict, tuples as lists, for YAML."""
+    """Return a plain nested dict for YAML, with lists for tuples."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
@@ -29,14 +29,14 @@ def to_dict(config: TrainConfig) -> dict[str, Any]:
 def from_dict(
     values: Mapping[str, Any], source: str | Path, kind: Any = TrainConfig, prefix: str = ""
 ) -> Any:
-    """The dataclass `kind` from a nested dict, strictly.
+    """Build the dataclass `kind` from a nested dict, strictly.
 
     Raises:
         UserError: an unknown field or a value of the wrong type, with the field's full name.
     """
     if not isinstance(values, Mapping):
         raise UserError(
-            f"{source}: field '{prefix.rstrip('.') or 'top level'}' is no mapping; write 'name: value' lines"
+            f"{source}: field '{prefix.rstrip('.') or 'top level'}' is not a mapping; write 'name: value' lines"
         )
     hints = typing.get_type_hints(kind)
     known = {f.name for f in fields(kind)}
@@ -56,7 +56,7 @@ def from_dict(
 
 
 def _convert(value: Any, hint: Any, where: str) -> Any:
-    """`value` as the type `hint`; YAML has lists for tuples and ints for floats."""
+    """Return `value` as the type `hint`; YAML has lists for tuples and integers for floats."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is types.UnionType:
         if value is None and types.NoneType in arguments:
@@ -79,7 +79,11 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
 
 
 def read_config(path: Path) -> TrainConfig:
-    """The configuration of a run folder, or of a YAML file of the same form; UserError if there is none."""
+    """Read the configuration of a run folder, or of a YAML file of the same form.
+
+    Raises:
+        UserError: there is none, or a field of it will not do.
+    """
     file = path if path.is_file() else path / CONFIG_FILE
     if not file.exists():
         raise UserError(f"{path}: no run in this folder ({CONFIG_FILE} is missing); check the path")
@@ -90,7 +94,7 @@ def read_config(path: Path) -> TrainConfig:
 
 
 def difference(stored: TrainConfig, wanted: TrainConfig) -> str | None:
-    """The first field, by its full name, in which two configs differ, with both values; None if none."""
+    """Name the first field in which two configurations differ, with both values; None if there is none."""
 
     def walk(left: Any, right: Any, prefix: str) -> str | None:
         for f in fields(left):
@@ -100,7 +104,7 @@ def difference(stored: TrainConfig, wanted: TrainConfig) -> str | None:
                 if found:
                     return found
             elif a != b:
-                return f"field '{prefix}{f.name}' is {a!r} there and {b!r} here"
+                return f"field '{prefix}{f.name}' is {a!r} in the run and {b!r} here"
         return None
 
     return walk(stored, wanted, "")

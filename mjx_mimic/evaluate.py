@@ -13,26 +13,26 @@ PROGRAM = "python -m mjx_mimic.evaluate"
 
 @dataclass(frozen=True)
 class EvaluateCommand:
-    """Figures of many deterministic episodes of a run's policy."""
+    """Evaluate a run's policy in many deterministic episodes."""
 
     run: Path
     """Run folder."""
     motion: tuple[str, ...] = ()
-    """Clips to test on, as for training; none: those of the run."""
+    """Clips to evaluate on, as for training; none: those of the run."""
     engine: Literal["mjx", "mujoco"] = "mjx"
-    """Physics: MJX as in training, or MuJoCo in C with the same model."""
+    """Physics engine: MJX as in training, or MuJoCo in C with the same model."""
     episodes: int = 0
-    """Episodes; 0: 256 on a CPU, 4096 on an accelerator. At least one a clip."""
+    """Number of episodes; 0: 256 on a CPU, 4096 on an accelerator. At least one per clip."""
     start: Literal["both", "random", "first"] = "both"
-    """Episodes from random phases, from the clips' first frames (undisturbed, one a clip), or both kinds."""
+    """Start episodes at random phases, at the clips' first frames (undisturbed, one per clip), or both."""
     seconds: float = 10.0
     """Length of an episode, s."""
     push: float = 0.0
-    """Kick the robot every 2 s by this, m/s, in a random horizontal direction."""
+    """Speed of a kick every 2 s in a random horizontal direction, m/s."""
     noise: float = 0.0
-    """Noise on what the policy observes; 1: about a real robot's."""
+    """Noise on what the policy observes; 1 is about a real robot's."""
     checkpoint: Literal["best", "last"] = "best"
-    """The run's policy with the best test return, or its last one."""
+    """The policy with the best evaluation return, or the last one."""
     mjcf: Annotated[Path | None, cli.shown("FILE")] = None
     """With the engine mujoco: another G1 with the same joint names."""
     solver_iterations: int = 0
@@ -40,7 +40,7 @@ class EvaluateCommand:
     seed: int = 0
     """Seed of start phases, pushes and noise."""
     json: Annotated[Path | None, cli.shown("FILE")] = None
-    """File for the figures."""
+    """JSON file for all metrics."""
     plot: Annotated[Path | None, cli.shown("FILE")] = None
     """PNG of error and foot contacts over the phase."""
     record: Annotated[Path | None, cli.shown("FILE")] = None

@@ -20,31 +20,31 @@ Preset = Literal["default", "mimickit", "paper"]
 
 @dataclass(frozen=True)
 class TrainCommand:
-    """Teaches a Unitree G1 to imitate motion clips. With no argument: the shipped walk, on this machine."""
+    """Train a Unitree G1 to imitate motion clips; without arguments, the bundled walk."""
 
     preset: Annotated[Preset | None, cli.shown("|".join(PRESETS))] = None
-    """Settings to start from; every other option goes on top."""
+    """Settings to start from; every other option overrides them."""
     config: Annotated[Path | None, cli.shown("PATH")] = None
-    """YAML file, or run folder, to start from instead of a preset."""
+    """YAML file or run folder to start from instead of a preset."""
     out: Annotated[Path | None, cli.shown("FOLDER")] = None
-    """Run folder, new; without it runs/<clip>-<date>."""
+    """New run folder; without it runs/<clip>-<date>."""
     resume: bool = False
     """Continue the run in --out from its last checkpoint."""
     video: bool = True
     """Record a video of the best policy at the end."""
     wandb: Annotated[str | None, cli.shown("PROJECT")] = None
-    """Weights & Biases project to log to as well; needs the extra "wandb"."""
+    """Weights & Biases project to log to as well; needs the extra `wandb`."""
     train: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
-    """Settings of the training."""
+    """The settings of the training."""
 
 
 def parse(arguments: Sequence[str]) -> TrainCommand:
-    """The command line over a preset, a YAML file, or the run to resume.
+    """Parse the command line over a preset, a YAML file, or the run to resume.
 
     Raises:
-        UserError: an unknown option or preset, a value of the wrong type, contradicting options.
+        UserError: an options that contradict each other, or a configuration that cannot be read.
     """
-    # Where to start from decides the defaults of all other options, so it is read first.
+    # What to start from decides the defaults of all other options, so it is read first.
     first, _ = cli.parse(TrainCommand, arguments, prog=PROGRAM, return_unknown_args=True)
     if first.preset and first.config:
         raise UserError("option --config: cannot be joined with --preset; choose one of them")

@@ -1,4 +1,4 @@
-"""The error a user can mend, and how text from a file is quoted in it."""
+"""The error that a user can mend, and how it quotes text from a file."""
 
 
 class UserError(Exception):
@@ -13,5 +13,5 @@ class UserError(Exception):
 
 
 def quoted(text: str, limit: int = 60) -> str:
-    """`text` from an untrusted file, cut to `limit` characters, control characters escaped."""
+    """Quote text from an untrusted file: cut to `limit` characters, control characters escaped."""
     return repr(text[:limit]) + ("..." if len(text) > limit else "")

@@ -16,7 +16,7 @@ MAX_FILE_BYTES = 2**30
 
 
 def read_bytes(path: Path, limit: int = MAX_FILE_BYTES, count: int = -1) -> bytes:
-    """The contents of a clip file, or its first `count` bytes.
+    """Read a clip file, or its first `count` bytes.
 
     Raises:
         UserError: missing (the shipped clips are listed), not a plain file, unreadable, empty, or larger
@@ -49,7 +49,11 @@ def read_bytes(path: Path, limit: int = MAX_FILE_BYTES, count: int = -1) -> byte
 
 
 def read_yaml(path: Path) -> Any:
-    """Contents of a YAML file; UserError in one line for whatever is wrong with it."""
+    """Read a YAML file.
+
+    Raises:
+        UserError: the file cannot be read, or is not YAML.
+    """
     try:
         return yaml.safe_load(path.read_text())
     except OSError as error:
@@ -60,7 +64,7 @@ def read_yaml(path: Path) -> Any:
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
-    """A file to write to that takes the place of `path` at the end: it holds its old contents or all new.
+    """Open a file that takes the place of `path` at the end: all of its new contents, or its old ones.
 
     Raises:
         UserError: the file cannot be written.

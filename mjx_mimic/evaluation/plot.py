@@ -1,4 +1,4 @@
-"""A test drawn over the phase of its clips: error, and foot contacts against the reference's."""
+"""An evaluation drawn over the phase of its clips: errors, and foot contacts against the reference's."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ MOST_CLIPS = 8
 
 
 def plot_phases(path: Path, figures: PhaseFigures, names: Sequence[str]) -> None:
-    """Writes a PNG with a column a clip: mean body distance, then contact of reference and robot.
+    """Write a PNG with one column per clip: mean body distance, then contacts of reference and robot.
 
     Raises:
         UserError: the file cannot be written.

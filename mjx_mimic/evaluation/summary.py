@@ -22,7 +22,7 @@ class EpisodeMetric:
     meaning: str
 
     def summary(self, chosen: NDArray[np.bool_] | slice = slice(None)) -> dict[str, Any]:
-        """Count, mean, standard deviation and 5th and 95th percentile of the chosen; None without any."""
+        """Return count, mean, standard deviation, 5th and 95th percentile of the chosen; None without any."""
         values = self.values[chosen]
         values = values[np.isfinite(values)]
         if not len(values):
@@ -38,7 +38,7 @@ class EpisodeMetric:
 
 
 def episode_metrics(episode: Episode, control_dt: float) -> tuple[EpisodeMetric, ...]:
-    """The figures of `Episode` arrays (N,)."""
+    """Compute the metrics of `Episode` arrays (N,)."""
     steps = np.asarray(episode.steps, float)
     errors, effort = episode.errors, episode.effort
 
@@ -98,10 +98,12 @@ def episode_metrics(episode: Episode, control_dt: float) -> tuple[EpisodeMetric,
 
 
 def table(found: Sequence[EpisodeMetric], clip: NDArray[np.int_], names: Sequence[str]) -> dict[str, Any]:
-    """All summaries as plain data: `total`, and `clips` by name where there are several.
+    """Return all summaries as plain data: `total`, and `clips` by name where there are several.
 
     Args:
+        found: the metrics.
         clip: (N,) index into `names` of each episode.
+        names: of the clips.
     """
     total = {metric.name: {"unit": metric.unit, **metric.summary()} for metric in found}
     if len(names) == 1:

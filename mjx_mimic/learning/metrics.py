@@ -14,7 +14,7 @@ from mjx_mimic.task.start_sampling import StartDistribution
 
 @struct.dataclass
 class ClipMetrics:
-    """Sums over a training step and all devices, of each of C clips."""
+    """Sums over a training step and all devices, for each of C clips."""
 
     steps: jax.Array  # (C,) control steps
     reward: jax.Array  # (C,)
@@ -26,7 +26,10 @@ class ClipMetrics:
 
 @struct.dataclass
 class Metrics:
-    """Of one training step, over all devices. Means over steps, but for the two of whole episodes."""
+    """What one training step reports, over all devices.
+
+    Means over control steps, except for the two of whole episodes.
+    """
 
     episodes: jax.Array  # () that ended
     train_return: jax.Array  # () mean over those
@@ -51,7 +54,7 @@ def summarize(
     learning_rate: jax.Array,
     starts: StartDistribution,
 ) -> Metrics:
-    """Averages of a training step over time, environments, updates and devices."""
+    """Average a training step over time, environments, updates and devices."""
     done = transitions.done.astype(jnp.float32)
     ended = jax.lax.psum(done.sum(), DEVICES)
 
@@ -86,7 +89,7 @@ def summarize(
 
 
 def _clip_metrics(transitions: Transition, starts: StartDistribution) -> ClipMetrics:
-    """Sums over the steps of each clip, over all devices."""
+    """Sum over the control steps of each clip, over all devices."""
     done, failed = transitions.done, transitions.causes.terminated
 
     def total(values: jax.Array) -> jax.Array:

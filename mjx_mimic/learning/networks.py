@@ -19,7 +19,7 @@ ACTIVATIONS = {"elu": nn.elu, "relu": nn.relu, "silu": nn.silu, "tanh": nn.tanh}
 
 
 class MLP(nn.Module):
-    """Hidden layers with the activation, then a linear layer whose weights start `output_scale` small."""
+    """Hidden layers with an activation, then a linear layer whose first weights have scale `output_scale`."""
 
     hidden: Sequence[int]
     outputs: int
@@ -36,7 +36,7 @@ class MLP(nn.Module):
 
 
 class Actor(nn.Module):
-    """Mean (..., A) and log standard deviation (A,) of the policy pi(a | s)."""
+    """The policy's network: observations to means (..., A) and log standard deviations (A,)."""
 
     hidden: Sequence[int]
     num_actions: int
@@ -54,7 +54,7 @@ class Actor(nn.Module):
 
 
 class Critic(nn.Module):
-    """The value V(s) (...)."""
+    """The value function's network: observations to V(s) (...)."""
 
     hidden: Sequence[int]
     activation: str
@@ -81,11 +81,11 @@ def make_critic(config: NetworkConfig) -> Critic:
 
 
 def log_prob(mean: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:
-    """Log density (...) of actions (..., A) under independent Gaussians."""
+    """Return the log density (...) of actions (..., A) under independent Gaussians."""
     scaled = (action - mean) * jnp.exp(-log_std)
     return -0.5 * jnp.sum(jnp.square(scaled) + 2.0 * log_std + jnp.log(2.0 * jnp.pi), axis=-1)
 
 
 def entropy(log_std: jax.Array) -> jax.Array:
-    """Differential entropy (...) of independent Gaussians (..., A), nats."""
+    """Return the differential entropy (...), nats, of independent Gaussians (..., A)."""
     return jnp.sum(log_std + 0.5 * jnp.log(2.0 * jnp.pi * jnp.e), axis=-1)

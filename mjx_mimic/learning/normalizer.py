@@ -4,28 +4,33 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-MIN_STD = 1e-3  # a number that never varies stays at 0 instead of exploding
-CLIP = 10.0  # standard deviations
+MIN_STD = 1e-3
+"""Least standard deviation, so that a number that never varies stays at 0 instead of exploding."""
+CLIP = 10.0
+"""Limit of a normalised observation, standard deviations."""
 
 
 @struct.dataclass
 class Normalizer:
+    """Running moments of observations."""
+
     count: jax.Array  # ()
     mean: jax.Array  # (O,)
     variance: jax.Array  # (O,)
 
     def __call__(self, observation: jax.Array) -> jax.Array:
-        """Observations (..., O) in standard deviations from the mean, clipped."""
+        """Return observations (..., O) in standard deviations from the mean, clipped."""
         std = jnp.maximum(jnp.sqrt(self.variance), MIN_STD)
         return jnp.clip((observation - self.mean) / std, -CLIP, CLIP)
 
 
 def empty(size: int) -> Normalizer:
+    """Return moments of no observations of `size` numbers."""
     return Normalizer(count=jnp.zeros(()), mean=jnp.zeros(size), variance=jnp.ones(size))
 
 
 def update(normalizer: Normalizer, batch: jax.Array, axis_name: str | None = None) -> Normalizer:
-    """Merges a batch (..., O) into the moments (Chan, Golub and LeVeque 1979, eq. 2.1).
+    """Merge a batch (..., O) into the moments (Chan, Golub and LeVeque 1979, eq. 2.1).
 
     With `axis_name` the batch is the union over that mapped axis and all devices agree on the result.
     """

@@ -103,27 +103,36 @@ def _sum_backwards(addend: jax.Array, factor: jax.Array) -> jax.Array:
 
 
 def clipped_objective(log_ratio: jax.Array, advantage: jax.Array, clip: float) -> jax.Array:
-    """PPO's surrogate of the policy gradient, to maximise, () (Schulman et al. 2017, eq. 7).
+    """Return PPO's surrogate of the policy gradient, (), which is to be maximised.
 
-    E [ min(w A, clip(w, 1 - eps, 1 + eps) A) ],   w = pi_theta(a|s) / pi_old(a|s)
+    Schulman et al. 2017, eq. 7:
+
+        E [ min(w A, clip(w, 1 - eps, 1 + eps) A) ],   w = pi_theta(a|s) / pi_old(a|s)
     """
     ratio = jnp.exp(log_ratio)
     return jnp.mean(jnp.minimum(ratio * advantage, jnp.clip(ratio, 1.0 - clip, 1.0 + clip) * advantage))
 
 
 def action_bound_loss(mean: jax.Array) -> jax.Array:
-    """Mean squared excess () of the mean action (..., A) over [-1, 1], where the environment clips
-    (MimicKit `ppo_agent._compute_action_bound_loss`)."""
+    """Return the mean squared excess () of mean actions (..., A) over [-1, 1], where the environment clips.
+
+    MimicKit `ppo_agent._compute_action_bound_loss`.
+    """
     return jnp.mean(jnp.sum(jnp.square(mean - jnp.clip(mean, -1.0, 1.0)), axis=-1))
 
 
 def approximate_kl(log_ratio: jax.Array) -> jax.Array:
-    """KL(old || new) () from samples of the old policy: E[w - 1 - log w], low in variance, never negative."""
+    """Estimate KL(old || new) () from samples of the old policy.
+
+    E[w - 1 - log w], which is low in variance and never negative.
+    """
     return jnp.mean(jnp.exp(log_ratio) - 1.0 - log_ratio)
 
 
 @struct.dataclass
 class ActorMetrics:
+    """What a minibatch step of the policy reports."""
+
     objective: jax.Array
     action_bound: jax.Array
     entropy: jax.Array
@@ -134,8 +143,7 @@ class ActorMetrics:
 def actor_loss(
     params: Params, apply: Callable, batch: Batch, config: PPOConfig
 ) -> tuple[jax.Array, ActorMetrics]:
-    """What gradient descent minimises for the policy: minus the clipped objective, plus the bound loss,
-    minus the entropy bonus."""
+    """Return the policy's loss (): bound loss, less the clipped objective, less the entropy bonus."""
     mean, log_std = apply(params, batch.observation)
     log_ratio = networks.log_prob(mean, log_std, batch.action) - batch.log_prob
     metrics = ActorMetrics(
@@ -154,7 +162,7 @@ def actor_loss(
 
 
 def critic_loss(params: Params, apply: Callable, batch: Batch) -> jax.Array:
-    """Squared error () of the value V(s_t) against its target R_t."""
+    """Return the mean squared error () of the values V(s_t) against their targets R_t."""
     return jnp.mean(jnp.square(apply(params, batch.observation) - batch.value_target))
 
 

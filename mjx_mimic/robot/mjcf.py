@@ -14,9 +14,13 @@ COLLISION_GROUP = 3
 def load_mjcf(
     contacts: ContactSet = "feet", physics_hz: float = 180.0, visuals: bool = True
 ) -> mujoco.MjModel:
-    """The G1 in its scene, with the geoms of the contact set `contacts` able to touch the floor.
+    """Compile the G1 in its scene.
 
-    Without `visuals` for physics alone: MJX computes a pose for every geom, drawn or not.
+    Args:
+        contacts: which geoms may touch the floor.
+        physics_hz: physics steps per second.
+        visuals: keep what is only drawn; without it for physics alone, since MJX computes a pose for every
+            geom, drawn or not.
     """
     spec = mujoco.MjSpec.from_file(str(assets_dir() / "g1" / "scene.xml"))
     spec.option.timestep = 1.0 / physics_hz

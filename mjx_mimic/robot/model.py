@@ -37,7 +37,10 @@ class CharacterState:
 
 @dataclass(frozen=True, eq=False)
 class Robot:
-    """A model and what is looked up in it by name, once. Hashes by identity: a static of jit."""
+    """A model and what is looked up in it by name, once.
+
+    Hashes by identity, so that it can be a static argument of jit.
+    """
 
     model: mujoco.MjModel
     mjx_model: mjx.Model
@@ -54,7 +57,7 @@ class Robot:
     sole_geoms: np.ndarray  # (2, S) geom ids of the spheres under the left and the right foot
 
     def character_state(self, qpos: jax.Array, qvel: jax.Array) -> CharacterState:
-        """State (unbatched) from MuJoCo's generalised coordinates, bodies of the same instant.
+        """Return the state, unbatched, at MuJoCo's generalised coordinates, with bodies of the same instant.
 
         `mjx.step` leaves `xpos` one substep behind `qpos`, so nothing here reads the stepped data.
 
@@ -83,8 +86,10 @@ class Robot:
         )
 
     def joint_rotations(self, dof_pos: jax.Array) -> jax.Array:
-        """Local rotation of every body but the root, (..., B - 1, 4); identity where no joint moves it
-        (MimicKit `KinCharModel.dof_to_rot`)."""
+        """Return the rotation of every body but the root in its parent, (..., B - 1, 4).
+
+        Identity where no joint moves it (MimicKit `KinCharModel.dof_to_rot`).
+        """
         hinges = rotation.from_axis_angle(jnp.asarray(self.joint_axes, jnp.float32), dof_pos)
         identity = jnp.array([1.0, 0.0, 0.0, 0.0])
         shape = (*dof_pos.shape[:-1], len(self.body_names) - 1, 4)
@@ -92,7 +97,7 @@ class Robot:
 
 
 def load_robot(contacts: ContactSet = "feet", physics_hz: float = 180.0) -> Robot:
-    """Compiles the MJCF and resolves every name that the rest of the package needs."""
+    """Compile the MJCF and resolve every name that the rest of the package needs."""
     model = load_mjcf(contacts, physics_hz, visuals=False)
     body_names = tuple(model.body(i).name for i in range(1, model.nbody))
     joints = np.array([model.joint(name).id for name in G1_JOINTS])

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 
 
 def normalize(quat: jax.Array) -> jax.Array:
-    """Scales quaternions (..., 4) to unit norm."""
+    """Scale quaternions (..., 4) to unit norm."""
     return quat / jnp.linalg.norm(quat, axis=-1, keepdims=True)
 
 
 def multiply(left: jax.Array, right: jax.Array) -> jax.Array:
-    """Hamilton product (..., 4): the rotation `right` followed by `left`."""
+    """Multiply quaternions (..., 4): the rotation `right` followed by `left`."""
     w, x, y, z = jnp.moveaxis(left, -1, 0)
     a, b, c, d = jnp.moveaxis(right, -1, 0)
     return jnp.stack(
@@ -28,40 +28,40 @@ def multiply(left: jax.Array, right: jax.Array) -> jax.Array:
 
 
 def conjugate(quat: jax.Array) -> jax.Array:
-    """The inverse rotation (..., 4)."""
+    """Return the inverse rotation (..., 4)."""
     return quat * jnp.array([1.0, -1.0, -1.0, -1.0])
 
 
 def rotate(quat: jax.Array, vector: jax.Array) -> jax.Array:
-    """Turns vectors (..., 3) by quaternions (..., 4)."""
+    """Rotate vectors (..., 3) by quaternions (..., 4): body to world."""
     real, imaginary = quat[..., :1], quat[..., 1:]
     twice_cross = 2.0 * jnp.cross(imaginary, vector)
     return vector + real * twice_cross + jnp.cross(imaginary, twice_cross)
 
 
 def rotate_inverse(quat: jax.Array, vector: jax.Array) -> jax.Array:
-    """Turns vectors (..., 3) by the inverse of quaternions (..., 4): world to body."""
+    """Rotate vectors (..., 3) by the inverse of quaternions (..., 4): world to body."""
     return rotate(conjugate(quat), vector)
 
 
 def angle(quat: jax.Array) -> jax.Array:
-    """Rotation angle (...) in [0, pi]; accurate near zero, where the arc cosine is not."""
+    """Return the rotation angle (...) in [0, pi]; accurate near zero, where the arc cosine is not."""
     return 2.0 * jnp.arctan2(jnp.linalg.norm(quat[..., 1:], axis=-1), jnp.abs(quat[..., 0]))
 
 
 def angle_between(left: jax.Array, right: jax.Array) -> jax.Array:
-    """Angle (...) in [0, pi] of the rotation that takes one orientation into the other."""
+    """Return the angle (...) in [0, pi] of the rotation that takes one orientation into the other."""
     return angle(multiply(left, conjugate(right)))
 
 
 def from_axis_angle(axis: jax.Array, theta: jax.Array) -> jax.Array:
-    """Quaternion (..., 4) of a turn by `theta` (...) about the unit `axis` (..., 3)."""
+    """Return the quaternion (..., 4) of a turn by `theta` (...) rad about the unit `axis` (..., 3)."""
     half = 0.5 * theta[..., None]
     return jnp.concatenate([jnp.cos(half), jnp.sin(half) * axis], axis=-1)
 
 
 def slerp(start: jax.Array, end: jax.Array, fraction: jax.Array) -> jax.Array:
-    """Shortest-path interpolation (..., 4) at `fraction` (...) in [0, 1]."""
+    """Interpolate along the shortest path, (..., 4), at `fraction` (...) in [0, 1]."""
     cosine = jnp.sum(start * end, axis=-1)
     end = jnp.where(cosine[..., None] < 0.0, -end, end)
     half = 0.5 * angle_between(start, end)
@@ -73,19 +73,24 @@ def slerp(start: jax.Array, end: jax.Array, fraction: jax.Array) -> jax.Array:
 
 
 def heading(quat: jax.Array) -> jax.Array:
-    """Yaw (...) of the rotated x axis about world z (MimicKit `torch_util.calc_heading`)."""
+    """Return the heading (...) rad: the yaw of the rotated x axis about world z.
+
+    The one definition of heading, MimicKit's (`torch_util.calc_heading`).
+    """
     forward = rotate(quat, jnp.array([1.0, 0.0, 0.0]))
     return jnp.arctan2(forward[..., 1], forward[..., 0])
 
 
 def heading_quat(quat: jax.Array) -> jax.Array:
-    """The turn (..., 4) about world z with the heading of `quat`: heading frame to world."""
+    """Return the turn (..., 4) about world z by the heading of `quat`: heading frame to world."""
     return from_axis_angle(jnp.array([0.0, 0.0, 1.0]), heading(quat))
 
 
 def tangent_normal(quat: jax.Array) -> jax.Array:
-    """Continuous 6D encoding (..., 6): the rotated x axis, then the rotated z axis
-    (MimicKit `torch_util.quat_to_tan_norm`)."""
+    """Encode rotations continuously, (..., 6): the rotated x axis, then the rotated z axis.
+
+    MimicKit `torch_util.quat_to_tan_norm`.
+    """
     tangent = rotate(quat, jnp.array([1.0, 0.0, 0.0]))
     normal = rotate(quat, jnp.array([0.0, 0.0, 1.0]))
     return jnp.concatenate([tangent, normal], axis=-1)

@@ -83,7 +83,7 @@ def check_resumable(path: Path, config: TrainConfig, clips: Clips, devices: int)
     before, now = stored["clips"], wanted["clips"]
     if len(before) != len(now):
         raise UserError(
-            f"{path / CONFIG_FILE}: field 'clips' has {len(before)} clips there and {len(now)} here;"
+            f"{path / CONFIG_FILE}: field 'clips' has {len(before)} clips in the run and {len(now)} here;"
             " restore them or start anew"
         )
     for old, new in zip(before, now, strict=True):
@@ -94,7 +94,7 @@ def check_resumable(path: Path, config: TrainConfig, clips: Clips, devices: int)
             )
     if stored["devices"] != devices:
         raise UserError(
-            f"{path / CONFIG_FILE}: field 'devices' is {stored['devices']} there and {devices} here;"
+            f"{path / CONFIG_FILE}: field 'devices' is {stored['devices']} in the run and {devices} here;"
             " resume on as many devices, or start anew"
         )
 

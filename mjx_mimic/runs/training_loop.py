@@ -24,13 +24,15 @@ REPORT_INTERVAL_S = 10.0
 
 
 class Stop:
-    """Set by the first interrupt or termination signal, so that a step in flight can be finished."""
+    """A request to stop, by the first interrupt or termination signal; a step in flight is finished first."""
 
     def __init__(self) -> None:
         self.requested = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
+        """Take the place of the signals' handlers; a second signal interrupts at once."""
+
         def handle(number: int, frame: FrameType | None) -> None:
             if self.requested:
                 raise KeyboardInterrupt
@@ -45,7 +47,7 @@ class Stop:
 
 
 class Display:
-    """A progress bar on a terminal, a line a report elsewhere."""
+    """A progress bar on a terminal, one line per report elsewhere."""
 
     def __init__(self, total: int, done: int) -> None:
         self._console = Console(highlight=False, soft_wrap=True)
@@ -63,9 +65,11 @@ class Display:
         self._bar.stop()
 
     def say(self, text: str) -> None:
+        """Print a line."""
         self._console.print(text, markup=False)
 
     def report(self, row: dict[str, float]) -> None:
+        """Show a report."""
         text = (
             f"{row['samples'] / 1e6:.2f} M samples, {row['samples_per_s']:,.0f}/s,"
             f" return {row['train_return']:.1f}, episode {row['train_episode_length']:.0f} steps"
@@ -139,7 +143,7 @@ def evaluation_key(learner: Learner, progress: Progress) -> jax.Array:
 
 
 def summary(window: Sequence[Metrics], samples_per_step: int) -> dict[str, float]:
-    """Means over the training steps of a report, by the names of `metrics.jsonl`."""
+    """Average the training steps of a report, by the names of `metrics.jsonl`."""
     mean = jax.tree.map(lambda *values: float(np.mean(values)), *window)
     episodes = np.array([m.episodes for m in window])
 
@@ -165,7 +169,7 @@ def summary(window: Sequence[Metrics], samples_per_step: int) -> dict[str, float
 
 
 def clip_summary(window: Sequence[Metrics]) -> dict[str, np.ndarray]:
-    """Figures (C,) of each clip over the training steps of a report, NaN where there was no episode."""
+    """Return figures (C,) of each clip over the training steps of a report, NaN where no episode ended."""
     total = {name: np.sum([vars(m.clips)[name] for m in window], axis=0) for name in vars(window[0].clips)}
     with np.errstate(invalid="ignore"):
         return {

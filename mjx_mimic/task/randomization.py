@@ -1,4 +1,4 @@
-"""What disturbs a robot: kicks to its root, noise on what it senses. Training and tests share them."""
+"""What disturbs a robot: kicks to its root, noise on what it senses, in training and in evaluation."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from mjx_mimic.robot import rotation
 from mjx_mimic.task.env import EnvState, ImitationEnv
 
 PUSH_INTERVAL_S = 2.0
-"""Time between two kicks, in training on average."""
+"""Time between two kicks, s; in training on average."""
 NOISE = {"position": 0.02, "tilt": 0.02, "velocity": 0.1, "spin": 0.1, "joint": 0.01, "joint_velocity": 0.5}
 """Standard deviations of noise 1, of the size of a real robot's state estimate: m, rad, m/s, rad/s."""
 
@@ -17,12 +17,18 @@ NOISE = {"position": 0.02, "tilt": 0.02, "velocity": 0.1, "spin": 0.1, "joint": 
 def disturbed(
     env: ImitationEnv, state: EnvState, push: float, noise: float, key: jax.Array
 ) -> tuple[EnvState, jax.Array]:
-    """A state in training, and the observation (O,) that the policy has of it.
+    """Disturb a state in training.
 
     Args:
+        env: the task.
+        state: unbatched.
         push: m/s; in a control step the root is kicked with a chance that makes it once every
             `PUSH_INTERVAL_S`, by a speed uniform from 0 to this.
         noise: scale of `NOISE` on what is observed.
+        key: of both.
+
+    Returns:
+        The state, and the observation (O,) that the policy has of it.
     """
     when_key, speed_key, push_key, noise_key = jax.random.split(key, 4)
     if push:
@@ -33,14 +39,14 @@ def disturbed(
 
 
 def pushed(state: EnvState, speed: float | jax.Array, key: jax.Array) -> EnvState:
-    """`state` after a kick of `speed` m/s to the root, in a random horizontal direction."""
+    """Kick the root by `speed` m/s in a random horizontal direction."""
     angle = jax.random.uniform(key, maxval=2.0 * jnp.pi)
     kick = speed * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
     return replace(state, qvel=state.qvel.at[:2].add(kick))
 
 
 def sensed(state: EnvState, scale: float, key: jax.Array) -> EnvState:
-    """`state` as noisy sensors see it; the orientation stays a unit quaternion."""
+    """Return the state as noisy sensors see it, `scale` times `NOISE`; its quaternion stays a unit one."""
     keys = dict(zip(NOISE, jax.random.split(key, len(NOISE)), strict=True))
 
     def noise(name: str, size: int) -> jax.Array:

@@ -18,7 +18,7 @@ from mjx_mimic.robot import rotation
 
 @struct.dataclass
 class MotionLibrary:
-    """C clips, N frames together; frame rows of clip c are start[c] ... start[c] + num_frames[c] - 1."""
+    """C clips of N frames together; those of clip c are rows start[c] to start[c] + num_frames[c] - 1."""
 
     root_pos: jax.Array  # (N, 3) m
     root_quat: jax.Array  # (N, 4) wxyz
@@ -34,6 +34,7 @@ class MotionLibrary:
 
     @property
     def num_clips(self) -> int:
+        """C."""
         return self.start.shape[0]
 
 
@@ -66,7 +67,10 @@ def make_library(motions: Sequence[Motion]) -> MotionLibrary:
 
 
 def _frame_velocities(motion: Motion) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Forward differences of root position, root orientation (world) and joints; the last row repeats."""
+    """Return forward differences of root position and orientation, in the world, and of the joints.
+
+    The last row is repeated.
+    """
     turn = Rotation.from_quat(motion.root_quat, scalar_first=True)
     root_turn = (turn[1:] * turn[:-1].inv()).as_rotvec()
     dof_turn = np.diff(motion.dof_pos, axis=0)
@@ -79,15 +83,19 @@ def _frame_velocities(motion: Motion) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def phase(library: MotionLibrary, clip: jax.Array, time: jax.Array) -> jax.Array:
-    """Phase in [0, 1] of `clip` (...) at `time` (...) s (MimicKit `MotionLib.calc_motion_phase`)."""
+    """Return the phase in [0, 1] of `clip` (...) at `time` (...) s.
+
+    MimicKit `MotionLib.calc_motion_phase`.
+    """
     cycles = time / library.length[clip]
     return jnp.where(library.wraps[clip], cycles - jnp.floor(cycles), jnp.clip(cycles, 0.0, 1.0))
 
 
 def lookup(library: MotionLibrary, clip: jax.Array, time: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The reference in MuJoCo's generalised coordinates (MimicKit `MotionLib.calc_motion_frame`).
+    """Look the reference up, in MuJoCo's generalised coordinates (MimicKit `MotionLib.calc_motion_frame`).
 
     Args:
+        library: the clips.
         clip: (...) index of the clip.
         time: (...) s since the clip's first frame; may run past its length.
 

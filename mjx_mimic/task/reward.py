@@ -23,6 +23,8 @@ JOINT_WEIGHT = np.array(
 
 @struct.dataclass
 class MimicKitTerms:
+    """The terms of MimicKit's reward, each (...) in (0, 1]."""
+
     pose: jax.Array
     velocity: jax.Array
     root_pose: jax.Array
@@ -32,6 +34,8 @@ class MimicKitTerms:
 
 @struct.dataclass
 class PaperTerms:
+    """The terms of the paper's reward, each (...) in (0, 1]."""
+
     pose: jax.Array
     velocity: jax.Array
     end_effector: jax.Array
@@ -41,14 +45,14 @@ class PaperTerms:
 RewardTerms = MimicKitTerms | PaperTerms
 
 
-def _square(difference: jax.Array) -> jax.Array:
+def _squared_norm(difference: jax.Array) -> jax.Array:
     return jnp.sum(jnp.square(difference), axis=-1)
 
 
 def mimickit_reward(
     robot: Robot, state: CharacterState, reference: CharacterState, track_root: bool = True
 ) -> tuple[jax.Array, MimicKitTerms]:
-    """MimicKit's G1 reward (`envs/deepmimic_env.py`, `compute_reward`), in (0, 1].
+    """Compute MimicKit's G1 reward (...) in (0, 1] (`envs/deepmimic_env.py`, `compute_reward`).
 
     With `track_root` the root's horizontal position and heading count, in the world frame; without it
     only what is left in each character's own heading frame does.
@@ -65,8 +69,8 @@ def mimickit_reward(
     pose_error = jnp.sum(weight * jnp.square(turn), axis=-1)
     velocity_error = jnp.sum(weight * jnp.square(reference.dof_vel - state.dof_vel), axis=-1)
     root_turn = rotation.angle_between(state.root_quat, reference.root_quat)
-    root_error = _square(root_offset) + 0.1 * jnp.square(root_turn)
-    root_velocity_error = _square(reference.root_vel - state.root_vel) + 0.1 * _square(
+    root_error = _squared_norm(root_offset) + 0.1 * jnp.square(root_turn)
+    root_velocity_error = _squared_norm(reference.root_vel - state.root_vel) + 0.1 * _squared_norm(
         reference.root_ang_vel - state.root_ang_vel
     )
     terms = MimicKitTerms(
@@ -74,7 +78,7 @@ def mimickit_reward(
         velocity=jnp.exp(-0.01 * velocity_error),
         root_pose=jnp.exp(-5.0 * root_error),
         root_velocity=jnp.exp(-1.0 * root_velocity_error),
-        key_position=jnp.exp(-10.0 * jnp.sum(_square(key_offset), axis=-1)),
+        key_position=jnp.exp(-10.0 * jnp.sum(_squared_norm(key_offset), axis=-1)),
     )
     total = (
         0.5 * terms.pose
@@ -89,31 +93,34 @@ def mimickit_reward(
 def paper_reward(
     robot: Robot, state: CharacterState, reference: CharacterState
 ) -> tuple[jax.Array, PaperTerms]:
-    """DeepMimic's reward (Peng et al. 2018, sec. 5.1, eq. 4 to 8), in (0, 1]; the root is a joint of it."""
+    """Compute DeepMimic's reward (...) in (0, 1] (Peng et al. 2018, sec. 5.1, eq. 4 to 8).
+
+    The root counts as a joint.
+    """
     root_turn = rotation.angle_between(state.root_quat, reference.root_quat)
-    pose_error = _square(reference.dof_pos - state.dof_pos) + jnp.square(root_turn)
-    velocity_error = _square(reference.dof_vel - state.dof_vel) + _square(
+    pose_error = _squared_norm(reference.dof_pos - state.dof_pos) + jnp.square(root_turn)
+    velocity_error = _squared_norm(reference.dof_vel - state.dof_vel) + _squared_norm(
         reference.root_ang_vel - state.root_ang_vel
     )
     ends = np.array([robot.body_names.index(name) for name in END_EFFECTORS])
-    end_error = _square(reference.body_pos[..., ends, :] - state.body_pos[..., ends, :]).sum(-1)
+    end_error = _squared_norm(reference.body_pos[..., ends, :] - state.body_pos[..., ends, :]).sum(-1)
     terms = PaperTerms(
         pose=jnp.exp(-2.0 * pose_error),
         velocity=jnp.exp(-0.1 * velocity_error),
         end_effector=jnp.exp(-40.0 * end_error),
-        centre_of_mass=jnp.exp(-10.0 * _square(reference.com_pos - state.com_pos)),
+        centre_of_mass=jnp.exp(-10.0 * _squared_norm(reference.com_pos - state.com_pos)),
     )
     total = 0.65 * terms.pose + 0.1 * terms.velocity + 0.15 * terms.end_effector + 0.1 * terms.centre_of_mass
     return total, terms
 
 
 def _key_positions(robot: Robot, state: CharacterState) -> jax.Array:
-    """Key bodies (..., K, 3) relative to the root."""
+    """Return the key bodies (..., K, 3) m relative to the root, in the world frame."""
     return state.body_pos[..., robot.key_bodies, :] - state.root_pos[..., None, :]
 
 
 def _in_heading_frame(state: CharacterState) -> CharacterState:
-    """The state seen from its own root position, turned to face along x."""
+    """Return the state as seen from its own root position, turned to face along x."""
     turn = rotation.conjugate(rotation.heading_quat(state.root_quat))
     return replace(
         state,

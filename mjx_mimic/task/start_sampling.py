@@ -1,5 +1,7 @@
-"""Where episodes start (reference state initialisation; DeepMimic, sec. 7.1): a clip by its weight, and a
-time in it, uniform or more often where the policy fails."""
+"""Where episodes start: a clip by its weight, and a time in it, uniform or more often where the policy fails.
+
+Reference state initialisation of DeepMimic.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,20 +12,21 @@ import numpy as np
 from flax import struct
 
 KEEP = 0.98
-"""Of the tally, from one training step to the next."""
+"""Share of the tally that is kept from one training step to the next."""
 LOOK_AHEAD = 3
-"""Segments whose failures make a start likelier: the one of the start and those that follow it ..."""
+"""Segments whose failures make a start likelier: that of the start and those after it, since what ends in a
+fall began earlier."""
 FADE = 0.5
-"""... each counting so much of the one before: what ends in a fall began earlier."""
+"""How much the failures of each further segment count, relative to the one before."""
 UNIFORM_SHARE = 0.2
-"""Of the starts, whatever fails: what is mastered must not be forgotten."""
+"""Share of the starts that is uniform whatever fails, so that what is mastered is not forgotten."""
 PRIOR_STEPS = 100.0
-"""Steps at the average rate of failure that a segment is credited with before it has been visited."""
+"""Control steps at the average rate of failure that every segment is credited with, visited or not."""
 
 
 @struct.dataclass
 class StartDistribution:
-    """B segments, together all of C clips, each of one clip; an episode starts at a time in one of them."""
+    """B segments that cover C clips; an episode starts at a time in one of them."""
 
     clip: jax.Array  # (B,) int
     time: jax.Array  # (B,) s, its beginning in the clip
@@ -37,7 +40,7 @@ class StartDistribution:
 
 @struct.dataclass
 class FailureTally:
-    """Control steps taken and episodes failed in every segment, older ones counting less."""
+    """Control steps taken and episodes failed in every segment, the older the less they count."""
 
     steps: jax.Array  # (B,)
     failures: jax.Array  # (B,)
@@ -46,7 +49,14 @@ class FailureTally:
 def make_starts(
     lengths: Sequence[float], wraps: Sequence[bool], weights: Sequence[float], seconds: float | None = None
 ) -> StartDistribution:
-    """Cuts clips of `lengths` s into equal segments of at most `seconds`; None: each clip is one."""
+    """Cut clips into segments of equal length, each clip by itself.
+
+    Args:
+        lengths: (C,) s.
+        wraps: (C,) whether the clip is cyclic.
+        weights: (C,) how often episodes start in each clip, relative to the others.
+        seconds: longest length of a segment, s; None: each clip is one.
+    """
     count = np.ones(len(lengths), int) if seconds is None else np.ceil(np.array(lengths) / seconds)
     count = np.maximum(count, 1).astype(int)
     clip = np.repeat(np.arange(len(lengths)), count)
@@ -69,7 +79,10 @@ def make_starts(
 
 
 def sample(starts: StartDistribution, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """A clip () and a time () s in it. A search in the running sum: its cost grows with log B."""
+    """Draw a clip () and a time () s in it.
+
+    Searches the running sum of chances, so that the cost grows with log B.
+    """
     segment_key, time_key = jax.random.split(key)
     total = starts.cumulative[-1]
     found = jnp.searchsorted(starts.cumulative, jax.random.uniform(segment_key) * total, side="right")
@@ -80,21 +93,24 @@ def sample(starts: StartDistribution, key: jax.Array) -> tuple[jax.Array, jax.Ar
 
 
 def segment_of(starts: StartDistribution, clip: jax.Array, phase: jax.Array) -> jax.Array:
-    """Index (...) of the segment of `clip` (...) at `phase` (...) in [0, 1]."""
+    """Return the index (...) of the segment of `clip` (...) at `phase` (...) in [0, 1]."""
     index = jnp.floor(phase * starts.count[clip]).astype(jnp.int32)
     return starts.first[clip] + jnp.minimum(index, starts.count[clip] - 1)
 
 
 def empty_tally(starts: StartDistribution) -> FailureTally:
+    """Return a tally before any control step."""
     return FailureTally(jnp.zeros_like(starts.share), jnp.zeros_like(starts.share))
 
 
 def update_tally(tally: FailureTally, segment: jax.Array, failed: jax.Array, axis_name: str) -> FailureTally:
-    """The tally after a rollout, over all devices.
+    """Add a rollout of all devices to the tally.
 
     Args:
+        tally: before it.
         segment: (...) int, where each control step was.
         failed: (...) bool, whether it ended in a failure.
+        axis_name: of the mapped devices.
     """
 
     def count(values: jax.Array) -> jax.Array:
@@ -107,7 +123,7 @@ def update_tally(tally: FailureTally, segment: jax.Array, failed: jax.Array, axi
 
 
 def prioritize_failures(starts: StartDistribution, tally: FailureTally) -> StartDistribution:
-    """`starts` with chances in proportion to the rate of failure ahead.
+    """Return starts with chances in proportion to the rate of failure ahead.
 
     chance_b ~ share_b (u + (1 - u) score_b / mean score), score_b = sum_k FADE^k rate_{b + k}: failures per
     control step, not failures, so that being sampled often does not by itself make a segment likelier.

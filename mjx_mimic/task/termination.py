@@ -9,7 +9,7 @@ from mjx_mimic.robot.model import CharacterState
 
 @struct.dataclass
 class Causes:
-    """One flag (...) a cause. The first three are failures; the others leave a future to bootstrap."""
+    """One flag (...) per cause. The first three are failures; the others leave a future to bootstrap."""
 
     fall: jax.Array
     deviation: jax.Array
@@ -19,24 +19,26 @@ class Causes:
 
     @property
     def terminated(self) -> jax.Array:
+        """Whether the episode ends in a failure, after which the value is 0."""
         return self.fall | self.deviation | self.nonfinite
 
     @property
     def truncated(self) -> jax.Array:
+        """Whether the episode ends without a failure, so that its value is bootstrapped."""
         return (self.time_out | self.clip_end) & ~self.terminated
 
 
 def has_fallen(state: CharacterState) -> jax.Array:
-    """A body that may not touch the floor is on it (...)."""
+    """Return whether a body that may not touch the floor is on it (...)."""
     return jnp.any(state.clearance < 0.0, axis=-1)
 
 
 def has_deviated(state: CharacterState, reference: CharacterState, limit: float) -> jax.Array:
-    """A body is farther than `limit` m from its reference (...) (MimicKit `compute_done`)."""
+    """Return whether a body is farther than `limit` m from its reference (...) (MimicKit `compute_done`)."""
     square = jnp.sum(jnp.square(state.body_pos - reference.body_pos), axis=-1)
     return jnp.any(square > limit**2, axis=-1)
 
 
 def is_nonfinite(qpos: jax.Array, qvel: jax.Array) -> jax.Array:
-    """The simulation has broken down (...): a coordinate is NaN, infinite, or absurdly fast."""
+    """Return whether the simulation has broken down (...): a coordinate is NaN, infinite or absurdly fast."""
     return ~(jnp.all(jnp.isfinite(qpos), axis=-1) & jnp.all(jnp.abs(qvel) < 1e3, axis=-1))

@@ -95,7 +95,7 @@ def test_resume_holds_the_run_to_its_configuration(refused, clip, tmp_path):
     out = tmp_path / "run"
     folder.create(out, stored, Clips((sway(),), (1.0,)), 2)
     message = refused("--resume", "--out", str(out), "--seed", "4")
-    assert "'seed' is 3 there and 4 here" in message
+    assert "'seed' is 3 in the run and 4 here" in message
     message = refused("--resume", "--out", str(out), "--env.max-deviation", "0.3")
     assert "'env.max_deviation'" in message
     native.write(clip, sway(amplitude=0.2))
@@ -107,7 +107,7 @@ def test_resume_may_change_the_length_only(tmp_path):
     folder.create(tmp_path / "run", stored, Clips((sway(),), (1.0,)), 2)
     longer = config.sized(TrainConfig(total_steps=stored.total_steps * 2), "cpu", 2)
     folder.check_resumable(tmp_path / "run", longer, Clips((sway(),), (1.0,)), 2)
-    with pytest.raises(UserError, match="'devices' is 2 there and 1 here"):
+    with pytest.raises(UserError, match="'devices' is 2 in the run and 1 here"):
         folder.check_resumable(tmp_path / "run", longer, Clips((sway(),), (1.0,)), 1)
 
 
@@ -132,7 +132,7 @@ def test_config_survives_yaml(tmp_path):
         ("seeed: 1", "unknown field 'seeed'"),
         ("seed: one", "'seed' is 'one'; write a value of type int"),
         ("env: {reward: best}", "'env.reward' is 'best'; use one of"),
-        ("env: 3", "'env' is no mapping"),
+        ("env: 3", "'env' is not a mapping"),
         ("motion: walk", "'motion' is 'walk'; write a list"),
         ("a: [", "is not YAML"),
     ],
