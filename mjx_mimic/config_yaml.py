@@ -36,7 +36,8 @@ def from_dict(
     """
     if not isinstance(values, Mapping):
         raise UserError(
-            f"{source}: field '{prefix.rstrip('.') or 'top level'}' is not a mapping; write 'name: value' lines"
+            f"{source}: field '{prefix.rstrip('.') or 'top level'}' is not a mapping; write 'name: value'"
+            " lines"
         )
     hints = typing.get_type_hints(kind)
     known = {f.name for f in fields(kind)}
