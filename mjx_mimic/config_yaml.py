@@ -1,5 +1,7 @@
 """Settings in YAML: written, read back strictly, compared. Beside `config`, so that it needs no JAX."""
 
+import hashlib
+import json
 import types
 import typing
 from collections.abc import Mapping
@@ -13,6 +15,11 @@ from mjx_mimic.config import TrainConfig
 
 CONFIG_FILE = "config.yaml"
 """Name of the configuration in a run folder."""
+FORMAT = 2
+"""Format of a run folder; one of another is not read.
+
+2: a checkpoint holds everything at once, the log standard deviation is itself a parameter, and evaluations
+are called so in the metrics."""
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:
@@ -80,10 +87,10 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
 
 
 def read_config(path: Path) -> TrainConfig:
-    """Read the configuration of a run folder, or of a YAML file of the same form.
+    """Read settings to start from: those of a run folder, or of a YAML file with the same fields.
 
     Raises:
-        UserError: there is none, or a field of it will not do.
+        UserError: there are none, or a field will not do.
     """
     file = path if path.is_file() else path / CONFIG_FILE
     if not file.exists():
@@ -92,6 +99,35 @@ def read_config(path: Path) -> TrainConfig:
     if isinstance(values, Mapping) and "config" in values:
         values = values["config"]
     return from_dict(values, file)
+
+
+def read_run(run: Path) -> tuple[TrainConfig, Mapping[str, Any]]:
+    """Read what a run was made with, and believe it only if it is whole.
+
+    Returns:
+        The settings, and the whole record: format, clips, devices, versions.
+
+    Raises:
+        UserError: no run in this folder, one of another format, or a record that was cut short or edited.
+    """
+    config = read_config(run)
+    file = run / CONFIG_FILE
+    record = read_yaml(file)
+    if not isinstance(record, Mapping) or record.get("format") != FORMAT:
+        found = record.get("format", 1) if isinstance(record, Mapping) else "unknown"
+        raise UserError(
+            f"{file}: the run is of format {found}, this version of mjx_mimic reads {FORMAT}; use the version"
+            " that made it"
+        )
+    if record.get("digest") != record_digest(record):
+        raise UserError(f"{file}: was cut short or edited since the run was made; restore it, or start anew")
+    return config, record
+
+
+def record_digest(record: Mapping[str, Any]) -> str:
+    """Return the SHA-256 (hex) of a run's record without the field `digest`."""
+    rest = {name: value for name, value in record.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def difference(stored: TrainConfig, wanted: TrainConfig) -> str | None:

@@ -1,7 +1,6 @@
 """What every command does before and around its work: options, JAX's settings, errors to exit codes."""
 
 import contextlib
-import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 
 import tyro
 
-from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.errors import RunFailure, UserError
 
 
 def parse(kind: Any, arguments: Sequence[str], **options: Any) -> Any:
@@ -65,13 +64,13 @@ def prepare_jax() -> None:
         # Too late in a notebook that has used JAX already; one device works too.
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", cores())
-    # MJX prints that its optional Warp back end is not installed; nobody asked for it.
-    with contextlib.redirect_stdout(io.StringIO()):
-        import mujoco.mjx  # noqa: F401  # imports jax
 
 
 def run(main: Callable[[Sequence[str]], int]) -> None:
-    """Run a command's `main` and exit with its result; 2 for bad input, 130 for an interrupt."""
+    """Run a command's `main` and exit with its result.
+
+    1 for a run that failed, 2 for bad input, 130 for an interrupt.
+    """
     try:
         status = main(sys.argv[1:])
         sys.stdout.flush()
@@ -79,6 +78,9 @@ def run(main: Callable[[Sequence[str]], int]) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except RunFailure as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # whoever read the output has had enough, as `head` does

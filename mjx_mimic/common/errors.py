@@ -1,4 +1,4 @@
-"""The error that a user can mend, and how it quotes text from a file."""
+"""Errors that end a command with one line, and how they quote text from a file."""
 
 
 class UserError(Exception):
@@ -9,6 +9,16 @@ class UserError(Exception):
 
     def __init__(self, message: str) -> None:
         # File names and libraries' own messages may hold line breaks; the line printed must not.
+        super().__init__(" ".join(message.splitlines()))
+
+
+class RunFailure(Exception):
+    """A run that cannot go on, through no fault of its input: one line that says how far it got.
+
+    Commands print ``error: <message>`` and exit with status 1, without a traceback.
+    """
+
+    def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.splitlines()))
 
 

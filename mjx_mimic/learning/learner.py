@@ -8,7 +8,7 @@ moments and metrics are averaged over the devices, so that the copies stay equal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -83,7 +83,11 @@ def init_state(
 def train_step(
     env: ImitationEnv, config: TrainConfig, actor: Actor, critic: Critic, state: TrainState
 ) -> tuple[TrainState, Metrics]:
-    """Take one training step on one device: act, estimate advantages, update networks and normaliser."""
+    """Take one training step on one device: act, estimate advantages, update networks and normaliser.
+
+    An update that yields a number that is not finite, in a loss, a parameter or a moment, is skipped:
+    networks and normaliser stay as they were, while the environments go on.
+    """
     key, rollout_key, actor_key, critic_key = jax.random.split(state.key, 4)
     if config.start_sampling == "failure":
         env = env.with_starts(start_sampling.prioritize_failures(env.starts, state.failures))
@@ -104,14 +108,30 @@ def train_step(
     new_actor, actor_metrics = ppo.update_actor(
         state.actor, actor.apply, batch, config.ppo, actor_key, average
     )
+    new_moments = normalizing.update(state.normalizer, transitions.observation, DEVICES)
+    # One number that is not finite would spread to all of them with the next update.
+    networks = (new_actor, new_critic, new_moments)
+    is_finite = all_finite((networks, actor_metrics, critic_losses))
+    new_actor, new_critic, new_moments = jax.tree.map(
+        lambda new, old: jnp.where(is_finite, new, old),
+        networks,
+        (state.actor, state.critic, state.normalizer),
+    )
     _, log_std = cast(tuple[jax.Array, jax.Array], actor.apply(new_actor.params, batch.observation[:1]))
     metrics = summarize(
-        transitions, batch, actor_metrics, critic_losses, log_std, new_actor.learning_rate, env.starts
+        transitions,
+        batch,
+        actor_metrics,
+        critic_losses,
+        log_std,
+        new_actor.learning_rate,
+        env.starts,
+        is_skipped=~is_finite,
     )
     new_state = TrainState(
         actor=new_actor,
         critic=new_critic,
-        normalizer=normalizing.update(state.normalizer, transitions.observation, DEVICES),
+        normalizer=new_moments,
         env=env_state,
         observation=observation,
         key=key,
@@ -121,6 +141,11 @@ def train_step(
         iteration=state.iteration + 1,
     )
     return new_state, metrics
+
+
+def all_finite(tree: Any) -> jax.Array:
+    """Return whether every number of a tree is finite, ()."""
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
 def make_batch(normalizer: Normalizer, transitions: Transition, config: PPOConfig) -> ppo.Batch:

@@ -42,6 +42,7 @@ class Metrics:
     explained_variance: jax.Array  # of the value targets by the values
     std: jax.Array  # of the policy, mean over joints
     learning_rate: jax.Array  # of the policy
+    skipped: jax.Array  # () 1 where the update was skipped because a number was not finite, else 0
     clips: ClipMetrics
 
 
@@ -53,6 +54,7 @@ def summarize(
     log_std: jax.Array,
     learning_rate: jax.Array,
     starts: StartDistribution,
+    is_skipped: jax.Array,
 ) -> Metrics:
     """Average a training step over time, environments, updates and devices."""
     done = transitions.done.astype(jnp.float32)
@@ -84,6 +86,7 @@ def summarize(
         explained_variance=1.0 - average(jnp.square(residual).mean()) / jnp.maximum(target_variance, 1e-8),
         std=jnp.mean(jnp.exp(log_std)),
         learning_rate=learning_rate,
+        skipped=is_skipped.astype(jnp.float32),
         clips=_clip_metrics(transitions, starts),
     )
 

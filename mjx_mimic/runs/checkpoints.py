@@ -1,20 +1,38 @@
-"""Checkpoints of a run, written by orbax."""
+"""Checkpoints of a run, written by orbax: `checkpoints/<updates>/`, the two newest.
 
+Each holds everything at once, so that nothing in it can disagree: the training (`training`), the networks of
+the last and of the best policy (`last`, `best`), and how far the training is (`progress`). Orbax writes it
+beside its place and renames it when it is whole; then the digests of all its files are added, and only with
+them it counts. One whose files are no longer those is named, and the one before it is used.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.files import replacing
 from mjx_mimic.learning.devices import first_device
 from mjx_mimic.learning.learner import TrainState
 from mjx_mimic.learning.networks import Params
 from mjx_mimic.learning.normalizer import Normalizer
 
+FOLDER = "checkpoints"
+DIGESTS = "sha256.json"
+KEPT = 2
+"""Checkpoints that are kept, so that one is left when the newest is damaged."""
+
 Which = Literal["best", "last"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -23,7 +41,8 @@ class Progress:
 
     samples: int = 0
     wall_time_s: float = 0.0
-    best_eval_return: float = float("-inf")
+    best_eval_return: float | None = None
+    """None before the first evaluation."""
 
 
 @dataclass(frozen=True)
@@ -36,62 +55,175 @@ class StoredPolicy:
 
 
 class Checkpoints:
-    """Two checkpoints: `last` holds all of a training, `best` the policy with the best evaluation return."""
+    """The checkpoints of the run in one folder."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the checkpoints of the run in the folder `path`; they need not exist yet."""
-
-        def manager(name: str) -> ocp.CheckpointManager:
-            options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
-            return ocp.CheckpointManager((path / "checkpoints" / name).absolute(), options=options)
-
-        self.last, self.best = manager("last"), manager("best")
+    def __init__(self, run: Path) -> None:
+        """Name the run; its checkpoints need not exist yet."""
+        self.folder = (run / FOLDER).absolute()
+        self._manager: ocp.CheckpointManager | None = None
+        self._best: dict[str, Any] | None = None
 
     def save(self, state: TrainState, progress: Progress, is_best: bool) -> None:
-        """Write the last checkpoint, and the best one where this is it."""
-        step = int(first_device(state.iteration))
-        items = {
-            "policy": ocp.args.StandardSave(_networks(state)),
-            "progress": ocp.args.JsonSave(asdict(progress)),
-        }
-        if is_best:
-            self.best.save(step, args=ocp.args.Composite(**items), force=True)
-        training = ocp.args.StandardSave(to_host(state))
-        self.last.save(step, args=ocp.args.Composite(training=training, **items), force=True)
+        """Write a checkpoint.
 
-    def restore_training(self, like: TrainState) -> tuple[TrainState, Progress]:
-        """Read the last state, on the host, of the structure of `like`.
+        Args:
+            state: the training, on its devices.
+            progress: how far it is.
+            is_best: whether its policy is the best so far.
 
         Raises:
-            UserError: nothing was saved.
+            UserError: a number of the networks is not finite.
         """
-        step = self.last.latest_step()
-        if step is None:
-            raise UserError(
-                f"{self.last.directory}: no checkpoint to resume from; start anew with another --out"
-            )
-        target = to_host(like)
-        restored = self.last.restore(
+        last, training = _networks(state), to_host(state)
+        if not is_finite((last, training.actor, training.critic)):
+            raise UserError(f"{self.folder}: the networks hold numbers that are not finite; nothing is saved")
+        if is_best or self._best is None:
+            self._best = last
+        items = {"training": training, "last": last, "best": self._best}
+        step = int(first_device(state.iteration))
+        self._writer.save(
             step,
             args=ocp.args.Composite(
-                training=ocp.args.StandardRestore(target), progress=ocp.args.JsonRestore()
+                progress=ocp.args.JsonSave(asdict(progress)),
+                **{name: ocp.args.StandardSave(item) for name, item in items.items()},
             ),
+            force=True,
         )
-        state = replace(restored.training, key=jax.random.wrap_key_data(restored.training.key))
-        return state, Progress(**restored.progress)
+        folder = self.folder / str(step)
+        digests = json.dumps(_digests(folder), indent=1).encode()
+        with replacing(folder / DIGESTS) as file:
+            file.write(digests)
 
-    def restore_policy(self, which: Which = "best") -> StoredPolicy:
-        """Read the networks of a checkpoint.
+    def restore_training(self, like: TrainState) -> tuple[TrainState, Progress] | None:
+        """Read the newest whole checkpoint, to go on from.
+
+        Args:
+            like: a state of the same structure.
+
+        Returns:
+            The state on the host, and its progress; None where no checkpoint was ever written.
 
         Raises:
-            UserError: there is none.
+            UserError: every checkpoint is damaged.
         """
-        manager = {"best": self.best, "last": self.last}[which]
-        step = manager.latest_step()
-        if step is None:
-            raise UserError(f"{manager.directory}: there is no checkpoint; train for longer")
-        found = manager.restore(step, args=ocp.args.Composite(policy=ocp.args.StandardRestore())).policy
+        target = to_host(like)
+
+        def read(step: Path) -> tuple[TrainState, Progress]:
+            training = _restore(step, "training", target)
+            self._best = _restore(step, "best")
+            state = replace(training, key=jax.random.wrap_key_data(training.key))
+            return state, _progress(step)
+
+        found = self._newest(read)
+        # What is newer than this one is damaged, and would be in the way of the training's own.
+        for step in self._steps():
+            if found is None or int(step.name) > int(found[0].iteration[0]):
+                shutil.rmtree(step, ignore_errors=True)
+        return found
+
+    def restore_policy(self, which: Which = "best") -> StoredPolicy:
+        """Read the networks of the newest whole checkpoint.
+
+        Raises:
+            UserError: there is none, or a number of its networks is not finite.
+        """
+
+        def read(step: Path) -> dict[str, Any]:
+            if which == "best" and _progress(step).best_eval_return is None:
+                raise UserError(f"{step}: no evaluation yet, so no best policy; train for longer")
+            return _restore(step, which)
+
+        if (self.folder / "last").is_dir():
+            raise UserError(f"{self.folder}: is of mjx_mimic 0.1; use that version for this run")
+        found = self._newest(read)
+        if found is None:
+            raise UserError(f"{self.folder}: there is no checkpoint; train for longer")
         return StoredPolicy(found["actor"], found["critic"], Normalizer(**found["normalizer"]))
+
+    @property
+    def _writer(self) -> ocp.CheckpointManager:
+        """Orbax's manager; removes what a killed save has left behind."""
+        if self._manager is None:
+            options = ocp.CheckpointManagerOptions(
+                max_to_keep=KEPT, enable_async_checkpointing=False, cleanup_tmp_directories=True
+            )
+            self._manager = ocp.CheckpointManager(self.folder, options=options)
+        return self._manager
+
+    def _steps(self) -> list[Path]:
+        """Return the folders of all checkpoints, the newest first."""
+        try:
+            names = [entry.name for entry in self.folder.iterdir() if entry.name.isdecimal()]
+        except OSError:
+            return []
+        return [self.folder / name for name in sorted(names, key=int, reverse=True)]
+
+    def _newest(self, read: Callable[[Path], T]) -> T | None:
+        """Return what `read` makes of the newest checkpoint that it can read; None if there is none."""
+        tried: set[Path] = set()
+        while True:
+            # Listed anew each time: a training that goes on removes old checkpoints and writes new ones.
+            steps = self._steps()
+            untried = [step for step in steps if step not in tried]
+            if not untried:
+                break
+            step = untried[0]
+            tried.add(step)
+            try:
+                damage = _damage(step)
+                if damage is None:
+                    return read(step)
+            except (OSError, ValueError) as error:
+                damage = str(error)
+            if step in self._steps():  # else the training has removed it since
+                print(f"{step}: the checkpoint is damaged ({damage}); using the one before", file=sys.stderr)
+        if not tried:
+            return None
+        raise UserError(f"{self.folder}: every checkpoint is damaged; restore the folder or start anew")
+
+
+def _digests(step: Path) -> dict[str, str]:
+    """Return the SHA-256 (hex) of every file of a checkpoint, by its path in it."""
+    files = sorted(path for path in step.rglob("*") if path.is_file() and path.name != DIGESTS)
+    return {
+        path.relative_to(step).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }
+
+
+def _damage(step: Path) -> str | None:
+    """Say what is wrong with a checkpoint's files, before orbax reads any of them; None if nothing is."""
+    if not (step / DIGESTS).is_file():
+        return "it was not finished"
+    expected, found = json.loads((step / DIGESTS).read_bytes()), _digests(step)
+    if not isinstance(expected, dict):
+        return f"{DIGESTS} holds no digests"
+    for name in expected:
+        if found.get(name) != expected[name]:
+            return f"{name} {'has changed' if name in found else 'is missing'}"
+    return None
+
+
+def _progress(step: Path) -> Progress:
+    return Progress(**json.loads((step / "progress" / "metadata").read_bytes()))
+
+
+def _restore(step: Path, name: str, target: Any = None) -> Any:
+    """Read one item of a checkpoint, as NumPy.
+
+    Raises:
+        UserError: a number of its networks is not finite.
+    """
+    with ocp.StandardCheckpointer() as checkpointer:
+        item = jax.tree.map(np.asarray, checkpointer.restore(step / name, target))
+    networks = item if target is None else (item.actor, item.critic, item.normalizer)
+    if not is_finite(networks):
+        raise UserError(f"{step}: '{name}' holds numbers that are not finite; train anew")
+    return item
+
+
+def is_finite(tree: Any) -> bool:
+    """Return whether every number of a tree of arrays is finite."""
+    return all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(tree))
 
 
 def to_host(state: TrainState) -> TrainState:

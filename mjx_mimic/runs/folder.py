@@ -1,6 +1,5 @@
 """The run folder: what a training was asked for, and the policy that came of it."""
 
-import os
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -12,17 +11,13 @@ import yaml
 from mjx_mimic import config_yaml
 from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.common.files import read_yaml
+from mjx_mimic.common.files import replacing
 from mjx_mimic.config import TrainConfig
-from mjx_mimic.config_yaml import CONFIG_FILE, read_config
+from mjx_mimic.config_yaml import CONFIG_FILE, FORMAT, read_run, record_digest
 from mjx_mimic.learning.networks import make_actor
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.runs.checkpoints import Checkpoints, Which
 from mjx_mimic.task.env import ImitationEnv, make_env
-
-FORMAT = 2
-"""Of a run folder; a run of another one cannot be resumed. 2: the log standard deviation is itself a
-parameter, and evaluations are called so in the metrics."""
 
 
 def create(path: Path, config: TrainConfig, clips: Clips, devices: int) -> None:
@@ -34,21 +29,22 @@ def create(path: Path, config: TrainConfig, clips: Clips, devices: int) -> None:
     if (path / CONFIG_FILE).exists():
         raise UserError(f"{path}: holds a run already; add --resume to continue it, or choose another --out")
     try:
-        if path.exists() and any(path.iterdir()):
+        # What a killed start leaves behind is hidden.
+        if path.exists() and any(not entry.name.startswith(".") for entry in path.iterdir()):
             raise UserError(f"{path}: --out is not empty; choose a new folder")
         path.mkdir(parents=True, exist_ok=True)
-        temporary = path / f".{CONFIG_FILE}"
-        temporary.write_text(yaml.safe_dump(_record(config, clips, devices), sort_keys=False))
-        os.replace(temporary, path / CONFIG_FILE)
     except OSError as error:
         raise UserError(
             f"{path}: --out cannot be written ({error.strerror}); choose another folder"
         ) from None
+    text = yaml.safe_dump(_record(config, clips, devices), sort_keys=False, allow_unicode=True)
+    with replacing(path / CONFIG_FILE) as file:
+        file.write(text.encode())
 
 
 def _record(config: TrainConfig, clips: Clips, devices: int) -> dict[str, Any]:
     packages = ("mjx-mimic", "jax", "mujoco", "mujoco-mjx", "flax", "optax")
-    return {
+    record = {
         "format": FORMAT,
         "config": config_yaml.to_dict(config),
         "clips": [
@@ -59,6 +55,7 @@ def _record(config: TrainConfig, clips: Clips, devices: int) -> dict[str, Any]:
         "platform": jax.default_backend(),
         "versions": {name: version(name) for name in packages},
     }
+    return record | {"digest": record_digest(record)}
 
 
 def check_resumable(path: Path, config: TrainConfig, clips: Clips, devices: int) -> None:
@@ -67,14 +64,8 @@ def check_resumable(path: Path, config: TrainConfig, clips: Clips, devices: int)
     Raises:
         UserError: a setting, a clip's contents, or the number of devices is another.
     """
-    stored = read_yaml(path / CONFIG_FILE)
-    if stored.get("format", 1) != FORMAT:
-        raise UserError(
-            f"{path / CONFIG_FILE}: the run was made by another version of mjx_mimic (format"
-            f" {stored.get('format', 1)}, here {FORMAT}); resume it with that one, or start anew"
-        )
+    past, stored = read_run(path)
     wanted = _record(config, clips, devices)
-    past = config_yaml.from_dict(stored["config"], path / CONFIG_FILE)
     found = config_yaml.difference(replace(past, total_steps=config.total_steps), config)
     if found:
         raise UserError(
@@ -105,7 +96,7 @@ def load_run_clips(run: Path) -> Clips:
     Raises:
         UserError: there is no run in this folder, or one of its clips cannot be read.
     """
-    config = read_config(run)
+    config, _ = read_run(run)
     return load_clips(config.motion, config.motion_weights)
 
 
@@ -122,7 +113,7 @@ def load_policy(
     Raises:
         UserError: there is no run in this folder, no such checkpoint, or a clip cannot be read.
     """
-    config = read_config(run)
+    config, _ = read_run(run)
     clips = load_run_clips(run) if clips is None else clips
     stored = Checkpoints(run).restore_policy(checkpoint)
     env = make_env(clips.motions, config.env, weights=clips.weights)

@@ -1,6 +1,9 @@
 """The log of a run: one JSON object per report, and the same numbers for TensorBoard and Weights & Biases."""
 
 import json
+import math
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -8,11 +11,16 @@ from typing import Any, Self
 import numpy as np
 from tensorboardX import SummaryWriter
 
+from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import read_yaml, replacing
 from mjx_mimic.config_yaml import CONFIG_FILE
 
+METRICS_FILE = "metrics.jsonl"
 CURVES_OF_CLIPS = 20
 """With more clips than this, their returns are not logged as curves."""
+
+Row = dict[str, float | None]
+"""A report; None where a figure is not a finite number."""
 
 
 class MetricLog:
@@ -24,40 +32,55 @@ class MetricLog:
     def __init__(
         self, path: Path, clips: Sequence[str], samples: int = 0, wandb_project: str | None = None
     ) -> None:
-        """Continue the log at `samples`; what was written after that checkpoint is dropped."""
-        file = path / "metrics.jsonl"
-        if file.exists():
-            rows = file.read_text().splitlines(keepends=True)
-            kept = [row for row in rows if row.endswith("\n") and json.loads(row)["samples"] <= samples]
-            file.write_text("".join(kept))
+        """Continue the log of the run in `path` at `samples`.
+
+        What was written after that checkpoint is dropped, since it will be written again; so are damaged
+        lines, which are counted in a message. TensorBoard's events are made anew from what is left.
+        """
+        file = path / METRICS_FILE
+        rows, damaged = read_rows(file)
+        kept = [row for row in rows if (row["samples"] or 0) <= samples]
+        if damaged:
+            print(f"{file}: dropped {damaged} damaged line(s)", file=sys.stderr)
+        with replacing(file) as new:
+            new.write("".join(json.dumps(row) + "\n" for row in kept).encode())
         self._file = file.open("a", buffering=1)
         self._clips, self._clips_file = clips, path / "clips.json"
-        self._board = SummaryWriter(str(path / "tb"), purge_step=samples or None)
+        shutil.rmtree(path / "tb", ignore_errors=True)
+        self._board = SummaryWriter(str(path / "tb"))
+        for row in kept:
+            self._add_events(row)
         self._wandb = None
         if wandb_project:
-            import wandb
+            import wandb  # an extra
 
             settings = read_yaml(path / CONFIG_FILE)
             self._wandb = wandb.init(
                 project=wandb_project, name=path.name, dir=path, config=settings, id=path.name, resume="allow"
             )
 
-    def write(self, row: Mapping[str, float], of_clips: Mapping[str, np.ndarray]) -> None:
+    def write(self, report: Mapping[str, float], of_clips: Mapping[str, np.ndarray]) -> None:
         """Add a report, with figures (C,) of each clip."""
         table: list[dict[str, Any]] = [{"name": name} for name in self._clips]
         for figure, values in of_clips.items():
             for clip, value in zip(table, values, strict=True):
-                clip[figure] = None if np.isnan(value) else _short(float(value))
+                clip[figure] = _short(float(value))
+        row: Row = {name: _short(value) for name, value in report.items()}
         with replacing(self._clips_file) as file:
             file.write(json.dumps({"samples": row["samples"], "clips": table}, indent=1).encode())
         if 1 < len(table) <= CURVES_OF_CLIPS:
             returns = {f"clip/{clip['name']}/train_return": clip["train_return"] for clip in table}
-            row = {**row, **{name: value for name, value in returns.items() if value is not None}}
-        self._file.write(json.dumps({name: _short(value) for name, value in row.items()}) + "\n")
-        for name, value in row.items():
-            self._board.add_scalar(name, value, row["samples"])
+            row |= {name: value for name, value in returns.items() if value is not None}
+        self._file.write(json.dumps(row, allow_nan=False) + "\n")
+        self._add_events(row)
+        self._board.flush()
         if self._wandb:
-            self._wandb.log(dict(row), step=int(row["samples"]))
+            self._wandb.log(dict(row), step=int(report["samples"]))
+
+    def _add_events(self, row: Row) -> None:
+        for name, value in row.items():
+            if value is not None:
+                self._board.add_scalar(name, value, row["samples"])
 
     def __enter__(self) -> Self:
         return self
@@ -69,5 +92,44 @@ class MetricLog:
             self._wandb.finish()
 
 
-def _short(value: float) -> float:
-    return value if isinstance(value, int) else float(f"{value:.6g}")
+def read_rows(file: Path) -> tuple[list[Row], int]:
+    """Read a log.
+
+    Returns:
+        The reports that are whole, in order, and the number of damaged lines; blank ones do not count.
+
+    Raises:
+        UserError: it is not a file, or cannot be read.
+    """
+    try:
+        lines = file.read_bytes().split(b"\n") if file.exists() else []
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror}); move it away") from None
+    rows, damaged = [], 0
+    for line in lines:
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if isinstance(row, dict) and all(map(_is_figure, row.values())) and _is_count(row.get("samples")):
+            rows.append(row)
+        else:
+            damaged += 1
+    return rows, damaged
+
+
+def _is_figure(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and math.isfinite(value))
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and value >= 0
+
+
+def _short(value: float) -> float | None:
+    """Round to six digits; JSON has no NaN, so None stands for it."""
+    if isinstance(value, int):
+        return value
+    return float(f"{value:.6g}") if math.isfinite(value) else None

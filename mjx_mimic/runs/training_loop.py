@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from mjx_mimic.common.errors import RunFailure
 from mjx_mimic.learning.devices import first_device
 from mjx_mimic.learning.learner import Learner, TrainState
 from mjx_mimic.learning.metrics import Metrics
@@ -21,6 +22,8 @@ from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.metric_log import MetricLog
 
 REPORT_INTERVAL_S = 10.0
+MAX_SKIPPED_UPDATES = 10
+"""Updates in a row that may be skipped before the run is given up."""
 
 
 class Stop:
@@ -90,6 +93,9 @@ def train(
 
     Returns:
         Whether it got there; False after an interrupt, whose checkpoint is written.
+
+    Raises:
+        RunFailure: update after update had to be skipped because a number was not finite.
     """
     total = learner.config.total_steps
     stop = Stop()
@@ -99,10 +105,12 @@ def train(
         earlier_s = progress.wall_time_s
         window: list[Metrics] = []
         window_start, evaluated = start, None
+        skipped_in_a_row = 0
+        saved = progress.samples
         ending = progress.samples >= total
         while not ending:
             state, metrics = learner.train_step(state)
-            window.append(jax.block_until_ready(metrics))
+            window.append(first_device(metrics))
             now = time.monotonic()
             if evaluated is None:
                 display.say(f"first update {now - start:.1f} s after the start")
@@ -112,27 +120,37 @@ def train(
                 samples=progress.samples + learner.samples_per_step,
                 wall_time_s=earlier_s + now - start,
             )
+            skipped_in_a_row = skipped_in_a_row + 1 if window[-1].skipped else 0
+            if skipped_in_a_row >= MAX_SKIPPED_UPDATES:
+                raise RunFailure(
+                    f"{skipped_in_a_row} updates in a row were not finite, at {progress.samples:,} samples"
+                    f" with a learning rate of {float(window[-1].learning_rate):.3g}; the last checkpoint is"
+                    f" at {saved:,} samples; start a new run with lower learning rates"
+                )
             ending = stop.requested or progress.samples >= total
             evaluation_is_due = ending or now - evaluated >= learner.config.eval_interval_s
             if not evaluation_is_due and now - window_start < REPORT_INTERVAL_S:
                 continue
-            metrics_on_host = [first_device(metrics) for metrics in window]
             row = {
                 "samples": progress.samples,
                 "wall_time_s": progress.wall_time_s,
                 "samples_per_s": len(window) * learner.samples_per_step / (now - window_start),
-                **summary(metrics_on_host, learner.samples_per_step),
+                **summary(window, learner.samples_per_step),
             }
+            is_best = False
             if evaluation_is_due:
                 result = first_device(learner.evaluate(state, evaluation_key(learner, progress)))
                 row |= {name: float(value) for name, value in vars(result).items()}
-                is_best = row["eval_return"] > progress.best_eval_return
+                best = progress.best_eval_return
+                is_best = best is None or row["eval_return"] > best
                 if is_best:
                     progress = replace(progress, best_eval_return=row["eval_return"])
-                checkpoints.save(state, progress, is_best)
-                evaluated = time.monotonic()
-            log.write(row, clip_summary(metrics_on_host))
+            # Before its checkpoint: a row that is written twice is dropped once, one that is lost stays lost.
+            log.write(row, clip_summary(window))
             display.report(row)
+            if evaluation_is_due:
+                checkpoints.save(state, progress, is_best)
+                saved, evaluated = progress.samples, time.monotonic()
             window, window_start = [], time.monotonic()
     return progress.samples >= total
 
@@ -165,6 +183,7 @@ def summary(window: Sequence[Metrics], samples_per_step: int) -> dict[str, float
         "explained_variance": mean.explained_variance,
         "policy_std": mean.std,
         "learning_rate": mean.learning_rate,
+        "skipped_updates": float(np.sum([m.skipped for m in window])),
     }
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import jax
 
-from mjx_mimic.clips.dataset import load_clips
-from mjx_mimic.common.errors import UserError
+from mjx_mimic.clips.dataset import Clips, load_clips
+from mjx_mimic.common.errors import RunFailure, UserError
 from mjx_mimic.config import TrainConfig, sized
 from mjx_mimic.learning.devices import place
 from mjx_mimic.learning.learner import make_learner
 from mjx_mimic.runs import folder
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
+from mjx_mimic.runs.lock import locked
 from mjx_mimic.runs.metric_log import MetricLog
 from mjx_mimic.runs.training_loop import train
 
@@ -44,7 +45,19 @@ def train_run(
         folder.check_resumable(out, config, clips, len(devices))
     else:
         folder.create(out, config, clips, len(devices))
+    with locked(out):
+        return _train(out, config, clips, devices, resume, wandb_project), out
 
+
+def _train(
+    out: Path,
+    config: TrainConfig,
+    clips: Clips,
+    devices: tuple[jax.Device, ...],
+    resume: bool,
+    wandb_project: str | None,
+) -> bool:
+    """Train in a run folder that is this process's alone; return whether the training is complete."""
     learner = make_learner(config, clips, devices)
     checkpoints = Checkpoints(out)
     names = [motion.name for motion in clips.motions]
@@ -53,9 +66,16 @@ def train_run(
     print(f"{shown}: {config.num_envs} environments on {kind}; run folder {out}")
 
     state, progress = learner.init(jax.random.key(config.seed)), Progress()
-    if resume:
-        state, progress = checkpoints.restore_training(state)
-        state = place(devices, state)
+    restored = checkpoints.restore_training(state) if resume else None
+    if restored:
+        state, progress = place(devices, restored[0]), restored[1]
         print(f"resumed at {progress.samples:,} samples")
-    with MetricLog(out, names, progress.samples, wandb_project) as log:
-        return train(learner, state, progress, checkpoints, log), out
+    else:
+        checkpoints.save(state, progress, is_best=False)  # so that there always is one
+    try:
+        with MetricLog(out, names, progress.samples, wandb_project) as log:
+            return train(learner, state, progress, checkpoints, log)
+    except (OSError, UserError) as error:  # the input was right, or it would have been refused before
+        raise RunFailure(
+            f"{out}: {error}; --resume goes on from the last checkpoint that is whole"
+        ) from error

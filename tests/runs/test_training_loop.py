@@ -12,7 +12,6 @@ from helpers.videos import read
 
 from mjx_mimic import config, train
 from mjx_mimic.clips.dataset import Clips
-from mjx_mimic.common.errors import UserError
 from mjx_mimic.display import drawing
 from mjx_mimic.runs import folder
 from mjx_mimic.runs.checkpoints import Checkpoints
@@ -73,10 +72,11 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(finished, monkeypatch,
     assert cut[-1]["eval_return"] == whole[-1]["eval_return"]
 
 
-def test_a_run_without_a_checkpoint_cannot_be_resumed(finished, capsys):
+def test_a_run_killed_before_its_first_checkpoint_is_resumed_from_its_start(finished):
     folder.create(finished / "bare", *_created(finished))
-    with pytest.raises(UserError, match="no checkpoint to resume from"):
-        command(finished, "bare", "--resume", "--total-steps", "128", "--no-video")
+    assert command(finished, "bare", "--resume", "--total-steps", str(4 * STEPS), "--no-video") == 0
+    bare, whole = (Checkpoints(finished / name).restore_policy("last") for name in ("bare", "whole"))
+    jax.tree.map(np.testing.assert_array_equal, vars(bare), vars(whole))
 
 
 def _created(runs: Path):

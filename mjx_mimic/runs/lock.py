@@ -1,0 +1,44 @@
+"""One writer per run folder."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from mjx_mimic.common.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such lock
+    fcntl = None  # type: ignore[assignment]
+
+LOCK_FILE = ".lock"
+
+
+@contextlib.contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Hold the run folder against other trainings.
+
+    The operating system releases the lock when its process ends, however that ends, so none is ever stale.
+
+    Raises:
+        UserError: another process trains in this folder, or it cannot be written.
+    """
+    try:
+        file = (run / LOCK_FILE).open("a+")
+    except OSError as error:
+        raise UserError(f"{run}: cannot be written ({error.strerror}); choose another folder") from None
+    with file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                owner = file.read(20).strip() or "unknown"
+                raise UserError(
+                    f"{run}: another training is writing here (process {owner}); wait for it or stop it"
+                ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield

@@ -1,0 +1,185 @@
+"""Checkpoints: whole, finite, never in disagreement, and the one before where the newest is damaged."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers.point_env import POINT_CONFIG, PointEnv
+
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.learning.devices import place
+from mjx_mimic.learning.learner import Learner, TrainState
+from mjx_mimic.runs.checkpoints import Checkpoints, Progress, to_host
+
+
+@pytest.fixture(scope="module")
+def learner() -> Learner:
+    return Learner(PointEnv(sign=jnp.float32(1.0)), POINT_CONFIG, tuple(jax.local_devices()))
+
+
+@pytest.fixture(scope="module")
+def saved(learner, tmp_path_factory) -> tuple[Path, list[TrainState]]:
+    """A run of four checkpoints, the second one the best, and their states on the host."""
+    run = tmp_path_factory.mktemp("checkpoints")
+    checkpoints, state, states = Checkpoints(run), learner.init(jax.random.key(0)), []
+    for number in range(4):
+        if number:
+            state, _ = learner.train_step(state)
+        progress = Progress(number * 512, float(number), None if number == 0 else 7.0)
+        checkpoints.save(state, progress, is_best=number == 1)
+        states.append(jax.tree.map(np.copy, to_host(state)))
+    return run, states
+
+
+@pytest.fixture
+def run(saved, tmp_path) -> Path:
+    """A copy to damage."""
+    shutil.copytree(saved[0], tmp_path / "run")
+    return tmp_path / "run"
+
+
+def assert_equal(left: TrainState, right: TrainState) -> None:
+    for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_two_newest_are_kept_and_the_last_one_is_restored_to_the_bit(saved, learner):
+    run, states = saved
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["2", "3"]
+    state, progress = Checkpoints(run).restore_training(learner.init(jax.random.key(1)))
+    assert_equal(to_host(state), states[3])
+    assert progress == Progress(1536, 3.0, 7.0)
+
+
+def test_best_and_last_are_those_of_their_updates(saved):
+    run, states = saved
+    for which, number in (("best", 1), ("last", 3)):
+        stored = Checkpoints(run).restore_policy(which)
+        expected = jax.tree.map(lambda leaf: leaf[0], states[number].actor.params)
+        jax.tree.map(np.testing.assert_array_equal, stored.actor, expected)
+
+
+def test_a_resumed_training_keeps_its_best_policy(run, learner):
+    checkpoints = Checkpoints(run)
+    state, progress = checkpoints.restore_training(learner.init(jax.random.key(1)))
+    best = checkpoints.restore_policy("best")
+    state, _ = learner.train_step(place(learner.devices, state))
+    checkpoints.save(state, replace(progress, samples=2048), is_best=False)
+    jax.tree.map(np.testing.assert_array_equal, checkpoints.restore_policy("best").actor, best.actor)
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def flip(file: Path) -> None:
+    contents = bytearray(file.read_bytes())
+    contents[len(contents) // 2] ^= 0x10
+    file.write_bytes(contents)
+
+
+def files_of(step: Path) -> list[Path]:
+    return sorted(path for path in step.rglob("*") if path.is_file() and path.stat().st_size)
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "truncated": lambda step: [truncate(file) for file in files_of(step)] and None,
+    "flipped": lambda step: [flip(file) for file in files_of(step)] and None,
+    "zeroed": lambda step: [file.write_bytes(bytes(file.stat().st_size)) for file in files_of(step)] and None,
+    "without training": lambda step: shutil.rmtree(step / "training"),
+    "without progress": lambda step: shutil.rmtree(step / "progress"),
+    "empty": lambda step: [shutil.rmtree(path) for path in step.iterdir() if path.is_dir()] and None,
+    "text for progress": lambda step: (step / "progress" / "metadata").write_text("[1, 2]") and None,
+    "without digests": lambda step: (step / "sha256.json").unlink(),
+    "other digests": lambda step: (step / "sha256.json").write_text("3") and None,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_the_one_before_is_used_where_the_newest_is_damaged(run, saved, learner, capfd, damage):
+    DAMAGES[damage](run / "checkpoints" / "3")
+    stored = Checkpoints(run).restore_policy("last")
+    expected = jax.tree.map(lambda leaf: leaf[0], saved[1][2].actor.params)
+    jax.tree.map(np.testing.assert_array_equal, stored.actor, expected)
+    capfd.readouterr()
+    state, progress = Checkpoints(run).restore_training(learner.init(jax.random.key(1)))
+    assert_equal(to_host(state), saved[1][2])
+    assert progress.samples == 1024
+    told = [line for line in capfd.readouterr().err.splitlines() if "is damaged" in line]
+    assert len(told) == 1
+    assert "checkpoints/3" in told[0]
+    assert not (run / "checkpoints" / "3").exists()  # it would be in the way
+
+
+@pytest.mark.parametrize("change", [truncate, flip, Path.unlink], ids=["truncated", "flipped", "missing"])
+def test_a_single_damaged_file_is_noticed_whichever_it_is(saved, learner, tmp_path, change):
+    files = [file.relative_to(saved[0]) for file in files_of(saved[0] / "checkpoints" / "3")]
+    assert len(files) > 20
+    for number, name in enumerate(files):
+        copy = tmp_path / str(number)
+        shutil.copytree(saved[0], copy)
+        change(copy / name)
+        stored = Checkpoints(copy).restore_policy("last")
+        expected = jax.tree.map(lambda leaf: leaf[0], saved[1][2].actor.params)
+        jax.tree.map(np.testing.assert_array_equal, stored.actor, expected)
+
+
+def test_all_damaged_is_one_line(run, learner):
+    for step in (run / "checkpoints").iterdir():
+        DAMAGES["truncated"](step)
+    for read in (
+        lambda: Checkpoints(run).restore_policy("best"),
+        lambda: Checkpoints(run).restore_training(learner.init(jax.random.key(1))),
+    ):
+        with pytest.raises(UserError, match="every checkpoint is damaged"):
+            read()
+
+
+@pytest.mark.parametrize("stray", ["99", "notes", "7.orbax-checkpoint-tmp"])
+def test_stray_folders_hide_no_checkpoint(run, saved, learner, stray):
+    (run / "checkpoints" / stray).mkdir()
+    state, _ = Checkpoints(run).restore_training(learner.init(jax.random.key(1)))
+    assert_equal(to_host(state), saved[1][3])
+
+
+def test_what_killed_saves_left_is_removed_by_the_next_save(run, learner):
+    (run / "checkpoints" / "7.orbax-checkpoint-tmp").mkdir()
+    checkpoints = Checkpoints(run)
+    state, progress = checkpoints.restore_training(learner.init(jax.random.key(1)))
+    state, _ = learner.train_step(place(learner.devices, state))
+    checkpoints.save(state, progress, is_best=False)
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["3", "4"]
+
+
+def test_networks_that_are_not_finite_are_neither_saved_nor_read(run, saved, learner, monkeypatch):
+    state = learner.init(jax.random.key(2))
+    broken = replace(
+        state, critic=replace(state.critic, params=jax.tree.map(lambda x: x / 0.0, state.critic.params))
+    )
+    before = sorted((run / "checkpoints").iterdir())
+    with pytest.raises(UserError, match="not finite"):
+        Checkpoints(run).save(broken, Progress(), is_best=True)
+    assert sorted((run / "checkpoints").iterdir()) == before
+    # As an older version might have written it.
+    monkeypatch.setattr("mjx_mimic.runs.checkpoints.is_finite", lambda tree: True)
+    broken = replace(broken, iteration=jnp.full_like(broken.iteration, 9))
+    Checkpoints(run).save(broken, Progress(1, 1.0, 1.0), is_best=True)
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="not finite"):
+        Checkpoints(run).restore_policy("best")
+
+
+def test_a_run_without_an_evaluation_has_no_best_policy(learner, tmp_path):
+    with pytest.raises(UserError, match="there is no checkpoint"):
+        Checkpoints(tmp_path).restore_policy("last")
+    assert Checkpoints(tmp_path).restore_training(learner.init(jax.random.key(0))) is None
+    assert list(tmp_path.iterdir()) == []  # reading makes nothing
+    Checkpoints(tmp_path).save(learner.init(jax.random.key(0)), Progress(), is_best=False)
+    assert Checkpoints(tmp_path).restore_policy("last")
+    with pytest.raises(UserError, match="no evaluation yet"):
+        Checkpoints(tmp_path).restore_policy("best")

@@ -1,0 +1,37 @@
+"""One writer per run folder, and a lock that dies with its owner."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.runs.lock import LOCK_FILE, locked
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from mjx_mimic.runs.lock import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_writer_is_refused_with_the_owners_pid_until_the_first_is_killed(tmp_path):
+    pytest.importorskip("fcntl")
+    owner = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert "held\n" in iter(owner.stdout.readline, "")
+    with pytest.raises(UserError, match=f"process {owner.pid}"), locked(tmp_path):
+        pass
+    owner.send_signal(signal.SIGKILL)
+    owner.communicate()
+    with locked(tmp_path):
+        assert (tmp_path / LOCK_FILE).read_text() == f"{os.getpid()}\n"
+
+
+def test_a_folder_that_is_not_there_is_refused_in_a_line(tmp_path):
+    with pytest.raises(UserError, match="cannot be written"), locked(tmp_path / "nowhere"):
+        pass
