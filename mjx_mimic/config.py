@@ -1,9 +1,19 @@
 """The settings of a training: frozen dataclasses, presets, and limits."""
 
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+import math
+import typing
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Annotated, Any, Literal
 
 from mjx_mimic.common.errors import UserError
+
+
+@dataclass(frozen=True)
+class Within:
+    """The numbers that a field may be; where it is a tuple, that each of them may be."""
+
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -15,19 +25,19 @@ class EnvConfig:
     action: Literal["reference", "mimickit"] = "reference"
     """Centre and scale of the PD targets: the reference pose and a share of the effort, or MimicKit's fixed
     joint ranges."""
-    action_scale: float = 0.5
+    action_scale: Annotated[float, Within(1e-3, 10.0)] = 0.5
     """With the action `reference`: share of a motor's effort limit that one unit of action asks for."""
     reward: Literal["mimickit", "paper"] = "mimickit"
     """MimicKit's five terms, or the four of the DeepMimic paper."""
     track_root: bool = True
     """Whether MimicKit's reward counts the root's position and heading in the world."""
-    max_deviation: float = 0.5
+    max_deviation: Annotated[float, Within(1e-3, 100.0)] = 0.5
     """Distance of a body from its reference that ends an episode early, m."""
-    episode_seconds: float = 10.0
+    episode_seconds: Annotated[float, Within(0.01, 3600.0)] = 10.0
     """Length of an episode, s."""
-    control_hz: float = 30.0
+    control_hz: Annotated[float, Within(1.0, 1000.0)] = 30.0
     """Control steps per second."""
-    physics_hz: float = 180.0
+    physics_hz: Annotated[float, Within(1.0, 100_000.0)] = 180.0
     """Physics steps per second; a multiple of the control rate."""
     contacts: Literal["feet", "full"] = "feet"
     """What can touch the floor: the soles alone, or hands, knees, elbows, pelvis, torso and head too."""
@@ -37,13 +47,13 @@ class EnvConfig:
 class NetworkConfig:
     """The networks of the policy and of the value function."""
 
-    actor_hidden: tuple[int, ...] = (256, 256)
+    actor_hidden: Annotated[tuple[int, ...], Within(1, 65_536)] = (256, 256)
     """Widths of the policy's hidden layers."""
-    critic_hidden: tuple[int, ...] = (256, 256)
+    critic_hidden: Annotated[tuple[int, ...], Within(1, 65_536)] = (256, 256)
     """Widths of the value function's hidden layers."""
     activation: Literal["elu", "relu", "silu", "tanh"] = "elu"
     """Activation of the hidden layers."""
-    initial_std: float = 0.2
+    initial_std: Annotated[float, Within(1e-4, 10.0)] = 0.2
     """Standard deviation of the first policy, in units of action."""
     learn_std: bool = True
     """Whether the standard deviation is learned, one number per joint, or stays as it is."""
@@ -55,39 +65,39 @@ class PPOConfig:
 
     optimizer: Literal["adam", "sgd"] = "adam"
     """Adam, or SGD with momentum 0.9."""
-    actor_rate: float = 3e-5
+    actor_rate: Annotated[float, Within(0.0, 1.0)] = 3e-5
     """Learning rate of the policy; the first one, where target_kl is set."""
-    critic_rate: float = 1e-3
+    critic_rate: Annotated[float, Within(0.0, 1.0)] = 1e-3
     """Learning rate of the value function."""
-    target_kl: float | None = 0.015
+    target_kl: Annotated[float | None, Within(1e-6, 10.0)] = 0.015
     """KL divergence per minibatch to which the policy's learning rate is steered; None: it stays constant."""
-    min_rate: float = 1e-6
+    min_rate: Annotated[float, Within(0.0, 1.0)] = 1e-6
     """Lower limit of the steered learning rate."""
-    max_rate: float = 1e-3
+    max_rate: Annotated[float, Within(0.0, 1.0)] = 1e-3
     """Upper limit of the steered learning rate."""
-    max_grad_norm: float | None = 1.0
+    max_grad_norm: Annotated[float | None, Within(1e-6, 1e6)] = 1.0
     """Global norm to which larger gradients are scaled down; None: never."""
-    discount: float = 0.97
+    discount: Annotated[float, Within(0.0, 1.0)] = 0.97
     """gamma, per control step."""
-    gae_lambda: float = 0.95
+    gae_lambda: Annotated[float, Within(0.0, 1.0)] = 0.95
     """lambda of the advantages."""
-    td_lambda: float = 0.95
+    td_lambda: Annotated[float, Within(0.0, 1.0)] = 0.95
     """lambda of the value targets."""
-    clip: float = 0.2
+    clip: Annotated[float, Within(1e-3, 10.0)] = 0.2
     """How far the probability ratio may be from 1 before it is clipped."""
-    advantage_clip: float = 4.0
+    advantage_clip: Annotated[float, Within(1e-3, 1e6)] = 4.0
     """Limit of normalised advantages, standard deviations."""
-    actor_epochs: int = 4
+    actor_epochs: Annotated[int, Within(1, 1000)] = 4
     """Epochs over a rollout for the policy."""
-    critic_epochs: int = 4
+    critic_epochs: Annotated[int, Within(1, 1000)] = 4
     """Epochs over a rollout for the value function."""
-    actor_minibatches: int = 4
+    actor_minibatches: Annotated[int, Within(1, 1_000_000)] = 4
     """Minibatches per epoch for the policy."""
-    critic_minibatches: int = 4
+    critic_minibatches: Annotated[int, Within(1, 1_000_000)] = 4
     """Minibatches per epoch for the value function."""
-    action_bound_weight: float = 1.0
+    action_bound_weight: Annotated[float, Within(0.0, 1e6)] = 1.0
     """Weight of the loss for mean actions outside [-1, 1]."""
-    entropy_weight: float = 0.0
+    entropy_weight: Annotated[float, Within(0.0, 1e3)] = 0.0
     """Weight of the entropy bonus."""
 
 
@@ -98,25 +108,25 @@ class TrainConfig:
     motion: tuple[str, ...] = ("walk",)
     """Clips to imitate: files, names of bundled clips, folders, patterns such as "clips/*.pkl", or MimicKit's
     YAML lists with weights."""
-    motion_weights: tuple[float, ...] = ()
+    motion_weights: Annotated[tuple[float, ...], Within(0.0, 1e6)] = ()
     """How often episodes start in the clips of each --motion, relative to the others; empty: equally."""
     start_sampling: Literal["uniform", "failure"] = "uniform"
     """Where in a clip episodes start: anywhere, or more often where the policy fails."""
-    push: float = 0.0
+    push: Annotated[float, Within(0.0, 10.0)] = 0.0
     """Kick the robot in training every 2 s on average, by up to this, m/s. Evaluations are undisturbed."""
-    noise: float = 0.0
+    noise: Annotated[float, Within(0.0, 10.0)] = 0.0
     """Noise on what the policy observes in training; 1 is about a real robot's."""
-    num_envs: int = 0
+    num_envs: Annotated[int, Within(0, 10**9)] = 0
     """Parallel environments on all devices together; 0: sized for the machine."""
-    total_steps: int = 0
+    total_steps: Annotated[int, Within(0, 10**15)] = 0
     """Samples to train on, which are control steps of all environments; 0: sized for the machine."""
-    seed: int = 0
+    seed: Annotated[int, Within(-(2**63), 2**63 - 1)] = 0
     """Seed of every random number."""
-    unroll_length: int = 32
+    unroll_length: Annotated[int, Within(1, 100_000)] = 32
     """Control steps of each environment between two updates."""
-    eval_envs: int = 64
+    eval_envs: Annotated[int, Within(1, 10**6)] = 64
     """Episodes per evaluation."""
-    eval_interval_s: float = 120.0
+    eval_interval_s: Annotated[float, Within(1e-3, 1e6)] = 120.0
     """Time between evaluations, s; each comes with a checkpoint."""
     env: EnvConfig = field(default_factory=EnvConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
@@ -179,61 +189,51 @@ def check(config: TrainConfig, devices: int) -> None:
     Raises:
         UserError: with the option and a remedy.
     """
+    check_bounds(config)
     env, ppo = config.env, config.ppo
 
     def require(condition: bool, option: str, value: Any, remedy: str) -> None:
         if not condition:
             raise UserError(f"option {option}: {value} will not do; {remedy}")
 
-    require(
-        config.num_envs % devices == 0,
-        "--num-envs",
-        config.num_envs,
-        f"use a multiple of {devices}, the number of devices",
-    )
+    remedy = f"use a multiple of {devices}, the number of devices"
+    require(config.num_envs > 0 and config.num_envs % devices == 0, "--num-envs", config.num_envs, remedy)
     batch = config.num_envs // devices * config.unroll_length
-    for name in ("actor_minibatches", "critic_minibatches"):
-        count = getattr(ppo, name)
-        option = f"--ppo.{name.replace('_', '-')}"
-        require(
-            count > 0 and batch % count == 0,
-            option,
-            count,
-            f"use a divisor of {batch}, the samples per device and update",
-        )
+    remedy = f"use a divisor of {batch}, the samples per device and update"
+    require(batch % ppo.actor_minibatches == 0, "--ppo.actor-minibatches", ppo.actor_minibatches, remedy)
+    require(batch % ppo.critic_minibatches == 0, "--ppo.critic-minibatches", ppo.critic_minibatches, remedy)
+    require(ppo.min_rate <= ppo.max_rate, "--ppo.min-rate", ppo.min_rate, "use one up to --ppo.max-rate")
     substeps = env.physics_hz / env.control_hz
-    require(
-        substeps >= 1 and abs(substeps - round(substeps)) < 1e-6,
-        "--env.physics-hz",
-        env.physics_hz,
-        f"use a multiple of {env.control_hz:g}, the control rate",
-    )
-    positive: dict[str, float] = {
-        "--num-envs": config.num_envs,
-        "--total-steps": config.total_steps,
-        "--eval-envs": config.eval_envs,
-        "--unroll-length": config.unroll_length,
-        "--eval-interval-s": config.eval_interval_s,
-        "--env.episode-seconds": env.episode_seconds,
-        "--env.max-deviation": env.max_deviation,
-        "--env.action-scale": env.action_scale,
-        "--network.initial-std": config.network.initial_std,
-    }
-    for option, value in positive.items():
-        require(value > 0, option, value, "use a number over 0")
-    for option, value in {"--push": config.push, "--noise": config.noise}.items():
-        require(0.0 <= value <= 10.0, option, value, "use a number from 0 to 10")
+    remedy = f"use a multiple of {env.control_hz:g}, the control rate"
+    is_multiple = substeps >= 1 and math.isclose(substeps, round(substeps), rel_tol=1e-6)
+    require(is_multiple, "--env.physics-hz", env.physics_hz, remedy)
+    remedy = f"use at least {1.0 / env.control_hz:.3g}, one control step"
+    require(env.episode_seconds * env.control_hz >= 0.5, "--env.episode-seconds", env.episode_seconds, remedy)
     require(len(config.motion) > 0, "--motion", "no clip", "name at least one")
-    weights = config.motion_weights
-    require(
-        not weights or len(weights) == len(config.motion),
-        "--motion-weights",
-        weights,
-        f"give {len(config.motion)}, one for each --motion",
-    )
-    require(
-        all(w >= 0 for w in weights) and (not weights or sum(weights) > 0),
-        "--motion-weights",
-        weights,
-        "use numbers from 0, not all 0",
-    )
+    weights, count = config.motion_weights, len(config.motion)
+    remedy = f"give {count}, one for each --motion"
+    require(len(weights) in (0, count), "--motion-weights", weights, remedy)
+    require(not weights or sum(weights) > 0, "--motion-weights", weights, "use numbers from 0, not all 0")
+
+
+def check_bounds(config: Any, prefix: str = "") -> None:
+    """Hold every number of a configuration to the bounds of its field.
+
+    Raises:
+        UserError: with the option and its bounds.
+    """
+    hints = typing.get_type_hints(type(config), include_extras=True)
+    for name in (f.name for f in fields(config)):
+        value, hint = getattr(config, name), hints[name]
+        if is_dataclass(value):
+            check_bounds(value, f"{prefix}{name}.")
+        bounds = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Within)]
+        numbers = value if isinstance(value, tuple) else () if value is None else (value,)
+        for bound in bounds:
+            for number in numbers:
+                if not bound.low <= number <= bound.high:
+                    option = f"--{prefix}{name}".replace("_", "-")
+                    raise UserError(
+                        f"option {option}: {number} will not do; use a number from {bound.low:g} to"
+                        f" {bound.high:g}"
+                    )

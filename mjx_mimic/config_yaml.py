@@ -9,7 +9,7 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.errors import UserError, quoted
 from mjx_mimic.common.files import read_yaml
 from mjx_mimic.config import TrainConfig
 
@@ -73,17 +73,25 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         return _convert(value, hint, where)
     if origin is Literal:
         if value not in arguments:
-            raise UserError(f"{where} is {value!r}; use one of {', '.join(map(str, arguments))}")
+            raise UserError(f"{where} is {_shown(value)}; use one of {', '.join(map(str, arguments))}")
         return value
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise UserError(f"{where} is {value!r}; write a list")
+            raise UserError(f"{where} is {_shown(value)}; write a list")
         return tuple(_convert(item, arguments[0], where) for item in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise UserError(f"{where} is too large; write a smaller number") from None
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise UserError(f"{where} is {value!r}; write a value of type {hint.__name__}")
+        raise UserError(f"{where} is {_shown(value)}; write a value of type {hint.__name__}")
     return value
+
+
+def _shown(value: Any) -> str:
+    """Show a value of a file, however large it is."""
+    return quoted(value) if isinstance(value, str) else quoted(str(value))[1:-1]
 
 
 def read_config(path: Path) -> TrainConfig:

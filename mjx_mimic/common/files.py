@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any, BinaryIO
 import yaml
 
 from mjx_mimic.common import paths
-from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.errors import UserError, quoted
 
 MAX_FILE_BYTES = 2**30
+MAX_YAML_BYTES = 2**20
+MAX_YAML_DEPTH = 20
 
 
 def read_bytes(path: Path, limit: int = MAX_FILE_BYTES, count: int = -1) -> bytes:
@@ -49,17 +52,59 @@ def read_bytes(path: Path, limit: int = MAX_FILE_BYTES, count: int = -1) -> byte
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML file.
+    """Read a YAML file of plain values: mappings, lists, text, numbers, booleans and null.
+
+    Bounded in size and depth; without aliases, which could make it grow beyond any bound; without dates and
+    other tags. Numbers such as 1e-4 are numbers (YAML 1.1 takes them for text).
 
     Raises:
-        UserError: the file cannot be read, or is not YAML.
+        UserError: the file cannot be read, or is not such YAML.
     """
     try:
-        return yaml.safe_load(path.read_text())
+        if path.stat().st_size > MAX_YAML_BYTES:
+            raise UserError(f"{path}: is larger than {MAX_YAML_BYTES // 1024} KiB; give a file of settings")
+        return yaml.load(path.read_bytes().decode("utf-8-sig"), _PlainLoader)
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: is not YAML ({error}); mend the file") from None
+        raise UserError(f"{path}: cannot be read ({_reason(error)}); check the path") from None
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        problem = quoted(error.problem or "", 100)
+        raise UserError(f"{path}: {line}is not YAML as it is read here ({problem}); correct it") from None
+    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
+        reason = quoted(" ".join(str(error).split()), 100)
+        raise UserError(f"{path}: is not YAML as it is read here ({reason}); correct it") from None
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """PyYAML's safe loader without aliases, dates and depth."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem="aliases are not read; write the value out", problem_mark=mark)
+        self.depth += 1
+        if self.depth > MAX_YAML_DEPTH:
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem=f"nested deeper than {MAX_YAML_DEPTH}", problem_mark=mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
+_FLOAT = re.compile(
+    r"[-+]?(\d+\.\d*([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.\d+([eE][-+]?\d+)?|\.(inf|Inf|INF))$|\.(nan|NaN|NAN)$"
+)
+_PlainLoader.yaml_implicit_resolvers = {
+    first: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if tag not in ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:float")
+    ]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_PlainLoader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
 @contextlib.contextmanager

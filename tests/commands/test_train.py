@@ -5,7 +5,10 @@ import os
 import subprocess
 import sys
 import types
+import typing
+from dataclasses import is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,7 +19,7 @@ from mjx_mimic import config, config_yaml, train
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.clips.formats import native
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.config import EnvConfig, TrainConfig
+from mjx_mimic.config import EnvConfig, NetworkConfig, PPOConfig, TrainConfig
 from mjx_mimic.runs import folder
 from mjx_mimic.runs.metric_log import MetricLog
 
@@ -62,12 +65,15 @@ def test_clips_that_cannot_be_read(refused, tmp_path):
     ("option", "value", "remedy"),
     [
         ("--num-envs", "63", "multiple of 2"),
-        ("--num-envs", "-2", "over 0"),
-        ("--total-steps", "-1", "over 0"),
+        ("--num-envs", "-2", "from 0"),
+        ("--total-steps", "-1", "from 0"),
+        ("--seed", "99999999999999999999", "from -9"),
         ("--ppo.actor-minibatches", "7", "divisor"),
         ("--env.physics-hz", "100", "multiple of 30"),
-        ("--env.max-deviation", "0", "over 0"),
-        ("--network.initial-std", "-0.1", "over 0"),
+        ("--env.physics-hz", "inf", "from 1"),
+        ("--env.control-hz", "0", "from 1"),
+        ("--env.episode-seconds", "0.011", "one control step"),
+        ("--ppo.min-rate", "0.5", "up to --ppo.max-rate"),
         ("--motion-weights", "0", "not all 0"),
     ],
 )
@@ -75,6 +81,49 @@ def test_numbers_that_cannot_be_trained_with(refused, clip, tmp_path, option, va
     message = refused("--motion", str(clip), "--out", str(tmp_path / "run"), option, value)
     assert option in message
     assert remedy in message
+
+
+def bounded_fields(config: Any = None, prefix: str = "") -> list[tuple[str, Any]]:
+    """Option and bounds of every field that has any."""
+    config, found = config or TrainConfig(), []
+    for name, hint in typing.get_type_hints(type(config), include_extras=True).items():
+        if is_dataclass(getattr(config, name)):
+            found += bounded_fields(getattr(config, name), f"{prefix}{name}.")
+        found += [(f"{prefix}{name}", extra) for extra in getattr(hint, "__metadata__", ())]
+    return found
+
+
+def with_value(config: Any, path: str, value: Any) -> Any:
+    """A configuration with one number changed, wherever it is."""
+    name, _, rest = path.partition(".")
+    old = getattr(config, name)
+    new = with_value(old, rest, value) if rest else (value,) if isinstance(old, tuple) else value
+    return replace(config, **{name: new})
+
+
+def test_every_number_has_bounds():
+    """But for those whose type is already bounded: choices and switches."""
+    numbers = [path for path, _ in bounded_fields()]
+    for kind, prefix in (
+        (TrainConfig, ""),
+        (EnvConfig, "env."),
+        (NetworkConfig, "network."),
+        (PPOConfig, "ppo."),
+    ):
+        for name, hint in typing.get_type_hints(kind).items():
+            kinds = typing.get_args(hint) or (hint,)
+            assert (f"{prefix}{name}" in numbers) == bool({int, float} & set(kinds)), name
+
+
+@pytest.mark.parametrize(("path", "bounds"), bounded_fields())
+def test_numbers_beyond_their_bounds_are_refused_by_name(path, bounds):
+    option = f"--{path}".replace("_", "-")
+    low, high = bounds.low, bounds.high
+    for value in (float("nan"), float("inf"), -float("inf"), low - max(1.0, abs(low)), high * 2.0 + 1.0):
+        with pytest.raises(UserError, match=f"^option {option}: .* will not do; use a number from"):
+            config.check_bounds(with_value(TrainConfig(), path, value))
+    for value in (low, high):
+        config.check_bounds(with_value(TrainConfig(), path, value))
 
 
 def test_run_folders_that_are_in_use_or_cannot_be_made(refused, clip, tmp_path):
@@ -135,16 +184,51 @@ def test_config_survives_yaml(tmp_path):
         ("env: 3", "'env' is not a mapping"),
         ("motion: walk", "'motion' is 'walk'; write a list"),
         ("a: [", "is not YAML"),
+        ("seed: &a 1\nunroll_length: *a", "aliases are not read"),
+        ("a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\nmotion: *c", "aliases are not read"),
+        ("seed: 2001-99-99", "'seed' is '2001-99-99'; write a value of type int"),
+        ('seed: !!int "abc"', "is not YAML"),
+        ("seed: !!python/object/apply:os.getcwd []", "is not YAML"),
+        (f"seed: {'9' * 5000}", "is not YAML"),
+        (f"push: {'9' * 400}", "'push' is too large"),
+        ("[" * 5000, "is not YAML"),
+        ("x: " + "y" * 2**20, "is larger than"),
+        (f"motion: {'x' * 10_000}", "write a list"),
+        ("\udcff", "is not YAML"),
     ],
 )
 def test_config_files_with_a_defect(tmp_path, text, words):
     path = tmp_path / "config.yaml"
-    path.write_text(text)
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(UserError) as error:
         config_yaml.read_config(path)
     assert words in str(error.value)
+    assert len(str(error.value)) < 400 + len(str(path))
     assert str(path) in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_yaml_numbers_are_numbers_and_text_is_utf8(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_bytes("motion: [größe.npz]\nppo: {actor_rate: 1e-4, critic_rate: 1E-3, clip: .2}\n".encode())
+    found = config_yaml.read_config(path)
+    assert found.motion == ("größe.npz",)
+    assert (found.ppo.actor_rate, found.ppo.critic_rate, found.ppo.clip) == (1e-4, 1e-3, 0.2)
+
+
+def test_a_record_that_was_cut_short_or_edited_is_not_believed(clip, tmp_path):
+    out = tmp_path / "run"
+    folder.create(out, config.sized(TrainConfig(motion=(str(clip),)), "cpu", 2), Clips((sway(),), (1.0,)), 2)
+    config_yaml.read_run(out)
+    file = out / "config.yaml"
+    text = file.read_text()
+    edits = (("discount: 0.97", "discount: 0.5"), ("observation: compact", "observation: mimickit"))
+    edited = [text.replace(old, new) for old, new in edits]
+    for damaged in (text[:300], text[: len(text) // 2], *edited, "", "seed: 1\n"):
+        assert damaged != text
+        file.write_text(damaged)
+        with pytest.raises(UserError, match=r"config\.yaml: "):
+            config_yaml.read_run(out)
 
 
 def test_options_go_on_top_of_a_preset_and_of_a_file(tmp_path):
