@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
     finished, out = runs.train_run(command.train, command.out, command.resume, command.wandb)
     if not finished:
         print(f"interrupted; to resume: python -m mjx_mimic.train --out {out} --resume")
-        return 130
+        return cli.INTERRUPTED
     if backend:
         from mjx_mimic.display.episode_video import write_episode_video  # only where something can draw
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,10 @@ from typing import Any
 import tyro
 
 from mjx_mimic.common.errors import RunFailure, UserError
+
+INTERRUPTED = 130
+"""Exit code after an interrupt."""
+COLLECTIVE_TIMEOUT_S = 24 * 3600
 
 
 def parse(kind: Any, arguments: Sequence[str], **options: Any) -> Any:
@@ -52,8 +57,15 @@ def cores() -> int:
 def prepare_jax() -> None:
     """Make the settings that must come before JAX's first use: a host device per core, a persistent cache.
 
-    XLA's CPU backend does not spread MJX over cores; one device per core, mapped over, does.
+    XLA's CPU backend does not spread MJX over cores; one device per core, mapped over, does. It aborts the
+    process when one device waits for another longer than a time-out, which a suspended laptop exceeds.
     """
+    flags = os.environ.get("XLA_FLAGS", "")
+    for event in ("terminate", "warn_stuck"):
+        flag = f"--xla_cpu_collective_call_{event}_timeout_seconds"
+        if flag not in flags:
+            flags += f" {flag}={COLLECTIVE_TIMEOUT_S}"
+    os.environ["XLA_FLAGS"] = flags.strip()
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mjx_mimic" / "xla"
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -69,8 +81,11 @@ def prepare_jax() -> None:
 def run(main: Callable[[Sequence[str]], int]) -> None:
     """Run a command's `main` and exit with its result.
 
-    1 for a run that failed, 2 for bad input, 130 for an interrupt.
+    1 for a run that failed, 2 for bad input, 130 for an interrupt, a termination signal or a closed terminal.
     """
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
         status = main(sys.argv[1:])
         sys.stdout.flush()
@@ -82,7 +97,7 @@ def run(main: Callable[[Sequence[str]], int]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:  # whoever read the output has had enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         sys.exit(1)

@@ -1,11 +1,12 @@
 """The loop around the training step: reports, evaluations, checkpoints, an orderly stop."""
 
+import os
 import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from types import FrameType
 from typing import Self
 
 import jax
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from mjx_mimic.common.cli import INTERRUPTED
 from mjx_mimic.common.errors import RunFailure
 from mjx_mimic.learning.devices import first_device
 from mjx_mimic.learning.learner import Learner, TrainState
@@ -26,27 +28,51 @@ MAX_SKIPPED_UPDATES = 10
 """Updates in a row that may be skipped before the run is given up."""
 
 
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
 class Stop:
-    """A request to stop, by the first interrupt or termination signal; a step in flight is finished first."""
+    """A request to stop, by an interrupt, a termination signal or a closed terminal.
+
+    The update in flight is finished first, and its checkpoint written. Where nothing is in flight, which is
+    so until the first update, and at a second signal, the process ends at once with exit code 130. A thread
+    sees to that, because Python handles no signal while XLA compiles or runs.
+    """
 
     def __init__(self) -> None:
         self.requested = False
+        self.in_flight = False
+        """Whether something would be lost by ending at once."""
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the place of the signals' handlers; a second signal interrupts at once."""
+        """Take the place of the signals' handlers."""
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
 
-        def handle(number: int, frame: FrameType | None) -> None:
-            if self.requested:
-                raise KeyboardInterrupt
-            self.requested = True
+        def watch() -> None:
+            while number := os.read(reader, 1):
+                if number[0] not in SIGNALS:
+                    continue
+                if self.requested or not self.in_flight:
+                    print("stopped", flush=True)
+                    os._exit(INTERRUPTED)
+                self.requested = True
+                print("finishing the update in flight; interrupt again to stop at once", flush=True)
 
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+        wakeup = signal.set_wakeup_fd(writer)
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
         try:
             yield
         finally:
+            signal.set_wakeup_fd(wakeup)
             for number, handler in before.items():
                 signal.signal(number, handler)
+            os.close(writer)
+            watcher.join()
+            os.close(reader)
 
 
 class Display:
@@ -111,6 +137,7 @@ def train(
         while not ending:
             state, metrics = learner.train_step(state)
             window.append(first_device(metrics))
+            stop.in_flight = True
             now = time.monotonic()
             if evaluated is None:
                 display.say(f"first update {now - start:.1f} s after the start")
