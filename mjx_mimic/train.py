@@ -11,7 +11,7 @@ from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import PRESETS, TrainConfig
 from mjx_mimic.config_yaml import read_config
-from mjx_mimic.display import drawing
+from mjx_mimic.display import gl
 
 PROGRAM = "python -m mjx_mimic.train"
 
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     """Train, and write a video of the best policy."""
     command = parse(arguments)
     # MuJoCo reads its choice of GL library when it is first imported, so this comes before it.
-    backend = drawing.choose_gl_backend() if command.video else None
+    backend = gl.choose_gl_backend() if command.video else None
     cli.prepare_jax()
     from mjx_mimic import runs  # JAX and MuJoCo, after their settings
 
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
 
         write_episode_video(*runs.load_policy(out), out / "videos" / "final.mp4")
     elif command.video:
-        print(f"no video: {drawing.NO_GL}")
+        print(f"no video: {gl.NO_GL}")
     return 0
 
 

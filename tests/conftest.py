@@ -8,7 +8,7 @@ from pathlib import Path
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 
-from mjx_mimic.display.drawing import choose_gl_backend
+from mjx_mimic.display.gl import choose_gl_backend
 
 choose_gl_backend()  # before MuJoCo is imported
 

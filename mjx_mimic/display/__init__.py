@@ -1,1 +1,4 @@
-"""Seeing: videos, pictures, live views."""
+"""Videos, pictures and live views.
+
+Imports nothing: commands choose the GL library through `display.gl` before MuJoCo is imported.
+"""

@@ -1,4 +1,4 @@
-"""A session in a web browser, by viser: for machines without a screen, and notebooks."""
+"""A web page on a session, served by viser: for machines without a screen, and notebooks."""
 
 import contextlib
 import io
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.display.drawing import GHOST_COLOR, place
-from mjx_mimic.display.session import SPEED_RANGE, Session
+from mjx_mimic.display.drawn_robot import GHOST_COLOR, pose_model
+from mjx_mimic.display.options import SPEED_RANGE
+from mjx_mimic.display.session import Session
 from mjx_mimic.robot.mjcf import VISUAL_GROUP
 
 FRAMES_PER_SECOND = 30.0
@@ -34,7 +35,7 @@ Color = tuple[int, int, int]
 
 
 def geom_mesh(model: mujoco.MjModel, geom: int) -> trimesh.Trimesh:
-    """The surface of a sphere, capsule, cylinder, ellipsoid or box, in its body's frame, m."""
+    """Return the surface of a sphere, capsule, cylinder, ellipsoid or box, in its body's frame, m."""
     size = model.geom_size[geom]
     kinds = mujoco.mjtGeom
     match kinds(model.geom_type[geom]):
@@ -59,7 +60,7 @@ def geom_mesh(model: mujoco.MjModel, geom: int) -> trimesh.Trimesh:
 
 
 def body_meshes(model: mujoco.MjModel) -> dict[int, dict[Color, trimesh.Trimesh]]:
-    """What is drawn of each body: a mesh a colour."""
+    """Return what is drawn of each body, one mesh per colour."""
     parts: dict[int, dict[Color, list[trimesh.Trimesh]]] = defaultdict(lambda: defaultdict(list))
     for geom in map(int, np.flatnonzero(model.geom_group == VISUAL_GROUP)):
         material = model.geom_matid[geom]
@@ -76,7 +77,7 @@ def _joined(meshes: Iterable[trimesh.Trimesh]) -> trimesh.Trimesh:
 
 
 def open_server(host: str, port: int) -> viser.ViserServer:
-    """Starts serving an empty page; port 0 is any free one.
+    """Start to serve an empty page; port 0 is any free one.
 
     Raises:
         UserError: there is no such address here, or the port is in use or not ours to use.
@@ -99,42 +100,43 @@ def _rgb(rgba: Sequence[float]) -> Color:
 
 
 class BrowserView:
-    """Shows `session` on a server's page, with its controls.
+    """A page that shows a session and its controls.
 
-    The camera of each visitor is their own. To follow the robot, the world is moved under them, which is
-    one message a frame.
+    Each visitor has a camera of their own. To follow the robot, the world is moved under all of them, which
+    takes one message per frame.
     """
 
     def __init__(self, session: Session, server: viser.ViserServer) -> None:
+        """Fill the page of `server`, and draw the session's state."""
         self.server = server
         self.session = session
-        self._ghost_data = mujoco.MjData(session.shown.model)
+        self._ghost_data = mujoco.MjData(session.playable.model)
         self._followed = np.zeros(2)
-        self._told = 0.0
-        self._furnish()
-        meshes = body_meshes(session.shown.model)
+        self._written_at = 0.0
+        self._build_scene()
+        meshes = body_meshes(session.playable.model)
         self.robot = self._add_robot("robot", meshes, None)
         self.ghost = self._add_robot("ghost", meshes, GHOST_OPACITY)
         self._add_controls()
-        self._jump()
+        self._jump_to_robot()
         self.draw()
 
     def draw(self) -> None:
-        """Sends what has changed, in one piece."""
-        shown, reference = self.session.shown, self.session.reference()
+        """Send what has changed to all visitors, in one piece."""
+        playable, reference = self.session.playable, self.session.reference()
         with self.server.atomic():
-            self._follow(shown.data.qpos[:2])
-            _move(self.robot, shown.data)
+            self._follow(playable.data.qpos[:2])
+            _move(self.robot, playable.data)
             if self.ghost_root.visible != (reference is not None):
                 self.ghost_root.visible = reference is not None
             if reference is not None:
-                place(shown.model, self._ghost_data, reference)
+                pose_model(playable.model, self._ghost_data, reference)
                 _move(self.ghost, self._ghost_data)
-            if time.monotonic() > self._told + _TEXT_INTERVAL_S:
-                self._told = time.monotonic()
-                self._tell()
+            if time.monotonic() > self._written_at + _TEXT_INTERVAL_S:
+                self._written_at = time.monotonic()
+                self._write_status()
 
-    def _furnish(self) -> None:
+    def _build_scene(self) -> None:
         scene = self.server.scene
         scene.set_up_direction("+z")
         sky = np.linspace(*SKY, 64)[:, None].repeat(2, axis=1)
@@ -160,7 +162,7 @@ class BrowserView:
     def _add_robot(
         self, name: str, meshes: dict[int, dict[Color, trimesh.Trimesh]], opacity: float | None
     ) -> dict[int, viser.FrameHandle]:
-        """Frames of the bodies with meshes fixed in them."""
+        """Add a frame for each body, with its meshes fixed in it."""
         scene = self.server.scene
         root = scene.add_frame(f"/world/{name}", show_axes=False)
         if opacity is not None:
@@ -197,18 +199,18 @@ class BrowserView:
         reset.on_click(lambda _: session.ask(self._reset))
         speed.on_update(lambda _: session.ask(session.set_speed, speed.value))
         ghost.on_update(lambda _: session.ask(session.show_ghost, ghost.value))
-        if len(session.shown.clips) > 1:
-            chosen = session.shown.clips[session.shown.clip]
-            clips = gui.add_dropdown("Clip", session.shown.clips, initial_value=chosen)
+        if len(session.playable.clips) > 1:
+            chosen = session.playable.clips[session.playable.clip]
+            clips = gui.add_dropdown("Clip", session.playable.clips, initial_value=chosen)
             clips.on_update(lambda _: session.ask(self._select, clips.value))
-        if session.shown.simulated:
+        if session.playable.simulated:
             strength = gui.add_slider("Push, m/s", 0.1, 2.0, 0.1, 0.5)
             push = gui.add_button_group("Direction", tuple(DIRECTIONS))
 
             @push.on_click
             def _(_: viser.GuiEvent) -> None:
                 forward, left = np.array(DIRECTIONS[push.value]) * strength.value
-                session.ask(session.shown.kick, forward, left)
+                session.ask(session.playable.kick, forward, left)
 
     def _single_step(self) -> None:
         self.session.ask(self.session.single_step)
@@ -216,16 +218,16 @@ class BrowserView:
 
     def _reset(self) -> None:
         self.session.reset()
-        self._jump()
+        self._jump_to_robot()
 
     def _select(self, clip: str) -> None:
         self.session.select(clip)
-        self._jump()
+        self._jump_to_robot()
 
-    def _jump(self) -> None:
-        """Has the camera where the robot is, at once."""
-        self.session.shown.refresh()
-        self._followed = self.session.shown.data.qpos[:2].copy()
+    def _jump_to_robot(self) -> None:
+        """Move the camera to the robot at once, not smoothly."""
+        self.session.playable.refresh()
+        self._followed = self.session.playable.data.qpos[:2].copy()
 
     def _follow(self, root: NDArray) -> None:
         if self._following.value:
@@ -233,8 +235,8 @@ class BrowserView:
             self._followed += share * (root - self._followed)
         self._world.position = (-self._followed[0], -self._followed[1], 0.0)
 
-    def _tell(self) -> None:
-        rows = self.session.shown.reading().rows()
+    def _write_status(self) -> None:
+        rows = self.session.playable.status().rows()
         self._text.content = "\n\n".join(f"{label}: **{value}**" for label, value in rows)
 
 

@@ -1,4 +1,4 @@
-"""What is done to drawn frames: captions, and several of them in a grid."""
+"""What is added to drawn frames: captions, and other frames beside them in a grid."""
 
 import functools
 import math
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mjx_mimic.display.drawing import Frame
+from mjx_mimic.clips.motion import Motion
+from mjx_mimic.display.video import Frame
 
 MAX_WIDTH, MAX_HEIGHT = 1920, 1080
 """Pixels of a whole grid."""
@@ -15,8 +16,20 @@ MAX_WIDTH, MAX_HEIGHT = 1920, 1080
 _TEXT, _WARNING, _BACKGROUND = (255, 255, 255, 255), (255, 140, 110, 255), (20, 24, 32, 150)
 
 
+def heading(clip: str, time: float, slow: float) -> str:
+    """Write the first line of a caption: name of the clip, time in s, and the speed if it is not 1."""
+    speed = "" if slow == 1.0 else f"   {1.0 / slow:.3g}x"
+    return f"{clip}   {time:.2f} s{speed}"
+
+
+def clip_phase(motion: Motion, time: float) -> float:
+    """Return the phase of a clip, in [0, 1], at `time` s; the host twin of `task.reference.phase`."""
+    cycles = time / motion.length
+    return cycles % 1.0 if motion.loop == "wrap" else min(max(cycles, 0.0), 1.0)
+
+
 def captioned(frame: Frame, lines: Sequence[str], warning: str = "") -> Frame:
-    """A copy of `frame` (H, W, 3) with lines of text in its upper left corner, `warning` in red below."""
+    """Return a copy of `frame` with lines of text in its upper left corner, and `warning` below, in red."""
     height, width = frame.shape[:2]
     size = max(9, round(height / 26))
     font = _font(size)
@@ -38,10 +51,11 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def grid(count: int, width: int, height: int) -> tuple[int, int, int]:
-    """A nearly square grid of `count` pictures of `width` x `height` pixels, shrunk to the largest picture.
+    """Arrange `count` pictures of `width` x `height` pixels in a nearly square grid.
 
     Returns:
-        Its columns, and the width and height of a tile, both even, as H.264 wants them.
+        The number of columns, and the width and height of a tile: shrunk, if need be, until the grid fits in
+        `MAX_WIDTH` x `MAX_HEIGHT`, and even, as H.264 wants them.
     """
     columns = math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
@@ -50,7 +64,7 @@ def grid(count: int, width: int, height: int) -> tuple[int, int, int]:
 
 
 def tiled(frames: Sequence[Frame], columns: int) -> Frame:
-    """The frames (H, W, 3) row by row in one, a black line between them; places left over are black."""
+    """Join the frames row by row, with a black line between them; places left over are black."""
     height, width = frames[0].shape[:2]
     rows = math.ceil(len(frames) / columns)
     whole = np.zeros((rows * height, columns * width, 3), np.uint8)

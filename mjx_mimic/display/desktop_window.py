@@ -1,6 +1,5 @@
 """MuJoCo's own viewer as a window on a session; the mouse pushes the robot."""
 
-import os
 import subprocess
 import sys
 import threading
@@ -9,7 +8,8 @@ from collections.abc import Callable
 import mujoco
 
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.display.drawing import add_robot, place
+from mjx_mimic.display.drawn_robot import add_robot, pose_model
+from mjx_mimic.display.gl import has_display
 from mjx_mimic.display.session import Session, run
 
 FRAMES_PER_SECOND = 60.0
@@ -28,17 +28,13 @@ HELP = (
 )
 
 
-def has_display() -> bool:
-    """Whether there may be a screen to open a window on."""
-    if sys.platform.startswith("linux"):
-        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    return True
-
-
 def check_display() -> None:
-    """UserError if no window can be opened; MuJoCo's viewer would wait for one for ever.
+    """Make sure that a window can be opened; MuJoCo's viewer would wait for one for ever.
 
     Tried in a process of its own, since a failed GL library cannot be unloaded.
+
+    Raises:
+        UserError: no window can be opened.
     """
     trial = "from mujoco.glfw import GLContext; GLContext(64, 64).make_current()"
     if not has_display() or subprocess.run([sys.executable, "-c", trial], capture_output=True).returncode:
@@ -46,7 +42,7 @@ def check_display() -> None:
 
 
 def key_callback(session: Session) -> Callable[[int], None]:
-    """What a key does to `session`; the viewer calls it in a thread of its own."""
+    """Return the function that MuJoCo's viewer calls in its own thread when a key is pressed."""
     commands: dict[int, Callable[[], None]] = {
         SPACE: session.toggle_pause,
         RIGHT: session.single_step,
@@ -64,26 +60,26 @@ def key_callback(session: Session) -> Callable[[int], None]:
 
 
 def apply_perturbation(model: mujoco.MjModel, data: mujoco.MjData, perturbation: mujoco.MjvPerturb) -> None:
-    """The mouse's force on the selected body for the next physics step; none when it lets go."""
+    """Apply the mouse's force on the selected body in the next physics step; none after it lets go."""
     data.xfrc_applied[:] = 0.0
     mujoco.mjv_applyPerturbForce(model, data, perturbation)
 
 
 def show(session: Session) -> None:
-    """Opens the window and returns when the user closes it; call `check_display` before.
+    """Open the window and return when the user closes it; call `check_display` before.
 
     Raises:
         UserError: this is macOS, and not under mjpython.
     """
     from mujoco import viewer as mujoco_viewer  # it loads GLFW, which not every machine has
 
-    shown = session.shown
-    ghost = mujoco.MjData(shown.model)
+    playable = session.playable
+    ghost = mujoco.MjData(playable.model)
     others = set(threading.enumerate())
     try:
         window = mujoco_viewer.launch_passive(
-            shown.model,
-            shown.data,
+            playable.model,
+            playable.data,
             key_callback=key_callback(session),
             show_left_ui=False,
             show_right_ui=False,
@@ -94,20 +90,20 @@ def show(session: Session) -> None:
         ) from None
     with window as viewer:
         viewer.cam.type = mujoco.mjtCamera.mjCAMERA_TRACKING
-        viewer.cam.trackbodyid = shown.model.body("pelvis").id
+        viewer.cam.trackbodyid = playable.model.body("pelvis").id
         viewer.cam.distance, viewer.cam.azimuth, viewer.cam.elevation = 3.0, 130.0, -12.0
 
         def before_step() -> None:
             with viewer.lock():
-                apply_perturbation(shown.model, shown.data, viewer.perturb)
+                apply_perturbation(playable.model, playable.data, viewer.perturb)
 
         def draw() -> None:
             reference = session.reference()
             with viewer.lock():
                 viewer.user_scn.ngeom = 0
                 if reference is not None:
-                    place(shown.model, ghost, reference)
-                    add_robot(shown.model, ghost, viewer.user_scn)
+                    pose_model(playable.model, ghost, reference)
+                    add_robot(playable.model, ghost, viewer.user_scn)
             viewer.set_texts(texts(session))
             viewer.sync()
 
@@ -118,9 +114,9 @@ def show(session: Session) -> None:
 
 
 def texts(session: Session) -> list[tuple[int, int, str, str]]:
-    """The keys and the state, as `Handle.set_texts` takes them."""
+    """Return the keys and the state, as `Handle.set_texts` takes them."""
     state = "paused" if session.paused else f"{session.speed:.2g} x real time"
-    rows = [*session.shown.reading().rows(), ("speed", state)]
+    rows = [*session.playable.status().rows(), ("speed", state)]
     font, grid = mujoco.mjtFontScale.mjFONTSCALE_150, mujoco.mjtGridPos
 
     def columns(rows: list[tuple[str, str]]) -> tuple[str, str]:

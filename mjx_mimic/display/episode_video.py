@@ -1,18 +1,33 @@
-"""The video at the end of a training: one episode of the policy over its reference."""
+"""Episodes of a policy in a video: simulated, recorded, and shown over their reference."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import jax
 import numpy as np
+from numpy.typing import NDArray
 
-from mjx_mimic.display import drawing
+from mjx_mimic.clips.dataset import Clips
+from mjx_mimic.clips.editing import sampled
+from mjx_mimic.clips.motion import make_motion
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.display import captions
+from mjx_mimic.display.offscreen import render_frames
+from mjx_mimic.display.options import EpisodeOptions, VideoOptions
+from mjx_mimic.display.rendering import Shot, frame_times
+from mjx_mimic.display.video import write_video
 from mjx_mimic.evaluation.episodes import Evaluation, Protocol
+from mjx_mimic.evaluation.mjx_engine import run_in_mjx
 from mjx_mimic.evaluation.mujoco_engine import model_to_watch, run_in_mujoco
+from mjx_mimic.evaluation.recording import Recording
 from mjx_mimic.learning.policy import Policy
+from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.runs.folder import load_policy, load_run_clips
 from mjx_mimic.task.env import ImitationEnv
 
 AFTER_FAILURE_S = 1.0
-"""How long the video goes on after a failure, s."""
+"""How long the video of a training goes on after a failure, s."""
 
 
 def write_episode_video(policy: Policy, env: ImitationEnv, path: Path) -> None:
@@ -31,7 +46,81 @@ def write_episode_video(policy: Policy, env: ImitationEnv, path: Path) -> None:
     if failure is not None:
         last = failure[0] + round(AFTER_FAILURE_S * env.config.control_hz)
     qpos, reference = recording.qpos[: last + 1], recording.reference[: last + 1]
-    frames = drawing.render_frames(load_mjcf(), qpos, reference, fps=recording.fps)
-    drawing.write_video(path, frames, recording.fps)
+    frames = render_frames(load_mjcf(), qpos, reference, fps=recording.fps)
+    write_video(path, frames, recording.fps)
     steps, total = outcome.episode.episode_length[0], outcome.episode.episode_return[0]
     print(f"video: {path} (return {total:.1f} in {steps} of {len(recording.qpos) - 1} control steps)")
+
+
+def run_shots(run: Path, episodes: EpisodeOptions, video: VideoOptions) -> list[Shot]:
+    """Simulate episodes of a run's policy; a shorter one stays at its end until the longest is over.
+
+    Raises:
+        UserError: there is no run in this folder, no such checkpoint, no such clip, or a clip cannot be read.
+    """
+    clips = load_run_clips(run)
+    if episodes.clip is not None:
+        last = len(clips.motions) - 1
+        if not 0 <= episodes.clip <= last:
+            raise UserError(f"option --clip: {episodes.clip} will not do; the run has clips 0 to {last}")
+        clips = Clips((clips.motions[episodes.clip],), (1.0,))
+    policy, env = load_policy(run, episodes.checkpoint, clips)
+    recordings = record(Evaluation(env, policy, Protocol(video.seconds)), episodes)
+    longest = max((len(recording.qpos) - 1) / recording.fps for recording in recordings)
+    times = frame_times(longest, video)
+    return [episode_shot(r, clips.motions[r.clip].name, times, video.slow) for r in recordings]
+
+
+def record(evaluation: Evaluation, episodes: EpisodeOptions) -> Sequence[Recording]:
+    """Simulate and record the episodes; the first one of each clip starts at its first frame."""
+    count = episodes.num_envs
+    at_first = np.arange(count) < evaluation.env.library.num_clips
+    if episodes.engine == "mjx":
+        devices = jax.local_devices()[:1]
+        return run_in_mjx(evaluation, at_first, episodes.seed, devices, recorded=count).recordings
+    model = model_to_watch(evaluation.env)
+    return run_in_mujoco(evaluation, at_first, episodes.seed, model, recorded=count).recordings
+
+
+def episode_shot(recording: Recording, clip: str, times: NDArray, slow: float = 1.0) -> Shot:
+    """Show an episode at `times` (T,) s after its start; past its end, its last state.
+
+    Args:
+        recording: the episode.
+        clip: name of its clip, for the caption.
+        times: (T,) s.
+        slow: how many times slower than real time the video is, for the caption.
+    """
+    steps = np.minimum((times * recording.fps + 1e-6).astype(int), len(recording.qpos) - 1)
+    failure = recording.failure
+    warning = f"failed: {failure[1]} at {failure[0] / recording.fps:.1f} s" if failure else ""
+    end = (len(recording.qpos) - 1) / recording.fps
+    return Shot(
+        qpos=_interpolated(recording.qpos, recording.fps, times),
+        reference=_interpolated(recording.reference, recording.fps, times),
+        captions=[
+            [
+                captions.heading(clip, min(time, end), slow),
+                f"phase {recording.phase[step]:.2f}   reward {recording.reward[step]:.2f}",
+            ]
+            for time, step in zip(times, steps, strict=True)
+        ],
+        warnings=[warning if failure and step >= failure[0] else "" for step in steps],
+    )
+
+
+def _interpolated(qpos: NDArray, fps: float, times: NDArray) -> NDArray[np.float64]:
+    """Interpolate `qpos` (N, 36), `fps` rows per second, at `times` (T,) s; (T, 36)."""
+    if len(qpos) == 1:
+        qpos = np.repeat(qpos, 2, axis=0)
+    motion = make_motion(
+        name="episode",
+        fps=fps,
+        root_pos=qpos[:, :3],
+        root_quat=qpos[:, 3:7],
+        dof_pos=qpos[:, 7:],
+        joint_names=G1_JOINTS,
+        loop="clamp",
+        source="episode",
+    )
+    return sampled(motion, times)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from mjx_mimic.clips.editing import sampled
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.display.drawing import place
-from mjx_mimic.display.session import Reading
+from mjx_mimic.display.drawn_robot import pose_model
+from mjx_mimic.display.playable import Status
 from mjx_mimic.evaluation.mujoco_engine import addresses, keep_broken_states
 from mjx_mimic.evaluation.recording import Snapshot, snapshot
 from mjx_mimic.learning.policy import Policy
@@ -25,7 +25,7 @@ from mjx_mimic.task.env import EnvState, ImitationEnv
 
 
 class Live:
-    """A policy on a robot, with its reference; see `session.Shown`.
+    """A policy on a robot, with its reference; see `Playable`.
 
     Nothing ends an episode but the end of a clip that does not repeat, or a state that is not finite: then
     the clip begins again.
@@ -55,10 +55,11 @@ class Live:
         self.reset(clip)
 
     def reset(self, clip: int) -> None:
+        """Begin an episode at the first frame of clip number `clip`."""
         self.start(clip, 0.0)
 
     def start(self, clip: int, seconds: float) -> None:
-        """An episode from the reference of `clip` at `seconds`."""
+        """Begin an episode on the reference of clip number `clip` at `seconds`."""
         self.clip = clip
         self.state = self._begin(self._env, np.int32(clip), np.float32(seconds))
         mujoco.mj_resetData(self.model, self.data)
@@ -70,7 +71,7 @@ class Live:
         self.refresh()
 
     def step(self) -> None:
-        """One physics step; after the last one of a control step, the policy's next action."""
+        """Take a physics step; after the last one of a control step, ask the policy for its next action."""
         mujoco.mj_step(self.model, self.data)
         self._substep += 1
         if self._substep < self.single_step:
@@ -92,19 +93,22 @@ class Live:
             self.reset(self.clip)
 
     def kick(self, forward: float, left: float) -> None:
+        """Add to the root's velocity, m/s, in the robot's heading frame."""
         heading = float(rotation.heading(self.data.qpos[self._positions[3:7]]))
         cos, sin = np.cos(heading), np.sin(heading)
         self.data.qvel[self._velocities[:2]] += cos * forward - sin * left, sin * forward + cos * left
 
     def refresh(self) -> None:
-        # `mj_step` leaves the bodies one step behind the coordinates.
-        place(self.model, self.data, self.data.qpos)
+        """Bring the poses of the bodies up to date: `mj_step` leaves them one step behind the coordinates."""
+        pose_model(self.model, self.data, self.data.qpos)
 
     def reference(self) -> NDArray:
+        """Return the reference's qpos (36,) now, between two control steps too."""
         return sampled(self._motions[self.clip], np.array([self._seconds]))[0]
 
-    def reading(self) -> Reading:
-        return Reading(
+    def status(self) -> Status:
+        """Return clip, time, phase, reward and failure."""
+        return Status(
             clip=self.clips[self.clip],
             seconds=self._seconds,
             phase=float(self._snapshot.phase),
@@ -114,7 +118,7 @@ class Live:
 
     @property
     def pd_target(self) -> NDArray:
-        """Joint angles (29,) that the policy asks the motors for."""
+        """PD targets (29,) of the motors, rad."""
         return self.data.ctrl[self._controls].copy()
 
     @property
@@ -124,7 +128,7 @@ class Live:
         return float(self.state.start_time) + steps * self.timestep
 
     def _decide(self) -> None:
-        """Sets the motors' targets for the next control step, and notes what led to this state."""
+        """Set the motors' targets for the next control step, and note how the last one ended."""
         pd_target, self._snapshot = jax.device_get(self._compiled(self._env, self._policy, self.state))
         self.data.ctrl[self._controls] = pd_target
         causes = self._snapshot.causes

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -14,16 +15,18 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic import export
+from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.clips.formats import load_motion, native
 from mjx_mimic.common import paths
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import EnvConfig
 from mjx_mimic.learning import networks
 from mjx_mimic.learning.normalizer import Normalizer
-from mjx_mimic.runs import folder
-from mjx_mimic.task.env import ImitationEnv
-from mjx_mimic.task.observation import PARTS
-from mjx_mimic.task.reference import make_library
+from mjx_mimic.learning.policy import Policy
+from mjx_mimic.runs import load_policy
+from mjx_mimic.runs import onnx as onnx_model
+from mjx_mimic.task.env import make_env
+from mjx_mimic.task.observation import LAYOUTS
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "run_onnx.py"
 
@@ -31,11 +34,6 @@ EXAMPLE = Path(__file__).parents[2] / "docs" / "run_onnx.py"
 @pytest.fixture(scope="module")
 def walk():
     return load_motion("walk")
-
-
-@pytest.fixture(scope="module")
-def library(walk):
-    return make_library([walk])
 
 
 @pytest.fixture(scope="module")
@@ -57,29 +55,23 @@ def test_the_graph_is_the_policy(activation):
     actor = networks.Actor((32, 24, 16), 29, activation, 0.2, learn_std=True)
     params = actor.init(jax.random.key(0), jnp.zeros(40))
     params = jax.tree.map(lambda x: jnp.asarray(rng.normal(scale=0.3, size=x.shape), jnp.float32), params)
-    moments = {
-        "count": np.float32(1e4),
-        "mean": rng.normal(size=40).astype(np.float32),
-        "variance": (10.0 ** rng.uniform(-8, 3, 40)).astype(np.float32),
-    }
-    policy = {"actor": params, "normalizer": moments}
+    variance = (10.0 ** rng.uniform(-8, 3, 40)).astype(np.float32)
+    policy = Policy(params, Normalizer(np.float32(1e4), np.float32(rng.normal(size=40)), variance), actor)
     observation = (rng.normal(size=(64, 40)) * 10.0 ** rng.uniform(-2, 2, 40)).astype(np.float32)
-    mean, _ = actor.apply(params, Normalizer(**moments)(observation))
-    expected = np.clip(mean, -1.0, 1.0)
+    expected = np.clip(policy.act(observation), -1.0, 1.0)
     assert (np.abs(expected) == 1.0).any()
     assert (np.abs(expected) < 0.9).any()
-    model = export.policy_graph(policy, activation, {"a": [1, 2]})
+    model = onnx_model.policy_graph(policy, {"a": [1, 2]})
     found = act(model.SerializeToString(), observation)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert {prop.key: json.loads(prop.value) for prop in model.metadata_props} == {"a": [1, 2]}
 
 
 def test_a_run_is_exported_with_its_normaliser_and_what_a_deployer_needs(exported, finished, robot):
-    policy = folder.Checkpoints(finished / "whole").restore_policy("best")
+    policy, _ = load_policy(finished / "whole", "best")
     observation = np.random.default_rng(1).normal(size=(5, 123)).astype(np.float32)
-    actor = networks.Actor((16,), 29, "elu", 0.2, learn_std=True)
-    mean, _ = actor.apply(policy["actor"], Normalizer(**policy["normalizer"])(observation))
-    np.testing.assert_allclose(act(str(exported), observation), np.clip(mean, -1.0, 1.0), atol=1e-5)
+    expected = np.clip(policy.act(observation), -1.0, 1.0)
+    np.testing.assert_allclose(act(str(exported), observation), expected, atol=1e-5)
 
     session = onnxruntime.InferenceSession(str(exported))
     about = {key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items()}
@@ -98,17 +90,18 @@ def test_a_run_is_exported_with_its_normaliser_and_what_a_deployer_needs(exporte
     assert sum(size for _, size in about["observation_parts"]) == 123
 
 
-@pytest.mark.parametrize("layout", PARTS)
-def test_the_parts_of_a_layout_add_up_to_it(layout, library, robot):
-    env = ImitationEnv(library, robot, EnvConfig(observation=layout))
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_listed_parts_of_an_observation_add_up_to_it(layout, walk, robot):
+    env = make_env([walk], EnvConfig(observation=layout), robot=robot)
     state = jax.eval_shape(env.reset_to, jnp.int32(0), jnp.float32(0.0))
-    assert jax.eval_shape(env.observe, state).shape == (sum(size for _, size in PARTS[layout]),)
+    about = onnx_model.metadata(env, Clips((walk,), (1.0,)))
+    (size,) = jax.eval_shape(env.observe, state).shape
+    assert sum(count for _, count in about["observation_parts"]) == size
 
 
-@pytest.mark.parametrize("observation", ["mimickit", "compact"])
-def test_action_scales_are_the_targets(observation, library, robot):
-    config = EnvConfig(action="mimickit" if observation == "mimickit" else "reference")
-    env = ImitationEnv(library, robot, config)
+@pytest.mark.parametrize("action", ["mimickit", "reference"])
+def test_action_scales_are_the_targets(action, walk, robot):
+    env = make_env([walk], EnvConfig(action=action), robot=robot)
     state = env.reset_to(jnp.int32(0), jnp.float32(0.4))
     least, most = (env.pd_target(state, jnp.full(29, unit)) for unit in (-1.0, 1.0))
     np.testing.assert_allclose((most - least) / 2.0, env.action_scale, rtol=1e-5)
@@ -125,10 +118,10 @@ def example() -> ModuleType:
     return module
 
 
-def test_the_examples_observation_is_ours(example, library, robot, walk, tmp_path):
+def test_the_examples_observation_is_ours(example, robot, walk, tmp_path):
     native.write(tmp_path / "walk.npz", walk)
     clip = dict(np.load(tmp_path / "walk.npz"))
-    env = ImitationEnv(library, robot, EnvConfig())
+    env = make_env([walk], EnvConfig(), robot=robot)
     observe = jax.jit(lambda state: (env.observe(state), env.reference_coordinates(state)))
     rng = np.random.default_rng(2)
     start = 0.004  # between frames: on one, float32 may take the velocities of the frame before
@@ -171,7 +164,7 @@ def test_bad_input_is_refused_in_a_line(finished, tmp_path, monkeypatch):
         export.main(["--run", str(finished / "whole"), "--out", str(tmp_path / "policy.pt")])
     with pytest.raises(UserError, match="nowhere"):
         export.main(["--run", str(tmp_path / "nowhere"), "--out", str(tmp_path / "a.onnx")])
-    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
+    monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(UserError, match=r"mjx-mimic\[onnx\]"):
         export.main(["--run", str(finished / "whole"), "--out", str(tmp_path / "a.onnx")])
     assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ from mjx_mimic.clips.formats import FORMATS, detect, load_motion, native
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common import cli, paths
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.display import drawing
+from mjx_mimic.display import gl
 from mjx_mimic.motion import Command, main
 from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.kinematics import qpos_of
@@ -272,8 +272,8 @@ def test_the_plot_shows_limits_and_standing_feet(told, walk):
 
 
 def test_a_video_and_a_plot_in_one_go(told):
-    if drawing.choose_gl_backend() is None:
-        pytest.skip(drawing.NO_GL)
+    if gl.choose_gl_backend() is None:
+        pytest.skip(gl.NO_GL)
     options = ("--seconds", "0.1", "--width", "64", "--height", "64", "--fps", "20")
     text = told("preview", "walk", "--out", "clip.mp4", "--plot", "clip.png", *options)
     assert text.splitlines()[0].startswith("clip.mp4: 3 frames, 0.1 s, 100% of them not empty")

@@ -1,17 +1,22 @@
 """The robot's drawn shapes change nothing but its looks; what the render command shows; its refusals.
 
-What is in the pictures, and whether videos are whole, is in `test_drawing`.
+Single pictures are tested in `display/test_offscreen.py`, video files in `display/test_video.py`.
 """
 
 import subprocess
 import sys
-from pathlib import Path
 
 import imageio_ffmpeg
 import mujoco
 import numpy as np
 import pytest
-from helpers.videos import read
+from helpers.videos import (
+    assert_every_frame_shows_the_robot,
+    changed_share,
+    read,
+    read_pictures,
+    without_robot,
+)
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
@@ -20,10 +25,11 @@ from mjx_mimic.clips.editing import sampled
 from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.paths import assets_dir
-from mjx_mimic.display import drawing
+from mjx_mimic.display import episode_video, gl, offscreen, rendering
+from mjx_mimic.display.options import VideoOptions
 from mjx_mimic.evaluation.recording import Recording
-from mjx_mimic.render import RenderCommand
 from mjx_mimic.robot.kinematics import qpos_of
+from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.task.termination import Causes
 
 VISUAL_GROUP = 2
@@ -127,29 +133,32 @@ def test_the_command_loads_neither_jax_nor_mujoco_on_import():
 
 
 @pytest.fixture
-def gl() -> None:
-    if drawing.choose_gl_backend() is None:
-        pytest.skip(drawing.NO_GL)
+def can_draw() -> None:
+    if gl.choose_gl_backend() is None:
+        pytest.skip(gl.NO_GL)
 
 
 # mediapy leaves the pipes of its ffmpeg process to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_fps_and_slow_set_the_rate_of_a_clips_video(tmp_path, capsys, gl):
+def test_fps_and_slow_set_the_rate_of_a_clips_video(tmp_path, capsys, can_draw):
     path = tmp_path / "walk.mp4"
     assert render.main(["--motion", "walk", "--out", str(path), "--fps", "15", "--slow", "2", *SMALL]) == 0
     assert len(read(path)) == 7  # 0.2 s in 0.4 s
     assert next(imageio_ffmpeg.read_frames(str(path)))["fps"] == pytest.approx(15.0)
-    assert "7 frames, 0.5 s, 100% of them not empty" in capsys.readouterr().out
+    assert "7 frames, 0.5 s" in capsys.readouterr().out
 
 
-def test_frames_go_to_a_new_folder(tmp_path, gl):
-    command = ["--motion", "walk", "--out", str(tmp_path / "frames"), "--fps", "10", *SMALL]
-    assert render.main(command) == 0
-    assert sorted(file.name for file in (tmp_path / "frames").iterdir()) == [
-        f"000{number}.png" for number in range(3)
-    ]
+def test_frames_go_to_a_new_folder_and_each_shows_the_robot(tmp_path, monkeypatch, can_draw):
+    command = ["--motion", "run", "--fps", "5", "--no-caption", *SMALL[:4], "--seconds", "2", "--out"]
+    assert render.main([*command, str(tmp_path / "frames")]) == 0
+    names = [file.name for file in sorted((tmp_path / "frames").iterdir())]
+    assert names == [f"{number:04d}.png" for number in range(11)]
     with pytest.raises(UserError, match="is there already"):
-        render.main(command)
+        render.main([*command, str(tmp_path / "frames")])
+    monkeypatch.setattr(rendering, "load_model", lambda meshes: without_robot(load_mjcf()))
+    assert render.main([*command, str(tmp_path / "empty")]) == 0
+    frames, empty = read_pictures(tmp_path / "frames"), read_pictures(tmp_path / "empty")
+    assert_every_frame_shows_the_robot(frames, empty)
 
 
 def recording(steps: int, fails_at: int | None = None, fps: float = 30.0) -> Recording:
@@ -164,14 +173,14 @@ def recording(steps: int, fails_at: int | None = None, fps: float = 30.0) -> Rec
     return Recording(qpos, np.zeros((steps + 1, 35)), reference, share, 1.0 - share, causes, 0, fps)
 
 
-def command(**options) -> RenderCommand:
-    return RenderCommand(out=Path("video.mp4"), run=Path("run"), width=160, height=120, **options)
+def options(**changes) -> VideoOptions:
+    return VideoOptions(width=160, height=120, **changes)
 
 
 def test_an_episode_is_shown_at_the_videos_moments():
     episode = recording(10)
     times = np.array([0.0, 1 / 60, 1 / 30, 0.2, 10.0])
-    shot = render.episode_shot(episode, "walk", command(), times)
+    shot = episode_video.episode_shot(episode, "walk", times)
     for shown, kept in ((shot.qpos, episode.qpos), (shot.reference, episode.reference)):
         np.testing.assert_allclose(shown[[0, 2, 3, 4]], kept[[0, 1, 6, 10]], atol=1e-9)
         np.testing.assert_allclose(shown[1, 7:], kept[:2, 7:].mean(axis=0), atol=1e-9)
@@ -181,81 +190,70 @@ def test_an_episode_is_shown_at_the_videos_moments():
     assert shot.captions[3] == ["walk   0.20 s", "phase 0.60   reward 0.40"]
     assert shot.captions[1] == ["walk   0.02 s", "phase 0.00   reward 1.00"]
     assert shot.captions[4] == ["walk   0.33 s", "phase 1.00   reward 0.00"]  # over by then
-    assert render.episode_shot(episode, "walk", command(reference="none"), times).reference is None
 
 
-def test_a_failure_is_told_from_its_moment_on():
+def test_a_failure_is_written_from_when_it_happens():
     times = np.arange(11) / 30.0
-    shot = render.episode_shot(recording(10, fails_at=6), "walk", command(slow=4.0), times)
+    shot = episode_video.episode_shot(recording(10, fails_at=6), "walk", times, slow=4.0)
     assert shot.warnings == [""] * 6 + ["failed: deviation at 0.2 s"] * 5
     assert shot.captions[0][0] == "walk   0.00 s   0.25x"
-    assert not any(render.episode_shot(recording(10), "walk", command(), times).warnings)
+    assert not any(episode_video.episode_shot(recording(10), "walk", times).warnings)
 
 
-def test_an_episode_of_one_moment_is_shown():
+def test_an_episode_of_one_state_is_shown():
     """A clip that does not repeat, begun at its very end."""
-    shot = render.episode_shot(recording(0), "walk", command(), np.array([0.0, 0.1]))
+    shot = episode_video.episode_shot(recording(0), "walk", np.array([0.0, 0.1]))
     np.testing.assert_allclose(shot.qpos[0], shot.qpos[1])
 
 
-def test_episodes_are_in_a_grid_with_captions(model, gl):
+def test_episodes_are_in_a_grid_with_captions(model, can_draw):
     times = np.array([0.2])
     shots = [
-        render.episode_shot(episode, "walk", command(), times)
+        episode_video.episode_shot(episode, "walk", times)
         for episode in (recording(10), recording(10, fails_at=3), recording(4))
     ]
-    ((whole, filled),) = render.compose(model, shots, command(num_envs=3))
-    ((plain, _),) = render.compose(model, shots, command(num_envs=3, caption=False))
-    assert filled is True
+    (whole,) = rendering.compose(model, shots, options())
+    (plain,) = rendering.compose(model, shots, options(caption=False))
+    (empty,) = rendering.compose(without_robot(model), shots, options(caption=False))
     assert whole.shape == (240, 320, 3)
     tiles = [whole[:119, :159], whole[:119, 160:319], whole[120:239, :159]]
     bare = [plain[:119, :159], plain[:119, 160:319], plain[120:239, :159]]
-    assert drawing.changed_share(bare[0], bare[1]) == 0.0  # the same motion
-    assert drawing.changed_share(bare[0], bare[2]) > 0.005
+    bare_floor = [empty[:119, :159], empty[:119, 160:319], empty[120:239, :159]]
+    assert_every_frame_shows_the_robot(np.stack(bare), np.stack(bare_floor))
+    assert changed_share(bare[0], bare[1]) == 0.0  # the same motion
+    assert changed_share(bare[0], bare[2]) > 0.005
     assert not whole[120:, 160:].any()
     depth = [np.flatnonzero((a != b).any(axis=(1, 2))).max() for a, b in zip(tiles, bare, strict=True)]
     assert depth[0] < depth[1] < 60
     assert depth[0] == depth[2]
 
 
-def test_the_reference_is_a_ghost_beside_or_absent(model, gl):
+def test_the_reference_is_a_ghost_beside_or_absent(model, can_draw):
     def drawn(reference: str) -> np.ndarray:
-        settings = command(reference=reference, caption=False)
-        shot = render.episode_shot(recording(2), "walk", settings, np.zeros(1))
-        ((picture, filled),) = render.compose(model, [shot], settings)
-        assert filled
+        shot = episode_video.episode_shot(recording(2), "walk", np.zeros(1))
+        (picture,) = rendering.compose(model, [shot], options(caption=False), reference)
         return picture
 
     ghost, side, none = (drawn(reference) for reference in ("ghost", "side", "none"))
-    assert 0.01 < drawing.changed_share(ghost, none) < 0.1
-    assert drawing.changed_share(side, none) > 0.03  # the camera stands elsewhere
-    assert drawing.changed_share(side, ghost) > 0.03
-
-
-def test_a_video_without_its_robot_is_told_to_be_empty(model, monkeypatch, gl):
-    def away(self, qpos, fps):
-        return qpos[:, :3] + [50.0, 0.0, 0.0]
-
-    shot = render.episode_shot(recording(2), "walk", command(), np.zeros(1))
-    monkeypatch.setattr(drawing.Stage, "camera_path", away)
-    ((_, filled),) = render.compose(model, [shot], command())
-    assert filled is False
+    assert 0.01 < changed_share(ghost, none) < 0.1
+    assert changed_share(side, none) > 0.03  # the camera stands elsewhere
+    assert changed_share(side, ghost) > 0.03
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_run_is_drawn(finished, tmp_path, capsys, monkeypatch, gl):
+def test_a_run_is_drawn(finished, tmp_path, capsys, monkeypatch, can_draw):
     """Its clip from the first frame, and from elsewhere."""
-    shots, compose = [], render.compose
+    shots, compose = [], rendering.compose
 
-    def seen(model, given, command):
+    def seen(model, given, options, reference):
         shots.extend(given)
-        return compose(model, given, command)
+        return compose(model, given, options, reference)
 
-    monkeypatch.setattr(render, "compose", seen)
+    monkeypatch.setattr(rendering, "compose", seen)
     out = tmp_path / "run.gif"
     run = ["--run", str(finished / "whole"), "--engine", "mujoco", "--num-envs", "2", "--checkpoint", "last"]
     assert render.main([*run, "--out", str(out), *SMALL, "--fps", "10"]) == 0
-    assert "3 frames, 0.3 s, 100% of them not empty" in capsys.readouterr().out
+    assert "3 frames, 0.3 s" in capsys.readouterr().out
     with Image.open(out) as gif:
         assert (gif.n_frames, gif.size) == (3, (320, 120))
     clip = load_motion(finished / "sway.npz")
@@ -267,7 +265,7 @@ def test_a_run_is_drawn(finished, tmp_path, capsys, monkeypatch, gl):
     assert 1e-6 < np.abs(first.qpos[2] - first.reference[2]).max() < 0.5  # simulated, not replayed
 
 
-def test_a_clip_that_the_run_does_not_have_is_refused(finished, tmp_path, gl):
+def test_a_clip_that_the_run_does_not_have_is_refused(finished, tmp_path, can_draw):
     with pytest.raises(UserError, match="--clip: 1 will not do; the run has clips 0 to 0"):
         render.main(["--run", str(finished / "whole"), "--clip", "1", "--out", str(tmp_path / "x.mp4")])
 
@@ -285,13 +283,17 @@ def test_a_clip_that_the_run_does_not_have_is_refused(finished, tmp_path, gl):
         ("video.mp4", ["--num-envs", "4"], "needs --run"),
         ("video.mp4", ["--fps", "0"], "--fps"),
         ("video.mp4", ["--fps", "nan"], "--fps"),
+        ("video.mp4", ["--width", "5000"], "--width"),
+        ("video.mp4", ["--height", "121"], "--height"),
+        ("video.mp4", ["--seconds", "0"], "--seconds"),
     ],
 )
 def test_bad_files_and_rates_are_refused_before_drawing(tmp_path, monkeypatch, out, options, told):
     def draw(*arguments, **named):
         raise AssertionError("drawn")
 
-    monkeypatch.setattr(drawing, "Stage", draw)
+    monkeypatch.setattr(offscreen, "OffscreenScene", draw)
+    monkeypatch.setattr(rendering, "OffscreenScene", draw)
     (tmp_path / "folder.mp4").mkdir()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
@@ -301,8 +303,25 @@ def test_bad_files_and_rates_are_refused_before_drawing(tmp_path, monkeypatch, o
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder.mp4", "full"]
 
 
-def test_a_machine_that_cannot_draw_is_told_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr(drawing, "choose_gl_backend", lambda: None)
+def test_a_machine_that_cannot_draw_hears_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(gl, "choose_gl_backend", lambda: None)
     with pytest.raises(UserError, match="libosmesa6"):
         render.main(["--motion", "walk", "--out", str(tmp_path / "video.mp4")])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "--run and --motion"),
+        (["--motion", "walk", "--run", "runs/x"], "--run and --motion"),
+        (["--motion", "nofile"], "nofile"),
+        (["--run", "nowhere"], "no run in this folder"),
+    ],
+)
+def test_what_cannot_be_found_writes_nothing(tmp_path, monkeypatch, arguments, words, can_draw):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=words) as error:
+        render.main([*arguments, "--out", "video.mp4"])
+    assert len(str(error.value).splitlines()) == 1
     assert not list(tmp_path.iterdir())

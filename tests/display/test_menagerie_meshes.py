@@ -14,7 +14,7 @@ import pytest
 from mjx_mimic import render
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.paths import assets_dir
-from mjx_mimic.display import drawing, menagerie_meshes
+from mjx_mimic.display import gl, menagerie_meshes
 from mjx_mimic.robot.mjcf import VISUAL_GROUP, load_mjcf
 
 COLOR = (0.7, 0.2, 0.1, 1.0)
@@ -86,8 +86,8 @@ def test_each_mesh_is_on_our_link(tmp_path, monkeypatch):
 
 
 def test_the_command_draws_the_meshes(tmp_path, monkeypatch, capsys):
-    if drawing.choose_gl_backend() is None:
-        pytest.skip(drawing.NO_GL)
+    if gl.choose_gl_backend() is None:
+        pytest.skip(gl.NO_GL)
     monkeypatch.setenv(menagerie_meshes.ROOT_VARIABLE, str(write_menagerie(tmp_path)))
     out = tmp_path / "frames"
     small = ["--width", "160", "--height", "120", "--seconds", "0.1", "--fps", "10", "--no-caption"]

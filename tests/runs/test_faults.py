@@ -100,9 +100,7 @@ def test_while_compiling_a_signal_ends_the_training_at_once(finished, thorough, 
     assert "Traceback" not in (finished / f"{out}.txt").read_text()
 
 
-def test_while_training_a_signal_ends_it_with_a_checkpoint(
-    finished, uninterrupted, thorough
-):
+def test_while_training_a_signal_ends_it_with_a_checkpoint(finished, uninterrupted, thorough):
     if not thorough:
         pytest.skip("run with -m faults; test_training_loop interrupts a training in this process")
     process = start(finished, "signalled")

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from helpers.small_run import SMALL, STEPS
 
-from mjx_mimic.display import drawing
+from mjx_mimic.display import gl
 from mjx_mimic.runs.plot import read_metrics
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -50,8 +50,8 @@ def test_a_notebook_ships_without_output(path):
 
 def test_the_training_notebook_trains_tests_and_shows(finished, tmp_path, monkeypatch):
     """With the clip and settings of the run that other tests share, so that its programs are in the cache."""
-    if drawing.choose_gl_backend() is None:
-        pytest.skip(drawing.NO_GL)
+    if gl.choose_gl_backend() is None:
+        pytest.skip(gl.NO_GL)
     settings = {"MOTION": str(finished / "sway.npz"), "RUN": "run", "TOTAL_STEPS": 4 * STEPS}
     book = execute("train_g1", tmp_path, monkeypatch, **settings, EPISODES=2, OPTIONS=list(SMALL))
     assert read_metrics(tmp_path / "run")["samples"][-1] == 4 * STEPS
@@ -67,8 +67,8 @@ def test_the_training_notebook_trains_tests_and_shows(finished, tmp_path, monkey
 
 
 def test_the_inspecting_notebook_shows_a_run(finished, tmp_path, monkeypatch):
-    if drawing.choose_gl_backend() is None:
-        pytest.skip(drawing.NO_GL)
+    if gl.choose_gl_backend() is None:
+        pytest.skip(gl.NO_GL)
     run = str(finished / "whole")
     book = execute("inspect_run", tmp_path, monkeypatch, RUN=run, EPISODES=2, SECONDS=0.4)
     assert len(shown(book, "image/png")) == 4

@@ -12,7 +12,7 @@ from helpers.videos import read
 
 from mjx_mimic import config, train
 from mjx_mimic.clips.dataset import Clips
-from mjx_mimic.display import drawing
+from mjx_mimic.display import gl
 from mjx_mimic.runs import folder
 from mjx_mimic.runs.checkpoints import Checkpoints
 from mjx_mimic.runs.metric_log import MetricLog
@@ -85,8 +85,8 @@ def _created(runs: Path):
 
 
 def test_the_video_shows_the_whole_episode(finished):
-    if drawing.choose_gl_backend() is None:
-        pytest.skip(drawing.NO_GL)
+    if gl.choose_gl_backend() is None:
+        pytest.skip(gl.NO_GL)
     video = read(finished / "whole" / "videos" / "final.mp4")
     assert 2 <= len(video) <= 13
     assert video.std() > 10

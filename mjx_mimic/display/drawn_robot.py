@@ -1,0 +1,45 @@
+"""The robot as all displays draw it: its pose, and a second one for the reference."""
+
+from collections.abc import Sequence
+
+import mujoco
+from numpy.typing import NDArray
+
+GHOST_COLOR = (0.25, 0.55, 0.95, 0.2)
+"""Red, green, blue and opacity of a reference drawn where it is, over the robot."""
+
+
+def pose_model(model: mujoco.MjModel, data: mujoco.MjData, qpos: NDArray) -> None:
+    """Put bodies, camera and light at `qpos` (36,).
+
+    Of what the next `mj_step` starts from, only `data.qpos` changes.
+    """
+    data.qpos[:] = qpos
+    mujoco.mj_kinematics(model, data)
+    mujoco.mj_comPos(model, data)  # the light follows the centre of mass
+    mujoco.mj_camlight(model, data)
+
+
+def add_robot(
+    model: mujoco.MjModel,
+    data: mujoco.MjData,
+    scene: mujoco.MjvScene,
+    color: Sequence[float] = GHOST_COLOR,
+    shift: Sequence[float] | NDArray = (0.0, 0.0, 0.0),
+) -> None:
+    """Add the robot in the pose of `data` to a scene that may show another one.
+
+    Args:
+        model: the robot.
+        data: its pose, brought up to date by `pose_model`.
+        scene: to add to.
+        color: rgba of the whole robot.
+        shift: (3,) m in the world frame, from where `data` has it.
+    """
+    first = scene.ngeom
+    dynamic = mujoco.mjtCatBit.mjCAT_DYNAMIC
+    mujoco.mjv_addGeoms(model, data, mujoco.MjvOption(), mujoco.MjvPerturb(), dynamic, scene)
+    for geom in scene.geoms[first : scene.ngeom]:
+        geom.rgba[:] = color
+        geom.matid = -1
+        geom.pos[:] += shift

@@ -1,0 +1,119 @@
+"""Frames drawn off-screen: a scene with one or two robots, and a camera that follows them."""
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+from mjx_mimic.display.drawn_robot import GHOST_COLOR, add_robot, pose_model
+from mjx_mimic.display.video import Frame
+
+BESIDE_COLOR = (0.45, 0.68, 0.98, 1.0)
+BESIDE_DISTANCE = 1.0  # m, to the right in the picture: neither robot hides the other, whatever the heading
+CAMERA_SMOOTHING_S = 0.5
+CAMERA_HEIGHT = 0.7  # m, of the point looked at
+_AZIMUTH, _ELEVATION = 130.0, -12.0  # degrees
+_DISTANCE, _DISTANCE_TO_TWO = 2.6, 3.0  # m
+
+
+class OffscreenScene:
+    """A scene with a camera, for drawing one pose after another.
+
+    It holds a GL context, which `with` releases.
+    """
+
+    def __init__(
+        self, model: mujoco.MjModel, width: int = 640, height: int = 480, beside: bool = False
+    ) -> None:
+        """Prepare frames of `width` x `height` pixels.
+
+        Args:
+            model: the robot, as `load_mjcf` or `load_with_meshes` gives it.
+            width: pixels, at most 1280.
+            height: pixels, at most 960.
+            beside: draw references beside the robot, not as ghosts at their true place.
+        """
+        self._model = model
+        self._robot, self._reference = mujoco.MjData(model), mujoco.MjData(model)
+        self._camera = mujoco.MjvCamera()
+        self._camera.azimuth, self._camera.elevation = _AZIMUTH, _ELEVATION
+        self._camera.distance = _DISTANCE_TO_TWO if beside else _DISTANCE
+        self._color = BESIDE_COLOR if beside else GHOST_COLOR
+        azimuth = np.radians(_AZIMUTH)
+        self._shift = BESIDE_DISTANCE * beside * np.array([np.sin(azimuth), -np.cos(azimuth), 0.0])
+        self._renderer = mujoco.Renderer(model, height, width)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._renderer.close()
+
+    def camera_path(self, qpos: NDArray, fps: float) -> NDArray[np.float64]:
+        """Return the points to look at, so that the camera follows the robot smoothly.
+
+        Args:
+            qpos: (T, 36) of the robot.
+            fps: rows per second.
+
+        Returns:
+            (T, 3) m in the world frame.
+        """
+        path = gaussian_filter1d(qpos[:, :3], CAMERA_SMOOTHING_S * fps, axis=0, mode="nearest")
+        path[:, 2] = CAMERA_HEIGHT
+        return path + 0.5 * self._shift
+
+    def draw(self, qpos: NDArray, lookat: NDArray, reference: NDArray | None = None) -> Frame:
+        """Draw one frame.
+
+        Args:
+            qpos: (36,) of the robot.
+            lookat: (3,) m in the world frame, the point in the middle of the picture.
+            reference: (36,) qpos of the reference, if it is to be drawn.
+
+        Returns:
+            (height, width, 3).
+        """
+        pose_model(self._model, self._robot, qpos)
+        self._camera.lookat[:] = lookat
+        self._renderer.update_scene(self._robot, self._camera)
+        if reference is not None:
+            pose_model(self._model, self._reference, reference)
+            add_robot(self._model, self._reference, self._renderer.scene, self._color, self._shift)
+        return self._renderer.render()
+
+
+def render_frames(
+    model: mujoco.MjModel,
+    qpos: NDArray,
+    reference: NDArray | None = None,
+    *,
+    fps: float,
+    width: int = 640,
+    height: int = 480,
+    beside: bool = False,
+) -> Iterator[Frame]:
+    """Draw a motion, one frame per row, with a camera that follows the root.
+
+    Args:
+        model: the robot, as `load_mjcf` or `load_with_meshes` gives it.
+        qpos: (T, 36) of the robot.
+        reference: (T, 36) qpos of the reference, drawn as a translucent ghost.
+        fps: rows per second; decides how smoothly the camera follows.
+        width: pixels, at most 1280.
+        height: pixels, at most 960.
+        beside: draw the reference beside the robot, opaque.
+
+    Yields:
+        Frames (height, width, 3).
+    """
+    with OffscreenScene(model, width, height, beside) as scene:
+        path = scene.camera_path(qpos, fps)
+        for i, pose in enumerate(qpos):
+            yield scene.draw(pose, path[i], None if reference is None else reference[i])

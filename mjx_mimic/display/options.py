@@ -1,0 +1,82 @@
+"""Options that commands share about what is displayed; imports neither MuJoCo nor JAX."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from mjx_mimic.common import cli
+from mjx_mimic.common.errors import UserError
+
+MAX_GIF_FPS = 50.0
+"""A GIF counts in hundredths of a second, and browsers slow down frames shorter than two."""
+SPEED_RANGE = (0.1, 2.0)
+"""Of a live view, times real time."""
+
+ReferenceStyle = Literal["ghost", "side", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoOptions:
+    """How a motion becomes a video, a GIF, or a folder of pictures."""
+
+    seconds: float = 10.0
+    """Longest time of the motion to show; a cyclic clip repeats."""
+    slow: float = 1.0
+    """Slow motion: 2 takes twice the time. Poses between two control steps are interpolated."""
+    fps: float = 30.0
+    """Frames per second of the video."""
+    width: int = 640
+    """Pixels of one episode, 1280 at most; a grid is shrunk to 1920 x 1080."""
+    height: int = 480
+    """Pixels of one episode, 960 at most."""
+    caption: bool = True
+    """Write the clip, time, phase, reward and failure into the picture."""
+    meshes: bool = False
+    """Draw the real robot's meshes, from the extra `meshes` or a folder named by MENAGERIE_ROOT."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeOptions:
+    """Which episodes of a run are shown."""
+
+    reference: ReferenceStyle = "ghost"
+    """With --run: draw the reference as a translucent ghost, beside the robot, or not at all."""
+    num_envs: int = 1
+    """With --run: episodes in a grid; each clip once from its start, further ones from random phases."""
+    clip: Annotated[int | None, cli.shown("INT")] = None
+    """With --run: only this one of its clips, counted from 0; otherwise they take turns."""
+    checkpoint: Literal["best", "last"] = "best"
+    """With --run: the policy with the best evaluation return, or the last one."""
+    engine: Literal["mujoco", "mjx"] = "mujoco"
+    """With --run: physics, MuJoCo in C, which starts sooner and in which a fallen robot lies on the floor, or
+    MJX with the run's own contacts, as in training."""
+    seed: int = 0
+    """With --run: seed of the random phases."""
+
+
+def check_video(out: Path, options: VideoOptions) -> None:
+    """Refuse sizes, rates and files that will not do, before anything is loaded.
+
+    Raises:
+        UserError: with the option and a remedy.
+    """
+    for option, value, limit in (("--width", options.width, 1280), ("--height", options.height, 960)):
+        if not (16 <= value <= limit and value % 2 == 0):
+            raise UserError(f"option {option}: {value} will not do; use an even number from 16 to {limit}")
+    cli.require_range(
+        {
+            "--seconds": (options.seconds, 0.1, 600.0),
+            "--slow": (options.slow, 0.1, 100.0),
+            "--fps": (options.fps, 1.0, 240.0),
+        }
+    )
+    suffix = out.suffix.lower()
+    if suffix not in (".mp4", ".gif", "") or (suffix and out.is_dir()):
+        raise UserError(
+            f"option --out: {out} will not do; name a file that ends in .mp4 or .gif, or, for PNG frames, a"
+            " folder without an ending"
+        )
+    if suffix == ".gif" and options.fps > MAX_GIF_FPS:
+        raise UserError(f"option --fps: {options.fps:g} will not do; a GIF shows {MAX_GIF_FPS:g} at most")
+    if not suffix and out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"option --out: {out} is there already; name a new folder")

@@ -1,0 +1,117 @@
+"""What a live view plays: a clip by itself, or a policy that follows one."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from mjx_mimic.clips.editing import sampled
+from mjx_mimic.clips.motion import Motion
+from mjx_mimic.display.captions import clip_phase
+from mjx_mimic.display.drawn_robot import pose_model
+from mjx_mimic.robot.mjcf import load_mjcf
+
+_STEPS_PER_FRAME = 4
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of a playable, for people to read."""
+
+    clip: str
+    seconds: float
+    """Time in the clip; goes on through the cycles of a cyclic one."""
+    phase: float
+    """Of the clip, in [0, 1]."""
+    reward: float | None = None
+    """Of the last control step, if there is a policy."""
+    failure: str | None = None
+    """Why training would have ended the episode, and when."""
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return the state as labels and values."""
+        rows = [("clip", self.clip), ("time", f"{self.seconds:.2f} s"), ("phase", f"{self.phase:.2f}")]
+        if self.reward is not None:
+            rows += [("reward", f"{self.reward:.3f}"), ("failure", self.failure or "none")]
+        return rows
+
+
+class Playable(Protocol):
+    """A clip by itself, or a policy that follows one: what a `Session` drives."""
+
+    model: mujoco.MjModel
+    data: mujoco.MjData
+    clips: tuple[str, ...]
+    """Names of the clips to choose from."""
+    clip: int
+    """Index of the current one in `clips`."""
+    timestep: float
+    """Time that `step` takes, s."""
+    single_step: int
+    """Calls of `step` in what the user sees as one: a control step, or a frame of a clip."""
+    simulated: bool
+    """Whether it can be pushed."""
+
+    def reset(self, clip: int) -> None:
+        """Begin clip number `clip`."""
+
+    def step(self) -> None:
+        """Advance by `timestep`."""
+
+    def kick(self, forward: float, left: float) -> None:
+        """Add to the root's velocity, m/s, in the robot's heading frame."""
+
+    def refresh(self) -> None:
+        """Bring the poses of the bodies in `data` up to date, for drawing."""
+
+    def reference(self) -> NDArray | None:
+        """Return the reference's qpos (36,), if it differs from what is shown."""
+
+    def status(self) -> Status:
+        """Return the state for people to read."""
+
+
+class ClipPlayer:
+    """A clip without physics; one that does not repeat begins again at its end. See `Playable`."""
+
+    simulated = False
+
+    def __init__(self, motion: Motion) -> None:
+        """Put the robot in the clip's first frame."""
+        self.model = load_mjcf()
+        self.data = mujoco.MjData(self.model)
+        self.clips: tuple[str, ...] = (motion.name,)
+        self.clip = 0
+        self.timestep, self.single_step = 1.0 / (motion.fps * _STEPS_PER_FRAME), _STEPS_PER_FRAME
+        self._motion, self._steps = motion, 0
+        self.refresh()
+
+    def reset(self, clip: int) -> None:
+        """Begin the clip again."""
+        self._steps = 0
+
+    def step(self) -> None:
+        """Advance by a fraction of a frame."""
+        self._steps += 1
+        if self._motion.loop == "clamp" and self._seconds > self._motion.length:
+            self._steps = 0
+
+    def kick(self, forward: float, left: float) -> None:
+        """Do nothing: a clip has no inertia."""
+
+    def refresh(self) -> None:
+        """Pose the robot for drawing."""
+        pose_model(self.model, self.data, sampled(self._motion, np.array([self._seconds]))[0])
+
+    def reference(self) -> None:
+        """Return None: what is shown is the reference."""
+
+    def status(self) -> Status:
+        """Return the name of the clip, and the time and phase in it."""
+        return Status(self.clips[0], self._seconds, clip_phase(self._motion, self._seconds))
+
+    @property
+    def _seconds(self) -> float:
+        return self._steps * self.timestep

@@ -1,0 +1,106 @@
+"""The composition of videos: shots of clips and episodes, side by side, with captions. No JAX."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from mjx_mimic.clips.editing import sampled
+from mjx_mimic.clips.formats import load_motion
+from mjx_mimic.display import captions
+from mjx_mimic.display.menagerie_meshes import load_with_meshes
+from mjx_mimic.display.offscreen import OffscreenScene
+from mjx_mimic.display.options import ReferenceStyle, VideoOptions
+from mjx_mimic.display.video import Frame, find_ffmpeg, write_pictures, write_video
+from mjx_mimic.robot.mjcf import load_mjcf
+
+__all__ = ["Shot", "clip_shot", "compose", "find_ffmpeg", "frame_times", "load_model", "write_frames"]
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """A clip or an episode at the times of the video's T frames."""
+
+    qpos: NDArray[np.float64]  # (T, 36)
+    reference: NDArray[np.float64] | None  # (T, 36)
+    captions: list[list[str]]  # T lists of lines
+    warnings: list[str]  # T
+
+
+def load_model(meshes: bool) -> mujoco.MjModel:
+    """Load the robot as it is drawn: of simple shapes, or of the real robot's meshes.
+
+    Raises:
+        UserError: there are no meshes here, or they are another robot's.
+    """
+    if not meshes:
+        return load_mjcf()
+    robot = load_with_meshes()
+    print(f"meshes: {robot.file}, links within {1e3 * robot.offset:.1f} mm of ours")
+    return robot.model
+
+
+def frame_times(seconds: float, options: VideoOptions) -> NDArray[np.float64]:
+    """Return the times (T,) s of the motion at which `seconds` of it are drawn."""
+    rate = options.fps * options.slow
+    return np.arange(int(seconds * rate + 1e-6) + 1) / rate
+
+
+def clip_shot(clip: str, options: VideoOptions) -> Shot:
+    """Show a clip by itself, a cyclic one again and again.
+
+    Args:
+        clip: a file, or the name of a bundled clip.
+        options: of the video.
+
+    Raises:
+        UserError: the clip cannot be read.
+    """
+    motion = load_motion(clip)
+    cyclic = motion.loop == "wrap"
+    times = frame_times(options.seconds if cyclic else min(options.seconds, motion.length), options)
+    return Shot(
+        qpos=sampled(motion, times),
+        reference=None,
+        captions=[
+            [
+                captions.heading(motion.name, time, options.slow),
+                f"phase {captions.clip_phase(motion, time):.2f}",
+            ]
+            for time in times
+        ],
+        warnings=[""] * len(times),
+    )
+
+
+def compose(
+    model: mujoco.MjModel,
+    shots: Sequence[Shot],
+    options: VideoOptions,
+    reference: ReferenceStyle = "ghost",
+) -> Iterator[Frame]:
+    """Draw the frames of a video that shows all shots at once, in a grid."""
+    columns, width, height = captions.grid(len(shots), options.width, options.height)
+    with OffscreenScene(model, width, height, beside=reference == "side") as scene:
+        paths = [scene.camera_path(shot.qpos, options.fps * options.slow) for shot in shots]
+        for i in range(len(paths[0])):
+            tiles = []
+            for shot, path in zip(shots, paths, strict=True):
+                other = None if shot.reference is None or reference == "none" else shot.reference[i]
+                tile = scene.draw(shot.qpos[i], path[i], other)
+                if options.caption:
+                    tile = captions.captioned(tile, shot.captions[i], shot.warnings[i])
+                tiles.append(tile)
+            yield captions.tiled(tiles, columns)
+
+
+def write_frames(out: Path, frames: Iterator[Frame], fps: float) -> int:
+    """Write a video, or a folder of pictures if `out` has no ending; return the number of frames.
+
+    Raises:
+        UserError: ffmpeg is missing or fails, or `out` cannot be written.
+    """
+    return write_video(out, frames, fps) if out.suffix else write_pictures(out, frames)
