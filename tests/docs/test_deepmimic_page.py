@@ -1,4 +1,4 @@
-"""The walk from the DeepMimic paper to the code, in two languages: it names what exists, and says the same."""
+"""The walk from the DeepMimic paper to the code, in two languages: it names what exists and says the same."""
 
 import ast
 import functools
