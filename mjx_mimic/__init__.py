@@ -1,3 +1,3 @@
 """Physics-based motion imitation for the Unitree G1 in JAX and MuJoCo MJX."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

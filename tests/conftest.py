@@ -1,23 +1,42 @@
-"""Strict session settings: two CPU devices, no silent rank promotion surprises, one compilation cache."""
+"""Session settings: two CPU devices, one compilation cache, one way to draw off-screen."""
 
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+CACHE = Path(__file__).parents[1] / ".jax_cache"
+
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 
 from mjx_mimic.display.gl import choose_gl_backend
 
-choose_gl_backend()  # before MuJoCo is imported
+
+def set_gl_backend() -> None:
+    """Name the GL library for off-screen drawing in MUJOCO_GL, which MuJoCo reads when it is imported.
+
+    Finding it takes trials in processes of their own, so what was found is remembered between sessions. The
+    tests that draw try it once more, and are skipped if it does not work: delete the file to choose again.
+    """
+    remembered = CACHE / "gl_backend"
+    if os.environ.get("MUJOCO_GL"):
+        return
+    if remembered.exists():
+        os.environ["MUJOCO_GL"] = remembered.read_text()
+    elif found := choose_gl_backend():
+        CACHE.mkdir(exist_ok=True)
+        remembered.write_text(found)
+
+
+set_gl_backend()
 
 import jax
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
-jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".jax_cache"))
+jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 from mjx_mimic.robot.model import CharacterState, Robot, load_robot
