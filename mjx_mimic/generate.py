@@ -46,7 +46,7 @@ def build(name: Name) -> Motion:
 
 @dataclass(frozen=True)
 class GenerateCommand:
-    """Makes clips of the Unitree G1 from scratch, and prints what each demands of the floor and the motors."""
+    """Makes clips of the Unitree G1 from scratch, and prints what each demands of floor and motors."""
 
     clips: Annotated[tuple[Name | Literal["all"], ...], tyro.conf.Positional] = ("all",)
     """Names of the clips to make, or "all"."""

@@ -17,7 +17,7 @@ class NotConvergedError(ArithmeticError):
 
 
 def fixed_point(
-    g: Callable[[Array], Array], start: Array, tolerance: float, memory: int = 20, most: int = 200
+    g: Callable[[Array], Array], start: Array, tolerance: float, memory: int = 20, most: int = 100
 ) -> Array:
     """Find x = g(x).
 
@@ -31,7 +31,9 @@ def fixed_point(
     Raises:
         NotConvergedError: the tolerance was not reached.
     """
-    x, points, residuals = start, [], []
+    x = start
+    points: list[Array] = []
+    residuals: list[Array] = []
     for _ in range(most):
         residual = g(x) - x
         if np.abs(residual).max() < tolerance:
@@ -39,7 +41,9 @@ def fixed_point(
         points, residuals = [*points[-memory:], x], [*residuals[-memory:], residual]
         x = x + residual
         if len(points) > 1:
-            moves, changes = (np.diff([a.ravel() for a in seq], axis=0) for seq in (points, residuals))
+            moves = np.diff([point.ravel() for point in points], axis=0)
+            changes = np.diff([earlier.ravel() for earlier in residuals], axis=0)
+            # The combination of the last moves after which, if g were linear, least would be left over.
             shares = np.linalg.lstsq(changes.T, residual.ravel(), rcond=None)[0]
             x = x - (shares @ (moves + changes)).reshape(x.shape)
     raise NotConvergedError(f"|g(x) - x| is still {np.abs(residual).max():.1e} after {most} steps")

@@ -113,12 +113,14 @@ class Leg:
             anchors.append(pos)
             axes.append(mat @ self.axis[joint])
             mat = mat @ _turn_about(self.axis[joint], angles[:, joint])
-        columns = [np.hstack([np.cross(axis, pos - at), axis]) for at, axis in zip(anchors, axes, strict=True)]
+        columns = [
+            np.hstack([np.cross(axis, pos - at), axis]) for at, axis in zip(anchors, axes, strict=True)
+        ]
         return pos, mat, np.stack(columns, axis=2)
 
     def inverse(
         self, root_pos: Array, root_mat: Array, foot_pos: Array, foot_mat: Array, guess: Array | None = None
-    ) -> tuple[Array, Array]:
+    ) -> tuple[Array, NDArray[np.bool_]]:
         """Find the angles that put the foot at a pose, by damped Gauss-Newton steps for all poses at once.
 
         Args:

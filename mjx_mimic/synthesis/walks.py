@@ -156,14 +156,13 @@ def foot_paths(t: Array, period: float, stride: float, recipe: Recipe) -> tuple[
         ],
     )
     stands = t <= recipe.toe_off * period + 1e-9
+    right_stands = np.roll(stands, -len(t) // 2)
     # The right foot is half a stride behind in the first double support, half a stride ahead in the second.
     right_x = np.where(t < 0.5 * recipe.toe_off * period, -0.5 * stride, 0.5 * stride)
     level, yaw = np.zeros_like(t), np.full_like(t, np.radians(recipe.toe_out))
     y = np.full_like(t, recipe.foot_y)
     left = planted(level, y, yaw, np.radians(pitch), level, stands)
-    right = planted(
-        right_x, -y, -yaw, np.radians(half_cycle_later(pitch)), level, half_cycle_later(stands)
-    )
+    right = planted(right_x, -y, -yaw, np.radians(half_cycle_later(pitch)), level, right_stands)
     return left, right
 
 
@@ -173,7 +172,9 @@ def joint_swings(period: float, recipe: Recipe) -> tuple[JointSwing, JointSwing]
     for leg, delay in enumerate((0.0, 0.5)):
         via: dict[int, tuple[tuple[float, float], ...]] = {}
         for place, column in ((1, 0), (2, 3), (3, 4)):  # hip pitch, knee, ankle pitch
-            via[column] = tuple(((knot[0] + delay) * period, knot[place]) for knot in (recipe.swing, recipe.reach))
+            via[column] = tuple(
+                ((knot[0] + delay) * period, knot[place]) for knot in (recipe.swing, recipe.reach)
+            )
         swings.append(JointSwing(leg, (recipe.toe_off + delay) * period, (1.0 + delay) * period, via))
     return swings[0], swings[1]
 

@@ -9,8 +9,8 @@
    path is corrected by the linear equation of step 1 with this moment on its right side. In flight the moment
    is the change of angular momentum, which no floor explains: the trunk tilts a little, as a jumper's does.
 
-Steps 2 and 3 are one map from a path of the pelvis to a better one. `solve` finds its fixed point to rounding,
-so that a clip depends on its specification alone and not on the first guess or on how a processor rounds.
+Steps 2 and 3 are a map from one pelvis path to a better one. `solve` finds its fixed point, to rounding.
+So a clip depends on its specification alone, and not on the first guess or on how a processor rounds.
 
 Cart-table: Kajita et al. 2003, "Biped walking pattern generation by using preview control of zero-moment
 point". Conventions as in `periodic`.
@@ -47,7 +47,7 @@ _TOLERANCE = 1e-10  # m and rad, by which a last step may still move the pelvis
 _PELVIS_OVER_COM = 0.05  # m, first guess
 _FIRST_STEPS = 4
 _CORRECTION_WIDTH = 0.01  # s; of faster errors the cart-table is a poor guide
-_CORRECTION_ORDER = 5  # how sharply the corrections are cut off there
+_CORRECTION_ORDER = 6  # how sharply the corrections are cut off there
 _CARRIES = 0.6  # share of the weight from which on the floor is asked to balance the body alone
 _TILT_INERTIA = np.array([3.0, 3.0, 0.8])  # kg m^2, about of the body that the pelvis turns in flight
 _TILT_COST_STANDING = 0.1  # of a moment for tilting while a foot stands, relative to one missing in flight
@@ -296,14 +296,16 @@ class _Balance:
         return root_pos
 
     def tilted(self, tilt: Array, spin: Array) -> Array:
-        """(N, 3) rotation vector by which the pelvis tilts so that nothing turns the body in flight, or little.
+        """(N, 3) rotation vector by which the pelvis tilts so that little turns the body in flight.
 
         Args:
             tilt: (N, 3) so far, rad.
             spin: (N, 3) change of angular momentum that came of it, N m.
         """
         wanted = (self.second_derivative @ tilt - spin / _TILT_INERTIA) * (1.0 - self.carried)
-        return np.stack([gain @ column for gain, column in zip(self.tilt_gains, wanted.T, strict=True)], axis=1)
+        return np.stack(
+            [gain @ column for gain, column in zip(self.tilt_gains, wanted.T, strict=True)], axis=1
+        )
 
 
 def tilt_gains(carried: Array, operator: Array) -> list[Array]:
@@ -354,7 +356,7 @@ def swing_leg(spec: MotionSpec, swing: JointSwing, dof_pos: Array) -> None:
         sample=sample,
         start=first * sample,
         end=last * sample,
-        times=inside * sample,
+        times=inside.astype(np.float64) * sample,
         via=via,
     )
 
