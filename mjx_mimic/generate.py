@@ -1,7 +1,7 @@
-"""`python -m mjx_mimic.generate`: makes the clips that ship, `motions/*.npz`, from scratch.
+"""`python -m mjx_mimic.generate`: makes the bundled clips, `motions/*.npz`, from scratch.
 
-No random numbers and no recorded motion: the same recipe always gives the same clip. Walks come from `walk`,
-all others are a `balance.Score` (feet, posture, height, zero-moment point) that `balance.perform` makes real.
+There are no random numbers and no recorded motion: each clip is a `MotionSpec` (feet, posture, height,
+zero-moment point), and `zmp_solver.solve` finds the one motion that fits it.
 """
 
 import contextlib
@@ -15,21 +15,18 @@ import tyro
 from mjx_mimic.clips.formats import native
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common import cli
-from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.synthesis import airborne_clips, grounded_clips, walks
 from mjx_mimic.synthesis.feasibility import demands
-from mjx_mimic.synthesis.zmp_solver import Score, perform
+from mjx_mimic.synthesis.leg_kinematics import robot
+from mjx_mimic.synthesis.zmp_solver import MotionSpec, solve
 
 PROGRAM = "python -m mjx_mimic.generate"
-WALKS: dict[str, tuple[float, walks.Recipe]] = {
-    "walk": (0.9, walks.Recipe()),
-    "slow_walk": (0.55, walks.SLOW),
-    "fast_walk": (1.2, walks.FAST),
-}
-"""Speed, m/s, and style."""
-SCORES: dict[str, Callable[[], Score]] = {
-    score.__name__: score
-    for score in (
+SPECS: dict[str, Callable[[], MotionSpec]] = {
+    spec.__name__: spec
+    for spec in (
+        walks.walk,
+        walks.slow_walk,
+        walks.fast_walk,
         airborne_clips.run,
         airborne_clips.jump,
         grounded_clips.side_step,
@@ -43,27 +40,25 @@ NAMES: tuple[Name, ...] = get_args(Name)
 
 
 def build(name: Name) -> Motion:
-    """Makes the clip called `name`."""
-    if name in WALKS:
-        return walks.build_walk(*WALKS[name]).motion(name)
-    return perform(SCORES[name]()).motion()
+    """Make the clip called `name`."""
+    return solve(SPECS[name]()).motion()
 
 
 @dataclass(frozen=True)
 class GenerateCommand:
-    """Makes clips of the Unitree G1 from scratch, and says what each asks of the floor and the motors."""
+    """Makes clips of the Unitree G1 from scratch, and prints what each demands of floor and motors."""
 
     clips: Annotated[tuple[Name | Literal["all"], ...], tyro.conf.Positional] = ("all",)
-    """Which of them."""
+    """Names of the clips to make, or "all"."""
     out: Path = Path("motions")
     """Folder to write them to, as NAME.npz."""
 
 
 def main(arguments: Sequence[str]) -> int:
     command = cli.parse(GenerateCommand, arguments, prog=PROGRAM)
-    with contextlib.suppress(OSError):  # writing says what is wrong
+    with contextlib.suppress(OSError):  # writing then reports what is wrong
         command.out.mkdir(parents=True, exist_ok=True)
-    model = load_mjcf(visuals=False)
+    model = robot()
     for name in NAMES if "all" in command.clips else dict.fromkeys(command.clips):
         motion = build(name)
         path = command.out / f"{name}.npz"

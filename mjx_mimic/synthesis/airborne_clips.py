@@ -1,6 +1,6 @@
 """Clips that leave the floor: run, jump. In flight the centre of mass (CoM) falls freely.
 
-Each function gives a `Score`. Angles in degrees, lengths in m, times in s.
+Each function gives a `MotionSpec`. Angles in degrees, lengths in m, times in s.
 """
 
 import numpy as np
@@ -8,10 +8,10 @@ import numpy as np
 from mjx_mimic.synthesis.grounded_clips import STAND_COM, TOE_OUT, WIDTH
 from mjx_mimic.synthesis.keyframes import ease, joints, orientation, planted
 from mjx_mimic.synthesis.periodic import GRAVITY, half_cycle_later
-from mjx_mimic.synthesis.zmp_solver import JointSwing, Score, cycle_times
+from mjx_mimic.synthesis.zmp_solver import JointSwing, MotionSpec, cycle_times
 
 
-def run() -> Score:
+def run() -> MotionSpec:
     """Two steps a cycle, from left landing to left landing, each with a flight."""
     period, sampling, speed = 2.0 / 3.0, 4, 2.1
     step, stance, foot_y, toe_out = period / 2.0, 0.235, 0.065, 4.0
@@ -82,13 +82,13 @@ def run() -> Score:
             "right_elbow": 8.0 - 14.0 * stroke,
         }
     )
-    return Score(
+    return MotionSpec(
         name="run", period=period, sampling=sampling, travel=np.array([speed * period, 0.0]), pelvis=pelvis,
         dof_pos=dof_pos, com_z=com_z, zmp=zmp, feet=(left, right), swings=swings,
     )  # fmt: skip
 
 
-def jump() -> Score:
+def jump() -> MotionSpec:
     """A jump forwards off both feet: crouch with the arms back, leap, land and give way, stand up."""
     period, sampling, length = 2.6, 2, 0.3
     leave, land = 1.0, 1.32
@@ -128,7 +128,7 @@ def jump() -> Score:
             "elbow": ease(t, period, [(0.1, 68.0), (0.66, 80.0), (leave, 45.0), (1.68, 55.0), (2.5, 68.0)]),
         }
     )
-    return Score(
+    return MotionSpec(
         name="jump", period=period, sampling=sampling, travel=np.array([length, 0.0]), pelvis=pelvis,
         dof_pos=dof_pos, com_z=com_z, zmp=0.5 * (left.tread + right.tread), feet=(left, right), swings=swings,
     )  # fmt: skip

@@ -13,7 +13,8 @@ from scipy.optimize import nnls
 
 from mjx_mimic.clips.foot_contacts import stretches
 from mjx_mimic.clips.motion import Motion
-from mjx_mimic.synthesis.periodic import SOLE_RADIUS, Array, Dynamics, inverse_dynamics
+from mjx_mimic.synthesis.leg_kinematics import sole
+from mjx_mimic.synthesis.periodic import Array, Dynamics, inverse_dynamics
 
 TOUCH = 1e-3
 """Height of a sole sphere, m, under which it may press on the floor."""
@@ -87,7 +88,7 @@ def demands(model: mujoco.MjModel, motion: Motion) -> Demands:
         data.qpos[:] = qpos
         mujoco.mj_kinematics(model, data)
         mujoco.mj_comPos(model, data)
-        soles[i] = data.geom_xpos[spheres] - [0.0, 0.0, SOLE_RADIUS]
+        soles[i] = data.geom_xpos[spheres] - [0.0, 0.0, sole().radius]
         touching[i] = soles[i, :, 2] < TOUCH
         points = soles[i, touching[i]]
         if not len(points):

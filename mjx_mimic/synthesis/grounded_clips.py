@@ -1,19 +1,19 @@
 """Clips in which a foot always carries: squat, side step, turn in place, kick.
 
-Each function gives a `Score`. Angles in degrees, lengths in m, times in s.
+Each function gives a `MotionSpec`. Angles in degrees, lengths in m, times in s.
 """
 
 import numpy as np
 
 from mjx_mimic.synthesis.keyframes import Step, ease, flow, foot_path, joints, orientation, pressed
-from mjx_mimic.synthesis.zmp_solver import JointSwing, Score, cycle_times
+from mjx_mimic.synthesis.zmp_solver import JointSwing, MotionSpec, cycle_times
 
 WIDTH = 0.09  # half the distance of the feet in the stand
 TOE_OUT = 6.0
 STAND_COM = 0.722  # height of the CoM in the stand; the knees are at 14 degrees
 
 
-def squat() -> Score:
+def squat() -> MotionSpec:
     """Down with the arms forward for balance, a moment's hold, up."""
     period, sampling = 3.2, 2
     t = cycle_times(period, sampling)
@@ -29,13 +29,13 @@ def squat() -> Score:
             "elbow": 68.0 + 12.0 * arms,
         }
     )
-    return Score(
+    return MotionSpec(
         name="squat", period=period, sampling=sampling, travel=np.zeros(2), pelvis=pelvis, dof_pos=dof_pos,
         com_z=STAND_COM - 0.27 * down, zmp=pressed(feet, np.full_like(t, 0.5)), feet=feet,
     )  # fmt: skip
 
 
-def side_step() -> Score:
+def side_step() -> MotionSpec:
     """To the left: the left foot steps out, the right one closes."""
     period, sampling, length = 1.1, 4, 0.16
     t = cycle_times(period, sampling)
@@ -57,13 +57,13 @@ def side_step() -> Score:
             "waist_yaw": 3.0 * sway,
         }
     )
-    return Score(
+    return MotionSpec(
         name="side_step", period=period, sampling=sampling, travel=np.array([0.0, length]), pelvis=pelvis,
         dof_pos=dof_pos, com_z=0.715 - 0.012 * apart, zmp=pressed(feet, left), feet=feet,
     )  # fmt: skip
 
 
-def turn_in_place() -> Score:
+def turn_in_place() -> MotionSpec:
     """A whole turn to the left in six pairs of steps, so that a cycle ends in the heading it began with."""
     pairs, pair, sampling = 6, 0.9, 2
     period, angle = pairs * pair, 360.0 / pairs
@@ -92,14 +92,14 @@ def turn_in_place() -> Score:
             "shoulder_roll": 22.0,
         }
     )
-    return Score(
+    return MotionSpec(
         name="turn_in_place", period=period, sampling=sampling, travel=np.zeros(2), pelvis=pelvis,
         dof_pos=dof_pos, com_z=0.708 + 0.006 * np.cos(2.0 * beat), zmp=pressed(feet, ease(t, period, left)),
         feet=feet,
     )  # fmt: skip
 
 
-def kick() -> Score:
+def kick() -> MotionSpec:
     """A front kick: weight over the left foot, the right knee comes up, the shank snaps out and back."""
     period, sampling = 3.2, 2
     t = cycle_times(period, sampling)
@@ -133,7 +133,7 @@ def kick() -> Score:
             "right_elbow": 68.0 - 78.0 * guard + 40.0 * lean,
         }
     )
-    return Score(
+    return MotionSpec(
         name="kick", period=period, sampling=sampling, travel=np.zeros(2), pelvis=pelvis, dof_pos=dof_pos,
         com_z=STAND_COM - 0.012 * guard + 0.035 * lean, zmp=pressed(feet, left), feet=feet, swings=(swing,),
     )  # fmt: skip

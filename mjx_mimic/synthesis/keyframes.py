@@ -1,7 +1,7 @@
 """Curves through keyframes for made motions: of single values, of joints by name, of feet on the floor.
 
 All are periodic and C2 (position, velocity and acceleration are continuous), so that inverse dynamics of what
-is built on them has finite forces. Conventions as in `gait`; `times` (N,) are seconds in one cycle.
+is built on them has finite forces. Conventions as in `periodic`; `times` (N,) are seconds in one cycle.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ from scipy.interpolate import BPoly, CubicSpline
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.robot.constants import G1_JOINTS, MIRROR_INDEX, MIRROR_SIGN
-from mjx_mimic.synthesis.periodic import SOLE_RADIUS, TOE, Array
+from mjx_mimic.synthesis.leg_kinematics import sole
+from mjx_mimic.synthesis.periodic import Array
 
 _HEEL_UP = 1.2  # degrees, from which on the toes alone carry
 MIDDLE = 0.035  # m, from the ankle forwards to the middle of the sole
@@ -129,10 +130,15 @@ def foot_path(
 
 
 def planted(x: Array, y: Array, yaw: Array, pitch: Array, lift: Array, stands: NDArray[np.bool_]) -> FootPath:
-    """The foot whose ankle is over (x, y) when flat, turned by `pitch` >= 0 about its toes, then lifted."""
-    toe_x, toe_z = TOE
-    forward = toe_x - np.cos(pitch) * toe_x - np.sin(pitch) * toe_z
-    height = SOLE_RADIUS + np.sin(pitch) * toe_x - np.cos(pitch) * toe_z
+    """Place a foot whose ankle is over (x, y) when flat, turned by `pitch` about its toes, then lifted.
+
+    Where `pitch` is negative, that is, toes up, the foot turns about its heel.
+    """
+    toe_x, toe_z = sole().toe
+    heel_x, heel_z = sole().heel
+    pivot_x, pivot_z = np.where(pitch < 0.0, heel_x, toe_x), np.where(pitch < 0.0, heel_z, toe_z)
+    forward = pivot_x - np.cos(pitch) * pivot_x - np.sin(pitch) * pivot_z
+    height = sole().radius + np.sin(pitch) * pivot_x - np.cos(pitch) * pivot_z
     pos = np.stack([x + np.cos(yaw) * forward, y + np.sin(yaw) * forward, height + lift], axis=1)
     up = np.clip(pitch / np.radians(_HEEL_UP), 0.0, 1.0)
     ahead = MIDDLE + (toe_x - MIDDLE) * up**2 * (3.0 - 2.0 * up)

@@ -1,8 +1,8 @@
-"""Tools to build a cyclic gait: the foot in stance, the leg in swing, inverse kinematics and dynamics.
+"""Periodic signals, smooth joins between parts of a cycle, and inverse dynamics of a periodic motion.
 
-Conventions: metres, radians, seconds; world with x forward, y to the left, z up, floor at z = 0;
-quaternions wxyz; `phase` counts cycles, 0 at the left heel strike. A *periodic signal* is an array whose
-first axis is N equidistant samples of one cycle without the closing one.
+Conventions: metres, radians, seconds; world with x forward, y to the left, z up, floor at z = 0; quaternions
+wxyz. A *periodic signal* is an array whose first axis is N equidistant samples of one cycle without the
+closing one.
 """
 
 from dataclasses import dataclass
@@ -10,110 +10,59 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import BPoly, make_interp_spline
-from scipy.spatial.transform import Rotation
+from scipy.interpolate import make_interp_spline
 
 Array = NDArray[np.float64]
 
-# In the ankle_roll frame: centres of the sole spheres, midway between left and right, (x, z).
-HEEL = np.array([-0.05, -0.03])
-TOE = np.array([0.12, -0.03])
-SOLE_RADIUS = 0.005
 GRAVITY = 9.81
-
-LEFT_LEG, RIGHT_LEG = slice(0, 6), slice(6, 12)  # columns in G1_JOINTS
-
-_IK_STEPS = 30
-_IK_TOLERANCE = 1e-11  # m and rad
 
 
 @dataclass(frozen=True)
-class Stance:
-    """The left foot from its heel strike (phase 0) to its toe-off, standing at x = y = 0.
+class Via:
+    """Angles (V,) rad that a joint passes at times (V,) in a swing."""
 
-    Contact goes heel (0 to `flat`), whole sole (to `heel_off`), toes (to `toe_off`).
-
-    Attributes:
-        flat, heel_off, toe_off: phases in cycles.
-        strike_pitch, toe_off_pitch: pitch of the sole, positive toes down, rad.
-        strike_rate, toe_off_rate: its rate there, rad / cycle.
-        toe_out: yaw of the sole, outward, rad.
-    """
-
-    flat: float
-    heel_off: float
-    toe_off: float
-    strike_pitch: float
-    toe_off_pitch: float
-    strike_rate: float
-    toe_off_rate: float
-    toe_out: float
-
-    def __call__(self, phase: Array) -> tuple[Array, Array]:
-        """Ankle_roll frame at `phase` (N,): position (N, 3), (0, 0, 0.035) when flat, and axes (N, 3, 3)."""
-        times = [0.0, self.flat, self.heel_off, self.toe_off]
-        values = [self.strike_pitch, 0.0, 0.0, self.toe_off_pitch]
-        rates = [self.strike_rate, 0.0, 0.0, self.toe_off_rate]
-        pitch = BPoly.from_derivatives(times, np.stack([values, rates, np.zeros(4)], axis=1))(phase)
-
-        # The foot turns about the sphere centres of its heel or toes, which stand still.
-        on_toes = phase > 0.5 * (self.flat + self.heel_off)
-        x, z = -np.where(on_toes[:, None], TOE, HEEL).T
-        cos, sin = np.cos(pitch), np.sin(pitch)
-        forward, height = cos * x + sin * z - x, SOLE_RADIUS + cos * z - sin * x
-        position = np.stack([np.cos(self.toe_out) * forward, np.sin(self.toe_out) * forward, height], axis=1)
-        yaw = np.full_like(pitch, self.toe_out)
-        return position, Rotation.from_euler("ZY", np.stack([yaw, pitch], axis=1)).as_matrix()
+    times: Array
+    angles: Array
 
 
-def swing_leg(stance: Array, sample: float, phase: Array, via: Array, via_angles: dict[int, Array]) -> Array:
-    """(N, 6) leg angles at `phase` (N,) from toe-off to 1, joined smoothly (C2) to the stance around.
-
-    Args:
-        stance: (S, 6) leg angles from the strike, one a `sample`, to toe-off.
-        sample: cycles.
-        phase: where the angles are wanted.
-        via: (V,) phases in swing.
-        via_angles: angles (V,) rad there, by column of the leg; the other joints pass freely.
-    """
-    toe_off = (len(stance) - 1) * sample
-    ways = {joint: (via, angles) for joint, angles in via_angles.items()}
-    return joined_curve(stance[-4:], stance[:4], sample, (toe_off, 1.0), phase, ways)
-
-
-def joined_curve(
-    before: Array,
-    after: Array,
-    sample: float,
-    ends: tuple[float, float],
-    times: Array,
-    via: dict[int, tuple[Array, Array]],
+def joined_curves(
+    before: Array, after: Array, sample: float, start: float, end: float, times: Array, via: dict[int, Via]
 ) -> Array:
-    """(N, 6) leg angles at `times` (N,) in a swing, joined smoothly (C2) to the leg's stances around it.
+    """Compute leg angles in a swing that join the leg's stances around it smoothly (C2).
 
     Curves of the foot instead of the joints would make the knee jerk where it is nearly straight.
 
     Args:
-        before, after: (4, 6) leg angles up to the swing's start and from its end on, one a `sample`.
+        before, after: (4, 6) leg angles up to the swing's start and from its end on, one per `sample`.
         sample: time between them, in the unit of `times`.
-        ends: start and end of the swing.
-        times: where the angles are wanted.
-        via: by column of the leg, times (V,) between the ends and angles (V,) rad there; the other joints
-            pass freely.
+        start, end: of the swing.
+        times: (N,) where the angles are wanted.
+        via: what joints pass on the way, by column of the leg; the others are not guided.
+
+    Returns:
+        (N, 6) rad.
     """
-    derivatives = []  # at the start and at the end: angle, rate, acceleration
-    for step, (here, near, far, farther) in ((-sample, before[::-1]), (sample, after)):
-        rate = (4.0 * near - 3.0 * here - far) / (2.0 * step)  # one-sided differences of second order
-        derivatives.append((here, rate, (2.0 * here - 5.0 * near + 4.0 * far - farther) / step**2))
-    angles = np.empty((len(times), before.shape[1]))
+    at_start = _end_derivatives(before[::-1], -sample)
+    at_end = _end_derivatives(after, sample)
+    nothing = Via(np.empty(0), np.empty(0))
+    columns = []
     for joint in range(before.shape[1]):
-        (start, *leave), (end, *strike) = [[values[joint] for values in side] for side in derivatives]
-        at, knots = list(ends), [start, end]
-        if joint in via:
-            at[1:1], knots[1:1] = (list(values) for values in via[joint])
-        bounds = ([(1, leave[0]), (2, leave[1])], [(1, strike[0]), (2, strike[1])])
-        angles[:, joint] = make_interp_spline(at, knots, k=5, bc_type=bounds)(times)
-    return angles
+        guide = via.get(joint, nothing)
+        knot_times = np.concatenate([[start], guide.times, [end]])
+        knot_angles = np.concatenate([[before[-1, joint]], guide.angles, [after[0, joint]]])
+        ends = ([(order, values[joint]) for order, values in at_start.items()],
+                [(order, values[joint]) for order, values in at_end.items()])  # fmt: skip
+        columns.append(make_interp_spline(knot_times, knot_angles, k=5, bc_type=ends)(times))
+    return np.stack(columns, axis=1)
+
+
+def _end_derivatives(samples: Array, step: float) -> dict[int, Array]:
+    """Estimate first and second derivative at the first of four samples, `step` apart, to second order."""
+    here, near, far, farther = samples
+    return {
+        1: (4.0 * near - 3.0 * here - far) / (2.0 * step),
+        2: (2.0 * here - 5.0 * near + 4.0 * far - farther) / step**2,
+    }
 
 
 def half_cycle_later(signal: Array) -> Array:
@@ -133,15 +82,6 @@ def low_pass(signal: Array, width: float) -> Array:
     return _filtered(signal, np.exp(-0.5 * (2.0 * np.pi * _harmonics(signal) * width) ** 2))
 
 
-def cart_table(zmp: Array, duration: float, com_height: float) -> Array:
-    """The periodic centre-of-mass path that has the zero-moment point `zmp`, both (N, ...) m.
-
-    Solves com - com_height / gravity * d2(com)/dt2 = zmp harmonic by harmonic, so nothing diverges.
-    """
-    rate = 2.0 * np.pi * _harmonics(zmp) / duration
-    return _filtered(zmp, 1.0 / (1.0 + com_height / GRAVITY * rate**2))
-
-
 def _harmonics(signal: Array) -> Array:
     """Orders of the harmonics of a periodic signal."""
     return np.arange(len(signal) // 2 + 1, dtype=np.float64)
@@ -153,48 +93,6 @@ def _filtered(signal: Array, gain: NDArray) -> Array:
     return np.fft.irfft(np.fft.rfft(signal, axis=0) * gain, len(signal), axis=0)
 
 
-def solve_left_leg(
-    model: mujoco.MjModel, root_pos: Array, root_quat: Array, foot_pos: Array, foot_mat: Array, guess: Array
-) -> Array:
-    """(N, 6) left-leg angles that put the left ankle_roll frame at `foot_pos` with axes `foot_mat`.
-
-    Args:
-        model: the G1.
-        root_pos: (N, 3) pelvis position.
-        root_quat: (N, 4) pelvis orientation.
-        foot_pos: (N, 3) ankle_roll position.
-        foot_mat: (N, 3, 3) ankle_roll orientation.
-        guess: (6,) angles to start the first sample from; the others start from their predecessor.
-    """
-    data = mujoco.MjData(model)
-    data.qpos[:] = model.qpos0
-    foot = model.body("left_ankle_roll_link").id
-    jacobian = np.zeros((6, model.nv))
-    turn, turn_quat = np.zeros(3), np.zeros(4)
-    angles = np.array(guess)
-    solution = np.empty((len(root_pos), 6))
-    for sample in range(len(root_pos)):
-        data.qpos[:3], data.qpos[3:7] = root_pos[sample], root_quat[sample]
-        for _ in range(_IK_STEPS):
-            data.qpos[7:13] = angles
-            mujoco.mj_kinematics(model, data)
-            mujoco.mj_comPos(model, data)  # the Jacobian refers to the centre of mass
-            current = data.xmat[foot].reshape(3, 3)
-            mujoco.mju_mat2Quat(turn_quat, (foot_mat[sample] @ current.T).ravel())
-            mujoco.mju_quat2Vel(turn, turn_quat, 1.0)
-            error = np.concatenate([foot_pos[sample] - data.xpos[foot], turn])
-            if np.abs(error).max() < _IK_TOLERANCE:
-                break
-            mujoco.mj_jacBody(model, data, jacobian[:3], jacobian[3:], foot)
-            # A little damping keeps the step finite near a straight knee.
-            leg = jacobian[:, 6:12]
-            angles = angles + np.linalg.solve(leg.T @ leg + 1e-9 * np.eye(6), leg.T @ error)
-        else:
-            raise ValueError(f"the left foot is out of reach at sample {sample} of {len(root_pos)}")
-        solution[sample] = angles
-    return solution
-
-
 @dataclass(frozen=True)
 class Dynamics:
     """What the floor and the joints must do for a periodic motion to happen.
@@ -202,6 +100,7 @@ class Dynamics:
     Attributes:
         qpos, qvel, qacc: (N, 36), (N, 35), (N, 35) in MuJoCo's generalised coordinates.
         generalised_force: (N, 35) by inverse dynamics without any contact.
+        com: (N, 3) centre of mass of the whole body, m.
         force: (N, 3) total floor reaction, N.
         moment: (N, 3) its moment about the world's origin, N m.
         zmp: (N, 2) zero-moment point x, y on the floor, m; without meaning in flight.
@@ -211,6 +110,7 @@ class Dynamics:
     qvel: Array
     qacc: Array
     generalised_force: Array
+    com: Array
     force: Array
     moment: Array
     zmp: Array
@@ -236,24 +136,36 @@ def inverse_dynamics(
     qvel = np.concatenate([root_vel, _body_rate(root_quat, duration), derivative(dof_pos, duration)], axis=1)
     qacc = derivative(qvel, duration)
 
+    generalised, com, pelvis_mat = _inverse_dynamics_of_samples(model, qpos, qvel, qacc)
+    force = generalised[:, :3]  # in the world frame; the torque that follows it is in the pelvis frame
+    torque = np.einsum("nij,nj->ni", pelvis_mat, generalised[:, 3:6])
+    moment = torque + np.cross(root_pos, force)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        zmp = np.stack([-moment[:, 1], moment[:, 0]], axis=1) / force[:, 2:]
+    return Dynamics(qpos, qvel, qacc, generalised, com, force, moment, zmp)
+
+
+def _inverse_dynamics_of_samples(
+    model: mujoco.MjModel, qpos: Array, qvel: Array, qacc: Array
+) -> tuple[Array, Array, Array]:
+    """Run MuJoCo's inverse dynamics without any constraint on each of N samples.
+
+    Returns:
+        Generalised forces (N, 35), centres of mass (N, 3), and orientations of the pelvis (N, 3, 3).
+    """
+    pelvis = model.body("pelvis").id
+    generalised, com, mat = np.empty_like(qvel), np.empty((len(qpos), 3)), np.empty((len(qpos), 9))
     data = mujoco.MjData(model)
     flags = model.opt.disableflags
     model.opt.disableflags = flags | mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
     try:
-        generalised = np.empty((count, model.nv))
-        force, moment = np.empty((count, 3)), np.empty((count, 3))
-        for i in range(count):
+        for i in range(len(qpos)):
             data.qpos[:], data.qvel[:], data.qacc[:] = qpos[i], qvel[i], qacc[i]
             mujoco.mj_inverse(model, data)
-            generalised[i] = data.qfrc_inverse
-            force[i] = generalised[i, :3]  # world frame; the torque is in the pelvis frame
-            torque = data.xmat[model.body("pelvis").id].reshape(3, 3) @ generalised[i, 3:6]
-            moment[i] = torque + np.cross(root_pos[i], force[i])
+            generalised[i], com[i], mat[i] = data.qfrc_inverse, data.subtree_com[0], data.xmat[pelvis]
     finally:
         model.opt.disableflags = flags
-    with np.errstate(divide="ignore", invalid="ignore"):
-        zmp = np.stack([-moment[:, 1], moment[:, 0]], axis=1) / force[:, 2:]
-    return Dynamics(qpos, qvel, qacc, generalised, force, moment, zmp)
+    return generalised, com, mat.reshape(-1, 3, 3)
 
 
 def _body_rate(quat: Array, duration: float) -> Array:

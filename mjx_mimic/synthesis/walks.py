@@ -1,48 +1,28 @@
-"""Cyclic walks along a straight line at three speeds, from scratch.
+"""Cyclic walks along a straight line at three speeds.
 
 1. Pelvis turns, waist counter-turns and arm swing are sinusoids of the cycle.
-2. A zero-moment point (ZMP) is wished for, which rolls from heel to toe of the stance foot and crosses over
-   in double support. The cart-table model gives a pelvis path that has it, roughly.
-3. The stance foot turns about its heel, lies flat, turns about its toes; inverse kinematics gives the left
-   leg's angles. In swing they are smooth curves of the joints. The right leg is the left one mirrored, half
-   a cycle later, so the clip is exactly symmetric.
-4. Inverse dynamics of the whole body gives the ZMP that this motion needs; the pelvis path is corrected and
-   steps 3 and 4 repeated until it is the wished one.
+2. The wanted zero-moment point (ZMP) rolls from heel to toe of the stance foot and crosses over in double
+   support.
+3. The stance foot turns about its heel, lies flat, turns about its toes. In swing the leg's angles are smooth
+   curves.
+4. The pelvis is as high as the stance leg allows, less a bob.
 
-No random numbers and no recorded motion: the same recipe always gives the same clip.
+The second half of the cycle mirrors the first, so both feet, arms and turns are described by the left side's.
+Here, `phase` counts cycles, 0 at the left heel strike.
 """
 
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.clips.editing import mirrored_joints
-from mjx_mimic.clips.motion import Motion, make_motion
-from mjx_mimic.common.paths import assets_dir
-from mjx_mimic.robot.constants import G1_JOINTS
-from mjx_mimic.synthesis.periodic import (
-    LEFT_LEG,
-    RIGHT_LEG,
-    Array,
-    Dynamics,
-    Stance,
-    cart_table,
-    half_cycle_later,
-    inverse_dynamics,
-    low_pass,
-    solve_left_leg,
-    swing_leg,
-)
+from mjx_mimic.synthesis.keyframes import FootPath, ease, joints, orientation, planted
+from mjx_mimic.synthesis.leg_kinematics import legs
+from mjx_mimic.synthesis.periodic import Array, half_cycle_later, low_pass
+from mjx_mimic.synthesis.zmp_solver import FPS, JointSwing, MotionSpec, cycle_times
 
-FPS = 60
-OVERSAMPLING = 4  # the dynamics are computed at 240 Hz, the clip keeps every fourth sample
-ZMP_ITERATIONS = 12
-COM_HEIGHT = 0.68  # m, of the cart-table model; the iteration makes up for the difference
-HIP = np.array([0.0, 0.1185, -0.1027])  # left hip in the pelvis frame, m
-ANKLE_PITCH = np.array([0.0, 0.0, 0.017558])  # ankle pitch axis in the ankle_roll frame, m
-THIGH, SHANK = 0.3366, 0.3  # m, hip to knee to ankle pitch axis; straight at knee angle 0
+SAMPLING = 4  # samples per frame of the clip
+COM_HEIGHT = 0.68  # m, roughly; the pelvis' height decides
 
 
 @dataclass(frozen=True)
@@ -62,7 +42,7 @@ class Recipe:
     # Feet.
     strike_pitch: float = -15.0
     toe_off_pitch: float = 43.0
-    strike_rate: float = 400.0  # deg a cycle
+    strike_rate: float = 400.0  # deg per cycle
     toe_off_rate: float = 430.0
     # The leg in mid-swing and in late swing: phase, hip pitch, knee, ankle pitch.
     swing: tuple[float, float, float, float] = (0.754, -17.0, 57.0, -26.0)
@@ -97,48 +77,6 @@ class Recipe:
     zmp_smoothing: float = 0.015
 
 
-@dataclass(frozen=True)
-class Walk:
-    """One cycle, N samples at `OVERSAMPLING * FPS`, without the closing sample.
-
-    Attributes:
-        duration: s.
-        stride: m.
-        root_pos, root_quat, dof_pos: (N, 3) m, (N, 4) wxyz, (N, 29) rad.
-        zmp_target: (N, 2) the wished zero-moment point, m; that of `dynamics` is the one reached.
-        dynamics: of the whole body.
-    """
-
-    duration: float
-    stride: float
-    root_pos: Array
-    root_quat: Array
-    dof_pos: Array
-    zmp_target: Array
-    dynamics: Dynamics
-
-    def motion(self, name: str) -> Motion:
-        """The clip at FPS, closed by its first pose one stride ahead."""
-
-        def frames(signal: Array) -> Array:
-            kept = signal[::OVERSAMPLING]
-            return np.concatenate([kept, kept[:1]])
-
-        root_pos = frames(self.root_pos)
-        root_pos[-1, 0] += self.stride
-        root_pos[:, 0] -= root_pos[0, 0]
-        return make_motion(
-            name=name,
-            fps=float(FPS),
-            root_pos=root_pos,
-            root_quat=frames(self.root_quat),
-            dof_pos=frames(self.dof_pos),
-            joint_names=G1_JOINTS,
-            loop="wrap",
-            source="generated walk",
-        )
-
-
 SLOW = Recipe(
     strike_pitch=-11.0,
     strike_rate=300.0,
@@ -164,105 +102,118 @@ FAST = Recipe(
 """For 1.2 m/s: quicker steps, softer knees, a lean, wider arms."""
 
 
-def build_walk(speed: float = 0.9, recipe: Recipe = Recipe()) -> Walk:
-    """A symmetric cyclic walk along +x that starts at the left heel strike.
+def walk() -> MotionSpec:
+    """Walk at 0.9 m/s."""
+    return walk_spec("walk", 0.9, Recipe())
+
+
+def slow_walk() -> MotionSpec:
+    """Walk at 0.55 m/s."""
+    return walk_spec("slow_walk", 0.55, SLOW)
+
+
+def fast_walk() -> MotionSpec:
+    """Walk at 1.2 m/s."""
+    return walk_spec("fast_walk", 1.2, FAST)
+
+
+def walk_spec(name: str, speed: float, recipe: Recipe) -> MotionSpec:
+    """Specify a symmetric walk along +x that starts at the left heel strike.
 
     Args:
-        speed: mean forward speed, m/s; each recipe is made for one, farther off the foot skims the floor.
+        name: of the clip.
+        speed: mean forward speed, m/s; each recipe is made for one. Far from it, the foot skims the floor.
         recipe: the style.
     """
-    model = mujoco.MjModel.from_xml_path(str(assets_dir() / "g1" / "scene.xml"))
     half_frames = round(FPS * recipe.stride_at_0_9 * (speed / 0.9) ** 0.5 / speed / 2.0)
-    duration = 2.0 * half_frames / FPS
-    stride = speed * duration
-    phase = np.arange(2 * half_frames * OVERSAMPLING) / (2 * half_frames * OVERSAMPLING)
+    period = 2.0 * half_frames / FPS
+    stride = speed * period
+    t = cycle_times(period, SAMPLING)
+    phase = t / period
+    pelvis, dof_pos = upper_body(phase, recipe)
+    feet = foot_paths(t, period, stride, recipe)
 
-    root_turn, dof_pos = upper_body(phase, recipe)
-    root_quat = root_turn.as_quat(scalar_first=True)
-    root_quat *= np.sign(root_quat[:, :1])
-    travel = np.stack([stride * phase, np.zeros_like(phase)], axis=1)
-    velocity = np.array([speed, 0.0, 0.0])
+    def pelvis_z(root_xy: Array) -> Array:
+        return pelvis_height(phase, root_xy, pelvis, feet[0], recipe)
 
-    target = zmp_target(phase, stride, recipe)
-    root_xy = travel + cart_table(target - travel, duration, COM_HEIGHT)
-    for _ in range(ZMP_ITERATIONS):
-        height = pelvis_height(phase, root_xy, root_turn, recipe)
-        root_pos = np.column_stack([root_xy, height])
-        dof_pos[:, LEFT_LEG] = left_leg(model, phase, root_pos, root_quat, recipe)
-        dof_pos[:, RIGHT_LEG] = mirrored_joints(half_cycle_later(dof_pos))[:, RIGHT_LEG]
-        dynamics = inverse_dynamics(model, root_pos, root_quat, dof_pos, duration, velocity)
-        error = symmetric(target - dynamics.zmp)
-        root_xy = root_xy + cart_table(error, duration, COM_HEIGHT)
-    return Walk(duration, stride, root_pos, root_quat, dof_pos, target, dynamics)
+    return MotionSpec(
+        name=name, period=period, sampling=SAMPLING, travel=np.array([stride, 0.0]), pelvis=pelvis,
+        dof_pos=dof_pos, com_z=np.full_like(t, COM_HEIGHT), zmp=zmp_target(phase, stride, recipe), feet=feet,
+        swings=joint_swings(period, recipe), pelvis_z=pelvis_z, symmetric=True,
+    )  # fmt: skip
 
 
-def left_leg(model: mujoco.MjModel, phase: Array, root_pos: Array, root_quat: Array, recipe: Recipe) -> Array:
-    """(N, 6) angles of the left leg: inverse kinematics in stance, a smooth curve in swing."""
-    count, end = len(phase), round(recipe.toe_off * len(phase))
-    foot_pos, foot_mat = left_stance(recipe)(phase[: end + 1])
-    foot_pos[:, 1] += recipe.foot_y
-    guess = np.radians([-25.0, 0.0, 0.0, 15.0, -5.0, 0.0])
-    stance = solve_left_leg(model, root_pos[: end + 1], root_quat[: end + 1], foot_pos, foot_mat, guess)
-
-    via, hip, knee, ankle = np.transpose([recipe.swing, recipe.reach])
-    via_angles = {0: np.radians(hip), 3: np.radians(knee), 4: np.radians(ankle)}
-    free = swing_leg(stance, 1.0 / count, phase[end + 1 :], via, via_angles)
-    return np.concatenate([stance, free])
-
-
-def left_stance(recipe: Recipe) -> Stance:
-    """The recipe's foot in stance."""
-    return Stance(
-        flat=recipe.flat,
-        heel_off=recipe.heel_off,
-        toe_off=recipe.toe_off,
-        strike_pitch=np.radians(recipe.strike_pitch),
-        toe_off_pitch=np.radians(recipe.toe_off_pitch),
-        strike_rate=np.radians(recipe.strike_rate),
-        toe_off_rate=np.radians(recipe.toe_off_rate),
-        toe_out=np.radians(recipe.toe_out),
+def foot_paths(t: Array, period: float, stride: float, recipe: Recipe) -> tuple[FootPath, FootPath]:
+    """Left and right foot, each from its heel strike to its toe-off; their swings have no meaning."""
+    pitch = ease(
+        t,
+        period,
+        [
+            (0.0, recipe.strike_pitch, recipe.strike_rate / period),
+            (recipe.flat * period, 0.0),
+            (recipe.heel_off * period, 0.0),
+            (recipe.toe_off * period, recipe.toe_off_pitch, recipe.toe_off_rate / period),
+        ],
     )
+    stands = t <= recipe.toe_off * period + 1e-9
+    right_stands = np.roll(stands, -len(t) // 2)
+    # The right foot is half a stride behind in the first double support, half a stride ahead in the second.
+    right_x = np.where(t < 0.5 * recipe.toe_off * period, -0.5 * stride, 0.5 * stride)
+    level, yaw = np.zeros_like(t), np.full_like(t, np.radians(recipe.toe_out))
+    y = np.full_like(t, recipe.foot_y)
+    left = planted(level, y, yaw, np.radians(pitch), level, stands)
+    right = planted(right_x, -y, -yaw, np.radians(half_cycle_later(pitch)), level, right_stands)
+    return left, right
 
 
-def pelvis_height(phase: Array, root_xy: Array, root_turn: Rotation, recipe: Recipe) -> Array:
+def joint_swings(period: float, recipe: Recipe) -> tuple[JointSwing, JointSwing]:
+    """The swing of either leg, from toe-off to the next strike."""
+    swings = []
+    for leg, delay in enumerate((0.0, 0.5)):
+        via: dict[int, tuple[tuple[float, float], ...]] = {}
+        for place, column in ((1, 0), (2, 3), (3, 4)):  # hip pitch, knee, ankle pitch
+            via[column] = tuple(
+                ((knot[0] + delay) * period, knot[place]) for knot in (recipe.swing, recipe.reach)
+            )
+        swings.append(JointSwing(leg, (recipe.toe_off + delay) * period, (1.0 + delay) * period, via))
+    return swings[0], swings[1]
+
+
+def pelvis_height(phase: Array, root_xy: Array, pelvis: Rotation, left: FootPath, recipe: Recipe) -> Array:
     """(N,) m: the recipe's bob, as high as the left leg allows in stance, the knee bent by `least_knee`."""
-    stance = phase <= recipe.toe_off
-    foot_pos, foot_mat = left_stance(recipe)(phase[stance])
-    ankle = foot_pos + foot_mat @ ANKLE_PITCH + [0.0, recipe.foot_y, 0.0]
-    hip = np.column_stack([root_xy[stance], np.zeros(len(ankle))]) + root_turn[stance].apply(HIP)
+    hip_in_pelvis, thigh, shank, ankle_height = legs()[0].hip_to_foot()
+    on = left.stands
+    ankle = left.pos[on] + left.mat[on] @ [0.0, 0.0, ankle_height]
+    hip = np.column_stack([root_xy[on], np.zeros(len(ankle))]) + pelvis[on].apply(hip_in_pelvis)
     knee = np.radians(recipe.least_knee)
-    reach_squared = THIGH**2 + SHANK**2 + 2.0 * THIGH * SHANK * np.cos(knee)
+    reach_squared = thigh**2 + shank**2 + 2.0 * thigh * shank * np.cos(knee)
     aside = np.sum((hip - ankle)[:, :2] ** 2, axis=1)
     highest = ankle[:, 2] - hip[:, 2] + np.sqrt(reach_squared - aside)
     angle = 4.0 * np.pi * (phase - recipe.bob_low)
     bob = recipe.bob_cos2 * np.cos(2 * angle) + recipe.bob_sin2 * np.sin(2 * angle)
     bob -= recipe.bob * np.cos(angle)
-    return bob + np.min(highest - bob[stance])
+    return bob + np.min(highest - bob[on])
 
 
 def upper_body(phase: Array, recipe: Recipe) -> tuple[Rotation, Array]:
     """Pelvis orientation in the world and (N, 29) joint angles, those of the legs still 0."""
     stroke = np.cos(2.0 * np.pi * phase)  # 1 when the left leg is ahead
     drop = np.cos(2.0 * np.pi * (phase - recipe.list_phase))
-    yaw, roll = -recipe.pelvis_yaw * stroke, recipe.pelvis_list * drop
-    pitch = np.full_like(phase, recipe.pelvis_pitch)
-    turn = Rotation.from_euler("ZYX", np.stack([yaw, pitch, roll], axis=1), degrees=True)
-
-    angles: dict[str, Array | float] = {
-        "waist_yaw": (recipe.pelvis_yaw + recipe.torso_yaw) * stroke,
-        "waist_roll": -roll,
-        "waist_pitch": recipe.torso_pitch - pitch,
-        "left_shoulder_pitch": recipe.shoulder_pitch + recipe.shoulder_swing * stroke,
-        "right_shoulder_pitch": recipe.shoulder_pitch - recipe.shoulder_swing * stroke,
-        "left_shoulder_roll": recipe.shoulder_roll,
-        "right_shoulder_roll": -recipe.shoulder_roll,
-        "left_elbow": recipe.elbow + recipe.elbow_swing * stroke,
-        "right_elbow": recipe.elbow - recipe.elbow_swing * stroke,
-    }
-    dof_pos = np.zeros((len(phase), len(G1_JOINTS)))
-    for joint, degrees in angles.items():
-        dof_pos[:, G1_JOINTS.index(f"{joint}_joint")] = np.radians(degrees)
-    return turn, dof_pos
+    roll = recipe.pelvis_list * drop
+    pelvis = orientation(-recipe.pelvis_yaw * stroke, recipe.pelvis_pitch, roll)
+    dof_pos = joints(
+        {
+            "waist_yaw": (recipe.pelvis_yaw + recipe.torso_yaw) * stroke,
+            "waist_roll": -roll,
+            "waist_pitch": recipe.torso_pitch - recipe.pelvis_pitch,
+            "left_shoulder_pitch": recipe.shoulder_pitch + recipe.shoulder_swing * stroke,
+            "right_shoulder_pitch": recipe.shoulder_pitch - recipe.shoulder_swing * stroke,
+            "shoulder_roll": recipe.shoulder_roll,
+            "left_elbow": recipe.elbow + recipe.elbow_swing * stroke,
+            "right_elbow": recipe.elbow - recipe.elbow_swing * stroke,
+        }
+    )
+    return pelvis, dof_pos
 
 
 def zmp_target(phase: Array, stride: float, recipe: Recipe) -> Array:
@@ -277,8 +228,3 @@ def zmp_target(phase: Array, stride: float, recipe: Recipe) -> Array:
     travel = np.stack([stride * phase, np.zeros_like(phase)], axis=1)
     corners = np.stack([np.interp(phase, knots, x), np.interp(phase, knots, y)], axis=1)
     return travel + low_pass(corners - travel, recipe.zmp_smoothing)
-
-
-def symmetric(signal: Array) -> Array:
-    """(N, 2) x, y without the part that differs between the left and the right step."""
-    return 0.5 * (signal + half_cycle_later(signal) * [1.0, -1.0])

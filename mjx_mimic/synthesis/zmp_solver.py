@@ -1,52 +1,54 @@
-"""Turns a score (feet, posture, height and zero-moment point over one cycle) into a motion that balances.
+"""Find a motion that keeps its balance, from feet, posture, height and zero-moment point over one cycle.
 
-1. The horizontal path of the centre of mass (CoM) follows from the zero-moment point (ZMP) p wished for:
+1. The horizontal path of the centre of mass (CoM) follows from the wanted zero-moment point (ZMP) p:
    z x'' = (z'' + g) (x - p), the cart-table model with a height z that varies. In flight z'' = -g, so the
    path is straight: take-off and landing come out together, by solving the whole cycle at once.
-2. Inverse kinematics places the pelvis and the legs: CoM and feet where they are wished.
-3. Inverse dynamics of the whole body tells the floor's moment about the wished ZMP, which ought to be 0. The
+2. Inverse kinematics places the legs under the pelvis, and the pelvis is moved until the CoM is where it is
+   wanted.
+3. Inverse dynamics of the whole body gives the floor's moment about the wanted ZMP, which ought to be 0. The
    path is corrected by the linear equation of step 1 with this moment on its right side. In flight the moment
    is the change of angular momentum, which no floor explains: the trunk tilts a little, as a jumper's does.
-4. Repeated, until it fits.
+
+Steps 2 and 3 are a map from one pelvis path to a better one. `solve` finds its fixed point, to rounding.
+So a clip depends on its specification alone, and not on the first guess or on how a processor rounds.
 
 Cart-table: Kajita et al. 2003, "Biped walking pattern generation by using preview control of zero-moment
-point". Conventions as in `gait`: periodic signals of N samples; right-handed world, z up.
+point". Conventions as in `periodic`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from mjx_mimic.clips.editing import mirrored_joints
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.kinematics import forward_kinematics
-from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.synthesis.fixed_point import NotConvergedError, fixed_point
 from mjx_mimic.synthesis.keyframes import FootPath
+from mjx_mimic.synthesis.leg_kinematics import LEGS, SIDES, legs, robot
 from mjx_mimic.synthesis.periodic import (
     GRAVITY,
-    LEFT_LEG,
-    RIGHT_LEG,
     Array,
     Dynamics,
+    Via,
     derivative,
+    half_cycle_later,
     inverse_dynamics,
-    joined_curve,
+    joined_curves,
     low_pass,
 )
 
 FPS = 60
-LEGS = (LEFT_LEG, RIGHT_LEG)
-FEET = ("left_ankle_roll_link", "right_ankle_roll_link")
-_GUESS = np.radians([-20.0, 0.0, 0.0, 40.0, -20.0, 0.0])  # of a leg's angles
 
-_ITERATIONS = 16  # at most
-_SETTLED = 2e-5  # m; a smaller correction is not worth another iteration
-_IK_STEPS = 50
-_IK_TOLERANCE = 1e-9  # m and rad
-_CORRECTION_WIDTH = 0.01  # s; of faster errors the equation's model is a poor guide
+_TOLERANCE = 1e-10  # m and rad, by which a last step may still move the pelvis
+_PELVIS_OVER_COM = 0.05  # m, first guess
+_FIRST_STEPS = 4
+_CORRECTION_WIDTH = 0.01  # s; of faster errors the cart-table is a poor guide
+_CORRECTION_ORDER = 6  # how sharply the corrections are cut off there
 _CARRIES = 0.6  # share of the weight from which on the floor is asked to balance the body alone
 _TILT_INERTIA = np.array([3.0, 3.0, 0.8])  # kg m^2, about of the body that the pelvis turns in flight
 _TILT_COST_STANDING = 0.1  # of a moment for tilting while a foot stands, relative to one missing in flight
@@ -70,20 +72,24 @@ class JointSwing:
 
 
 @dataclass(frozen=True, eq=False)
-class Score:
-    """What is wished of a cyclic motion, N equidistant samples without the closing one.
+class MotionSpec:
+    """What is wanted of a cyclic motion; arrays are N equidistant samples without the closing one.
 
     Attributes:
         name: of the clip.
         period: s.
-        sampling: samples a frame; the dynamics are computed at `sampling * FPS`.
-        travel: (2,) m a cycle.
+        sampling: samples per frame; the dynamics are computed at `sampling * FPS`.
+        travel: (2,) m per cycle.
         pelvis: N orientations.
-        dof_pos: (N, 29) rad; of the legs any.
+        dof_pos: (N, 29) rad; those of the legs are ignored.
         com_z: (N,) m.
         zmp: (N, 2) m, without meaning in flight.
         feet: left and right.
         swings: parts in which a leg swings by its joints.
+        pelvis_z: if given, the height of the pelvis, (N,) m, as a function of its path over the floor, (N, 2)
+            m. Then `com_z` need only be roughly right.
+        symmetric: whether the second half of the cycle mirrors the first. All other fields must comply; the
+            motion then does so exactly, although the robot's trunk is not quite symmetric.
     """
 
     name: str
@@ -96,6 +102,8 @@ class Score:
     zmp: Array
     feet: tuple[FootPath, FootPath]
     swings: tuple[JointSwing, ...] = ()
+    pelvis_z: Callable[[Array], Array] | None = None
+    symmetric: bool = False
 
     @property
     def flies(self) -> NDArray[np.bool_]:
@@ -104,36 +112,41 @@ class Score:
 
 
 @dataclass(frozen=True, eq=False)
-class Performance:
-    """A motion that fits its score: root_pos (N, 3) m, root_quat (N, 4) wxyz, dof_pos (N, 29) rad."""
+class Solution:
+    """A motion that fits its specification.
 
-    score: Score
+    Attributes:
+        spec: what was wanted.
+        root_pos, root_quat, dof_pos: (N, 3) m, (N, 4) wxyz, (N, 29) rad.
+        dynamics: of the whole body.
+    """
+
+    spec: MotionSpec
     root_pos: Array
     root_quat: Array
     dof_pos: Array
-    com: Array
     dynamics: Dynamics
 
     def motion(self) -> Motion:
-        """The clip at `FPS`, closed by its first pose one cycle's travel ahead."""
+        """Return the clip at `FPS`, closed by its first pose one cycle's travel ahead."""
 
         def frames(signal: Array) -> Array:
-            kept = signal[:: self.score.sampling]
+            kept = signal[:: self.spec.sampling]
             return np.concatenate([kept, kept[:1]])
 
-        root_pos, root_quat = frames(self.root_pos), frames(self.root_quat)
-        root_pos[-1, :2] += self.score.travel
-        root_pos[:, :2] -= root_pos[0, :2]
-        root_quat[-1] *= np.sign(root_quat[-1] @ root_quat[-2])
+        root_pos = frames(self.root_pos)
+        root_pos[-1, :2] += self.spec.travel
+        # A symmetric motion keeps its plane of symmetry, y = 0.
+        root_pos[:, :2] -= root_pos[0, :2] * ([1.0, 0.0] if self.spec.symmetric else 1.0)
         return make_motion(
-            name=self.score.name,
+            name=self.spec.name,
             fps=float(FPS),
             root_pos=root_pos,
-            root_quat=root_quat,
+            root_quat=frames(self.root_quat),
             dof_pos=frames(self.dof_pos),
             joint_names=G1_JOINTS,
             loop="wrap",
-            source=f"generated {self.score.name}",
+            source=f"generated {self.spec.name}",
         )
 
 
@@ -144,159 +157,222 @@ def cycle_times(period: float, sampling: int) -> Array:
     return np.arange(count) * period / count
 
 
-def perform(score: Score) -> Performance:
-    """Finds the motion; see the module's text.
-
-    Raises:
-        ValueError: the score asks for what the legs cannot reach.
-    """
-    model = load_mjcf(visuals=False)
-    count = len(score.com_z)
-    travel = score.travel * np.arange(count)[:, None] / count
-    velocity = np.array([*score.travel / score.period, 0.0])
-    operator = second_derivative(count, score.period)
-    lift = operator @ score.com_z + GRAVITY
-    lift[score.flies] = 0.0
-    cart = score.com_z[:, None] * operator - np.diag(lift)
-    com_xy = travel - np.linalg.solve(cart, lift[:, None] * (score.zmp - travel))
-    com = np.column_stack([com_xy, score.com_z])
-    # The less the floor carries, the less it can turn the body.
-    carried = np.clip(lift / (_CARRIES * GRAVITY), 0.0, 1.0)
-    carried = (carried**2 * (3.0 - 2.0 * carried))[:, None]
-
-    root_pos, off = com + np.array([0.0, 0.0, 0.05]), np.zeros((count, 3))  # off: of the CoM
-    dof_pos, tilt = score.dof_pos.copy(), np.zeros((count, 3))
-    for leg in LEGS:
-        dof_pos[:, leg] = _GUESS
-    for iteration in range(_ITERATIONS):
-        pelvis = Rotation.from_rotvec(tilt) * score.pelvis
-        root_quat = _without_jumps(pelvis.as_quat(scalar_first=True))
-        for _ in range(4 if iteration == 0 else 1):
-            root_pos = root_pos + off
-            unreached = _stand(model, score, root_pos, root_quat, dof_pos, chained=iteration == 0)
-            _swing(score, dof_pos)
-            qpos = np.concatenate([root_pos, root_quat, dof_pos], axis=1)
-            reached = forward_kinematics(model, qpos).com_pos
-            off = com - reached
-        dynamics = inverse_dynamics(model, root_pos, root_quat, dof_pos, score.period, velocity)
-        missing = dynamics.moment - np.cross(np.column_stack([score.zmp, np.zeros(count)]), dynamics.force)
-        balanced = np.column_stack([missing[:, 1], -missing[:, 0]]) / model.body_mass.sum()
-        alone = cart @ (reached[:, :2] - travel) + lift[:, None] * (score.zmp - travel)
-        error = carried * balanced + (1.0 - carried) * alone
-        width = _CORRECTION_WIDTH / score.period
-        correction = low_pass(off[:, :2], width) + np.linalg.solve(cart, low_pass(error, width))
-        if np.abs(correction).max() < _SETTLED:
-            break
-        com[:, :2] -= correction
-        off = com - reached
-        if score.flies.any():
-            spin = dynamics.moment - np.cross(reached, dynamics.force)
-            tilt = _tilted(tilt, spin, carried, operator)
-    if unreached.max() > _IK_TOLERANCE:
-        at = unreached.argmax() / count * score.period
-        raise ValueError(f"{score.name}: a foot is out of reach at {at:.3f} s")
-    return Performance(score, root_pos, root_quat, dof_pos, reached, dynamics)
-
-
-def _tilted(tilt: Array, spin: Array, carried: Array, operator: Array) -> Array:
-    """(N, 3) rotation vector by which the pelvis tilts so that nothing turns the body in flight, or little.
+def solve(spec: MotionSpec, first_guess: Array | None = None) -> Solution:
+    """Find the motion; see the module's docstring.
 
     Args:
-        tilt: (N, 3) so far, rad.
-        spin: (N, 3) change of angular momentum that came of it, N m.
-        carried: (N, 1) how far the floor can provide for it, 0 to 1.
-        operator: (N, N) second derivative.
+        spec: what is wanted.
+        first_guess: (N, 3) path of the pelvis to start from; the result does not depend on it.
+
+    Raises:
+        ValueError: the specification asks for what the legs cannot reach, or for what does not balance.
     """
-    weighted = (1.0 - (1.0 - _TILT_COST_STANDING) * carried) * operator
-    system, unit = weighted.T @ weighted, np.eye(len(tilt))
-    wished = (operator @ tilt - spin / _TILT_INERTIA) * (1.0 - carried)
-    stiffness = (_TILT_STIFFNESS / _TILT_INERTIA) ** 2
-    columns = [
-        np.linalg.solve(system + stiff * unit, weighted.T @ accelerations)
-        for stiff, accelerations in zip(stiffness, wished.T, strict=True)
-    ]
-    return np.stack(columns, axis=1)
+    balance = _Balance(spec)
+    root_pos = balance.first_guess() if first_guess is None else first_guess
+    start = np.concatenate([root_pos, np.zeros_like(root_pos)], axis=1)
+    try:
+        found = fixed_point(balance.improved, start, _TOLERANCE)
+    except NotConvergedError as error:
+        raise ValueError(f"{spec.name}: no balanced motion found; {error}") from error
+    return balance.solution(found)
 
 
-def second_derivative(count: int, period: float) -> Array:
-    """(N, N) matrix that differentiates a periodic signal twice, as `gait.derivative` does."""
-    return derivative(derivative(np.eye(count), period), period)
+class _Balance:
+    """The map whose fixed point is a balanced motion.
 
+    Its argument is (N, 6): the pelvis position, m, and the rotation vector, rad, by which it is tilted from
+    the specified orientation.
+    """
 
-def _without_jumps(quat: Array) -> Array:
-    """Signs chosen so that neighbours are near each other, the first with w >= 0."""
-    signs = np.sign(np.sum(quat[1:] * quat[:-1], axis=1))
-    return quat * np.cumprod([1.0 if quat[0, 0] >= 0.0 else -1.0, *signs])[:, None]
+    def __init__(self, spec: MotionSpec) -> None:
+        count = len(spec.com_z)
+        self.spec = spec
+        self.travel = spec.travel * np.arange(count)[:, None] / count
+        self.second_derivative = second_derivative(count, spec.period)
+        self.lift = self.second_derivative @ spec.com_z + GRAVITY
+        self.lift[spec.flies] = 0.0
+        # The equation of step 1 is cart @ (com - travel) = -lift * (zmp - travel).
+        self.cart = spec.com_z[:, None] * self.second_derivative - np.diag(self.lift)
+        self.cart_zmp = self.lift[:, None] * (spec.zmp - self.travel)
+        com_xy = self.travel - np.linalg.solve(self.cart, self.cart_zmp)
+        self.cart_com = np.column_stack([com_xy, spec.com_z])
+        # The less the floor carries, the less it can turn the body.
+        carried = np.clip(self.lift / (_CARRIES * GRAVITY), 0.0, 1.0)
+        self.carried = (carried**2 * (3.0 - 2.0 * carried))[:, None]
+        self.tilt_gains = tilt_gains(self.carried, self.second_derivative) if spec.flies.any() else []
+        self.swinging = swinging(spec)
+        self.leg_angles: list[Array | None] = [None, None]  # of the last call, to start the next one from
 
+    def first_guess(self) -> Array:
+        """(N, 3) path of the pelvis that roughly has the CoM of the cart-table model."""
+        root_pos = self.cart_com + np.array([0.0, 0.0, _PELVIS_OVER_COM])
+        root_quat = continuous_signs(self.spec.pelvis.as_quat(scalar_first=True))
+        for _ in range(_FIRST_STEPS):
+            dof_pos = self.posed(root_pos, root_quat)[0]
+            qpos = np.concatenate([root_pos, root_quat, dof_pos], axis=1)
+            com = forward_kinematics(robot(), qpos).com_pos
+            root_pos = self.admitted(root_pos + self.cart_com - com)
+        return root_pos
 
-def _swing(score: Score, dof_pos: Array) -> None:
-    """Sets the legs that swing by their joints, smoothly between the poses in which they stand."""
-    count = len(dof_pos)
-    sample = score.period / count
-    for swing in score.swings:
-        first, last = round(swing.start / sample), round(swing.end / sample)
-        inside = np.arange(first + 1, last)
-        leg = LEGS[swing.leg]
-        columns = {joint: zip(*via, strict=True) for joint, via in swing.via.items()}
-        dof_pos[inside % count, leg] = joined_curve(
-            dof_pos[np.arange(first - 3, first + 1) % count, leg],
-            dof_pos[np.arange(last, last + 4) % count, leg],
-            sample,
-            (first * sample, last * sample),
-            sample * inside.astype(np.float64),
-            {joint: (np.array(at), np.radians(angles)) for joint, (at, angles) in columns.items()},
+    def improved(self, state: Array) -> Array:
+        """Compute a better state: CoM and ZMP nearer to where they are wanted, less spin in flight."""
+        root_pos, tilt = np.hsplit(state, 2)
+        dynamics = self.moved(root_pos, tilt)[0].dynamics
+        com = self.corrected_com(dynamics)
+        if self.spec.flies.any():
+            spin = dynamics.moment - np.cross(dynamics.com, dynamics.force)
+            tilt = self.tilted(tilt, spin)
+        return np.concatenate([self.admitted(root_pos + com - dynamics.com), tilt], axis=1)
+
+    def solution(self, state: Array) -> Solution:
+        """Return the motion of a state.
+
+        Raises:
+            ValueError: a foot is out of reach.
+        """
+        solution, reached = self.moved(*np.hsplit(state, 2))
+        if not reached.all():
+            at = np.argmin(reached) / len(reached) * self.spec.period
+            raise ValueError(f"{self.spec.name}: a foot is out of reach at {at:.3f} s")
+        return solution
+
+    def moved(self, root_pos: Array, tilt: Array) -> tuple[Solution, NDArray[np.bool_]]:
+        """Return the whole motion of a pelvis path, and (N,) whether the feet are reached."""
+        spec = self.spec
+        root_quat = continuous_signs((Rotation.from_rotvec(tilt) * spec.pelvis).as_quat(scalar_first=True))
+        dof_pos, reached = self.posed(root_pos, root_quat)
+        velocity = np.array([*spec.travel / spec.period, 0.0])
+        dynamics = inverse_dynamics(robot(), root_pos, root_quat, dof_pos, spec.period, velocity)
+        return Solution(spec, root_pos, root_quat, dof_pos, dynamics), reached
+
+    def posed(self, root_pos: Array, root_quat: Array) -> tuple[Array, NDArray[np.bool_]]:
+        """Return (N, 29) joint angles with the feet on their paths, and (N,) whether they are reached."""
+        spec = self.spec
+        dof_pos = spec.dof_pos.copy()
+        root_mat = Rotation.from_quat(root_quat, scalar_first=True).as_matrix()
+        reached = np.ones(len(root_pos), dtype=bool)
+        for side in range(len(SIDES)):
+            on = ~self.swinging[:, side]
+            foot = spec.feet[side]
+            angles, reached_here = legs()[side].inverse(
+                root_pos[on], root_mat[on], foot.pos[on], foot.mat[on], self.leg_angles[side]
+            )
+            self.leg_angles[side] = angles
+            dof_pos[on, LEGS[side]] = angles
+            reached[on] &= reached_here
+        for swing in spec.swings:
+            swing_leg(spec, swing, dof_pos)
+        if spec.symmetric:
+            dof_pos[:, LEGS[1]] = mirrored_joints(half_cycle_later(dof_pos))[:, LEGS[1]]
+        return dof_pos, reached
+
+    def corrected_com(self, dynamics: Dynamics) -> Array:
+        """(N, 3) path of the CoM that would have the wanted ZMP if the cart-table model told all changes."""
+        spec = self.spec
+        floor = np.column_stack([spec.zmp, np.zeros(len(spec.zmp))])
+        missing = dynamics.moment - np.cross(floor, dynamics.force)
+        balanced = np.column_stack([missing[:, 1], -missing[:, 0]]) / robot().body_mass.sum()
+        alone = self.cart @ (dynamics.com[:, :2] - self.travel) + self.cart_zmp
+        error = self.carried * balanced + (1.0 - self.carried) * alone
+        away = dynamics.com[:, :2] - self.cart_com[:, :2] - np.linalg.solve(self.cart, error)
+        com = self.cart_com.copy()
+        com[:, :2] += self.slow_part(away)
+        return com
+
+    def slow_part(self, signal: Array) -> Array:
+        """A periodic signal without what is too fast to be corrected."""
+        width, fast = _CORRECTION_WIDTH / self.spec.period, signal
+        for _ in range(_CORRECTION_ORDER):
+            fast = fast - low_pass(fast, width)
+        return signal - fast
+
+    def admitted(self, root_pos: Array) -> Array:
+        """The path of the pelvis with the symmetry and the height that the specification demands."""
+        travel = np.column_stack([self.travel, np.zeros(len(root_pos))])
+        if self.spec.symmetric:
+            away = root_pos - travel
+            root_pos = travel + 0.5 * (away + half_cycle_later(away) * [1.0, -1.0, 1.0])
+        if self.spec.pelvis_z is not None:
+            root_pos = np.column_stack([root_pos[:, :2], self.spec.pelvis_z(root_pos[:, :2])])
+        return root_pos
+
+    def tilted(self, tilt: Array, spin: Array) -> Array:
+        """(N, 3) rotation vector by which the pelvis tilts so that little turns the body in flight.
+
+        Args:
+            tilt: (N, 3) so far, rad.
+            spin: (N, 3) change of angular momentum that came of it, N m.
+        """
+        wanted = (self.second_derivative @ tilt - spin / _TILT_INERTIA) * (1.0 - self.carried)
+        return np.stack(
+            [gain @ column for gain, column in zip(self.tilt_gains, wanted.T, strict=True)], axis=1
         )
 
 
-def _swinging(score: Score) -> Array:
-    """(N, 2) whether the left, the right leg swings by its joints."""
-    count = len(score.com_z)
-    swinging = np.zeros((count, 2), dtype=bool)
-    for swing in score.swings:
-        first, last = (round(time * count / score.period) for time in (swing.start, swing.end))
-        swinging[np.arange(first + 1, last) % count, swing.leg] = True
-    return swinging
+def tilt_gains(carried: Array, operator: Array) -> list[Array]:
+    """Compute for each axis the (N, N) matrix from angular accelerations that are missing to the tilt.
 
+    The tilt has nearly these accelerations, in the sense of least squares, and stays small: least squares of
+    the stacked system, since the normal equations would lose half of the digits.
 
-def _stand(
-    model: mujoco.MjModel, score: Score, root_pos: Array, root_quat: Array, dof_pos: Array, chained: bool
-) -> Array:
-    """Inverse kinematics of the legs that have a path, written to `dof_pos`.
-
-    Each sample starts from what it is, or from its predecessor if `chained`.
-
-    Returns:
-        (N,) what is missing, m or rad.
+    Args:
+        carried: (N, 1) how far the floor can provide for them, 0 to 1.
+        operator: (N, N) second derivative.
     """
-    data = mujoco.MjData(model)
-    feet = [model.body(name).id for name in FEET]
-    jacobian = np.zeros((6, model.nv))
-    turn, turn_quat = np.zeros(3), np.zeros(4)
-    swinging = _swinging(score)
-    missing = np.zeros(len(root_pos))
-    for i in range(len(root_pos)):
-        legs = [side for side in (0, 1) if not swinging[i, side]]
-        data.qpos[:3], data.qpos[3:7], data.qpos[7:] = root_pos[i], root_quat[i], dof_pos[i]
-        if chained and i:
-            for side in legs:
-                data.qpos[7:][LEGS[side]] = dof_pos[i - 1, LEGS[side]]
-        for _ in range(_IK_STEPS):
-            mujoco.mj_kinematics(model, data)
-            mujoco.mj_comPos(model, data)  # the Jacobian refers to the centre of mass
-            missing[i] = 0.0
-            for side in legs:
-                mat = score.feet[side].mat[i] @ data.xmat[feet[side]].reshape(3, 3).T
-                mujoco.mju_mat2Quat(turn_quat, mat.ravel())
-                mujoco.mju_quat2Vel(turn, turn_quat, 1.0)
-                error = np.concatenate([score.feet[side].pos[i] - data.xpos[feet[side]], turn])
-                missing[i] = max(missing[i], np.abs(error).max())
-                mujoco.mj_jacBody(model, data, jacobian[:3], jacobian[3:], feet[side])
-                columns = jacobian[:, 6:][:, LEGS[side]]
-                # Damping as large as the error keeps the step finite where the leg is straight.
-                damping = 0.1 * error @ error + 1e-10
-                step = np.linalg.solve(columns.T @ columns + damping * np.eye(6), columns.T @ error)
-                data.qpos[7:][LEGS[side]] += step
-            if missing[i] < _IK_TOLERANCE:
-                break
-        dof_pos[i] = data.qpos[7:]
-    return missing
+    unit = np.eye(len(operator))
+    weighted = (1.0 - (1.0 - _TILT_COST_STANDING) * carried) * operator
+    gains = []
+    for stiffness in _TILT_STIFFNESS / _TILT_INERTIA:
+        q, r = np.linalg.qr(np.concatenate([weighted, stiffness * unit]))
+        gains.append(np.linalg.solve(r, q[: len(unit)].T))
+    return gains
+
+
+def second_derivative(count: int, period: float) -> Array:
+    """(N, N) matrix that differentiates a periodic signal twice, as `periodic.derivative` does."""
+    return derivative(derivative(np.eye(count), period), period)
+
+
+def continuous_signs(quat: Array) -> Array:
+    """Quaternions (N, 4) with signs such that neighbours are near each other, the first with w >= 0."""
+    flips = np.where(np.sum(quat[1:] * quat[:-1], axis=1) < 0.0, -1.0, 1.0)
+    first = 1.0 if quat[0, 0] >= 0.0 else -1.0
+    return quat * np.cumprod([first, *flips])[:, None]
+
+
+def swing_leg(spec: MotionSpec, swing: JointSwing, dof_pos: Array) -> None:
+    """Set the swinging leg's angles in `dof_pos`, smoothly between the poses in which it stands."""
+    count = len(dof_pos)
+    sample = spec.period / count
+    first, last = swing_samples(spec, swing)
+    inside = np.arange(first + 1, last)
+    angles = dof_pos[:, LEGS[swing.leg]]
+    via = {}
+    for joint, knots in swing.via.items():
+        times, degrees = zip(*knots, strict=True)
+        via[joint] = Via(np.array(times), np.radians(degrees))
+    angles[inside % count] = joined_curves(
+        before=angles[np.arange(first - 3, first + 1) % count],
+        after=angles[np.arange(last, last + 4) % count],
+        sample=sample,
+        start=first * sample,
+        end=last * sample,
+        times=inside.astype(np.float64) * sample,
+        via=via,
+    )
+
+
+def swing_samples(spec: MotionSpec, swing: JointSwing) -> tuple[int, int]:
+    """Return the last sample before the swing and the first one after it, which may be in the next cycle."""
+    sample = spec.period / len(spec.com_z)
+    return round(swing.start / sample), round(swing.end / sample)
+
+
+def swinging(spec: MotionSpec) -> NDArray[np.bool_]:
+    """(N, 2) whether the left, the right leg swings by its joints."""
+    count = len(spec.com_z)
+    found = np.zeros((count, 2), dtype=bool)
+    for swing in spec.swings:
+        first, last = swing_samples(spec, swing)
+        found[np.arange(first + 1, last) % count, swing.leg] = True
+    return found
