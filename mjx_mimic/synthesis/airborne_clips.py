@@ -1,6 +1,6 @@
 """Clips that leave the floor: run, jump. In flight the centre of mass (CoM) falls freely.
 
-Each function gives a `MotionSpec`. Angles in degrees, lengths in m, times in s.
+Each function returns a `MotionSpec`. Angles in degrees, lengths in m, times in s.
 """
 
 import numpy as np
@@ -53,19 +53,13 @@ def run() -> MotionSpec:
     zmp_x = np.where(ours, zmp_x, half_cycle_later(zmp_x) + speed * step)
     zmp = np.column_stack([zmp_x, np.where(ours, foot_y, -foot_y)])
 
-    swings = tuple(
-        JointSwing(
-            leg=leg, start=stance + leg * step, end=period + leg * step,
-            via={
-                joint: tuple((leg * step + at, angle) for at, angle in via)
-                for joint, via in {
-                    0: ((0.4, -27.0), (0.555, -49.0)),
-                    3: ((0.4, 112.0), (0.555, 47.0)),
-                    4: ((0.4, -10.0), (0.555, -1.0)),
-                }.items()
-            },
-        )
-        for leg in (0, 1)
+    left_swing = JointSwing(
+        leg=0, start=stance, end=period,
+        via={
+            0: ((0.4, -27.0), (0.555, -49.0)),
+            3: ((0.4, 112.0), (0.555, 47.0)),
+            4: ((0.4, -10.0), (0.555, -1.0)),
+        },
     )  # fmt: skip
     stroke = np.cos(phase)  # 1 when the left leg is ahead
     pelvis = orientation(-11.0 * stroke, 8.0, 2.5 * np.sin(phase))
@@ -84,7 +78,8 @@ def run() -> MotionSpec:
     )
     return MotionSpec(
         name="run", period=period, sampling=sampling, travel=np.array([speed * period, 0.0]), pelvis=pelvis,
-        dof_pos=dof_pos, com_z=com_z, zmp=zmp, feet=(left, right), swings=swings,
+        dof_pos=dof_pos, com_z=com_z, zmp=zmp, feet=(left, right),
+        swings=(left_swing, left_swing.of_other_leg(step)),
     )  # fmt: skip
 
 

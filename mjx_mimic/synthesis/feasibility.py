@@ -1,7 +1,7 @@
-"""Could a robot do this? What a cyclic clip asks of the floor and of the motors, by inverse dynamics.
+"""What a cyclic clip demands of the floor and of the motors, by inverse dynamics: could a robot do it?
 
-Where a clip's feet touch the floor, forces that only press and stick, at the sole spheres that touch, are
-sought which explain the motion with little load on the motors. What they leave over, no floor can give.
+At the sole spheres that touch the floor, the analysis looks for forces within their friction cones that
+explain the motion with little load on the motors. No floor can provide what these forces leave over.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _SUM_WEIGHT = 1e3  # m; makes shares add up to 1
 
 @dataclass(frozen=True, eq=False)
 class Demands:
-    """What the motion of N frames asks for.
+    """What the motion of N frames demands.
 
     Attributes:
         dynamics: of the whole body.
@@ -51,7 +51,7 @@ class Demands:
     slip: float
 
     def summary(self) -> str:
-        """The worst of each, in a line."""
+        """Return the worst of each in one line."""
         speed = np.abs(self.dynamics.qvel[:, 6:]).max()
         force, moment = (np.linalg.norm(part, axis=1).max() for part in np.hsplit(self.missing, 2))
         return (
@@ -62,7 +62,7 @@ class Demands:
 
 
 def demands(model: mujoco.MjModel, motion: Motion) -> Demands:
-    """Works out what a clip with loop "wrap" asks of floor and motors; `model` is the G1."""
+    """Compute what a clip with loop "wrap" demands of floor and motors; `model` is the G1."""
     cycle = slice(0, motion.num_frames - 1)
     travel = (motion.root_pos[-1] - motion.root_pos[0]) * [1.0, 1.0, 0.0]
     dynamics = inverse_dynamics(

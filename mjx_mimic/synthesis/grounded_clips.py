@@ -1,6 +1,6 @@
 """Clips in which a foot always carries: squat, side step, turn in place, kick.
 
-Each function gives a `MotionSpec`. Angles in degrees, lengths in m, times in s.
+Each function returns a `MotionSpec`. Angles in degrees, lengths in m, times in s.
 """
 
 import numpy as np

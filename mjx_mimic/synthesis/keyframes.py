@@ -63,7 +63,7 @@ def joints(curves: dict[str, Array | float]) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class FootPath:
-    """Where one foot is wished over a cycle of N samples, as the ankle_roll frame.
+    """Where one foot is wanted over a cycle of N samples, as the ankle_roll frame.
 
     Attributes:
         pos: (N, 3) m.

@@ -168,15 +168,13 @@ def foot_paths(t: Array, period: float, stride: float, recipe: Recipe) -> tuple[
 
 def joint_swings(period: float, recipe: Recipe) -> tuple[JointSwing, JointSwing]:
     """The swing of either leg, from toe-off to the next strike."""
-    swings = []
-    for leg, delay in enumerate((0.0, 0.5)):
-        via: dict[int, tuple[tuple[float, float], ...]] = {}
-        for place, column in ((1, 0), (2, 3), (3, 4)):  # hip pitch, knee, ankle pitch
-            via[column] = tuple(
-                ((knot[0] + delay) * period, knot[place]) for knot in (recipe.swing, recipe.reach)
-            )
-        swings.append(JointSwing(leg, (recipe.toe_off + delay) * period, (1.0 + delay) * period, via))
-    return swings[0], swings[1]
+    knots = (recipe.swing, recipe.reach)
+    via = {
+        column: tuple((knot[0] * period, knot[entry]) for knot in knots)
+        for entry, column in ((1, 0), (2, 3), (3, 4))  # hip pitch, knee, ankle pitch
+    }
+    left = JointSwing(0, recipe.toe_off * period, period, via)
+    return left, left.of_other_leg(0.5 * period)
 
 
 def pelvis_height(phase: Array, root_xy: Array, pelvis: Rotation, left: FootPath, recipe: Recipe) -> Array:
@@ -217,7 +215,7 @@ def upper_body(phase: Array, recipe: Recipe) -> tuple[Rotation, Array]:
 
 
 def zmp_target(phase: Array, stride: float, recipe: Recipe) -> Array:
-    """(N, 2) wished zero-moment point x, y: heel to toe under one foot, then over to the other."""
+    """(N, 2) wanted zero-moment point x, y: heel to toe under one foot, then over to the other."""
     support = recipe.toe_off - 0.5  # share of the cycle of one double support
     step = 0.5 * stride
     # Once the heel is up, the toes alone carry.

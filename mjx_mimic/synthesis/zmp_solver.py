@@ -17,7 +17,8 @@ point". Conventions as in `periodic`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +48,10 @@ FPS = 60
 _TOLERANCE = 1e-10  # m and rad, by which a last step may still move the pelvis
 _PELVIS_OVER_COM = 0.05  # m, first guess
 _FIRST_STEPS = 4
+_PATIENCE = 10  # evaluations in a row with a foot out of reach, before the solver gives up
 _CORRECTION_WIDTH = 0.01  # s; of faster errors the cart-table is a poor guide
-_CORRECTION_ORDER = 6  # how sharply the corrections are cut off there
+# How sharply they are cut off there. Far more, and the solution of the kick depends on noise too strongly.
+_CORRECTION_ORDER = 6
 _CARRIES = 0.6  # share of the weight from which on the floor is asked to balance the body alone
 _TILT_INERTIA = np.array([3.0, 3.0, 0.8])  # kg m^2, about of the body that the pelvis turns in flight
 _TILT_COST_STANDING = 0.1  # of a moment for tilting while a foot stands, relative to one missing in flight
@@ -69,6 +72,13 @@ class JointSwing:
     start: float
     end: float
     via: dict[int, tuple[tuple[float, float], ...]]
+
+    def of_other_leg(self, delay: float) -> Self:
+        """The same swing of the other leg, `delay` s later; only for joints whose angles mirror unchanged."""
+        via = {
+            joint: tuple((time + delay, angle) for time, angle in knots) for joint, knots in self.via.items()
+        }
+        return replace(self, leg=1 - self.leg, start=self.start + delay, end=self.end + delay, via=via)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,6 +212,7 @@ class _Balance:
         self.tilt_gains = tilt_gains(self.carried, self.second_derivative) if spec.flies.any() else []
         self.swinging = swinging(spec)
         self.leg_angles: list[Array | None] = [None, None]  # of the last call, to start the next one from
+        self.unreached = 0  # evaluations in a row with a foot out of reach
 
     def first_guess(self) -> Array:
         """(N, 3) path of the pelvis that roughly has the CoM of the cart-table model."""
@@ -215,9 +226,17 @@ class _Balance:
         return root_pos
 
     def improved(self, state: Array) -> Array:
-        """Compute a better state: CoM and ZMP nearer to where they are wanted, less spin in flight."""
+        """Compute a better state: CoM and ZMP nearer to where they are wanted, less spin in flight.
+
+        Raises:
+            ValueError: a foot has been out of reach for several evaluations.
+        """
         root_pos, tilt = np.hsplit(state, 2)
-        dynamics = self.moved(root_pos, tilt)[0].dynamics
+        solution, reached = self.moved(root_pos, tilt)
+        self.unreached = 0 if reached.all() else self.unreached + 1
+        if self.unreached == _PATIENCE:
+            raise self.out_of_reach(reached)
+        dynamics = solution.dynamics
         com = self.corrected_com(dynamics)
         if self.spec.flies.any():
             spin = dynamics.moment - np.cross(dynamics.com, dynamics.force)
@@ -232,9 +251,13 @@ class _Balance:
         """
         solution, reached = self.moved(*np.hsplit(state, 2))
         if not reached.all():
-            at = np.argmin(reached) / len(reached) * self.spec.period
-            raise ValueError(f"{self.spec.name}: a foot is out of reach at {at:.3f} s")
+            raise self.out_of_reach(reached)
         return solution
+
+    def out_of_reach(self, reached: NDArray[np.bool_]) -> ValueError:
+        """Return the error that names the first time at which a foot is not `reached` (N,)."""
+        at = np.argmin(reached) / len(reached) * self.spec.period
+        return ValueError(f"{self.spec.name}: a foot is out of reach at {at:.3f} s")
 
     def moved(self, root_pos: Array, tilt: Array) -> tuple[Solution, NDArray[np.bool_]]:
         """Return the whole motion of a pelvis path, and (N,) whether the feet are reached."""
@@ -267,7 +290,7 @@ class _Balance:
         return dof_pos, reached
 
     def corrected_com(self, dynamics: Dynamics) -> Array:
-        """(N, 3) path of the CoM that would have the wanted ZMP if the cart-table model told all changes."""
+        """(N, 3) path of the CoM that has the wanted ZMP, if changes of it follow the cart-table model."""
         spec = self.spec
         floor = np.column_stack([spec.zmp, np.zeros(len(spec.zmp))])
         missing = dynamics.moment - np.cross(floor, dynamics.force)
@@ -281,7 +304,8 @@ class _Balance:
 
     def slow_part(self, signal: Array) -> Array:
         """A periodic signal without what is too fast to be corrected."""
-        width, fast = _CORRECTION_WIDTH / self.spec.period, signal
+        width = _CORRECTION_WIDTH / self.spec.period
+        fast = signal
         for _ in range(_CORRECTION_ORDER):
             fast = fast - low_pass(fast, width)
         return signal - fast
