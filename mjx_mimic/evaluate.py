@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mjx_mimic.clips.formats import key_of, save_motion
-from mjx_mimic.clips.motion import make_motion
+from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import replacing
-from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.runs.config_yaml import read_config
 
 if TYPE_CHECKING:
@@ -116,16 +115,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def save_recording(path: Path, recording: "Recording", name: str) -> None:
     """Writes the simulated motion of an episode as a clip."""
-    motion = make_motion(
-        name=f"{name} simulated",
-        fps=recording.fps,
-        root_pos=recording.qpos[:, :3],
-        root_quat=recording.qpos[:, 3:7],
-        dof_pos=recording.qpos[:, 7:],
-        joint_names=G1_JOINTS,
-        loop="clamp",
-        source=path,
-    )
+    motion = Motion.from_qpos(recording.qpos, name=f"{name} simulated", fps=recording.fps, source=path)
     save_motion(path, motion, key_of(path))
     print(f"{path}: {name}, {motion.num_frames} simulated frames at {motion.fps:g} frames/s")
 

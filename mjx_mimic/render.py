@@ -230,22 +230,11 @@ def episode_shot(recording: "Recording", name: str, command: RenderCommand, time
 def _between(qpos: NDArray, fps: float, times: NDArray) -> NDArray[np.float64]:
     """`qpos` (N, 36), `fps` rows a second, at `times` (T,) s, interpolated; (T, 36)."""
     from mjx_mimic.clips.editing import sampled
-    from mjx_mimic.clips.motion import make_motion
-    from mjx_mimic.robot.constants import G1_JOINTS
+    from mjx_mimic.clips.motion import Motion
 
     if len(qpos) == 1:
         qpos = np.repeat(qpos, 2, axis=0)
-    motion = make_motion(
-        name="episode",
-        fps=fps,
-        root_pos=qpos[:, :3],
-        root_quat=qpos[:, 3:7],
-        dof_pos=qpos[:, 7:],
-        joint_names=G1_JOINTS,
-        loop="clamp",
-        source="episode",
-    )
-    return sampled(motion, times)
+    return sampled(Motion.from_qpos(qpos, name="episode", fps=fps), times)
 
 
 def _clip(command: RenderCommand) -> Shot:

@@ -5,12 +5,12 @@ import os
 import re
 import xml.etree.ElementTree as ET
 import zipfile
-from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.refusals import refusal
 
 from mjx_mimic.clips.formats import native, npz
 from mjx_mimic.clips.motion import Motion, make_motion
@@ -36,15 +36,6 @@ def fields(frames: int = 7, seed: int = 0) -> dict:
         "loop": "clamp",
         "source": SOURCE,
     }
-
-
-def refusal(call: Callable[..., object], *args, **kwargs) -> str:
-    """The message of the UserError that the call must raise; it must be one line."""
-    with pytest.raises(UserError) as caught:
-        call(*args, **kwargs)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    return message
 
 
 def rotation_matrix(quaternion: np.ndarray) -> np.ndarray:
@@ -232,15 +223,15 @@ REFUSED = {
     ),
     "columns": (
         {"dof_pos": np.zeros((7, 28))},
-        "dof_pos has shape (7, 28), expected (T, 29); give every frame 29 numbers",
+        "dof_pos has shape (7, 28), expected (T, 29); export the clip of the 29-joint G1",
     ),
     "flat": (
         {"root_pos": np.zeros(21)},
-        "root_pos has shape (21,), expected (T, 3); give every frame 3 numbers",
+        "root_pos has shape (21,), expected (T, 3); export the clip of the 29-joint G1",
     ),
     "ragged": (
         {"root_quat": [[1, 0, 0, 0], [1, 0, 0]]},
-        "root_quat is ragged; give every frame 4 numbers",
+        "root_quat is ragged; give every frame as many numbers",
     ),
     "text": ({"root_pos": np.full((7, 3), "1.0")}, "root_pos has type <U3; give real numbers"),
     "complex": ({"root_pos": np.zeros((7, 3), complex)}, "root_pos has type complex128; give real numbers"),
@@ -402,7 +393,7 @@ def test_native_joints_in_another_order_are_sorted(tmp_path):
 
 
 def test_archive_that_unpacks_to_too_much_is_not_unpacked(tmp_path, monkeypatch):
-    file = tmp_path / "bomb.npz"
+    file = tmp_path / "huge.npz"
     np.savez_compressed(file, root_pos=np.zeros((2**18, 3)))
     assert file.stat().st_size < 2**20
     monkeypatch.setattr(npz, "MAX_FILE_BYTES", 2**20)

@@ -23,7 +23,6 @@ from mjx_mimic.common.paths import assets_dir
 from mjx_mimic.display import drawing
 from mjx_mimic.evaluation.recording import Recording
 from mjx_mimic.render import RenderCommand
-from mjx_mimic.robot.kinematics import qpos_of
 from mjx_mimic.task.termination import Causes
 
 VISUAL_GROUP = 2
@@ -154,7 +153,7 @@ def test_frames_go_to_a_new_folder(tmp_path, gl):
 
 def recording(steps: int, fails_at: int | None = None, fps: float = 30.0) -> Recording:
     """An episode that follows the walk's reference 20 cm to its side."""
-    reference = qpos_of(load_motion("walk"))[: steps + 1]
+    reference = load_motion("walk").qpos[: steps + 1]
     qpos = reference + 0.2 * np.eye(36)[1]
     never, failed = np.zeros(steps + 1, bool), np.zeros(steps + 1, bool)
     if fails_at is not None:
