@@ -237,7 +237,7 @@ def preview(command: PreviewCommand) -> int:
     if command.out is None and command.plot is None:
         raise UserError("options --out and --plot: give at least one of them")
     if command.plot is not None and command.plot.suffix.lower() != ".png":
-        raise UserError(f"option --plot: {command.plot} will not do; name a file that ends in .png")
+        raise UserError(f"option --plot: {command.plot} does not end in .png; name a PNG file")
     if command.plot is not None:
         _require(("matplotlib",), "option --plot", "matplotlib")
     if command.out is not None:  # first, as drawing chooses MuJoCo's GL library

@@ -115,7 +115,7 @@ def targets_of(person: Person, contacts: dict[str, HeelToeContacts], build: Buil
     pelvis, torso = _trunk_rotations(person)
     root = _root_positions(person, contacts, build, pelvis)
     waist = root + pelvis.apply(build.waist)
-    positions = {"pelvis": root, "head_link": waist + torso.apply(build.head)}
+    positions = {"pelvis": root}
     rotations = {"pelvis": pelvis, "torso_link": torso}
     soles, standing = [], []
     for side, sign in zip(SIDES, (1.0, -1.0), strict=True):
@@ -138,6 +138,7 @@ def targets_of(person: Person, contacts: dict[str, HeelToeContacts], build: Buil
         corners = np.stack([ankle + sole.apply(corner) for corner in build.sole[side]], axis=1)
         soles.append(foot_locking.held(corners, foot, build.sole_radius))
         standing.append(np.stack([foot.heel, foot.heel, foot.toe, foot.toe], axis=1))
+    positions["head_link"] = waist + torso.apply(build.head)
     return Targets(positions, rotations, np.stack(soles, axis=1), np.stack(standing, axis=1))
 
 

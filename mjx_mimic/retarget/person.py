@@ -64,7 +64,7 @@ class Person:
 
     @property
     def num_frames(self) -> int:
-        """T."""
+        """The number of frames, T."""
         return len(self.points["pelvis"])
 
     def leg_length(self) -> float:

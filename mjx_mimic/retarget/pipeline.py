@@ -153,12 +153,14 @@ def retarget(
         UserError: no two frames between `start` and `end`, too many frames, or bones without length.
     """
     if not 0.0 < fps <= 1000.0:
-        raise UserError(f"option --fps: {fps:g} will not do; give a number over 0, 1000 at most")
+        raise UserError(f"option --fps: {fps:g} is out of range; give a number over 0, 1000 at most")
     persons.check(person, name)
     length = (person.num_frames - 1) / person.fps
     if not 0.0 <= start < (length if end is None else end) <= length + 0.5 / fps:
         shown = f"start {start:g} s" + ("" if end is None else f" and end {end:g} s")
-        raise UserError(f"{name}: {shown} will not do; give 0 <= start < end <= {length:.4g} s, its length")
+        raise UserError(
+            f"{name}: {shown} is outside the recording; give 0 <= start < end <= {length:.4g} s, its length"
+        )
     if length * fps > _MAX_FRAMES:
         raise UserError(f"{name}: over {_MAX_FRAMES} frames at {fps:g} frames/s; split the file")
     model = load_mjcf(visuals=False)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from helpers.refusals import refusal
 
+from mjx_mimic import clips
 from mjx_mimic.clips.formats import native, npz
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.common import paths
@@ -150,6 +151,29 @@ def test_digest_follows_contents_and_not_the_name():
     digests = {make_motion(**given | change).digest for change in changes}
     assert len(digests) == len(changes)
     assert motion.digest not in digests
+
+
+def test_frames_go_to_qpos_and_back():
+    motion = make_motion(**fields() | {"loop": "wrap"})
+    assert motion.qpos.shape == (7, 36)
+    np.testing.assert_array_equal(motion.qpos[:, 3:7], motion.root_quat)
+    again = Motion.from_qpos(motion.qpos, name="again", fps=motion.fps, loop=motion.loop)
+    assert (again.name, again.digest) == ("again", motion.digest)
+    bad = motion.qpos
+    bad[2, 7 + 3] = np.nan
+    assert refusal(Motion.from_qpos, bad, name="bad", fps=30.0) == (
+        "bad: qpos is nan at frame 2, column left_knee_joint (1 such value(s)); repair or cut these frames"
+    )
+    assert refusal(Motion.from_qpos, bad[:, :30], name="bad", fps=30.0, source="a.npz") == (
+        "a.npz: qpos has shape (7, 30), expected (T, 36); export the clip of the 29-joint G1"
+    )
+
+
+def test_the_package_exports_what_its_example_uses():
+    motion = clips.load_motion("walk")
+    assert clips.validate(motion).verdict == "good"
+    assert all(hasattr(clips, name) for name in clips.__all__)
+    assert clips.load_clips(["walk"]).motions[0].digest == motion.digest
 
 
 def spoiled(key: str, frame: int, column: int, value: float) -> dict:

@@ -301,8 +301,8 @@ def test_a_plot_without_matplotlib_says_how_to_install_it(monkeypatch, folder):
         ("validate walk nofile.npz", "nofile.npz: no such file"),
         ("info walk --jsn", "--jsn"),
         ("convert walk", "OUT"),
-        ("convert walk new.txt", "new.txt: the ending tells no format; end the name in one of .npz"),
-        ("convert walk new", "new: the ending tells no format"),
+        ("convert walk new.txt", "new.txt: the ending belongs to no format; end the name in one of .npz"),
+        ("convert walk new", "new: the ending belongs to no format"),
         ("convert nofile.npz new.npz", "nofile.npz: no such file"),
         ("convert walk nofolder/new.npz", "nofolder/new.npz: file cannot be written"),
         ("convert walk new.npz --fps many", "--fps"),
@@ -320,7 +320,7 @@ def test_a_plot_without_matplotlib_says_how_to_install_it(monkeypatch, folder):
         ("convert walk new.pkl --fps 37", "convert with --fps 40"),
         ("preview walk", "--out and --plot: give at least one"),
         ("preview nofile.npz --plot new.png", "nofile.npz: no such file"),
-        ("preview walk --plot new.jpg", "new.jpg will not do; name a file that ends in .png"),
+        ("preview walk --plot new.jpg", "new.jpg does not end in .png; name a PNG file"),
         ("preview walk --out new.avi --plot new.png", "new.avi will not do"),
         ("preview walk --out new.mp4 --width 63", "--width: 63 will not do"),
         ("preview walk --plot nofolder/new.png", "nofolder/new.png: file cannot be written"),
@@ -394,7 +394,7 @@ def test_the_options_are_parsed_without_mujoco_and_jax():
 
 
 def test_the_document_mentions_every_format_every_subcommand_and_every_check(walk):
-    text = DOCUMENT.read_text()
+    text = DOCUMENT.read_text(encoding="utf-8")
     words = set(re.findall(r"[a-z]+", text.lower()))
     assert {known.key for known in FORMATS} <= words
     assert set(SUBCOMMANDS) <= words
@@ -403,7 +403,9 @@ def test_the_document_mentions_every_format_every_subcommand_and_every_check(wal
 
 
 def test_the_documents_commands_are_commands():
-    lines = re.findall(r"^python -m mjx_mimic\.motion (.*)$", DOCUMENT.read_text(), re.MULTILINE)
+    lines = re.findall(
+        r"^python -m mjx_mimic\.motion (.*)$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert {type(cli.parse(Command, shlex.split(line, comments=True))) for line in lines} == {
         get_args(known)[0] for known in get_args(Command)
     }
@@ -411,6 +413,6 @@ def test_the_documents_commands_are_commands():
 
 def test_the_documents_python_runs(folder, walk):
     native.write("stroll.npz", editing.edited(walk, qpos=editing.sampled(walk, np.arange(150) / 60.0)))
-    (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
     exec(code, {})
     assert load_motion("cycle.pkl").loop == "wrap"

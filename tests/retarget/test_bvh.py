@@ -1,4 +1,4 @@
-"""The BVH reader: positions against matrices multiplied by hand, spellings, and files that will not do."""
+"""The BVH reader: positions against matrices multiplied by hand, spellings, and files that are refused."""
 
 import math
 import re
@@ -166,7 +166,7 @@ FRAME = "1 2 3 10 20 30 40 50 60 4.5 -70 80 -90 15"
         (" -200", "", "line 39: 13 numbers for 14 channels; the last line is cut off"),
         ("-70", "nan", "line 38: channel 11 is nan"),
         ("-70", "1e999", "line 38: channel 11 is 1e999"),
-        ("-70", "x70", "line 38: 'x70' is no number"),
+        ("-70", "x70", "line 38: 'x70' is not a number"),
     ],
 )
 def test_a_bad_file_is_refused_in_one_line(tmp_path, found, replacement, message):

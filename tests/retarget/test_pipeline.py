@@ -405,10 +405,10 @@ def test_a_wrong_axis_upwards_is_remarked(write, walk, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"out": "clip.mp4"}, "clip.mp4: the ending tells no format"),
+        ({"out": "clip.mp4"}, "clip.mp4: the ending belongs to no format"),
         ({"out": "there.npz"}, "there.npz: exists already; give --force"),
         ({"start": 1.0, "end": 0.5}, "start 1 s and end 0.5 s"),
-        ({"end": 9.0}, "end 9 s will not do; give 0 <= start < end <= 1.467 s"),
+        ({"end": 9.0}, "end 9 s is outside the recording; give 0 <= start < end <= 1.467 s"),
         ({"start": float("nan")}, "start nan s"),
         ({"start": 0.5, "end": 0.51}, "there is one frame"),
         ({"fps": 0.0}, "--fps: 0"),

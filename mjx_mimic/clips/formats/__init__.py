@@ -1,4 +1,4 @@
-"""Clip files of every known format, told apart by their content."""
+"""Clip files of every known format, distinguished by their content."""
 
 import os
 from pathlib import Path
@@ -52,7 +52,7 @@ def load_motion(path_or_name: str | Path) -> Motion:
 
 
 def load_with_format(path_or_name: str | Path) -> tuple[Motion, Format]:
-    """Read a clip as `load_motion` does, and tell the format of its file."""
+    """Read a clip as `load_motion` does, and return the format of its file as well."""
     path = _resolve(Path(path_or_name))
     found, contents = _identify(path)
     motion = found.build(contents, path)
@@ -68,7 +68,7 @@ def key_of(path: Path) -> str:
     """
     keys = {".npz": "native", ".pkl": "mimickit", ".csv": "unitree"}
     if path.suffix.lower() not in keys:
-        raise UserError(f"{path}: the ending tells no format; end the name in one of {', '.join(keys)}")
+        raise UserError(f"{path}: the ending belongs to no format; end the name in one of {', '.join(keys)}")
     return keys[path.suffix.lower()]
 
 

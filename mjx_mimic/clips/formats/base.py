@@ -20,8 +20,8 @@ class Format:
         name: its name for people.
         container: what holds the fields.
         terms: the names that the format gives to the parts of a clip.
-        matches: tells whether the fields of the file at that path are of this format.
-        build: makes the clip that such fields hold.
+        matches: whether the fields of the file at that path are of this format.
+        build: builds the clip that such fields hold.
         write: writes a clip to a path; None for formats that are only read.
     """
 
