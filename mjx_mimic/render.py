@@ -45,18 +45,15 @@ def draw(command: RenderCommand) -> int:
     # Whatever is missing is reported now, not after minutes of simulating.
     if command.out.suffix:
         rendering.find_ffmpeg()
-    model = rendering.load_model(command.meshes)
-    if command.run is not None:
-        cli.prepare_jax()
-        from mjx_mimic.display import episode_video  # JAX, after its settings; a clip needs none
+    if command.motion is not None:
+        rendering.draw_clip(command.motion, command.out, command)
+        return 0
+    assert command.run is not None
+    cli.prepare_jax()
+    from mjx_mimic.display import episode_video  # JAX, after its settings; a clip needs none
 
-        shots = episode_video.run_shots(command.run, command, command)
-    else:
-        assert command.motion is not None
-        shots = [rendering.clip_shot(command.motion, command)]
-    frames = rendering.compose(model, shots, command, command.reference)
-    count = rendering.write_frames(command.out, frames, command.fps)
-    print(f"{command.out}: {count} frames, {count / command.fps:.1f} s")
+    shots = episode_video.run_shots(command.run, command, command)
+    rendering.draw(shots, command.out, command, command.reference)
     return 0
 
 

@@ -13,25 +13,25 @@ from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import read_yaml
 
 SUFFIXES = (".npz", ".pkl", ".csv")
-"""What a folder is searched for; the format itself is told by the contents."""
+"""Endings that are searched for in a folder; the contents decide the format."""
 _LISTS = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
 class Clips:
-    """What a policy is trained on; `weights` say how often, relative to each other."""
+    """The clips that a policy is trained on; `weights` say how often, relative to each other."""
 
     motions: tuple[Motion, ...]
     weights: tuple[float, ...]
 
 
 def load_clips(entries: Sequence[str], weights: Sequence[float] = ()) -> Clips:
-    """All clips that `entries` stand for, in their order.
+    """Read all clips that `entries` stand for, in their order.
 
     Args:
-        entries: each a clip's file, the name of a shipped clip, a folder (searched to the bottom, in the
-            order of the names), a pattern with `*`, `?` or `[]` (`**` for any folders), or a YAML list.
-        weights: of each clip of an entry, times its weight in a YAML list; empty: 1.
+        entries: each a clip's file, the name of a bundled clip, a folder (searched with all its subfolders,
+            in the order of the names), a pattern with `*`, `?`, `[]` (`**` for any folders), or a YAML list.
+        weights: weight of each clip of an entry, multiplied by its weight in a YAML list; empty: 1.
 
     Raises:
         UserError: an entry stands for no clip, or one of its clips cannot be read.
@@ -47,7 +47,7 @@ def load_clips(entries: Sequence[str], weights: Sequence[float] = ()) -> Clips:
 
 
 def _files(entry: str) -> list[tuple[str, float]]:
-    """Files or shipped names that an entry stands for, with their weights in it."""
+    """List the files or bundled names that an entry stands for, with their weights in it."""
     path = Path(entry)
     if path.suffix.lower() in _LISTS:
         return _listed(path)
@@ -65,7 +65,7 @@ def _files(entry: str) -> list[tuple[str, float]]:
 
 
 def _listed(path: Path) -> list[tuple[str, float]]:
-    """Clips of a YAML list, `motions: [{file: ..., weight: ...}, ...]` (MimicKit `MotionLib`).
+    """List the clips of a YAML list, `motions: [{file: ..., weight: ...}, ...]` (MimicKit `MotionLib`).
 
     A relative file is looked for beside the list, then, as MimicKit does, in the working folder.
     """

@@ -1,9 +1,11 @@
-"""Edits of a clip: each takes a `Motion` and gives a new one, checked again by `make_motion`.
+"""Edits of a clip: each takes a `Motion` and returns a new one, checked again by `make_motion`.
 
-Conventions as in `mjx_mimic.motion`. Of a "wrap" clip, the last frame is the first one of the next cycle; an
-edit that can keep it so does.
+Conventions are those of `clips.motion`. The last frame of a "wrap" clip is the first one of the next cycle;
+every edit that can preserve this does.
 """
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.robot.constants import MIRROR_INDEX, MIRROR_SIGN
-from mjx_mimic.robot.kinematics import floor_clearance, qpos_of
+from mjx_mimic.robot.kinematics import floor_clearance
 from mjx_mimic.robot.mjcf import load_mjcf
 
 Array = NDArray[np.float64]
@@ -23,19 +25,22 @@ _BUTTERWORTH_ORDER = 4
 _ROUNDING = 1e-9  # in frames: a time this near a frame is that frame
 
 
-def edited(motion: Motion, **fields: Any) -> Motion:
-    """`motion` with some fields of `make_motion` replaced, and all of them checked again."""
-    kept = {name: getattr(motion, name) for name in motion.__dataclass_fields__}
+def edited(motion: Motion, qpos: Array | None = None, **fields: Any) -> Motion:
+    """Replace the frames of a clip by `qpos` (T, 36), or some fields of `make_motion`; check all again."""
+    if qpos is not None:
+        kept: dict[str, Any] = {"name": motion.name, "fps": motion.fps, "loop": motion.loop}
+        return Motion.from_qpos(qpos, **kept | fields)
+    kept = {field.name: getattr(motion, field.name) for field in dataclasses.fields(motion)}
     return make_motion(**kept | {"source": motion.name} | fields)
 
 
 def mirrored_joints(dof_pos: NDArray) -> Array:
-    """(T, 29) angles of the pose reflected left to right."""
+    """Reflect poses (T, 29) left to right."""
     return (dof_pos * MIRROR_SIGN)[:, MIRROR_INDEX]
 
 
 def mirrored(motion: Motion) -> Motion:
-    """The clip reflected in the world's plane y = 0: left becomes right."""
+    """Reflect the clip in the world's plane y = 0: left becomes right."""
     return edited(
         motion,
         root_pos=motion.root_pos * [1.0, -1.0, 1.0],
@@ -45,21 +50,24 @@ def mirrored(motion: Motion) -> Motion:
 
 
 def with_loop(motion: Motion, loop: str) -> Motion:
-    """The clip declared cyclic ("wrap") or not ("clamp"); no frame changes. See `cycle.made_cyclic`."""
+    """Declare the clip cyclic ("wrap") or not ("clamp") without changing a frame.
+
+    See `loop_closing.made_cyclic` for closing the cycle.
+    """
     return edited(motion, loop=loop)
 
 
 def named(motion: Motion, name: str) -> Motion:
-    """The clip under another name."""
+    """Give the clip another name."""
     return edited(motion, name=name)
 
 
 def sampled(motion: Motion, times: NDArray) -> Array:
-    """qpos (N, 36) of the clip at `times` (N,) s since its first frame.
+    """Interpolate the clip at `times` (N,) s since its first frame; qpos (N, 36).
 
     Positions and joints are blended linearly between two frames, the root's rotation by slerp. Times past
-    the end of a cyclic clip go on into its next cycles, displaced by x and y as in training; those past the
-    end of any other show its last frame.
+    the end of a cyclic clip continue into its next cycles, displaced in x and y as in training; those past
+    the end of any other clip yield its last frame.
     """
     intervals = motion.num_frames - 1
     frame = np.asarray(times, np.float64) * motion.fps
@@ -87,18 +95,13 @@ def sampled(motion: Motion, times: NDArray) -> Array:
     return np.concatenate([position, quaternion, blend(motion.dof_pos)], axis=1)
 
 
-def from_qpos(motion: Motion, qpos: Array, fps: float) -> Motion:
-    """`motion` with the frames `qpos` (T, 36) at `fps` instead of its own."""
-    return edited(motion, fps=fps, root_pos=qpos[:, :3], root_quat=qpos[:, 3:7], dof_pos=qpos[:, 7:])
-
-
 def resampled(motion: Motion, fps: float) -> Motion:
-    """The same motion in time, at another frame rate, interpolated as `sampled` does.
+    """Give the same motion in time another frame rate, interpolated as `sampled` does.
 
     A cyclic clip keeps its period to the last bit and closes as well as before: it gets the whole number of
-    intervals nearest to period * fps, so its rate may differ from `fps` by up to half an interval a period.
+    intervals nearest to period * fps, so its rate may differ from `fps` by up to half an interval per period.
     Any other clip gets exactly `fps`, and ends with its last whole interval: up to 1 / fps is cut off.
-    Nothing is filtered, so `smoothed` goes first where a clip has vibrations above fps / 2.
+    Nothing is filtered, so apply `smoothed` first if the clip has vibrations above fps / 2.
 
     Raises:
         UserError: `fps` is not in (0, 1000], or so low that no two frames are left.
@@ -115,13 +118,13 @@ def resampled(motion: Motion, fps: float) -> Motion:
     rate = fps
     if motion.loop == "wrap" and abs(intervals - wished) > _ROUNDING * wished:
         rate = intervals / motion.length
-    return from_qpos(motion, sampled(motion, np.arange(intervals + 1) / rate), rate)
+    return edited(motion, qpos=sampled(motion, np.arange(intervals + 1) / rate), fps=rate)
 
 
 def cut(motion: Motion, start: float = 0.0, end: float | None = None) -> Motion:
-    """The frames from `start` to `end` (s, None: to the clip's end), each the nearest one, unchanged.
+    """Keep the frames from `start` to `end` (s; None: to the clip's end), unchanged.
 
-    A part of a cyclic clip is not cyclic, so it becomes "clamp".
+    Each end is the frame nearest to it. A part of a cyclic clip is not cyclic, so it becomes "clamp".
 
     Raises:
         UserError: outside the clip, or fewer than two frames.
@@ -140,25 +143,17 @@ def cut(motion: Motion, start: float = 0.0, end: float | None = None) -> Motion:
         )
     if (first, last) == (0, motion.num_frames - 1):
         return motion
-    kept = slice(first, last + 1)
-    return edited(
-        motion,
-        root_pos=motion.root_pos[kept],
-        root_quat=motion.root_quat[kept],
-        dof_pos=motion.dof_pos[kept],
-        loop="clamp",
-    )
+    return edited(motion, qpos=motion.qpos[first : last + 1], loop="clamp")
 
 
 def lifted(motion: Motion, height: float | None = None) -> Motion:
-    """The clip raised by `height` m; None: by what puts its lowest point of all frames on the floor, up or
-    down.
+    """Raise the clip by `height` m; None: move it up or down until its lowest point is on the floor.
 
     Raises:
         UserError: `height` is not finite.
     """
     if height is None:
-        _, clearance = floor_clearance(load_mjcf(visuals=False), qpos_of(motion))
+        _, clearance = floor_clearance(load_mjcf(visuals=False), motion.qpos)
         height = -float(clearance.min())
     if not np.isfinite(height):
         raise UserError(f"{motion.name}: the lift is {height:g} m; give a finite number of metres")
@@ -166,60 +161,57 @@ def lifted(motion: Motion, height: float | None = None) -> Motion:
 
 
 def smoothed(motion: Motion, cutoff_hz: float) -> Motion:
-    """The clip without what vibrates faster than `cutoff_hz`, with no delay.
+    """Remove what vibrates faster than `cutoff_hz` from the clip, without delay.
 
-    A Butterworth filter of order 4, forwards and backwards: half the amplitude is left at `cutoff_hz`. A
-    cyclic clip is filtered as the periodic signal that it is; a gap that it has at its seam stays.
+    The filter is a Butterworth filter of order 4, run forwards and backwards: half the amplitude is left at
+    `cutoff_hz`. A cyclic clip is filtered as the periodic signal that it is, and keeps the gap at its seam.
     Quaternions are filtered by component and renormalised, which is a weighted mean of rotations wherever
     the filter's window sees less than half a turn.
 
     Raises:
         UserError: `cutoff_hz` is not between 0 and half the frame rate.
     """
+    from mjx_mimic.clips import filtering  # scipy.signal takes a second to import
+
     if not 0.0 < cutoff_hz < 0.5 * motion.fps:
         raise UserError(
             f"{motion.name}: the cutoff is {cutoff_hz:g} Hz; give a number over 0 and under"
             f" {0.5 * motion.fps:g}, half the frame rate"
         )
     if motion.loop == "clamp":
-        filtered = _filtered(qpos_of(motion), motion.fps, cutoff_hz)
+        filtered = filtering.low_pass(motion.qpos, motion.fps, cutoff_hz, _BUTTERWORTH_ORDER)
     else:
-        filtered = _filtered_cycle(motion, cutoff_hz)
+        signal, restore = _periodic(motion)
+        period = filtering.low_pass_periodic(signal, motion.fps, cutoff_hz, _BUTTERWORTH_ORDER)
+        filtered = restore(period)
     filtered[:, 3:7] /= np.linalg.norm(filtered[:, 3:7], axis=1, keepdims=True)
-    return from_qpos(motion, filtered, motion.fps)
+    return edited(motion, qpos=filtered)
 
 
-def _filtered(signal: Array, fps: float, cutoff_hz: float) -> Array:
-    """(T, C) of a signal that ends."""
-    from scipy.signal import butter, sosfiltfilt  # takes long to import
+def _periodic(motion: Motion) -> tuple[Array, Callable[[Array], Array]]:
+    """Make a cyclic clip periodic by removing a cycle's displacement and the gap at the seam, evenly.
 
-    sections = butter(_BUTTERWORTH_ORDER, cutoff_hz, fs=fps, output="sos")
-    padding = min(round(3.0 * fps / cutoff_hz), len(signal) - 1)
-    return sosfiltfilt(sections, signal, axis=0, padlen=padding)
-
-
-def _filtered_cycle(motion: Motion, cutoff_hz: float) -> Array:
-    """qpos (T, 36) of a cyclic clip: without the way of a cycle and the gap at the seam, it is periodic."""
-    from scipy.signal import butter, freqz_sos
-
+    Returns:
+        Two cycles of qpos (2 (T - 1), 36), as a full turn brings a quaternion back with the other sign; and
+        the function that puts displacement and gap back into such a signal's first T frames.
+    """
     ramp = np.linspace(0.0, 1.0, motion.num_frames)[:, None]
     turn = Rotation.from_quat(motion.root_quat, scalar_first=True)
     gap = (turn[0].inv() * turn[-1]).as_rotvec()
-    periodic = qpos_of(motion)
-    way = periodic[-1] - periodic[0]
-    way[3:7] = 0.0
-    periodic -= ramp * way
+    periodic = motion.qpos
+    displacement = periodic[-1] - periodic[0]
+    displacement[3:7] = 0.0
+    periodic -= ramp * displacement
     periodic[:, 3:7] = (turn * Rotation.from_rotvec(-ramp * gap)).as_quat(scalar_first=True)
 
-    # A full turn brings a quaternion back with the other sign, so its period is two cycles.
-    twice = np.concatenate([periodic[:-1], periodic[:-1]])
+    two_cycles = np.concatenate([periodic[:-1], periodic[:-1]])
     if periodic[0, 3:7] @ periodic[-1, 3:7] < 0.0:
-        twice[motion.num_frames - 1 :, 3:7] *= -1.0
-    sections = butter(_BUTTERWORTH_ORDER, cutoff_hz, fs=motion.fps, output="sos")
-    _, response = freqz_sos(sections, np.fft.rfftfreq(len(twice), 1.0 / motion.fps), fs=motion.fps)
-    spectrum = np.fft.rfft(twice, axis=0) * (np.abs(response) ** 2)[:, None]
-    filtered = np.fft.irfft(spectrum, len(twice), axis=0)[: motion.num_frames]
+        two_cycles[motion.num_frames - 1 :, 3:7] *= -1.0
 
-    back = Rotation.from_quat(filtered[:, 3:7], scalar_first=True) * Rotation.from_rotvec(ramp * gap)
-    filtered[:, 3:7] = back.as_quat(scalar_first=True)
-    return filtered + ramp * way
+    def restore(signal: Array) -> Array:
+        qpos = signal[: motion.num_frames]
+        closed = Rotation.from_quat(qpos[:, 3:7], scalar_first=True)
+        qpos[:, 3:7] = (closed * Rotation.from_rotvec(ramp * gap)).as_quat(scalar_first=True)
+        return qpos + ramp * displacement
+
+    return two_cycles, restore

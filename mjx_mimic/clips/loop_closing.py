@@ -1,6 +1,6 @@
-"""A cyclic clip out of one that repeats itself: where to cut, and how to close the gap.
+"""Make a cyclic clip out of one that repeats itself: where to cut it, and how to close the gap.
 
-Conventions as in `mjx_mimic.motion`; a *heading* is the turn about the world's z axis.
+Conventions are those of `clips.motion`; the heading is that of `kinematics.heading`.
 """
 
 from dataclasses import dataclass
@@ -13,33 +13,35 @@ from scipy.spatial.transform import Rotation
 from mjx_mimic.clips.editing import edited
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.robot.kinematics import heading
 
 Array = NDArray[np.float64]
 
 MIN_CYCLE_S = 0.4
 MAX_TURN = np.radians(20.0)
-"""Heading that a cycle may turn by and still be straightened, rad."""
+"""Change of heading over a cycle, rad, that can still be straightened."""
 MAX_GAP = 0.3
-"""A gap between a cycle's ends, as a share of the way that the pose goes in between, over which there is
-no cycle."""
+"""Largest gap between the ends of a cycle, as a share of how far the pose moves in between."""
 _BLEND_S = 0.25  # before and after the seam
 _SEARCH_STEP_S = 0.05  # at most
 _MAX_SEARCHED = 2000  # frames compared with one another
 _EQUAL = 0.02  # gaps that differ by less are equally good
+_NEAR_BEST = 1.5  # times the smallest gap, and up to it a cycle is good
+_SAME_LENGTH = 1.2  # times the shortest good cycle, and up to it a cycle is not two
 _RATE_WINDOW_S = 0.03  # on either side, for velocities that noise does not drown
 
-# What 1 rad of a joint, of tilt, 1 m of height and their rates count for in the distance of two frames.
+# Weights of tilt (rad), height (m) and rates (per s) against 1 rad of a joint in the distance of two frames.
 _TILT, _HEIGHT, _RATE_S = 3.0, 5.0, 0.1
 
 
 @dataclass(frozen=True)
 class LoopPoint:
-    """Frames `first` and `last` of a clip are alike.
+    """Two frames of a clip that are alike.
 
     Attributes:
-        first, last: frames.
+        first, last: the frames.
         gap: their distance as a share of the farthest that a frame in between is from `first`; 0 is alike.
-        turn: heading of `last` relative to `first`, rad.
+        turn: heading of `last` relative to `first`, rad, in [-pi, pi].
     """
 
     first: int
@@ -49,7 +51,7 @@ class LoopPoint:
 
 
 def made_cyclic(motion: Motion) -> Motion:
-    """One cycle of a clip that repeats itself, as a "wrap" clip that closes in pose and velocity.
+    """Cut one cycle out of a clip that repeats itself; a "wrap" clip that closes in pose and velocity.
 
     The ends are those of `find_loop`. The gap between them is closed by a smooth correction over the last
     and the first quarter second (a quarter of the cycle at most), half of it on either side. Cycles are
@@ -75,17 +77,17 @@ def made_cyclic(motion: Motion) -> Motion:
 
 
 def find_loop(motion: Motion) -> LoopPoint:
-    """The two frames, at least `MIN_CYCLE_S` apart, between which the clip does most and ends best.
+    """Find the two frames, at least `MIN_CYCLE_S` apart, between which the clip closes best.
 
     Frames are compared by joint angles, tilt and height of the root, and the velocities of all these and of
-    the root, in the root's heading frame: neither place nor heading count. Of nearly equal candidates the
-    shortest is taken: a cycle, not two.
+    the root, in the root's heading frame: neither position nor heading counts. Of nearly equal candidates
+    the shortest is taken: one cycle, not two.
 
     Raises:
         UserError: the clip is too short or too long to search.
     """
-    least = int(np.ceil(MIN_CYCLE_S * motion.fps))
-    if motion.num_frames <= least + 1:
+    shortest = int(np.ceil(MIN_CYCLE_S * motion.fps))
+    if motion.num_frames <= shortest + 1:
         raise UserError(
             f"{motion.name}: the clip lasts {motion.length:.3g} s; a cycle needs more than {MIN_CYCLE_S:g} s"
         )
@@ -96,52 +98,54 @@ def find_loop(motion: Motion) -> LoopPoint:
             f" {_MAX_SEARCHED * _SEARCH_STEP_S:.0f} s at most"
         )
     features = _features(motion)
-    rough = features[::stride]
-    distance = cdist(rough, rough)
-    gap = np.full_like(distance, np.inf)
-    for first in range(len(rough)):
-        gap[first, first:] = _shares(distance[first, first:])
-    length = np.arange(len(rough))[None] - np.arange(len(rough))[:, None]
-    gap[length * stride < least] = np.inf
-    good = gap <= 1.5 * gap.min() + _EQUAL
-    shortest = length[good].min()
-    gap[(length < shortest) | (length > 1.2 * shortest)] = np.inf
-    first, last = (int(index) * stride for index in np.unravel_index(np.argmin(gap), gap.shape))
+    first, last = _rough_loop(features[::stride], shortest / stride)
+    first, last = _refined_loop(features, first * stride, last * stride, stride)
+    gap = _shares(cdist(features[[first]], features[first : last + 1])[0])[-1]
+    start, end = heading(motion.root_quat[[first, last]])
+    turn = np.arctan2(np.sin(end - start), np.cos(end - start))
+    return LoopPoint(first, last, float(gap), float(turn))
 
-    # Again among all frames around, now by the distance alone.
-    firsts = np.arange(max(first - stride + 1, 0), first + stride)
-    lasts = np.arange(last - stride + 1, min(last + stride, motion.num_frames))
-    firsts = firsts[firsts < motion.num_frames]
-    near = cdist(features[firsts], features[lasts])
-    row, column = np.unravel_index(np.argmin(near), near.shape)
-    first, last = int(firsts[row]), int(lasts[column])
-    heading = _heading(motion)
-    turn = (heading[last] * heading[first].inv()).as_rotvec()[2]
-    share = _shares(cdist(features[[first]], features[first : last + 1])[0])[-1]
-    return LoopPoint(first, last, float(share), float(turn))
+
+def _rough_loop(features: Array, shortest: float) -> tuple[int, int]:
+    """Search all pairs of frames in `features` (N, F) that are `shortest` or more frames apart."""
+    distance = cdist(features, features)
+    gap = np.full_like(distance, np.inf)
+    for row in range(len(features)):
+        gap[row, row:] = _shares(distance[row, row:])
+    frame = np.arange(len(features))
+    length = frame[None, :] - frame[:, None]
+    gap[length < shortest] = np.inf
+
+    good = gap <= _NEAR_BEST * gap.min() + _EQUAL
+    one_cycle = length[good].min()
+    gap[(length < one_cycle) | (length > _SAME_LENGTH * one_cycle)] = np.inf
+    first, last = np.unravel_index(np.argmin(gap), gap.shape)
+    return int(first), int(last)
+
+
+def _refined_loop(features: Array, first: int, last: int, reach: int) -> tuple[int, int]:
+    """Search the frames of `features` (T, F) less than `reach` away from both ends for the nearest pair."""
+    frames = len(features)
+    firsts = np.arange(max(first - reach + 1, 0), min(first + reach, frames))
+    lasts = np.arange(last - reach + 1, min(last + reach, frames))
+    distance = cdist(features[firsts], features[lasts])
+    row, column = np.unravel_index(np.argmin(distance), distance.shape)
+    return int(firsts[row]), int(lasts[column])
 
 
 def _shares(distance: Array) -> Array:
-    """(N,) distances from a frame to those after it, each as a share of the farthest so far; 1 where nothing
-    has moved yet."""
+    """Relate distances (N,) from a frame to those after it to the farthest so far; 1 before any movement."""
     farthest = np.maximum.accumulate(distance)
     return np.divide(distance, farthest, out=np.ones_like(distance), where=farthest > 0.0)
 
 
-def _heading(motion: Motion) -> Rotation:
-    """The root's turn about the vertical, of every frame: the twist part of its quaternion."""
-    twist = motion.root_quat * [1.0, 0.0, 0.0, 1.0]
-    # Lying head down has no heading; any will do.
-    twist[np.linalg.norm(twist, axis=1) < 1e-6] = [1.0, 0.0, 0.0, 0.0]
-    return Rotation.from_quat(twist, scalar_first=True)
-
-
 def _features(motion: Motion) -> Array:
-    """(T, 70) what `find_loop` compares, each in rad-equivalents."""
-    turn, heading = Rotation.from_quat(motion.root_quat, scalar_first=True), _heading(motion)
+    """Features (T, 68) that `find_loop` compares, each weighted to stand for an angle in rad."""
+    turn = Rotation.from_quat(motion.root_quat, scalar_first=True)
     up = turn.inv().apply([0.0, 0.0, 1.0])
     root_vel, spin, dof_vel = _velocities(motion)
-    rates = [dof_vel, heading.inv().apply(root_vel), spin]
+    to_heading_frame = Rotation.from_rotvec(np.outer(-heading(motion.root_quat), [0.0, 0.0, 1.0]))
+    rates = [dof_vel, to_heading_frame.apply(root_vel), spin]
     return np.concatenate(
         [
             motion.dof_pos,
@@ -154,8 +158,12 @@ def _features(motion: Motion) -> Array:
 
 
 def _velocities(motion: Motion) -> tuple[Array, Array, Array]:
-    """Of every frame: the root's velocity (T, 3) m/s in the world, its angular velocity (T, 3) rad/s in the
-    root frame, and the joints' (T, 29) rad/s, between frames about `_RATE_WINDOW_S` before and after."""
+    """Compute velocities by differences over about `_RATE_WINDOW_S` before and after each frame.
+
+    Returns:
+        The root's velocity (T, 3) m/s in the world, its angular velocity (T, 3) rad/s in the root frame, and
+        the joints' velocities (T, 29) rad/s.
+    """
     reach = max(round(_RATE_WINDOW_S * motion.fps), 1)
     frame = np.arange(motion.num_frames)
     before, after = np.maximum(frame - reach, 0), np.minimum(frame + reach, motion.num_frames - 1)
@@ -181,7 +189,7 @@ class _Cycle:
 
 
 def _straightened(motion: Motion, loop: LoopPoint) -> _Cycle:
-    """The cycle with its turn taken out evenly: frames turn about z, and so do the steps of the root."""
+    """Cut the cycle out and take its turn out evenly: frames turn about z, and so do the root's steps."""
     frames, ends = slice(loop.first, loop.last + 1), [loop.first, loop.last]
     share = np.linspace(0.0, 1.0, loop.last - loop.first + 1)
     back = Rotation.from_rotvec(np.outer(-loop.turn * share, [0.0, 0.0, 1.0]))
@@ -194,7 +202,7 @@ def _straightened(motion: Motion, loop: LoopPoint) -> _Cycle:
 
 
 def _closed(cycle: _Cycle, motion: Motion) -> Motion:
-    """`cycle` with its gaps closed, a clip like `motion` otherwise."""
+    """Close the gaps of `cycle`; a clip like `motion` otherwise."""
     intervals = len(cycle.dof_pos) - 1
     window = max(min(round(_BLEND_S * motion.fps), intervals // 4), 1)
     near = np.maximum(1.0 - np.arange(intervals + 1) / window, 0.0)[:, None]  # 1 at the seam, 0 far from it
@@ -202,7 +210,7 @@ def _closed(cycle: _Cycle, motion: Motion) -> Motion:
     value, slope = near**2 * (3.0 - 2.0 * near), window / motion.fps * near**2 * (1.0 - near)
 
     def correction(gap: Array, velocities: Array) -> Array:
-        """(T, C): half of the gap, and of the change of velocity (2, C), on either side of the seam."""
+        """Spread half of the gap, and of the change of velocity (2, C), over either side; (T, C)."""
         change = velocities[0] - velocities[1]
         return (0.5 * gap * value - 0.5 * change * slope)[::-1] - 0.5 * gap * value - 0.5 * change * slope
 

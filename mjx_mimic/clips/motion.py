@@ -4,6 +4,8 @@ Conventions: metres, radians, seconds; world frame with z up; quaternions are wx
 pelvis frame to the world; joints are in the order of `G1_JOINTS`. T is the number of frames.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Sequence
@@ -16,7 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from mjx_mimic.common.errors import UserError, quoted
 from mjx_mimic.robot.constants import G1_JOINTS
+from mjx_mimic.robot.kinematics import without_sign_flips
 
+Array = NDArray[np.float64]
+
+_QPOS_COLUMNS = ("x", "y", "z", "qw", "qx", "qy", "qz", *G1_JOINTS)
 _UNIT_TOLERANCE = 1e-2  # a norm farther from 1 is not rounding: the columns are probably not a quaternion
 _ZERO_NORM = 1e-8
 _ROUNDING = 1e-12  # a norm this near 1 is left alone, so that reading a written clip changes no bit
@@ -38,15 +44,54 @@ class Motion:
 
     name: str
     fps: float
-    root_pos: NDArray[np.float64]
-    root_quat: NDArray[np.float64]
-    dof_pos: NDArray[np.float64]
+    root_pos: Array
+    root_quat: Array
+    dof_pos: Array
     joint_names: tuple[str, ...]
     loop: Literal["wrap", "clamp"]
 
+    @staticmethod
+    def from_qpos(
+        qpos: ArrayLike,
+        *,
+        name: str,
+        fps: float,
+        loop: str = "clamp",
+        source: str | Path | None = None,
+    ) -> Motion:
+        """Build a clip from MuJoCo's generalised positions, checked as by `make_motion`.
+
+        Args:
+            qpos: (T, 36) root position (m) and quaternion (wxyz), then the angles of `G1_JOINTS` (rad).
+            name: label of the clip.
+            fps: frames per second.
+            loop: "wrap" or "clamp".
+            source: what messages name as the origin of the frames; None: `name`.
+
+        Raises:
+            UserError: see `make_motion`.
+        """
+        source = name if source is None else source
+        frames = real_array(qpos, "qpos", (None, len(_QPOS_COLUMNS)), source, _QPOS_COLUMNS)
+        return make_motion(
+            name=name,
+            fps=fps,
+            root_pos=frames[:, :3],
+            root_quat=frames[:, 3:7],
+            dof_pos=frames[:, 7:],
+            joint_names=G1_JOINTS,
+            loop=loop,
+            source=source,
+        )
+
+    @property
+    def qpos(self) -> Array:
+        """(T, 36) MuJoCo's generalised positions of every frame."""
+        return np.concatenate([self.root_pos, self.root_quat, self.dof_pos], axis=1)
+
     @property
     def num_frames(self) -> int:
-        """T."""
+        """The number of frames, T."""
         return len(self.root_pos)
 
     @property
@@ -75,7 +120,7 @@ def make_motion(
     loop: str,
     source: str | Path,
 ) -> Motion:
-    """The one way to a `Motion`: checks every field, sorts joints, normalises quaternions.
+    """Build a `Motion`: check every field, sort the joints, normalise the quaternions.
 
     Args:
         name: label of the clip, printable and not empty.
@@ -98,9 +143,9 @@ def make_motion(
         raise UserError(f"{source}: loop is {shown}; use 'wrap' for a cyclic clip, else 'clamp'")
     columns = _joint_columns(joint_names, source)
 
-    position = _frames(root_pos, "root_pos", ("x", "y", "z"), source)
-    quaternion = _frames(root_quat, "root_quat", ("w", "x", "y", "z"), source)
-    angles = _frames(dof_pos, "dof_pos", tuple(joint_names), source)[:, columns]
+    position = real_array(root_pos, "root_pos", (None, 3), source, ("x", "y", "z"))
+    quaternion = real_array(root_quat, "root_quat", (None, 4), source, ("w", "x", "y", "z"))
+    angles = real_array(dof_pos, "dof_pos", (None, len(G1_JOINTS)), source, joint_names)[:, columns]
     if not len(position) == len(quaternion) == len(angles):
         raise UserError(
             f"{source}: root_pos, root_quat and dof_pos have {len(position)}, {len(quaternion)} and"
@@ -108,22 +153,83 @@ def make_motion(
         )
     if len(position) < 2:
         raise UserError(f"{source}: root_pos has {len(position)} frame(s); a clip needs at least 2 frames")
-    quaternion = _continuous(_unit(quaternion, source))
+    quaternion = without_sign_flips(_unit(quaternion, source))
 
     for array in (position, quaternion, angles):
         array.setflags(write=False)
     return Motion(name, fps, position, quaternion, angles, G1_JOINTS, "wrap" if loop == "wrap" else "clamp")
 
 
-def check_finite(array: NDArray[np.float64], field: str, columns: Sequence[str], source: str | Path) -> None:
-    """UserError naming the first frame and column of `array` (T, len(columns)) that is NaN or infinite."""
+def real_array(
+    values: ArrayLike,
+    field: str,
+    shape: tuple[int | None, ...],
+    source: str | Path,
+    columns: Sequence[str] = (),
+) -> Array:
+    """Copy `values` into a finite float64 array.
+
+    Args:
+        values: an array, or lists nested as deep as the shape.
+        field: what the file calls them, for messages.
+        shape: the expected shape; None stands for T, any number of frames.
+        source: the file, for messages.
+        columns: names of the last axis, for messages; without them, its indices are given.
+
+    Raises:
+        UserError: the values are not real numbers, have another shape, or are not finite.
+    """
+    if isinstance(values, list | tuple):
+        # NumPy would turn a list that mixes text with numbers into text of the longest length.
+        if not _holds_numbers(values, len(shape)):
+            raise UserError(f"{source}: {field} is not made of numbers alone; give real numbers")
+        try:
+            array = np.array(values, np.float64)
+        except ValueError as error:
+            raise UserError(f"{source}: {field} is ragged; give every frame as many numbers") from error
+        except OverflowError as error:
+            raise UserError(
+                f"{source}: {field} has an integer beyond float64; repair or cut its frame"
+            ) from error
+    else:
+        array = np.asarray(values)
+        if array.dtype.kind not in "iuf":
+            raise UserError(f"{source}: {field} has type {array.dtype}; give real numbers")
+    sizes = zip(shape, array.shape, strict=False)
+    if array.ndim != len(shape) or any(wanted not in (None, found) for wanted, found in sizes):
+        expected = ", ".join("T" if size is None else str(size) for size in shape)
+        comma = "," if len(shape) == 1 else ""
+        raise UserError(
+            f"{source}: {field} has shape {array.shape}, expected ({expected}{comma}); export the clip of the"
+            " 29-joint G1"
+        )
+    array = array.astype(np.float64, order="C")
+    check_finite(array, field, source, columns)
+    return array
+
+
+def check_finite(array: Array, field: str, source: str | Path, columns: Sequence[str] = ()) -> None:
+    """Raise UserError naming the first frame and column of `array` (T, ..., C) that is NaN or infinite."""
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
-        frame, column = bad[0]
+        frame, *index = map(int, bad[0])
+        where = "".join(f", column {columns[i] if columns else i}" for i in index)
         raise UserError(
-            f"{source}: {field} is {array[frame, column]} at frame {frame}, column {columns[column]}"
+            f"{source}: {field} is {array[tuple(bad[0])]} at frame {frame}{where}"
             f" ({len(bad)} such value(s)); repair or cut these frames"
         )
+
+
+def _holds_numbers(values: Sequence, depth: int) -> bool:
+    """Whether `values` are numbers in sequences nested `depth` deep, the inner ones maybe arrays."""
+    if isinstance(values, np.ndarray):
+        return values.dtype.kind in "iuf"
+    if not isinstance(values, list | tuple):
+        return False
+    if depth == 1:
+        kinds = set(map(type, values))
+        return all(kind is not bool and issubclass(kind, int | float | np.number) for kind in kinds)
+    return all(_holds_numbers(row, depth - 1) for row in values)
 
 
 def _frame_rate(fps: object, source: str | Path) -> float:
@@ -157,25 +263,7 @@ def _joint_columns(names: Sequence[str], source: str | Path) -> list[int]:
     return [names.index(name) for name in G1_JOINTS]
 
 
-def _frames(values: ArrayLike, field: str, columns: Sequence[str], source: str | Path) -> NDArray[np.float64]:
-    """A fresh, finite (T, len(columns)) float64 array of `values`."""
-    try:
-        raw = np.asarray(values)
-    except ValueError as error:
-        raise UserError(f"{source}: {field} is ragged; give every frame {len(columns)} numbers") from error
-    if raw.dtype.kind not in "iuf":
-        raise UserError(f"{source}: {field} has type {raw.dtype}; give real numbers")
-    if raw.ndim != 2 or raw.shape[1] != len(columns):
-        raise UserError(
-            f"{source}: {field} has shape {raw.shape}, expected (T, {len(columns)});"
-            f" give every frame {len(columns)} numbers"
-        )
-    array = raw.astype(np.float64, order="C")
-    check_finite(array, field, columns, source)
-    return array
-
-
-def _unit(quaternion: NDArray[np.float64], source: str | Path) -> NDArray[np.float64]:
+def _unit(quaternion: Array, source: str | Path) -> Array:
     """`quaternion` (T, 4) with unit rows; UserError for rows that are zero or clearly not unit."""
     with np.errstate(over="ignore"):  # an overflowing norm is infinite and refused below
         norm = np.linalg.norm(quaternion, axis=1)
@@ -188,9 +276,3 @@ def _unit(quaternion: NDArray[np.float64], source: str | Path) -> NDArray[np.flo
             " give unit quaternions in the order wxyz"
         )
     return quaternion / np.where(np.abs(norm - 1.0) < _ROUNDING, 1.0, norm)[:, None]
-
-
-def _continuous(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`quaternion` (T, 4) with signs such that neighbouring frames have a dot product >= 0."""
-    flips = np.where(np.sum(quaternion[1:] * quaternion[:-1], axis=1) < 0, -1.0, 1.0)
-    return quaternion * np.cumprod(np.concatenate([[1.0], flips]))[:, None]

@@ -1,19 +1,16 @@
 """A clip as curves: joint angles with their limits, the root's height, and when the feet stand."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure  # without pyplot, which would look for a window
 
-from mjx_mimic.clips.foot_contacts import FEET, FootContacts, foot_contacts, stretches
+from mjx_mimic.clips.foot_contacts import FootContacts, foot_contacts, runs_of_true
 from mjx_mimic.clips.motion import Motion
-from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import replacing
-from mjx_mimic.robot.constants import G1_JOINTS
+from mjx_mimic.robot.constants import G1_JOINTS, SIDES
 from mjx_mimic.robot.mjcf import load_mjcf
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _KINDS = tuple(
     name.removeprefix("left_").removesuffix("_joint") for name in G1_JOINTS if "right_" not in name
@@ -23,16 +20,14 @@ _COLUMNS = 4
 
 
 def plot_motion(motion: Motion, path: str | Path) -> None:
-    """Writes a PNG: a panel for each kind of joint with the left and the right one in deg, what lies beyond
-    their limits shaded in their colours; the pelvis' height in m; bars where a foot stands.
+    """Write a PNG of the clip's curves.
+
+    It has a panel for each kind of joint, with the left and the right one in degrees and the angles beyond
+    their limits shaded in their colours, the pelvis' height in m, and bars where a foot stands.
 
     Raises:
-        UserError: matplotlib is not installed, or the file cannot be written.
+        UserError: the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure  # without pyplot, which would look for a window
-    except ImportError:
-        raise UserError("option --plot: needs matplotlib; install it with pip install matplotlib") from None
     model = load_mjcf(visuals=False)
     time = np.arange(motion.num_frames) / motion.fps
     figure = Figure(figsize=(15.0, 12.0), layout="constrained")
@@ -49,7 +44,7 @@ def plot_motion(motion: Motion, path: str | Path) -> None:
             low, high = np.degrees(model.joint(name).range)
             for beyond in ((-360.0, low), (high, 360.0)):
                 axes.axhspan(*beyond, color=_COLORS[name.split("_")[0]], alpha=0.15, linewidth=0.0)
-        axes.set_ylim(extent)  # of the curves; limits that are far do not show
+        axes.set_ylim(extent)  # of the curves; limits far away do not show
         axes.set_ylabel("angle (deg)")
         axes.set_title(kind.replace("_", " "))
     height = figure.add_subplot(grid[rows, : _COLUMNS // 2])
@@ -68,13 +63,13 @@ def plot_motion(motion: Motion, path: str | Path) -> None:
         figure.savefig(file, format="png", dpi=90)
 
 
-def _plot_contacts(axes: "Axes", motion: Motion, contacts: FootContacts) -> None:
-    """A bar wherever a foot stands, the left one's above."""
-    for row, side in enumerate(FEET):
-        spans = stretches(contacts.standing[:, row])
+def _plot_contacts(axes: Axes, motion: Motion, contacts: FootContacts) -> None:
+    """Draw a bar wherever a foot stands, the left foot's above."""
+    for row, side in enumerate(SIDES):
+        spans = runs_of_true(contacts.standing[:, row])
         bars = [(span.start / motion.fps, (span.stop - span.start) / motion.fps) for span in spans]
         axes.broken_barh(bars, (0.6 - row, 0.8), color=_COLORS[side])
-    axes.set_yticks([1.0, 0.0], FEET)
+    axes.set_yticks([1.0, 0.0], SIDES)
     axes.set_ylim(-0.6, 1.6)
     axes.set_ylabel("foot")
     axes.set_title("feet that stand on the floor")

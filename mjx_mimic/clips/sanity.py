@@ -1,57 +1,58 @@
-"""Mistakes that still give a well-formed clip: wrong units, wrong order of a quaternion or of joints, frames
-that were repeated to fake a higher rate.
+"""Refusal of clips with a mistake that leaves them well-formed.
 
-Each is recognised by what it does to the robot, and refused with the remedy. What a clip merely does badly
-(a foot in the floor, a joint a little over its limit) is for `validation` to report.
+Such mistakes are wrong units, a wrong order of a quaternion's components or of the joints, and frames that
+were repeated to fake a higher rate. Each is recognised by what it does to the robot, and refused with the
+remedy. What a clip merely does badly (a foot in the floor, a joint slightly beyond its limit) is for
+`validation` to report.
 """
 
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.robot.constants import G1_JOINTS
-
-if TYPE_CHECKING:
-    import mujoco
+from mjx_mimic.robot.kinematics import beyond_limits, forward_kinematics, sole_positions
+from mjx_mimic.robot.mjcf import load_mjcf
 
 Array = NDArray[np.float64]
 
 LINK_TOLERANCE = 0.05
-"""m, mean; a file's bodies farther than this from where its angles put them are in another order."""
+"""Mean distance, m, above which a file's bodies are not where its angles put them."""
 
-_HIGHEST = 4.0  # m; no clip keeps the pelvis over this
+_HIGHEST = 4.0  # m; no clip keeps the pelvis above this
 _DEEPEST = -0.5  # m; the floor is at 0
 _FARTHEST = 1e4  # m
-_MILLIMETRES = 200.0  # a pelvis as high as this "metres" was in millimetres, a lower one in centimetres
-_FAR_BEYOND = 1.0  # rad over a joint's limit; clips that are known to work have up to 0.5
+_MILLIMETRES = 200.0  # a pelvis above this many "metres" was in millimetres, a lower one in centimetres
+_FAR_BEYOND = 1.0  # rad beyond a joint's limit; clips that are known to work go up to 0.5
 _SLOWEST = 1.0  # frames/s
-_REPEATED = 0.1  # runs of equal frames, a frame
+_REPEATED = 0.1  # runs of equal frames per frame
 _MANY_RUNS = 4
 
-_PAIRS = 24  # of neighbouring frames that are looked at
-_SLIDE = 0.2  # m/s; a contact that slides slower tells nothing
-_BETTER = 0.5  # of the slide is left, at most, when the clip is read as it should be
-_STANDS = 1.2  # m/s; a true reading slides less: a runner's sole does
-_GAP = 0.15  # m; a lowest point nearer to the floor than that is on it
+_PAIRS = 24  # pairs of neighbouring frames that are examined
+_SLIDE = 0.2  # m/s; a contact that slides more slowly proves nothing
+_BETTER = 0.5  # share of the slide that is left, at most, when the clip is read as it should be
+_STANDS = 1.2  # m/s; in a true reading contacts slide less, even a runner's
+_GAP = 0.15  # m; a lowest point nearer to the floor than this is on it
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What a format calls the parts of a clip, for messages, and which mistakes it leaves room for.
+    """Names that a format gives to the parts of a clip, for messages, and which mistakes it leaves room for.
 
     Attributes:
-        position: of the root.
-        rotation: of the root.
-        joints: the hinge angles.
-        order: of the components of the root's quaternion in the file; None if it holds no quaternion.
-        named: the file says which column is which joint.
+        position: name of the root's position.
+        rotation: name of the root's rotation.
+        joints: name of the hinge angles.
+        order: order of the root's quaternion components in the file; None if it holds no quaternion.
+        named: whether the file says which column is which joint.
     """
 
     position: str
@@ -62,10 +63,10 @@ class Terms:
 
 
 def check(motion: Motion, source: str | Path, terms: Terms) -> None:
-    """UserError if the clip `motion` of the file `source` was clearly not stored as its format has it."""
+    """Raise UserError if the clip `motion` of the file `source` clearly breaks the rules of its format."""
     if motion.fps < _SLOWEST:
         raise UserError(
-            f"{source}: fps is {motion.fps:.6g}, which looks like seconds a frame; give frames a second"
+            f"{source}: fps is {motion.fps:.6g}, which looks like seconds per frame; give frames per second"
         )
     check_metres(motion.root_pos, terms.position, source)
     check_radians(motion.dof_pos, terms.joints, source)
@@ -74,7 +75,7 @@ def check(motion: Motion, source: str | Path, terms: Terms) -> None:
 
 
 def check_metres(root_pos: NDArray, field: str, source: str | Path) -> None:
-    """UserError if `root_pos` (T, 3), the pelvis' position with z up, cannot be in metres from the floor."""
+    """Raise UserError if the pelvis' position `root_pos` (T, 3) cannot be in metres above the floor, z up."""
     farthest = float(np.abs(root_pos).max())
     if farthest > _FARTHEST:
         raise UserError(
@@ -95,8 +96,8 @@ def check_metres(root_pos: NDArray, field: str, source: str | Path) -> None:
 
 
 def check_radians(dof_pos: NDArray, field: str, source: str | Path) -> None:
-    """UserError if `dof_pos` (T, 29), in the order of `G1_JOINTS`, is in degrees or far beyond its limits."""
-    beyond = _beyond_limits(dof_pos)
+    """Raise UserError if `dof_pos` (T, 29), in G1_JOINTS' order, is in degrees or far beyond the limits."""
+    beyond = beyond_limits(model(), dof_pos)
     frame, joint = np.unravel_index(np.argmax(beyond), beyond.shape)
     angle, over = float(dof_pos[frame, joint]), float(beyond[frame, joint])
     where = f"{source}: {field}: {G1_JOINTS[joint]} is {angle:.4g} rad at frame {frame}"
@@ -110,7 +111,7 @@ def check_radians(dof_pos: NDArray, field: str, source: str | Path) -> None:
 
 
 def check_rate(positions: NDArray, velocities: NDArray, fps: float, field: str, source: str | Path) -> None:
-    """UserError if the velocities that a file stores belong to another frame rate than the one it states.
+    """Raise UserError if the velocities that a file stores belong to another frame rate than it states.
 
     Args:
         positions: (T, N) of joints.
@@ -137,9 +138,9 @@ def check_rate(positions: NDArray, velocities: NDArray, fps: float, field: str, 
 
 
 def _check_repeats(motion: Motion, source: str | Path) -> None:
-    """UserError if frames are repeated all along, as when a rate is raised without interpolation."""
-    frames = np.concatenate([motion.root_pos, motion.root_quat, motion.dof_pos], axis=1)
-    same = np.all(frames[1:] == frames[:-1], axis=1)
+    """Raise UserError if frames are repeated all along, as when a rate is raised without interpolation."""
+    qpos = motion.qpos
+    same = np.all(qpos[1:] == qpos[:-1], axis=1)
     runs = int(same[0]) + int(np.sum(same[1:] & ~same[:-1]))
     if runs >= max(_MANY_RUNS, _REPEATED * motion.num_frames):
         raise UserError(
@@ -149,10 +150,10 @@ def _check_repeats(motion: Motion, source: str | Path) -> None:
 
 
 def _check_orders(motion: Motion, source: str | Path, terms: Terms) -> None:
-    """UserError if the robot moves far better with the quaternion's or the joints' columns in another order.
+    """Raise UserError if the robot moves far better with the quaternion or the joints in another order.
 
-    What carries the robot stays where it is on the floor. So the lowest point of the body slides little in
-    any true reading, and a lot in most false ones.
+    The part that carries the robot stays in place on the floor. So the lowest point of the body slides
+    little in any true reading, and a lot in most false ones.
     """
     first = np.unique(np.linspace(0, motion.num_frames - 2, _PAIRS).astype(int))
     frames = np.stack([first, first + 1], axis=1).ravel()
@@ -175,7 +176,7 @@ def _check_orders(motion: Motion, source: str | Path, terms: Terms) -> None:
         touches = other_gap < _GAP < gap - _GAP and other_slide <= slide
         if other_slide < _STANDS and (stands or touches):
             raise UserError(
-                f"{source}: {field} looks to be in another order: what stands on the floor slides at"
+                f"{source}: {field} looks to be in another order: what touches the floor slides at"
                 f" {slide:.2f} m/s, {100 * gap:.0f} cm off it, and would at {other_slide:.2f} m/s,"
                 f" {100 * other_gap:.0f} cm; {remedy}"
             )
@@ -195,22 +196,20 @@ def _other_readings(
 
 
 @functools.cache
-def model() -> "mujoco.MjModel":
-    """The G1, compiled once. MuJoCo is imported here: not before whoever draws has chosen its GL library."""
-    from mjx_mimic.robot.mjcf import load_mjcf
-
+def model() -> mujoco.MjModel:
+    """Compile the G1, once."""
     return load_mjcf(visuals=False)
 
 
 @functools.cache
 def links() -> tuple[str, ...]:
-    """Names of the pelvis and the 29 links that a hinge moves, depth-first, as MuJoCo has them."""
+    """List the names of the pelvis and the 29 links that a hinge moves, depth-first as in MuJoCo."""
     g1 = model()
     return tuple(g1.body(body).name for body in range(1, g1.nbody) if g1.body_jntnum[body])
 
 
 def breadth_first_joints() -> NDArray[np.intp]:
-    """(29,) for each joint in IsaacLab's order its index in `G1_JOINTS`: nearest to the pelvis first."""
+    """Index in `G1_JOINTS` of each joint in IsaacLab's order (29,): nearest to the pelvis first."""
     g1 = model()
     depth = []
     for name in G1_JOINTS:
@@ -221,31 +220,12 @@ def breadth_first_joints() -> NDArray[np.intp]:
     return np.argsort(depth, kind="stable")
 
 
-def _beyond_limits(dof_pos: NDArray) -> Array:
-    """(T, 29) rad by which each joint is over its limit, or 0."""
-    low, high = model().jnt_range[1:].T  # without the root
-    return np.maximum(np.maximum(dof_pos - high, low - dof_pos), 0.0)
-
-
 def link_positions(qpos: NDArray) -> Array:
-    """(N, 30, 3) m, the origins of `links()` in the world at `qpos` (N, 36)."""
-    from mjx_mimic.robot.kinematics import forward_kinematics
-
+    """Compute the origins (N, 30, 3), m, of `links()` in the world at `qpos` (N, 36)."""
     return forward_kinematics(model(), qpos).of(*links())
 
 
 def _surface_points(qpos: Array) -> Array:
-    """(N, P, 3) m, the bottoms of the soles' spheres and the origins of all bodies, world frame."""
-    import mujoco
-
-    g1 = model()
-    data = mujoco.MjData(g1)
-    soles = [geom for geom in range(g1.ngeom) if "_sole_" in g1.geom(geom).name]
-    points = np.empty((len(qpos), len(soles) + g1.nbody - 1, 3))
-    for frame, positions in enumerate(qpos):
-        data.qpos[:] = positions
-        mujoco.mj_kinematics(g1, data)
-        points[frame, : len(soles)] = data.geom_xpos[soles]
-        points[frame, len(soles) :] = data.xpos[1:]
-    points[:, : len(soles), 2] -= g1.geom_size[soles, 0]
-    return points
+    """Compute (N, P, 3) m in the world: the lowest points of the sole spheres, the origins of all bodies."""
+    soles = sole_positions(model(), qpos).reshape(len(qpos), -1, 3)
+    return np.concatenate([soles, forward_kinematics(model(), qpos).body_pos], axis=1)

@@ -1,46 +1,47 @@
-"""Is a clip fit for training? One finding a check, each with its figure, limit and remedy.
+"""Checks whether a clip is fit for training: one finding per check, with its figure, limit and remedy.
 
-A warning is what training has coped with in clips that are known to work, but pays for; an error is what no
-robot can follow, or what says that the file was read with wrong units or joints.
+Training copes with a warning, as it has with clips that are known to work, but pays for it. An error is
+something that no robot can follow, or a sign that the file was read with wrong units or joints.
 """
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.clips.foot_contacts import FEET, foot_contacts, stretches
+from mjx_mimic.clips.foot_contacts import foot_contacts, runs_of_true
 from mjx_mimic.clips.motion import Motion
-from mjx_mimic.robot.constants import G1_JOINTS, JOINT_SPEED_LIMIT
-from mjx_mimic.robot.kinematics import floor_clearance, qpos_of
+from mjx_mimic.robot.constants import G1_JOINTS, JOINT_SPEED_LIMIT, SIDES, SOLE_GEOMS
+from mjx_mimic.robot.kinematics import beyond_limits, floor_clearance
 from mjx_mimic.robot.mjcf import load_mjcf
 
 Array = NDArray[np.float64]
 Severity = Literal["ok", "warning", "error"]
 
 NEAR_FLOOR = 0.01  # m; a shape lower than this is on the floor
-SUNK = 0.001  # m; soft contacts give way by less, so a shape deeper than this is told to be in the floor
-AIRBORNE = 0.03  # m; nothing lower than this is a flight
-_STILL = 1e-9  # m and rad; a step smaller than this is none
-_JOINT_JUMP = (0.3, 0.8)  # rad, of a warning and of an error
+SUNK = 0.001  # m; soft contacts give way by less, so a shape deeper than this is reported
+AIRBORNE = 0.03  # m; while nothing is lower than this, the robot flies
+_STILL = 1e-9  # m and rad; a step smaller than this is no movement
+_JOINT_JUMP = (0.3, 0.8)  # rad, limits of a warning and of an error
+_FILL_GAP = "cut the frames before or after it, or fill the gap"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found, at its worst place.
+    """Result of one check, at its worst place.
 
     Attributes:
-        check: its name.
+        check: name of the check.
         severity: "ok", "warning" or "error".
         figure: what was measured, in `unit`.
-        limit: up to it, `figure` is "ok".
-        unit: of both.
-        where: joint, foot or shape; "" where it is the whole body.
-        time: s since the first frame; None where it is the whole clip.
-        share: of the frames (or steps between them) over the limit.
+        limit: largest `figure` that is "ok".
+        unit: unit of both.
+        where: joint, foot or shape; "" for the whole body.
+        time: s since the first frame; None for the whole clip.
+        share: share of the frames (or steps between them) over the limit.
         remedy: what to do; "" if there is nothing to do.
     """
 
@@ -54,6 +55,20 @@ class Finding:
     share: float
     remedy: str
 
+    def lines(self) -> list[str]:
+        """Format the finding as text: a line for the figure, another one for the remedy if there is one."""
+        where = f", {self.where}" if self.where else ""
+        if self.time is not None:
+            where += f" at {self.time:.3f} s"
+        if self.severity != "ok" and self.time is not None:
+            where += f", {100 * self.share:.0f}% of the frames over it"
+        figure = round(self.figure, 4) + 0.0  # never -0
+        text = f"{figure:.3g} {self.unit}, limit {self.limit:g}{where}"
+        lines = [f"  {self.severity:8s} {self.check:26s} {text}"]
+        if self.remedy:
+            lines.append(f"  {'':8s} {'':26s} {self.remedy}")
+        return lines
+
 
 @dataclass(frozen=True)
 class Report:
@@ -63,26 +78,35 @@ class Report:
     findings: tuple[Finding, ...]
 
     def count(self, severity: Severity) -> int:
-        """Findings of that severity."""
+        """Count the findings of that severity."""
         return sum(finding.severity == severity for finding in self.findings)
 
     @property
     def fit(self) -> bool:
-        """No finding is an error."""
+        """Whether no finding is an error."""
         return self.count("error") == 0
 
     @property
     def verdict(self) -> str:
-        """In words."""
+        """The result in words."""
         warnings = self.count("warning")
         if not self.fit:
             return "not fit for training"
         return f"usable, {warnings} warning{'s'[: warnings > 1]}" if warnings else "good"
 
+    def lines(self) -> list[str]:
+        """Format the report as text: the verdict, then all findings."""
+        return [f"{self.name}: {self.verdict}", *(line for found in self.findings for line in found.lines())]
+
+    def as_json(self) -> dict[str, Any]:
+        """Convert the report to a JSON object."""
+        findings = [asdict(finding) for finding in self.findings]
+        return {"name": self.name, "verdict": self.verdict, "fit": self.fit, "findings": findings}
+
 
 @dataclass(frozen=True, eq=False)
-class _Steps:
-    """Changes from a frame to the next, T - 1 of them."""
+class _Changes:
+    """Changes from each frame to the next, T - 1 of them."""
 
     root: Array  # (T - 1, 3) m
     turn: Array  # (T - 1, 3) rad, in the world
@@ -90,24 +114,25 @@ class _Steps:
 
 
 def validate(motion: Motion) -> Report:
-    """Holds a clip to the robot's limits, the floor, and what a smooth recording looks like."""
+    """Check a clip against the robot's limits, the floor, and what a smooth recording looks like."""
     model = load_mjcf(visuals=False)
     turn = Rotation.from_quat(motion.root_quat, scalar_first=True)
-    steps = _Steps(
-        np.diff(motion.root_pos, axis=0),
-        (turn[1:] * turn[:-1].inv()).as_rotvec(),
-        np.diff(motion.dof_pos, axis=0),
+    changes = _Changes(
+        root=np.diff(motion.root_pos, axis=0),
+        turn=(turn[1:] * turn[:-1].inv()).as_rotvec(),
+        joints=np.diff(motion.dof_pos, axis=0),
     )
     findings = [
         _frame_rate(motion),
         _joint_limits(motion, model),
-        *_changes(motion, steps, model),
+        *_joint_changes(changes, motion.fps, model),
+        *_root_jumps(changes, motion.fps),
         *_floor(motion, model),
         _foot_sliding(motion, model),
-        _still_frames(motion, steps),
+        _still_frames(motion, changes),
     ]
     if motion.loop == "wrap":
-        findings += _seam(motion, steps)
+        findings += _seam(motion, changes)
     return Report(motion.name, tuple(findings))
 
 
@@ -120,7 +145,7 @@ def _graded(
     fps: float | None = None,
     names: tuple[str, ...] = ("",),
 ) -> Finding:
-    """The worst of `figures` (N, len(names)), or (N,), against the limits of a warning and of an error."""
+    """Hold the worst of `figures` (N, len(names)) or (N,) against the limits of a warning and an error."""
     table = np.asarray(figures, np.float64).reshape(-1, len(names))
     row, column = np.unravel_index(np.argmax(table), table.shape)
     figure, (warning, error) = float(table[row, column]), limits
@@ -139,22 +164,24 @@ def _graded(
 
 
 def _frame_rate(motion: Motion) -> Finding:
-    """Velocities are differences of frames: too few blur them. The control rate is 30 Hz."""
-    remedy = "export the clip again with more frames/s; resampling makes up none"
+    """Check the frame rate: velocities are differences of frames, and too few blur them."""
+    remedy = "export the clip again with more frames/s; resampling cannot add any"
     return _graded("frame interval", 1000.0 / motion.fps, (42.0, 101.0), "ms", remedy)
 
 
 def _joint_limits(motion: Motion, model: mujoco.MjModel) -> Finding:
-    """How far beyond the MJCF's ranges; a policy cannot follow there."""
-    low, high = model.jnt_range[[model.joint(name).id for name in G1_JOINTS]].T
-    beyond = np.maximum(np.maximum(motion.dof_pos - high, low - motion.dof_pos), 0.0)
+    """Check the joints' ranges: a policy cannot reach angles beyond them."""
+    beyond = beyond_limits(model, motion.dof_pos)
     remedy = "retarget within the limits; over 0.8 rad, look for a wrong joint order or degrees"
     return _graded("joint limits", beyond, (0.01, 0.8), "rad beyond", remedy, motion.fps, G1_JOINTS)
 
 
 def joint_acceleration_limit(model: mujoco.MjModel) -> Array:
-    """(29,) rad/s^2 that each motor's full torque gives its joint when the robot hangs in the air in its zero
-    pose, the other motors idle. Jitter asks for more; movements of people for less than half of it."""
+    """Compute the acceleration (29,), rad/s^2, that each motor's full torque gives its joint.
+
+    The robot hangs in the air in its zero pose, and the other motors are idle. Jitter demands more, movements
+    of people less than half of it.
+    """
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     inverse_mass = np.zeros((model.nv, model.nv))
@@ -162,48 +189,53 @@ def joint_acceleration_limit(model: mujoco.MjModel) -> Array:
     return model.jnt_actfrcrange[1:, 1] * np.diag(inverse_mass)[6:]
 
 
-def _changes(motion: Motion, steps: _Steps, model: mujoco.MjModel) -> list[Finding]:
-    """Single steps that stand out from their neighbours are gaps in the recording; the others are speeds, and
-    their differences accelerations."""
-    fps = motion.fps
-    gap = "cut the frames before or after it, or fill the gap"
-    jump = _outstanding(steps.joints)
-    speed = np.abs(steps.joints) * fps / JOINT_SPEED_LIMIT
-    gaps = jump > _JOINT_JUMP[0]
-    slow = "slow the clip down, smooth it, or look for a wrong frame rate"
-    # A row a frame, so that the first one, which has none, comes too.
-    acceleration = np.zeros_like(steps.joints)
-    acceleration[1:] = np.abs(np.diff(steps.joints, axis=0)) * fps**2 / joint_acceleration_limit(model)
-    acceleration[1:][gaps[1:] | gaps[:-1]] = 0.0
-    calm = "convert --smooth 8 takes out jitter over 8 Hz; else look for a wrong frame rate"
-    root, turn = (np.linalg.norm(_outstanding(values), axis=1) for values in (steps.root, steps.turn))
+def _joint_changes(changes: _Changes, fps: float, model: mujoco.MjModel) -> list[Finding]:
+    """Check speeds, accelerations and jumps of the joints.
+
+    Single steps that stand out from their neighbours are gaps in the recording, and no speeds; differences
+    of the other steps are accelerations.
+    """
+    jump = _outstanding(changes.joints)
+    gap = jump > _JOINT_JUMP[0]
+    speed = np.where(gap, 0.0, np.abs(changes.joints) * fps / JOINT_SPEED_LIMIT)
+    too_fast = _graded(
+        check="joint speed",
+        figures=speed,
+        limits=(1.0, 2.0),
+        unit="of the motor's limit",
+        remedy="slow the clip down, smooth it, or look for a wrong frame rate",
+        fps=fps,
+        names=G1_JOINTS,
+    )
+
+    between = np.abs(np.diff(changes.joints, axis=0)) * fps**2 / joint_acceleration_limit(model)
+    between[gap[1:] | gap[:-1]] = 0.0
+    none_yet = np.zeros((1, len(G1_JOINTS)))  # a row per step, also of a clip with a single step
+    too_jerky = _graded(
+        check="joint acceleration",
+        figures=np.concatenate([none_yet, between]),
+        limits=(1.0, np.inf),
+        unit="of what full torque gives",
+        remedy="convert --smooth 8 removes jitter above 8 Hz; else look for a wrong frame rate",
+        fps=fps,
+        names=G1_JOINTS,
+    )
+    jumps = _graded("joint jump", jump, _JOINT_JUMP, "rad per frame", _FILL_GAP, fps, G1_JOINTS)
+    return [too_fast, too_jerky, jumps]
+
+
+def _root_jumps(changes: _Changes, fps: float) -> list[Finding]:
+    """Check for single steps of the root that stand out from their neighbours."""
+    shift = np.linalg.norm(_outstanding(changes.root), axis=1)
+    turn = np.linalg.norm(_outstanding(changes.turn), axis=1)
     return [
-        _graded(
-            "joint speed",
-            np.where(gaps, 0.0, speed),
-            (1.0, 2.0),
-            "of the motor's limit",
-            slow,
-            fps,
-            G1_JOINTS,
-        ),
-        _graded(
-            "joint acceleration",
-            acceleration,
-            (1.0, np.inf),
-            "of what full torque gives",
-            calm,
-            fps,
-            G1_JOINTS,
-        ),
-        _graded("joint jump", jump, _JOINT_JUMP, "rad a frame", gap, fps, G1_JOINTS),
-        _graded("root jump", root, (0.1, 0.3), "m a frame", gap, fps),
-        _graded("root turn jump", turn, (0.35, 1.0), "rad a frame", gap, fps),
+        _graded("root jump", shift, (0.1, 0.3), "m per frame", _FILL_GAP, fps),
+        _graded("root turn jump", turn, (0.35, 1.0), "rad per frame", _FILL_GAP, fps),
     ]
 
 
 def _outstanding(steps: Array) -> Array:
-    """(N, C) by how much each step lies outside the range of the one before and the one after it."""
+    """Measure how far each step (N, C) lies outside the range of the one before and the one after it."""
     if len(steps) < 2:
         return np.zeros_like(steps)
     before, after = np.concatenate([steps[1:2], steps[:-1]]), np.concatenate([steps[1:], steps[-2:-1]])
@@ -212,60 +244,64 @@ def _outstanding(steps: Array) -> Array:
 
 
 def _floor(motion: Motion, model: mujoco.MjModel) -> list[Finding]:
-    """An episode that starts inside the floor is thrown out of it, one that starts over it falls."""
-    shapes, clearance = floor_clearance(model, qpos_of(motion))
-    soles = np.array(["_sole_" in name for name in shapes])
+    """Check depth, flights and contacts: an episode that starts in the floor is thrown out of it, one that
+    starts above it falls."""
+    shapes, clearance = floor_clearance(model, motion.qpos)
+    soles = np.isin(shapes, SOLE_GEOMS)
     shapes = tuple(name.removesuffix("_collision") for name in shapes)
     others = tuple(np.array(shapes)[~soles])
-    lowest = clearance.min(axis=1)
-    flight = np.zeros(motion.num_frames)  # s, of the flight that the frame belongs to
-    for stretch in stretches(lowest > AIRBORNE):
-        flight[stretch] = (stretch.stop - stretch.start) / motion.fps
-    limits = (0.8, 2.0) if np.any(lowest <= AIRBORNE) else (0.0, 0.0)
+
     lift = "convert --lift auto puts the lowest point on the floor"
-    flat = f"{lift}; a clip on stairs or boxes cannot be followed on a plane"
-    touching = 100.0 * np.mean(clearance[:, ~soles] < NEAR_FLOOR, axis=0, keepdims=True)
-    on_hands = "train with --env.contacts full"
     depth = _graded("depth in the floor", -clearance, (0.01, 0.1), "m", lift, motion.fps, shapes)
     if depth.figure > SUNK:
-        depth = replace(depth, remedy=lift)  # told even where it is harmless
-    return [
-        depth,
-        _graded("longest flight", flight, limits, "s", flat, motion.fps),
-        _graded("floor contact beside soles", touching, (0.0, np.inf), "% of frames", on_hands, names=others),
-    ]
+        depth = replace(depth, remedy=lift)  # worth a hint even where it is harmless
+
+    lowest = clearance.min(axis=1)
+    flight = np.zeros(motion.num_frames)  # s, of the flight that the frame belongs to
+    for run in runs_of_true(lowest > AIRBORNE):
+        flight[run] = (run.stop - run.start) / motion.fps
+    limits = (0.8, 2.0) if np.any(lowest <= AIRBORNE) else (0.0, 0.0)
+    flat = f"{lift}; a clip on stairs or boxes cannot be followed on a plane"
+    longest = _graded("longest flight", flight, limits, "s", flat, motion.fps)
+
+    touching = 100.0 * np.mean(clearance[:, ~soles] < NEAR_FLOOR, axis=0, keepdims=True)
+    on_hands = "train with --env.contacts full"
+    beside = "floor contact beside soles"
+    contact = _graded(beside, touching, (0.0, np.inf), "% of frames", on_hands, names=others)
+    return [depth, longest, contact]
 
 
 def _foot_sliding(motion: Motion, model: mujoco.MjModel) -> Finding:
-    """How far a foot gets, at most, from where it first stood, each time that it stands."""
+    """Check how far a foot gets, at most, from where it came to stand, each time that it stands."""
     contacts = foot_contacts(model, motion)
-    drift = np.zeros((motion.num_frames - 1, len(FEET)))
-    for foot in range(len(FEET)):
-        for stand in stretches(contacts.standing[:, foot]):
-            drift[stand, foot] = np.linalg.norm(np.cumsum(contacts.slide[stand, foot], axis=0), axis=1)
+    drift = np.zeros((motion.num_frames - 1, len(SIDES)))
+    for foot in range(len(SIDES)):
+        for stance in runs_of_true(contacts.standing[:, foot]):
+            path = np.cumsum(contacts.slide[stance, foot], axis=0)
+            drift[stance, foot] = np.linalg.norm(path, axis=1)
     remedy = "retarget with the feet held in place; friction will make the policy differ here"
-    names = tuple(f"{side} foot" for side in FEET)
-    return _graded("foot sliding", drift, (0.05, np.inf), "m a contact", remedy, motion.fps, names)
+    names = tuple(f"{side} foot" for side in SIDES)
+    return _graded("foot sliding", drift, (0.05, np.inf), "m per contact", remedy, motion.fps, names)
 
 
-def _still_frames(motion: Motion, steps: _Steps) -> Finding:
-    """Repeated frames: a clip that was given more frames/s by repeating, or a recording that froze."""
-    change = np.concatenate([steps.root, steps.turn, steps.joints], axis=1)
+def _still_frames(motion: Motion, changes: _Changes) -> Finding:
+    """Check for repeated frames: from a rate that was raised by repeating, or a recording that froze."""
+    change = np.concatenate([changes.root, changes.turn, changes.joints], axis=1)
     still = np.all(np.abs(change) < _STILL, axis=1)
     remedy = "cut them, or export the clip at its true frame rate"
     return _graded("repeated frames", still * still.sum(), (0.0, np.inf), "frames", remedy, motion.fps)
 
 
-def _seam(motion: Motion, steps: _Steps) -> list[Finding]:
-    """What changes at once when a cyclic clip starts again."""
+def _seam(motion: Motion, changes: _Changes) -> list[Finding]:
+    """Check what changes at once when a cyclic clip starts again."""
     mend = "convert --make-cyclic closes it, or use loop 'clamp'"
     turn = Rotation.from_quat(motion.root_quat[[0, -1]], scalar_first=True)
     angle = float((turn[0].inv() * turn[1]).magnitude())
     height = abs(float(motion.root_pos[-1, 2] - motion.root_pos[0, 2]))
     fps = motion.fps
     joints = np.abs(motion.dof_pos[-1:] - motion.dof_pos[:1])
-    joint_speed = np.abs(steps.joints[:1] - steps.joints[-1:]) * fps
-    root_speed = float(np.linalg.norm(steps.root[0] - steps.root[-1]) * fps)
+    joint_speed = np.abs(changes.joints[:1] - changes.joints[-1:]) * fps
+    root_speed = float(np.linalg.norm(changes.root[0] - changes.root[-1]) * fps)
     return [
         _graded("seam: joints", joints, (0.05, 0.8), "rad", mend, names=G1_JOINTS),
         _graded("seam: root height", height, (0.02, 0.2), "m", mend),

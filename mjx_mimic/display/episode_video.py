@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.clips.editing import sampled
-from mjx_mimic.clips.motion import make_motion
+from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.display import captions
 from mjx_mimic.display.offscreen import render_frames
@@ -21,7 +21,6 @@ from mjx_mimic.evaluation.mjx_engine import run_in_mjx
 from mjx_mimic.evaluation.mujoco_engine import model_to_watch, run_in_mujoco
 from mjx_mimic.evaluation.recording import Recording
 from mjx_mimic.learning.policy import Policy
-from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.runs.folder import load_policy, load_run_clips
 from mjx_mimic.task.env import ImitationEnv
@@ -113,14 +112,4 @@ def _interpolated(qpos: NDArray, fps: float, times: NDArray) -> NDArray[np.float
     """Interpolate `qpos` (N, 36), `fps` rows per second, at `times` (T,) s; (T, 36)."""
     if len(qpos) == 1:
         qpos = np.repeat(qpos, 2, axis=0)
-    motion = make_motion(
-        name="episode",
-        fps=fps,
-        root_pos=qpos[:, :3],
-        root_quat=qpos[:, 3:7],
-        dof_pos=qpos[:, 7:],
-        joint_names=G1_JOINTS,
-        loop="clamp",
-        source="episode",
-    )
-    return sampled(motion, times)
+    return sampled(Motion.from_qpos(qpos, name="episode", fps=fps), times)

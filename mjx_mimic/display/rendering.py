@@ -76,6 +76,26 @@ def clip_shot(clip: str, options: VideoOptions) -> Shot:
     )
 
 
+def draw_clip(clip: str, out: Path, options: VideoOptions) -> None:
+    """Draw a clip by itself, and print what was written.
+
+    Raises:
+        UserError: the clip cannot be read, or the video cannot be written.
+    """
+    draw([clip_shot(clip, options)], out, options)
+
+
+def draw(shots: Sequence[Shot], out: Path, options: VideoOptions, reference: ReferenceStyle = "none") -> None:
+    """Draw shots side by side, and print what was written.
+
+    Raises:
+        UserError: the meshes are missing, or the video cannot be written.
+    """
+    frames = compose(load_model(options.meshes), shots, options, reference)
+    count = write_frames(out, frames, options.fps)
+    print(f"{out}: {count} frames, {count / options.fps:.1f} s")
+
+
 def compose(
     model: mujoco.MjModel,
     shots: Sequence[Shot],

@@ -14,13 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from mjx_mimic.clips.formats import key_of, save_motion
-from mjx_mimic.clips.motion import make_motion
+from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.files import replacing
 from mjx_mimic.evaluation import plot, summary
 from mjx_mimic.evaluation.episodes import Evaluation, Outcome
 from mjx_mimic.evaluation.mjx_engine import run_in_mjx
 from mjx_mimic.evaluation.mujoco_engine import load_other, run_in_mujoco
-from mjx_mimic.robot.constants import G1_JOINTS
 
 Engine = Literal["mjx", "mujoco"]
 Start = Literal["both", "random", "first"]
@@ -81,16 +80,7 @@ class Report:
         """Write the simulated motion of the first episode as a clip, in the format of the file's ending."""
         recording = self.outcome.recordings[0]
         name = self.clips[recording.clip]
-        motion = make_motion(
-            name=f"{name} simulated",
-            fps=recording.fps,
-            root_pos=recording.qpos[:, :3],
-            root_quat=recording.qpos[:, 3:7],
-            dof_pos=recording.qpos[:, 7:],
-            joint_names=G1_JOINTS,
-            loop="clamp",
-            source=path,
-        )
+        motion = Motion.from_qpos(recording.qpos, name=f"{name} simulated", fps=recording.fps, source=path)
         save_motion(path, motion, key_of(path))
         print(f"{path}: {name}, {motion.num_frames} simulated frames at {motion.fps:g} frames/s")
 

@@ -1,9 +1,12 @@
-"""Where the robot's bodies should be, for a recorded person: directions of bones kept, lengths the robot's.
+"""Positions and rotations of the robot's bodies that correspond to a recorded person.
+
+The directions of the bones are the person's, their lengths the robot's.
 
 World frame with z up, metres, quaternions wxyz; T is the number of frames.
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 import mujoco
 import numpy as np
@@ -12,45 +15,45 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.retarget import foot_locking
-from mjx_mimic.retarget.foot_locking import Contacts
-from mjx_mimic.retarget.person import SIDES, Person
-from mjx_mimic.robot.kinematics import Poses
+from mjx_mimic.retarget.foot_locking import HeelToeContacts
+from mjx_mimic.retarget.person import Person
+from mjx_mimic.robot.constants import SIDES, SOLE_GEOMS
 
 Array = NDArray[np.float64]
 
-_UPRIGHT_SHARE = 0.1  # of the frames, the most upright ones, in which pelvis and chest are taken as neutral
+_UPRIGHT_SHARE = 0.1  # share of the frames, the most upright ones, in which pelvis and chest are neutral
 _STRAIGHT_S = 0.2  # s, over which the elbow's hinge is averaged
-_FORWARDS = 0.03  # squared sine of the bend that counts as much as this guess
-_LOWERED = 0.99  # of the person's hip height: a quite straight knee cannot tell which way to bend
+_FORWARDS = 0.03  # squared sine of the bend that counts as much as the guess that the arm bends forwards
+_LOWERED = 0.99  # of the person's hip height: a straight knee does not know which way to bend
 
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """Where the robot should be over T frames; world frame, z up, m.
+    """Positions and rotations that the robot should take over T frames; world frame, z up, m.
 
     Attributes:
-        places: (T, 3) by body, of the bodies' origins.
-        turns: T rotations by body, body to world.
-        soles: (T, 2, 4, 3) centres of the sole spheres, left and right foot, in the model's order: two under
-            the heel, two under the toes.
+        positions: (T, 3) by body, origins of the bodies.
+        rotations: T rotations by body, body to world.
+        soles: (T, 2, 4, 3) centres of the sole spheres of the left and the right foot, in the order of
+            `SOLE_GEOMS`: two under the heel, two under the toes.
         standing: (T, 2, 4) bool, whether the sphere is held on the floor.
     """
 
-    places: dict[str, Array]
-    turns: dict[str, Rotation]
+    positions: dict[str, Array]
+    rotations: dict[str, Rotation]
     soles: Array
     standing: NDArray[np.bool_]
 
-    def cut(self, frames: slice) -> "Targets":
-        """Some of the frames."""
-        places = {body: place[frames] for body, place in self.places.items()}
-        turns = {body: turn[frames] for body, turn in self.turns.items()}
-        return Targets(places, turns, self.soles[frames], self.standing[frames])
+    def cut(self, frames: slice) -> Self:
+        """Keep some of the frames."""
+        positions = {body: position[frames] for body, position in self.positions.items()}
+        rotations = {body: rotation[frames] for body, rotation in self.rotations.items()}
+        return type(self)(positions, rotations, self.soles[frames], self.standing[frames])
 
 
 @dataclass(frozen=True, eq=False)
 class Build:
-    """Lengths (m) and places of the robot at joint angles of 0, of the left side; mirrored on the right."""
+    """Lengths and positions (m) of the robot at joint angles of 0: the left side, mirrored on the right."""
 
     hip: Array  # (3,) in the pelvis frame
     thigh: float
@@ -65,12 +68,12 @@ class Build:
 
     @property
     def ankle_height(self) -> float:
-        """Of the foot's origin when the sole is on the floor."""
+        """Height of the foot's origin, m, when the sole is on the floor."""
         return float(self.sole_radius - self.sole["left"][0, 2])
 
 
 def build_of(model: mujoco.MjModel) -> Build:
-    """What the person's proportions become."""
+    """Measure the robot."""
     data = mujoco.MjData(model)
     data.qpos[:] = np.eye(model.nq)[3]
     mujoco.mj_kinematics(model, data)
@@ -81,7 +84,7 @@ def build_of(model: mujoco.MjModel) -> Build:
     def apart(a: str, b: str) -> float:
         return float(np.linalg.norm(at(a) - at(b)))
 
-    spheres = {side: sole_geoms(model, side) for side in ("left", "right")}
+    spheres = dict(zip(SIDES, SOLE_GEOMS, strict=True))
     return Build(
         hip=at("left_hip_roll_link"),
         thigh=apart("left_hip_roll_link", "left_knee_link"),
@@ -96,85 +99,101 @@ def build_of(model: mujoco.MjModel) -> Build:
     )
 
 
-def sole_geoms(model: mujoco.MjModel, side: str) -> list[str]:
-    """Names of the foot's sole spheres: heel left, heel right, toe left, toe right."""
-    names = [f"{side}_sole_{end}_{edge}" for end in ("heel", "toe") for edge in ("left", "right")]
-    assert all(model.geom(name).id >= 0 for name in names)
-    return names
-
-
-def sole_paths(model: mujoco.MjModel, poses: Poses) -> Array:
-    """(T, 2, 4, 3) centres of the sole spheres, as in `Targets.soles`."""
-    feet = []
-    for side in SIDES:
-        row = poses.body_names.index(f"{side}_ankle_roll_link")
-        turn = Rotation.from_quat(poses.body_quat[:, row], scalar_first=True)
-        spheres = [model.geom(name) for name in sole_geoms(model, side)]
-        feet.append(np.stack([poses.body_pos[:, row] + turn.apply(ball.pos) for ball in spheres], axis=1))
-    return np.stack(feet, axis=1)
-
-
-def targets_of(person: Person, contacts: dict[str, Contacts], build: Build) -> Targets:
-    """Places and rotations of the robot's bodies that a scaled person stands for.
+def targets_of(person: Person, contacts: dict[str, HeelToeContacts], build: Build) -> Targets:
+    """Find the positions and rotations of the robot's bodies that correspond to a scaled person.
 
     Hips are where the person's are; thighs, shins, upper arms and forearms point as the person's do. Pelvis,
-    chest and feet turn as the person's do, from a neutral rotation that is taken from the recording itself:
-    of pelvis and chest, their mean while the person is most upright, in line with hips, shoulders and neck;
-    of a foot, level and along its toes while it is flat.
-    """
-    points = person.points
-    middle = 0.5 * (points["left_hip"] + points["right_hip"])
-    spine = points["neck"] - middle
-    upright = _upright_frames(points, spine)
-    across = points["left_hip"] - points["right_hip"]
-    pelvis = _calibrated(person.turns["pelvis"], _facing(across, spine), upright)
-    across = points["left_shoulder"] - points["right_shoulder"]
-    torso = _calibrated(person.turns["chest"], _facing(across, spine), upright)
+    chest and feet rotate as the person's do, from a neutral rotation that is taken from the recording itself:
+    for pelvis and chest, their mean while the person is most upright, in line with hips, shoulders and neck;
+    for a foot, level and along its toes while it is flat.
 
-    floor = np.mean([contacts[side].ankle_height for side in SIDES])
-    hips = middle.copy()
-    hips[:, 2] = (middle[:, 2] - floor) * _LOWERED + build.ankle_height
-    root = hips - pelvis.apply(build.hip * [1.0, 0.0, 1.0])
+    Args:
+        person: of the robot's size.
+        contacts: of the person's feet, by side.
+        build: the robot's.
+    """
+    pelvis, torso = _trunk_rotations(person)
+    root = _root_positions(person, contacts, build, pelvis)
     waist = root + pelvis.apply(build.waist)
-    places, turns = {"pelvis": root}, {"pelvis": pelvis, "torso_link": torso}
+    positions = {"pelvis": root}
+    rotations = {"pelvis": pelvis, "torso_link": torso}
     soles, standing = [], []
     for side, sign in zip(SIDES, (1.0, -1.0), strict=True):
-        mirror = [1.0, sign, 1.0]
-        knee = root + pelvis.apply(build.hip * mirror) + build.thigh * _along(points, side, "hip", "knee")
-        ankle = knee + build.shin * _along(points, side, "knee", "ankle")
+        mirror = np.array([1.0, sign, 1.0])
         foot = contacts[side]
-        ankle[:, 2] = points[f"{side}_ankle"][:, 2] - foot.ankle_height + build.ankle_height
-        elbow = waist + torso.apply(build.shoulder * mirror)
-        upper, fore = _along(points, side, "shoulder", "elbow"), _along(points, side, "elbow", "wrist")
-        elbow = elbow + build.upper_arm * upper
-        places[f"{side}_knee_link"] = knee
-        places[f"{side}_ankle_roll_link"] = ankle
-        places[f"{side}_elbow_link"] = elbow
-        places[f"{side}_wrist_yaw_link"] = elbow + build.forearm * fore
-        turns[f"{side}_elbow_link"] = _forearm(upper, fore, torso, person.fps)
+        hip = root + pelvis.apply(build.hip * mirror)
+        knee, ankle = _leg(person, side, foot, build, hip)
+        positions[f"{side}_knee_link"] = knee
+        positions[f"{side}_ankle_roll_link"] = ankle
 
-        toes = points[f"{side}_toe"] - points[f"{side}_ankle"]
-        level = _facing(np.cross([0.0, 0.0, 1.0], toes), np.tile([0.0, 0.0, 1.0], (len(toes), 1)))
-        flat = np.flatnonzero(foot.flat)
-        if not len(flat):  # the lowest frames come nearest to it
-            flat = np.argsort(points[f"{side}_toe"][:, 2])[: max(len(toes) // 20, 1)]
-        turn = _calibrated(person.turns[f"{side}_ankle"], level, flat)
-        corners = np.stack([ankle + turn.apply(corner) for corner in build.sole[side]], axis=1)
+        shoulder = waist + torso.apply(build.shoulder * mirror)
+        upper = _along(person.points, side, "shoulder", "elbow")
+        fore = _along(person.points, side, "elbow", "wrist")
+        elbow = shoulder + build.upper_arm * upper
+        positions[f"{side}_elbow_link"] = elbow
+        positions[f"{side}_wrist_yaw_link"] = elbow + build.forearm * fore
+        rotations[f"{side}_elbow_link"] = _forearm(upper, fore, torso, person.fps)
+
+        sole = _foot_rotations(person, side, foot)
+        corners = np.stack([ankle + sole.apply(corner) for corner in build.sole[side]], axis=1)
         soles.append(foot_locking.held(corners, foot, build.sole_radius))
         standing.append(np.stack([foot.heel, foot.heel, foot.toe, foot.toe], axis=1))
-    places["head_link"] = waist + torso.apply(build.head)
-    return Targets(places, turns, np.stack(soles, axis=1), np.stack(standing, axis=1))
+    positions["head_link"] = waist + torso.apply(build.head)
+    return Targets(positions, rotations, np.stack(soles, axis=1), np.stack(standing, axis=1))
+
+
+def _trunk_rotations(person: Person) -> tuple[Rotation, Rotation]:
+    """Rotations of the robot's pelvis and torso, T each."""
+    points = person.points
+    spine = points["neck"] - 0.5 * (points["left_hip"] + points["right_hip"])
+    upright = _upright_frames(points, spine)
+    hips = points["left_hip"] - points["right_hip"]
+    shoulders = points["left_shoulder"] - points["right_shoulder"]
+    return (
+        _calibrated(person.rotations["pelvis"], _facing(hips, spine), upright),
+        _calibrated(person.rotations["chest"], _facing(shoulders, spine), upright),
+    )
+
+
+def _root_positions(
+    person: Person, contacts: dict[str, HeelToeContacts], build: Build, pelvis: Rotation
+) -> Array:
+    """Positions (T, 3) of the pelvis: hips in the person's place, at the person's height above the ankles."""
+    hips = 0.5 * (person.points["left_hip"] + person.points["right_hip"])
+    ankle_height = np.mean([contacts[side].ankle_height for side in SIDES])
+    hips[:, 2] = (hips[:, 2] - ankle_height) * _LOWERED + build.ankle_height
+    return hips - pelvis.apply(build.hip * [1.0, 0.0, 1.0])
+
+
+def _leg(person: Person, side: str, foot: HeelToeContacts, build: Build, hip: Array) -> tuple[Array, Array]:
+    """Positions (T, 3) of knee and ankle below the hip (T, 3); the ankle as high as the person's."""
+    knee = hip + build.thigh * _along(person.points, side, "hip", "knee")
+    ankle = knee + build.shin * _along(person.points, side, "knee", "ankle")
+    ankle[:, 2] = person.points[f"{side}_ankle"][:, 2] - foot.ankle_height + build.ankle_height
+    return knee, ankle
+
+
+def _foot_rotations(person: Person, side: str, foot: HeelToeContacts) -> Rotation:
+    """Rotations of the robot's foot, T of them."""
+    toe = person.points[f"{side}_toe"]
+    forwards = toe - person.points[f"{side}_ankle"]
+    up = np.tile([0.0, 0.0, 1.0], (len(toe), 1))
+    level = _facing(np.cross(up, forwards), up)
+    flat = np.flatnonzero(foot.flat)
+    if not len(flat):  # the lowest frames come nearest to it
+        flat = np.argsort(toe[:, 2])[: max(len(toe) // 20, 1)]
+    return _calibrated(person.rotations[f"{side}_ankle"], level, flat)
 
 
 def _along(points: dict[str, Array], side: str, start: str, end: str) -> Array:
-    """(T, 3) unit vectors along a bone."""
+    """Unit vectors (T, 3) along a bone."""
     bone = points[f"{side}_{end}"] - points[f"{side}_{start}"]
     return bone / np.maximum(np.linalg.norm(bone, axis=1, keepdims=True), 1e-9)
 
 
 def _upright_frames(points: dict[str, Array], spine: Array) -> NDArray[np.int64]:
-    """The tenth of the frames in which back and thighs come nearest to vertical."""
-    thighs = [_along(points, side, "knee", "hip")[:, 2] for side in ("left", "right")]
+    """Find the tenth of the frames in which back and thighs come nearest to vertical."""
+    thighs = [_along(points, side, "knee", "hip")[:, 2] for side in SIDES]
     score = 2.0 * spine[:, 2] / np.linalg.norm(spine, axis=1) + sum(thighs)
     return np.argsort(-score)[: max(round(_UPRIGHT_SHARE * len(score)), 1)]
 
@@ -190,11 +209,11 @@ def _facing(left: Array, up: Array) -> Rotation:
 def _forearm(upper: Array, fore: Array, torso: Rotation, fps: float) -> Rotation:
     """Rotation of the forearm: x along it, y the hinge of the elbow.
 
-    Without it, an arm that has once been straight may go on bending the wrong way. A straight arm takes the
-    hinge of the moments around it, or one that would bend it forwards.
+    Without it, an arm that has once been straight may continue to bend the wrong way. A straight arm takes
+    the hinge of the frames around it, or one that would bend it forwards.
     """
     bend = np.cross(fore, upper)
-    bend *= np.linalg.norm(bend, axis=1, keepdims=True)  # little bent, or overstretched, it tells little
+    bend *= np.linalg.norm(bend, axis=1, keepdims=True)  # an almost straight arm hardly shows its hinge
     hinge = gaussian_filter1d(bend, _STRAIGHT_S * fps, axis=0, mode="nearest")
     hinge += _FORWARDS * np.cross(torso.apply([1.0, 0.0, 0.3]), upper)
     hinge -= np.sum(hinge * fore, axis=1, keepdims=True) * fore
@@ -202,5 +221,5 @@ def _forearm(upper: Array, fore: Array, torso: Rotation, fps: float) -> Rotation
 
 
 def _calibrated(bone: Rotation, wanted: Rotation, frames: NDArray[np.int64]) -> Rotation:
-    """`bone` (T) in other axes fixed in it, such that its mean over `frames` is that of `wanted` (T)."""
+    """Express `bone` (T) in other axes fixed in it, whose mean over `frames` is that of `wanted` (T)."""
     return bone * (bone[frames].inv() * wanted[frames]).mean()

@@ -1,8 +1,8 @@
 """Biovision hierarchies (`.bvh`): a skeleton's offsets and joint angles as text, posed in the world.
 
 The file has two parts. HIERARCHY nests `JOINT name { OFFSET x y z; CHANNELS n ...; children }`; MOTION has
-`Frames: T`, `Frame Time: s`, and a line of numbers a frame, one number a channel in the order in which the
-channels were declared. Rotations are degrees, applied in the order of their channels about axes that turn
+`Frames: T`, `Frame Time: s`, and a line of numbers per frame, one number per channel in the order in which
+the channels were declared. Rotations are degrees, applied in the order of their channels about axes that turn
 along. A position channel takes the place of that coordinate of the joint's OFFSET, as in Blender's importer;
 so the root's channels are its place in the world. Lengths have no unit in the format.
 """
@@ -33,7 +33,7 @@ class Bvh:
     """A posed skeleton of J joints over T frames, in the file's own axes and unit of length.
 
     Attributes:
-        names: of the joints, the root first, parents before their children. End sites are left out.
+        names: names of the joints, the root first, parents before their children, without end sites.
         parents: (J,) index of the parent, -1 for the root.
         offsets: (J, 3) from the parent, in its frame.
         fps: frames per second.
@@ -52,13 +52,13 @@ class Bvh:
 
     @property
     def num_frames(self) -> int:
-        """T."""
+        """The number of frames, T."""
         return len(self.positions)
 
 
 @dataclass
 class _Joint:
-    """What the hierarchy says of one joint."""
+    """One joint of the hierarchy."""
 
     name: str
     parent: int
@@ -67,10 +67,10 @@ class _Joint:
 
 
 def read(path: str | Path) -> Bvh:
-    """Reads a file and poses its skeleton.
+    """Read a file and pose its skeleton.
 
     Raises:
-        UserError: no BVH, truncated, or a field that makes no sense, with the number of its line.
+        UserError: the file is not BVH, is truncated, or has an invalid field; with the number of the line.
     """
     path = Path(path)
     lines = read_bytes(path, MAX_BYTES).decode("utf-8-sig", errors="replace").splitlines()
@@ -87,18 +87,18 @@ def read(path: str | Path) -> Bvh:
 
 
 def _fail(path: Path, number: int, message: str) -> NoReturn:
-    """UserError on the line with index `number`."""
+    """Raise UserError on the line with index `number`."""
     raise UserError(f"{path}: line {number + 1}: {message}")
 
 
 def _hierarchy(path: Path, lines: list[str], start: int, stop: int) -> list[_Joint]:
-    """The joints between two lines, parents first."""
+    """Read the joints between two lines, parents first."""
     words = _words(lines, start, stop)
     joints: list[_Joint] = []
     open_blocks: list[int | None] = []  # index of the joint whose block it is; None for an end site
 
     def take(what: str) -> tuple[int, str]:
-        """The next word and its line."""
+        """Return the next word and its line."""
         for number, word in words:
             return number, word
         _fail(path, stop, f"HIERARCHY ends where {what} should stand, so it is truncated; export it again")
@@ -164,21 +164,21 @@ def _hierarchy(path: Path, lines: list[str], start: int, stop: int) -> list[_Joi
 
 
 def _words(lines: list[str], start: int, stop: int) -> Iterator[tuple[int, str]]:
-    """Words and the indices of their lines."""
+    """Yield words and the indices of their lines."""
     for number in range(start, stop):
         for word in lines[number].split():
             yield number, word
 
 
 def _count(path: Path, number: int, word: str) -> int:
-    """Number of channels."""
+    """Read the number of channels."""
     if word not in ("0", "1", "2", "3", "4", "5", "6"):
         _fail(path, number, f"CHANNELS starts with {quoted(word)}; give how many follow, 0 to 6")
     return int(word)
 
 
 def _motion(path: Path, lines: list[str], start: int, width: int) -> tuple[float, Array]:
-    """Frames per second, and (T, width) the channels of every frame."""
+    """Read the frames per second, and the channels of every frame (T, width)."""
     rows = [(number, line) for number, line in enumerate(lines[start:], start) if line.strip()]
     frames = _header(path, rows[:1], "Frames", "the number of frames")
     seconds = _header(path, rows[1:2], "Frame Time", "seconds between two frames")
@@ -202,7 +202,7 @@ def _motion(path: Path, lines: list[str], start: int, width: int) -> tuple[float
         for (number, _), words in zip(rows, table, strict=True):
             for word in words:
                 if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?(nan|inf)", word, re.I) is None:
-                    _fail(path, number, f"{quoted(word)} is no number; export the file again")
+                    _fail(path, number, f"{quoted(word)} is not a number; export the file again")
         raise
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
@@ -212,7 +212,7 @@ def _motion(path: Path, lines: list[str], start: int, width: int) -> tuple[float
 
 
 def _header(path: Path, row: list[tuple[int, str]], name: str, what: str) -> float:
-    """The number on the line `name: number`."""
+    """Read the number on the line `name: number`."""
     if not row:
         raise UserError(f"{path}: the line '{name}:' is missing after MOTION; the file is truncated")
     number, line = row[0]
@@ -227,7 +227,7 @@ def _header(path: Path, row: list[tuple[int, str]], name: str, what: str) -> flo
 
 
 def _posed(joints: list[_Joint], fps: float, values: Array) -> Bvh:
-    """Forward kinematics of all frames at once."""
+    """Compute forward kinematics of all frames at once."""
     frames, count = len(values), len(joints)
     angles = np.zeros((frames, count, 3))
     positions = np.empty((frames, count, 3))

@@ -1,26 +1,26 @@
-"""Inverse kinematics of a whole clip: the joints that bring the robot nearest to its targets (mink, daqp)."""
+"""Inverse kinematics of a whole clip: joint angles that bring the robot nearest to its targets."""
 
 import mink
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from mjx_mimic.retarget.body_targets import Targets, sole_geoms
-from mjx_mimic.robot.constants import JOINT_SPEED_LIMIT
+from mjx_mimic.retarget.body_targets import Targets
+from mjx_mimic.robot.constants import JOINT_SPEED_LIMIT, SOLE_GEOMS
 from mjx_mimic.robot.mjcf import COLLISION_GROUP
 
 Array = NDArray[np.float64]
 
 # Weights per m and per rad.
 _STANDING, _SWINGING = 40.0, 8.0
-_PLACES = {"pelvis": 4.0, "knee_link": 1.0, "elbow_link": 2.0, "wrist_yaw_link": 3.0}
-_TURNS = {"pelvis": 2.0, "torso_link": 2.0, "elbow_link": 0.3}
+_POSITIONS = {"pelvis": 4.0, "knee_link": 1.0, "elbow_link": 2.0, "wrist_yaw_link": 3.0}
+_ROTATIONS = {"pelvis": 2.0, "torso_link": 2.0, "elbow_link": 0.3}
 _NEUTRAL = 0.03  # towards joint angles of 0, for what nothing else decides
 _NEUTRAL_WRIST = 0.3
 _STEADY = 0.2  # towards the joint angles of the frame before
-_SPEED = 0.6  # of what the motors can turn
+_SPEED = 0.6  # share of the motors' speed limits
 _CLEAR_OF_LIMITS = 1e-3  # rad
-# Past a right angle the shoulder has a second way to point, that ends at its limits: an arm gets stuck there.
+# Past a right angle the shoulder has a second way to point that ends at its limits, where an arm gets stuck.
 _SHOULDER_ROLL = np.deg2rad(100.0)
 _NEAR_FLOOR = 0.2  # m; what is higher cannot reach the floor in a step
 
@@ -60,50 +60,26 @@ class FloorLimit(mink.Limit):
 
 
 def solve(model: mujoco.MjModel, wanted: Targets, fps: float) -> Array:
-    """qpos (T, 36): each frame from the one before, within the joints' ranges and speeds, above the floor."""
+    """Find qpos (T, 36): each frame from the one before, within joint ranges and speeds, above the floor."""
     configuration = mink.Configuration(model)
-    bodies = {
-        body: mink.FrameTask(body, "body", _PLACES.get(kind, 0.0), _TURNS.get(kind, 0.0))
-        for body in wanted.places | wanted.turns
-        for kind in [body.removeprefix("left_").removeprefix("right_")]
-        if kind in _PLACES | _TURNS
-    }
-    soles = [
-        mink.FrameTask(name, "geom", _SWINGING, 0.0)
-        for side in ("left", "right")
-        for name in sole_geoms(model, side)
-    ]
-    hinges = np.arange(model.nv) >= 6
-    wrists = [model.jnt_dofadr[j] for j in range(model.njnt) if "wrist" in model.joint(j).name]
-    cost = np.where(hinges, _NEUTRAL, 0.0)
-    cost[wrists] = _NEUTRAL_WRIST
-    neutral, steady = mink.PostureTask(model, cost), mink.PostureTask(model, hinges * _STEADY)
-    neutral.set_target(np.eye(model.nq)[3])
-    ranges = mink.ConfigurationLimit(model, min_distance_from_limits=_CLEAR_OF_LIMITS)
-    rolls = [model.jnt_qposadr[j] for j in range(model.njnt) if "shoulder_roll" in model.joint(j).name]
-    ranges.lower[rolls] = np.maximum(ranges.lower[rolls], -_SHOULDER_ROLL)
-    ranges.upper[rolls] = np.minimum(ranges.upper[rolls], _SHOULDER_ROLL)
+    bodies, soles = _body_tasks(wanted), _sole_tasks()
+    neutral, steady = _posture_tasks(model)
+    ranges = _joint_ranges(model)
     lower, upper = ranges.lower.copy(), ranges.upper.copy()
     limits = [ranges, FloorLimit(model)]
+    reach = _SPEED * JOINT_SPEED_LIMIT / fps
 
-    quats = {body: turn.as_quat(scalar_first=True) for body, turn in wanted.turns.items()}
-    pose = np.concatenate([wanted.places["pelvis"][0], quats["pelvis"][0], np.zeros(model.nq - 7)])
+    quaternions = {body: rotation.as_quat(scalar_first=True) for body, rotation in wanted.rotations.items()}
+    pose = np.concatenate([wanted.positions["pelvis"][0], quaternions["pelvis"][0], np.zeros(model.nq - 7)])
     configuration.update(pose)
     qpos = np.empty((len(wanted.soles), model.nq))
     for frame in range(len(qpos)):
-        for body, task in bodies.items():
-            quat = quats[body][frame] if body in quats else np.eye(4)[0]
-            place = wanted.places[body][frame] if body in wanted.places else np.zeros(3)
-            task.set_target(mink.SE3(np.concatenate([quat, place])))
-        places, standing = wanted.soles[frame].reshape(-1, 3), wanted.standing[frame].ravel()
-        for task, place, stands in zip(soles, places, standing, strict=True):
-            task.set_target(mink.SE3.from_translation(place))
-            task.set_position_cost(_STANDING if stands else _SWINGING)
+        _aim_bodies(bodies, wanted.positions, quaternions, frame)
+        _aim_soles(soles, wanted, frame)
         tasks = [*bodies.values(), *soles, neutral]
         if frame:
             steady.set_target(pose)
             tasks.append(steady)
-            reach = _SPEED * JOINT_SPEED_LIMIT / fps
             ranges.lower[7:] = np.maximum(lower[7:], pose[7:] - reach)
             ranges.upper[7:] = np.minimum(upper[7:], pose[7:] + reach)
         for _ in range(_ITERATIONS if frame else _FIRST_ITERATIONS):
@@ -114,3 +90,64 @@ def solve(model: mujoco.MjModel, wanted: Targets, fps: float) -> Array:
         pose = configuration.q.copy()
         qpos[frame] = pose
     return qpos
+
+
+def _body_tasks(wanted: Targets) -> dict[str, mink.FrameTask]:
+    """Make a task for each body that has a weight, by body."""
+    tasks = {}
+    for body in wanted.positions | wanted.rotations:
+        kind = body.removeprefix("left_").removeprefix("right_")
+        weights = _POSITIONS.get(kind, 0.0), _ROTATIONS.get(kind, 0.0)
+        if any(weights):
+            tasks[body] = mink.FrameTask(body, "body", *weights)
+    return tasks
+
+
+def _sole_tasks() -> list[mink.FrameTask]:
+    """Make a task for each sole sphere, the left foot's first."""
+    return [mink.FrameTask(name, "geom", _SWINGING, 0.0) for foot in SOLE_GEOMS for name in foot]
+
+
+def _posture_tasks(model: mujoco.MjModel) -> tuple[mink.PostureTask, mink.PostureTask]:
+    """Make the tasks that pull towards joint angles of 0, and towards those of the frame before."""
+    hinges = np.arange(model.nv) >= 6
+    cost = np.where(hinges, _NEUTRAL, 0.0)
+    cost[_of_joints(model, "wrist", model.jnt_dofadr)] = _NEUTRAL_WRIST
+    neutral = mink.PostureTask(model, cost)
+    neutral.set_target(np.eye(model.nq)[3])
+    return neutral, mink.PostureTask(model, hinges * _STEADY)
+
+
+def _joint_ranges(model: mujoco.MjModel) -> mink.ConfigurationLimit:
+    """Make the limit that keeps joints in their ranges, and shoulders from getting stuck."""
+    ranges = mink.ConfigurationLimit(model, min_distance_from_limits=_CLEAR_OF_LIMITS)
+    rolls = _of_joints(model, "shoulder_roll", model.jnt_qposadr)
+    ranges.lower[rolls] = np.maximum(ranges.lower[rolls], -_SHOULDER_ROLL)
+    ranges.upper[rolls] = np.minimum(ranges.upper[rolls], _SHOULDER_ROLL)
+    return ranges
+
+
+def _of_joints(model: mujoco.MjModel, word: str, addresses: NDArray) -> list[int]:
+    """Select the `addresses` (by joint) of the joints with `word` in their names."""
+    return [int(addresses[joint]) for joint in range(model.njnt) if word in model.joint(joint).name]
+
+
+def _aim_bodies(
+    tasks: dict[str, mink.FrameTask],
+    positions: dict[str, Array],
+    quaternions: dict[str, Array],
+    frame: int,
+) -> None:
+    """Set the targets of the bodies; what a body lacks has no weight."""
+    for body, task in tasks.items():
+        quaternion = quaternions[body][frame] if body in quaternions else np.eye(4)[0]
+        position = positions[body][frame] if body in positions else np.zeros(3)
+        task.set_target(mink.SE3(np.concatenate([quaternion, position])))
+
+
+def _aim_soles(tasks: list[mink.FrameTask], wanted: Targets, frame: int) -> None:
+    """Set the targets of the sole spheres, and their weights by whether they stand."""
+    positions, standing = wanted.soles[frame].reshape(-1, 3), wanted.standing[frame].ravel()
+    for task, position, stands in zip(tasks, positions, standing, strict=True):
+        task.set_target(mink.SE3.from_translation(position))
+        task.set_position_cost(_STANDING if stands else _SWINGING)

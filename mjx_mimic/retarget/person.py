@@ -1,7 +1,7 @@
-"""People in motion capture: which joint is the knee, which way is up, and where they are at any time.
+"""People in motion capture: which joint is the knee, which way is up, and where the joints are over time.
 
-Rest poses are not used: LAFAN1's has all its bones along one axis, and CMU's conversions differ. What matters
-is taken from the joints' positions over the whole recording.
+Rest poses are not used: LAFAN1's has all its bones along one axis, and CMU's conversions differ. All that
+matters is taken from the joints' positions over the whole recording.
 """
 
 import itertools
@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
+from mjx_mimic.clips.filtering import low_pass
 from mjx_mimic.common.errors import UserError, quoted
 from mjx_mimic.retarget.bvh import Bvh
+from mjx_mimic.robot.constants import SIDES
+from mjx_mimic.robot.kinematics import without_sign_flips
 
 Array = NDArray[np.float64]
 
-SIDES = ("left", "right")
 _LIMBS = {
     "hip": "{}UpLeg",
     "knee": "{}Leg",
@@ -40,7 +42,7 @@ _LEGS_M = (0.6, 1.1)  # thigh and shin of people from 1.3 to 2.2 m
 
 _SHORTEST = 0.01  # of the legs; a bone shorter than this has no direction
 _JUMP = np.deg2rad(30.0)  # between two frames no joint of a person turns farther
-_CUTOFF_HZ = 8.0  # people move slower than this; markers tremble faster
+_CUTOFF_HZ = 8.0  # people move more slowly than this; markers tremble faster
 _FILTER_ORDER = 2
 
 
@@ -52,21 +54,21 @@ class Person:
         fps: frames per second.
         points: (T, 3) by role: "neck", "pelvis", and "left_" or "right_" hip, knee, ankle, toe, shoulder,
             elbow, wrist.
-        turns: T rotations by role, "pelvis", "chest", "left_ankle" and "right_ankle": of the bone to the
-            world, whatever the bone's axes are.
+        rotations: T rotations by role, "pelvis", "chest", "left_ankle" and "right_ankle": bone to world,
+            whatever the bone's axes are.
     """
 
     fps: float
     points: dict[str, Array]
-    turns: dict[str, Rotation]
+    rotations: dict[str, Rotation]
 
     @property
     def num_frames(self) -> int:
-        """T."""
+        """The number of frames, T."""
         return len(self.points["pelvis"])
 
     def leg_length(self) -> float:
-        """Thigh and shin, mean of both sides."""
+        """Length of thigh and shin, mean of both sides."""
         bones = [
             (f"{side}_{a}", f"{side}_{b}") for side in SIDES for a, b in (("hip", "knee"), ("knee", "ankle"))
         ]
@@ -74,9 +76,9 @@ class Person:
 
 
 def check(person: Person, name: str) -> None:
-    """UserError if it is no motion, or if joints that tell directions are in one place."""
+    """Raise UserError if there is no motion, or if joints that define a direction are in one place."""
     if person.num_frames < 2:
-        raise UserError(f"{name}: one frame is no motion; export the whole recording")
+        raise UserError(f"{name}: one frame is not a motion; export the whole recording")
     legs = person.leg_length()
     apart = [("left_hip", "right_hip"), ("left_shoulder", "right_shoulder"), ("pelvis", "neck")]
     for side in SIDES:
@@ -92,9 +94,10 @@ def check(person: Person, name: str) -> None:
 
 
 def roles(bvh: Bvh, skeleton: str, source: str) -> tuple[str, dict[str, int]]:
-    """The skeleton's name, and the index of the joint of each role.
+    """Find the skeleton's name, and the index of the joint of each role.
 
     Args:
+        bvh: the recording.
         skeleton: a key of `SKELETONS`, or "auto": the first one whose names are all there.
         source: the file, named in the message.
 
@@ -118,7 +121,7 @@ def roles(bvh: Bvh, skeleton: str, source: str) -> tuple[str, dict[str, int]]:
 
 
 def _spelled_out(kind: str) -> dict[str, str]:
-    """Joint name by role, with sides."""
+    """List the joints' names by role, with sides."""
     named: dict[str, str] = {}
     for role, name in SKELETONS[kind].items():
         if "{}" in name:
@@ -129,20 +132,22 @@ def _spelled_out(kind: str) -> dict[str, str]:
 
 
 def person_of(bvh: Bvh, index: dict[str, int], up: Literal["y", "z"]) -> Person:
-    """The person with z up; from y up, the file's z becomes x and its x becomes y."""
+    """Pose the person with z up; from y up, the file's z becomes x and its x becomes y."""
     axes = {"y": [2, 0, 1], "z": [0, 1, 2]}[up]
-    turned = Rotation.from_matrix(np.eye(3)[axes])
+    to_z_up = Rotation.from_matrix(np.eye(3)[axes])
     points = {role: bvh.positions[:, joint][:, axes] for role, joint in index.items()}
-    turns = {
-        role: turned * Rotation.from_quat(bvh.rotations[:, index[role]], scalar_first=True)
+    rotations = {
+        role: to_z_up * Rotation.from_quat(bvh.rotations[:, index[role]], scalar_first=True)
         for role in ("pelvis", "chest", "left_ankle", "right_ankle")
     }
-    return Person(bvh.fps, points, turns)
+    return Person(bvh.fps, points, rotations)
 
 
 def starts_with_rest_pose(bvh: Bvh, index: dict[str, int]) -> bool:
-    """Whether the first frame is a calibration pose before the recording, as in most CMU conversions: joints
-    jump right after it, and then no more."""
+    """Tell whether the first frame is a calibration pose before the recording, as in most CMU conversions.
+
+    Joints jump right after it, and then no more.
+    """
     if bvh.num_frames < 3:
         return False
     joints = Rotation.from_quat(bvh.rotations[:3, list(index.values())].reshape(-1, 4), scalar_first=True)
@@ -151,7 +156,7 @@ def starts_with_rest_pose(bvh: Bvh, index: dict[str, int]) -> bool:
 
 
 def unit_of(leg_length: float) -> tuple[str, float] | None:
-    """Unit of length in which a person's leg is `leg_length` long, and its metres; None if there is none."""
+    """Find the unit in which a person's leg is `leg_length` long, and its metres; None if there is none."""
     fits = [
         (name, metres) for name, metres in UNITS.items() if _LEGS_M[0] <= leg_length * metres <= _LEGS_M[1]
     ]
@@ -159,19 +164,20 @@ def unit_of(leg_length: float) -> tuple[str, float] | None:
 
 
 def mostly_upright(person: Person) -> bool:
-    """Whether hips to neck is, on the whole, more upwards than along the floor."""
+    """Tell whether the line from hips to neck is mostly more upright than along the floor."""
     spine = np.median(np.abs(person.points["neck"] - person.points["pelvis"]), axis=0)
     return bool(spine[2] >= max(spine[:2]))
 
 
 def without_first(person: Person) -> Person:
-    """All frames but the first."""
+    """Drop the first frame."""
     points = {role: values[1:] for role, values in person.points.items()}
-    return Person(person.fps, points, {role: turns[1:] for role, turns in person.turns.items()})
+    rotations = {role: rotation[1:] for role, rotation in person.rotations.items()}
+    return Person(person.fps, points, rotations)
 
 
 def resampled(person: Person, fps: float) -> Person:
-    """At another frame rate, without what moves faster than 8 Hz or than that rate can show."""
+    """Resample to another frame rate, without what moves faster than 8 Hz or than that rate can show."""
     length = (person.num_frames - 1) / person.fps
     times = np.arange(person.num_frames) / person.fps
     # Frame times are written with few digits: 0.0083333 for 1/120.
@@ -181,30 +187,24 @@ def resampled(person: Person, fps: float) -> Person:
     cutoff = min(_CUTOFF_HZ, 0.45 * fps)
     points = {}
     for role, values in person.points.items():
-        smooth = _low_pass(values, person.fps, cutoff)
+        smooth = _smooth(values, person.fps, cutoff)
         points[role] = np.stack([np.interp(wanted, times, column) for column in smooth.T], axis=1)
-    turns = {}
-    for role, turn in person.turns.items():
-        quaternion = turn.as_quat()
-        flips = np.where(np.sum(quaternion[1:] * quaternion[:-1], axis=1) < 0.0, -1.0, 1.0)
-        quaternion[1:] *= np.cumprod(flips)[:, None]
+    rotations = {}
+    for role, rotation in person.rotations.items():
         # By component and renormalised (as `from_quat` does): a weighted mean of neighbouring rotations.
-        smooth = _low_pass(quaternion, person.fps, cutoff)
-        turns[role] = Slerp(times, Rotation.from_quat(smooth))(wanted)
-    return Person(fps, points, turns)
+        smooth = _smooth(without_sign_flips(rotation.as_quat()), person.fps, cutoff)
+        rotations[role] = Slerp(times, Rotation.from_quat(smooth))(wanted)
+    return Person(fps, points, rotations)
 
 
-def _low_pass(values: Array, fps: float, cutoff_hz: float) -> Array:
-    """(T, C) without delay; unchanged where the rate is too low to hold such vibrations."""
-    from scipy.signal import butter, sosfiltfilt  # takes long to import
-
+def _smooth(values: Array, fps: float, cutoff_hz: float) -> Array:
+    """Filter `values` (T, C); they stay as they are where the rate is too low to hold such vibrations."""
     if cutoff_hz >= 0.49 * fps or len(values) < 4:
         return values
-    sections = butter(_FILTER_ORDER, cutoff_hz, fs=fps, output="sos")
-    return sosfiltfilt(sections, values, axis=0, padlen=min(int(fps / cutoff_hz * 3), len(values) - 1))
+    return low_pass(values, fps, cutoff_hz, _FILTER_ORDER)
 
 
 def scaled(person: Person, scale: float) -> Person:
-    """All lengths times `scale`."""
+    """Multiply all lengths by `scale`."""
     points = {role: values * scale for role, values in person.points.items()}
-    return Person(person.fps, points, person.turns)
+    return Person(person.fps, points, person.rotations)

@@ -1,4 +1,4 @@
-"""Forward kinematics of whole clips with MuJoCo in C, in float64, on the host."""
+"""Kinematics of whole clips on the host, in float64: MuJoCo's C engine, and quaternions of frames."""
 
 from dataclasses import dataclass
 
@@ -6,33 +6,37 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from mjx_mimic.clips.motion import Motion
+from mjx_mimic.robot.constants import G1_JOINTS, SOLE_GEOMS
 from mjx_mimic.robot.mjcf import COLLISION_GROUP
 
-_FAR = 1e3  # m; a distance over it comes back as it
+Array = NDArray[np.float64]
+
+_FAR = 1e3  # m; `floor_clearance` reports a larger distance as this one
 
 
 @dataclass(frozen=True, eq=False)
 class Poses:
-    """Where the bodies of a model are in T frames; world frame, m. Bodies without the world, B of them."""
+    """Positions and orientations of a model in T frames; world frame, m.
+
+    Attributes:
+        body_names: names of the B bodies without the world.
+        body_pos: (T, B, 3) origins of the bodies.
+        body_quat: (T, B, 4) wxyz, body to world.
+        com_pos: (T, 3) whole-body centre of mass.
+    """
 
     body_names: tuple[str, ...]
-    body_pos: NDArray[np.float64]  # (T, B, 3) origins
-    body_quat: NDArray[np.float64]  # (T, B, 4) wxyz
-    com_pos: NDArray[np.float64]  # (T, 3) whole-body centre of mass
+    body_pos: Array
+    body_quat: Array
+    com_pos: Array
 
-    def of(self, *names: str) -> NDArray[np.float64]:
+    def of(self, *names: str) -> Array:
         """(T, len(names), 3) origins of the named bodies."""
         return self.body_pos[:, [self.body_names.index(name) for name in names]]
 
 
-def qpos_of(motion: Motion) -> NDArray[np.float64]:
-    """(T, 36) MuJoCo's generalised positions of every frame."""
-    return np.concatenate([motion.root_pos, motion.root_quat, motion.dof_pos], axis=1)
-
-
 def forward_kinematics(model: mujoco.MjModel, qpos: NDArray) -> Poses:
-    """Poses of `model`, with the joints of the G1 in their order, at `qpos` (T, 36)."""
+    """Compute the poses of `model`, with the joints of the G1 in their order, at `qpos` (T, 36)."""
     data = mujoco.MjData(model)
     body_pos = np.empty((len(qpos), model.nbody - 1, 3))
     body_quat = np.empty((len(qpos), model.nbody - 1, 4))
@@ -46,12 +50,34 @@ def forward_kinematics(model: mujoco.MjModel, qpos: NDArray) -> Poses:
     return Poses(names, body_pos, body_quat, com_pos)
 
 
-def floor_clearance(model: mujoco.MjModel, qpos: NDArray) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Height of each collision shape's lowest point over the floor, m; below 0 it is in it. A foot's shapes
-    are the four `*_sole_*` spheres.
+def sole_positions(model: mujoco.MjModel, qpos: NDArray) -> Array:
+    """Compute the lowest points of the sole spheres of both feet.
+
+    Args:
+        model: the G1.
+        qpos: (T, 36) generalised positions.
 
     Returns:
-        Names of the G shapes, and (T, G).
+        (T, 2, 4, 3) m in the world: left and right foot, spheres in the order of `SOLE_GEOMS`.
+    """
+    data = mujoco.MjData(model)
+    spheres = np.array([[model.geom(name).id for name in foot] for foot in SOLE_GEOMS])
+    points = np.empty((len(qpos), *spheres.shape, 3))
+    for frame, positions in enumerate(qpos):
+        data.qpos[:] = positions
+        mujoco.mj_kinematics(model, data)
+        points[frame] = data.geom_xpos[spheres]
+    points[..., 2] -= model.geom_size[spheres, 0]
+    return points
+
+
+def floor_clearance(model: mujoco.MjModel, qpos: NDArray) -> tuple[tuple[str, ...], Array]:
+    """Measure how high the lowest point of each collision shape is above the floor.
+
+    The shapes of a foot are its sole spheres.
+
+    Returns:
+        Names of the G shapes, and (T, G) m, negative where a shape is in the floor.
     """
     data = mujoco.MjData(model)
     floor = model.geom("floor").id
@@ -63,3 +89,27 @@ def floor_clearance(model: mujoco.MjModel, qpos: NDArray) -> tuple[tuple[str, ..
         for column, shape in enumerate(shapes):
             clearance[frame, column] = mujoco.mj_geomDistance(model, data, floor, shape, _FAR, None)
     return tuple(model.geom(shape).name for shape in shapes), clearance
+
+
+def beyond_limits(model: mujoco.MjModel, dof_pos: NDArray) -> Array:
+    """Measure by how many rad each angle in `dof_pos` (T, 29) exceeds its joint's range; (T, 29), else 0."""
+    low, high = model.jnt_range[[model.joint(name).id for name in G1_JOINTS]].T
+    return np.maximum(np.maximum(dof_pos - high, low - dof_pos), 0.0)
+
+
+def heading(quat: NDArray) -> Array:
+    """Yaw (...) in rad of the rotated x axis about the world's z axis, for `quat` (..., 4) wxyz.
+
+    The host twin of `rotation.heading`.
+    """
+    w, x, y, z = np.moveaxis(np.asarray(quat, np.float64), -1, 0)
+    return np.arctan2(2.0 * (x * y + w * z), 1.0 - 2.0 * (y * y + z * z))
+
+
+def without_sign_flips(quat: NDArray) -> Array:
+    """Choose the signs of quaternions (T, 4) so that neighbours have a dot product >= 0; the first one stays.
+
+    Any order of the components will do.
+    """
+    flips = np.where(np.sum(quat[1:] * quat[:-1], axis=1) < 0.0, -1.0, 1.0)
+    return quat * np.cumprod(np.concatenate([[1.0], flips]))[:, None]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from mjx_mimic.clips.foot_contacts import stretches
+from mjx_mimic.clips.foot_contacts import runs_of_true
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.synthesis.leg_kinematics import sole
 from mjx_mimic.synthesis.periodic import Array, Dynamics, inverse_dynamics
@@ -106,7 +106,7 @@ def demands(model: mujoco.MjModel, motion: Motion) -> Demands:
     slip = max(
         float(np.linalg.norm(soles[stand, sphere, :2] - soles[stand.start, sphere, :2], axis=1).max())
         for sphere in range(len(spheres))
-        for stand in stretches(touching[:, sphere])
+        for stand in runs_of_true(touching[:, sphere])
     )
     missing, torque = left[:, :6], left[:, 6:]
     return Demands(dynamics, soles, touching, torque, np.abs(torque) / effort, missing, outside, slip)

@@ -10,7 +10,7 @@ from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.robot.constants import G1_JOINTS
-from mjx_mimic.robot.kinematics import floor_clearance, forward_kinematics, qpos_of
+from mjx_mimic.robot.kinematics import floor_clearance, forward_kinematics
 from mjx_mimic.robot.mjcf import load_mjcf
 
 KNEE = G1_JOINTS.index("left_knee_joint")
@@ -188,11 +188,10 @@ def test_names_and_loops_change_nothing_else(walk):
 
 
 def test_mirroring_twice_changes_nothing(walk):
-    motion = editing.from_qpos(
-        walk, qpos_of(walk) + np.random.default_rng(1).normal(0, 0.002, (67, 36)), 60.0
-    )
+    noise = np.random.default_rng(1).normal(0, 0.002, (67, 36))
+    motion = editing.edited(walk, qpos=walk.qpos + noise)
     twice = editing.mirrored(editing.mirrored(motion))
-    np.testing.assert_allclose(qpos_of(twice), qpos_of(motion), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(twice.qpos, motion.qpos, rtol=0, atol=1e-12)
 
 
 def test_bodies_of_the_mirrored_clip_are_the_other_sides_reflected(model):
@@ -205,7 +204,7 @@ def test_bodies_of_the_mirrored_clip_are_the_other_sides_reflected(model):
         root_quat=turn.as_quat(scalar_first=True),
         dof_pos=rng.uniform(-0.5, 0.5, (5, 29)),
     )
-    here, there = (forward_kinematics(model, qpos_of(m)) for m in (motion, editing.mirrored(motion)))
+    here, there = (forward_kinematics(model, m.qpos) for m in (motion, editing.mirrored(motion)))
     swap = {"left": "right", "right": "left"}
     for name in here.body_names:
         side, _, link = name.partition("_")
@@ -222,7 +221,7 @@ def test_bodies_of_the_mirrored_clip_are_the_other_sides_reflected(model):
 @pytest.mark.parametrize("offset", [-0.07, 0.4])
 def test_an_automatic_lift_puts_the_lowest_point_on_the_floor(model, walk, offset):
     lifted = editing.lifted(editing.lifted(walk, offset))
-    _, clearance = floor_clearance(model, qpos_of(lifted))
+    _, clearance = floor_clearance(model, lifted.qpos)
     assert clearance.min() == pytest.approx(0.0, abs=1e-9)
     np.testing.assert_array_equal(lifted.dof_pos, walk.dof_pos)
 
@@ -251,9 +250,9 @@ def test_smoothing_keeps_the_constant_and_halves_the_cutoff(loop):
 
 def test_a_cyclic_clip_is_smoothed_across_its_seam(walk):
     new = editing.smoothed(walk, 6.0)
-    twice = editing.from_qpos(walk, editing.sampled(walk, np.arange(4 * 66 + 1) / 60.0), 60.0)
+    twice = editing.edited(walk, qpos=editing.sampled(walk, np.arange(4 * 66 + 1) / 60.0), fps=60.0)
     long = editing.smoothed(editing.with_loop(twice, "clamp"), 6.0)
-    np.testing.assert_allclose(qpos_of(new)[:, 3:], qpos_of(long)[66:133, 3:], rtol=0, atol=2e-5)
+    np.testing.assert_allclose(new.qpos[:, 3:], long.qpos[66:133, 3:], rtol=0, atol=2e-5)
     np.testing.assert_allclose(np.diff(new.root_pos[[0, -1]], axis=0), [[0.99, 0.0, 0.0]], atol=1e-9)
     np.testing.assert_allclose(new.dof_pos[-1], new.dof_pos[0], rtol=0, atol=1e-12)
     assert np.abs(new.dof_pos - walk.dof_pos).max() > 0.01  # it does something
@@ -279,7 +278,7 @@ def test_smoothing_keeps_the_gap_at_the_seam():
     angle = np.linspace(0.0, 0.2, 101)
     motion = clip(101, 100.0, "wrap", spin=0.1, dof_pos=knee(angle))
     new = editing.smoothed(motion, 5.0)
-    np.testing.assert_allclose(qpos_of(new), qpos_of(motion), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(new.qpos, motion.qpos, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("cutoff", [0.0, -1.0, 30.0, 100.0, np.nan])
@@ -292,7 +291,7 @@ def test_the_shortest_clip_can_be_edited():
     for loop in ("wrap", "clamp"):
         motion = clip(2, 30.0, loop, spin=0.1)
         for new in (editing.smoothed(motion, 5.0), editing.resampled(motion, 90.0), editing.mirrored(motion)):
-            assert np.isfinite(qpos_of(new)).all()
+            assert np.isfinite(new.qpos).all()
 
 
 # Making cyclic
@@ -307,7 +306,7 @@ def strolled(walk: Motion, cycles: float, noise: float, turn: float, start: floa
     qpos[:, 3:7] = quat.as_quat(scalar_first=True)
     qpos[1:, :3] = qpos[0, :3] + np.cumsum(heading[1:].apply(np.diff(qpos[:, :3], axis=0)), axis=0)
     qpos[:, 7:] += np.random.default_rng(4).normal(0.0, noise, qpos[:, 7:].shape)
-    return editing.with_loop(editing.from_qpos(walk, qpos, 50.0), "clamp")
+    return editing.with_loop(editing.edited(walk, qpos=qpos, fps=50.0), "clamp")
 
 
 @pytest.mark.parametrize(("noise", "turn"), [(0.0, 0.0), (0.005, 0.0), (0.01, 0.1), (0.02, -0.2)])

@@ -5,13 +5,14 @@ import os
 import re
 import xml.etree.ElementTree as ET
 import zipfile
-from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.refusals import refusal
 
+from mjx_mimic import clips
 from mjx_mimic.clips.formats import native, npz
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.common import paths
@@ -36,15 +37,6 @@ def fields(frames: int = 7, seed: int = 0) -> dict:
         "loop": "clamp",
         "source": SOURCE,
     }
-
-
-def refusal(call: Callable[..., object], *args, **kwargs) -> str:
-    """The message of the UserError that the call must raise; it must be one line."""
-    with pytest.raises(UserError) as caught:
-        call(*args, **kwargs)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    return message
 
 
 def rotation_matrix(quaternion: np.ndarray) -> np.ndarray:
@@ -161,6 +153,29 @@ def test_digest_follows_contents_and_not_the_name():
     assert motion.digest not in digests
 
 
+def test_frames_go_to_qpos_and_back():
+    motion = make_motion(**fields() | {"loop": "wrap"})
+    assert motion.qpos.shape == (7, 36)
+    np.testing.assert_array_equal(motion.qpos[:, 3:7], motion.root_quat)
+    again = Motion.from_qpos(motion.qpos, name="again", fps=motion.fps, loop=motion.loop)
+    assert (again.name, again.digest) == ("again", motion.digest)
+    bad = motion.qpos
+    bad[2, 7 + 3] = np.nan
+    assert refusal(Motion.from_qpos, bad, name="bad", fps=30.0) == (
+        "bad: qpos is nan at frame 2, column left_knee_joint (1 such value(s)); repair or cut these frames"
+    )
+    assert refusal(Motion.from_qpos, bad[:, :30], name="bad", fps=30.0, source="a.npz") == (
+        "a.npz: qpos has shape (7, 30), expected (T, 36); export the clip of the 29-joint G1"
+    )
+
+
+def test_the_package_exports_what_its_example_uses():
+    motion = clips.load_motion("walk")
+    assert clips.validate(motion).verdict == "good"
+    assert all(hasattr(clips, name) for name in clips.__all__)
+    assert clips.load_clips(["walk"]).motions[0].digest == motion.digest
+
+
 def spoiled(key: str, frame: int, column: int, value: float) -> dict:
     """A change that puts `value` at [frame, column] of the array `key`."""
     array = fields()[key].copy()
@@ -232,15 +247,15 @@ REFUSED = {
     ),
     "columns": (
         {"dof_pos": np.zeros((7, 28))},
-        "dof_pos has shape (7, 28), expected (T, 29); give every frame 29 numbers",
+        "dof_pos has shape (7, 28), expected (T, 29); export the clip of the 29-joint G1",
     ),
     "flat": (
         {"root_pos": np.zeros(21)},
-        "root_pos has shape (21,), expected (T, 3); give every frame 3 numbers",
+        "root_pos has shape (21,), expected (T, 3); export the clip of the 29-joint G1",
     ),
     "ragged": (
         {"root_quat": [[1, 0, 0, 0], [1, 0, 0]]},
-        "root_quat is ragged; give every frame 4 numbers",
+        "root_quat is ragged; give every frame as many numbers",
     ),
     "text": ({"root_pos": np.full((7, 3), "1.0")}, "root_pos has type <U3; give real numbers"),
     "complex": ({"root_pos": np.zeros((7, 3), complex)}, "root_pos has type complex128; give real numbers"),
@@ -402,7 +417,7 @@ def test_native_joints_in_another_order_are_sorted(tmp_path):
 
 
 def test_archive_that_unpacks_to_too_much_is_not_unpacked(tmp_path, monkeypatch):
-    file = tmp_path / "bomb.npz"
+    file = tmp_path / "huge.npz"
     np.savez_compressed(file, root_pos=np.zeros((2**18, 3)))
     assert file.stat().st_size < 2**20
     monkeypatch.setattr(npz, "MAX_FILE_BYTES", 2**20)

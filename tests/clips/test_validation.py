@@ -1,4 +1,4 @@
-"""Each planted defect is found, at its place and with its size, and nothing else is."""
+"""Each defect that is put into a good clip is found, at its place and with its size, and nothing else is."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,6 @@ from mjx_mimic.clips.loop_closing import made_cyclic
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.clips.validation import Finding, Report, joint_acceleration_limit, validate
 from mjx_mimic.robot.constants import G1_JOINTS, JOINT_SPEED_LIMIT
-from mjx_mimic.robot.kinematics import qpos_of
 from mjx_mimic.robot.mjcf import load_mjcf
 
 ANKLE = G1_JOINTS.index("right_ankle_roll_joint")
@@ -29,15 +28,15 @@ def walk() -> Motion:
 def long_walk(walk) -> Motion:
     """Four cycles that end there, so that a defect may change the clip's ends."""
     return editing.with_loop(
-        editing.from_qpos(walk, editing.sampled(walk, np.arange(265) / 60.0), 60.0), "clamp"
+        editing.edited(walk, qpos=editing.sampled(walk, np.arange(265) / 60.0), fps=60.0), "clamp"
     )
 
 
-def planted(motion: Motion, change: Callable[[np.ndarray], None]) -> Motion:
+def with_defect(motion: Motion, change: Callable[[np.ndarray], None]) -> Motion:
     """`motion` after `change` to its qpos (T, 36)."""
-    qpos = qpos_of(motion)
+    qpos = motion.qpos
     change(qpos)
-    return editing.from_qpos(motion, qpos, motion.fps)
+    return editing.edited(motion, qpos=qpos)
 
 
 def faults(report: Report) -> dict[str, Finding]:
@@ -68,7 +67,7 @@ def test_a_joint_beyond_its_limit(long_walk):
         bump = np.clip(1.0 - np.abs(np.arange(265) - 140) / 20.0, 0.0, 1.0)
         qpos[:, 7 + ANKLE] = np.maximum(qpos[:, 7 + ANKLE], (limit + 0.2) * bump)
 
-    found = validate(planted(long_walk, twist)).findings
+    found = validate(with_defect(long_walk, twist)).findings
     (finding,) = [finding for finding in found if finding.check == "joint limits"]
     assert finding.severity == "warning"
     assert finding.where == "right_ankle_roll_joint"
@@ -80,7 +79,7 @@ def test_a_joint_beyond_its_limit(long_walk):
 
 
 def test_angles_in_degrees_are_not_fit(walk):
-    report = validate(planted(walk, lambda qpos: np.multiply(qpos[:, 7:], 57.3, out=qpos[:, 7:])))
+    report = validate(with_defect(walk, lambda qpos: np.multiply(qpos[:, 7:], 57.3, out=qpos[:, 7:])))
     assert not report.fit
     assert report.verdict == "not fit for training"
     assert faults(report)["joint limits"].severity == "error"
@@ -92,7 +91,7 @@ def test_a_joint_that_is_too_fast(long_walk):
         qpos[:, 7 + ELBOW] = 0.5 + 1.5 * np.sin(2 * np.pi * 4.8 * np.arange(len(qpos)) / 240.0)
 
     fine = editing.resampled(long_walk, 240.0)
-    finding = only_fault(planted(fine, swing), "joint speed")
+    finding = only_fault(with_defect(fine, swing), "joint speed")
     assert finding.severity == "warning"
     assert finding.where == "left_elbow_joint"
     assert finding.figure == pytest.approx(2 * np.pi * 4.8 * 1.5 / 37.0, rel=0.01)
@@ -105,7 +104,7 @@ def test_a_joint_that_shakes_and_the_remedy(long_walk):
     def shake(qpos):
         qpos[:, 7 + ELBOW] += amplitude * np.sin(2 * np.pi * 20.0 * np.arange(len(qpos)) / 240.0)
 
-    shaken = planted(editing.resampled(long_walk, 240.0), shake)
+    shaken = with_defect(editing.resampled(long_walk, 240.0), shake)
     finding = only_fault(shaken, "joint acceleration")
     assert finding.severity == "warning"
     assert finding.where == "left_elbow_joint"
@@ -143,7 +142,7 @@ def test_a_joint_that_jumps(long_walk):
     def jump(qpos):
         qpos[100:, 7 + ELBOW] -= 0.6
 
-    finding = only_fault(planted(long_walk, jump), "joint jump")
+    finding = only_fault(with_defect(long_walk, jump), "joint jump")
     assert finding.severity == "warning"
     assert finding.where == "left_elbow_joint"
     assert finding.time == pytest.approx(99 / 60.0)
@@ -155,14 +154,14 @@ def test_a_first_or_last_frame_in_another_pose(long_walk, frame):
     def pose(qpos):
         qpos[frame, 7 + ELBOW] = -0.9
 
-    assert only_fault(planted(long_walk, pose), "joint jump").severity == "error"
+    assert only_fault(with_defect(long_walk, pose), "joint jump").severity == "error"
 
 
 def test_a_root_that_jumps(long_walk):
     def jump(qpos):
         qpos[130:, 1] += 0.5
 
-    found = faults(validate(planted(long_walk, jump)))
+    found = faults(validate(with_defect(long_walk, jump)))
     assert found["root jump"].severity == "error"
     assert found["root jump"].time == pytest.approx(129 / 60.0)
     assert found["root jump"].figure == pytest.approx(0.5, abs=0.01)
@@ -177,7 +176,7 @@ def test_a_root_that_turns_in_one_frame(long_walk):
         qpos[130:, 3:7] = later.as_quat(scalar_first=True)
         qpos[130:, :3] = centre + quarter.apply(qpos[130:, :3] - centre)
 
-    found = faults(validate(planted(long_walk, turn)))
+    found = faults(validate(with_defect(long_walk, turn)))
     assert found["root turn jump"].severity == "error"
     assert found["root turn jump"].figure == pytest.approx(0.5 * np.pi, abs=0.02)
     assert set(found) <= {"root turn jump", "foot sliding"}
@@ -187,7 +186,7 @@ def test_a_quaternion_whose_sign_flips_is_no_jump(long_walk):
     def flip(qpos):
         qpos[50:, 3:7] *= -1.0
 
-    assert faults(validate(planted(long_walk, flip))) == {}
+    assert faults(validate(with_defect(long_walk, flip))) == {}
 
 
 @pytest.mark.parametrize(("depth", "severity"), [(0.005, None), (0.04, "warning"), (0.3, "error")])
@@ -196,7 +195,7 @@ def test_a_clip_in_the_floor(walk, depth, severity):
     if severity is None:
         report = validate(sunk)
         assert faults(report) == {}
-        # Harmless, and still told.
+        # Harmless, and still reported.
         assert [f.check for f in report.findings if "--lift auto" in f.remedy] == ["depth in the floor"]
         return
     finding = faults(validate(sunk))["depth in the floor"]
@@ -219,7 +218,7 @@ def test_a_flight_that_is_too_long(long_walk):
         frame = np.arange(len(qpos))
         qpos[:, 2] += 0.5 * np.clip(np.minimum(frame - 60, 180 - frame) / 30.0, 0.0, 1.0)
 
-    finding = only_fault(planted(long_walk, fly), "longest flight")
+    finding = only_fault(with_defect(long_walk, fly), "longest flight")
     assert finding.severity == "warning"
     assert finding.time == pytest.approx(62 / 60.0, abs=2 / 60.0)  # over 3 cm after 1.8 frames
     assert finding.figure == pytest.approx(117 / 60.0, abs=2 / 60.0)
@@ -233,7 +232,7 @@ def test_hands_on_the_floor_ask_for_more_contacts(walk):
         qpos[:, 0] += np.linspace(0.0, 0.01, len(qpos))  # moves, so no frame repeats
         qpos[:, 3:7] = Rotation.from_rotvec([0.0, -0.5 * np.pi, 0.0]).as_quat(scalar_first=True)
 
-    lying = editing.lifted(planted(editing.with_loop(walk, "clamp"), lie))
+    lying = editing.lifted(with_defect(editing.with_loop(walk, "clamp"), lie))
     finding = only_fault(lying, "floor contact beside soles")
     assert finding.figure == 100.0
     assert "contacts full" in finding.remedy
@@ -243,14 +242,14 @@ def test_feet_that_slide(long_walk):
     def slide(qpos):
         qpos[:, 0] -= 0.25 * np.arange(len(qpos)) / 60.0  # the root lags behind its legs
 
-    finding = only_fault(planted(long_walk, slide), "foot sliding")
+    finding = only_fault(with_defect(long_walk, slide), "foot sliding")
     assert finding.severity == "warning"
     # Each foot stands for 0.65 of the 1.1 s.
     assert finding.figure == pytest.approx(0.25 * 0.65 * 1.1, abs=0.03)
 
 
 def test_repeated_frames(long_walk):
-    doubled = editing.from_qpos(long_walk, np.repeat(qpos_of(long_walk), 2, axis=0), 120.0)
+    doubled = editing.edited(long_walk, qpos=np.repeat(long_walk.qpos, 2, axis=0), fps=120.0)
     finding = only_fault(doubled, "repeated frames")
     assert finding.share == pytest.approx(265 / 529)
     assert finding.time == 0.0
@@ -272,21 +271,21 @@ def test_a_cyclic_clip_that_does_not_close(walk):
     def bend(qpos):
         qpos[:, 7 + ELBOW] += 0.2 * ramp
 
-    finding = only_fault(planted(walk, bend), "seam: joints")
+    finding = only_fault(with_defect(walk, bend), "seam: joints")
     assert finding.where == "left_elbow_joint"
     assert finding.figure == pytest.approx(0.2, abs=1e-9)
 
     def rise(qpos):
         qpos[:, 2] += 0.025 * ramp
 
-    assert only_fault(planted(walk, rise), "seam: root height").figure == pytest.approx(0.025, abs=1e-9)
+    assert only_fault(with_defect(walk, rise), "seam: root height").figure == pytest.approx(0.025, abs=1e-9)
 
     def turn(qpos):
         heading = Rotation.from_rotvec(np.outer(0.1 * ramp, [0.0, 0.0, 1.0]))
         quaternion = heading * Rotation.from_quat(qpos[:, 3:7], scalar_first=True)
         qpos[:, 3:7] = quaternion.as_quat(scalar_first=True)
 
-    assert only_fault(planted(walk, turn), "seam: root turn").figure == pytest.approx(0.1, abs=1e-9)
+    assert only_fault(with_defect(walk, turn), "seam: root turn").figure == pytest.approx(0.1, abs=1e-9)
 
 
 def test_a_cyclic_clip_whose_speed_changes_at_the_seam(walk):
@@ -297,19 +296,21 @@ def test_a_cyclic_clip_whose_speed_changes_at_the_seam(walk):
     def swing(qpos):
         qpos[:, 7 + ELBOW] = 0.2 + 0.9 * arc
 
-    finding = only_fault(planted(walk, swing), "seam: joint speed")
+    finding = only_fault(with_defect(walk, swing), "seam: joint speed")
     assert finding.figure == pytest.approx(8.0 * 0.9 / 1.1, rel=0.03)
 
     def bob(qpos):
         qpos[:, 2] += 0.08 * arc
 
-    found = faults(validate(planted(walk, bob)))
+    found = faults(validate(with_defect(walk, bob)))
     assert found["seam: root speed"].figure == pytest.approx(8.0 * 0.08 / 1.1, rel=0.1)
 
 
 def test_making_it_cyclic_mends_the_seam(walk):
     """A walk of which a cycle and a half was declared cyclic."""
-    part = editing.cut(editing.from_qpos(walk, editing.sampled(walk, np.arange(200) / 60.0), 60.0), 0.0, 2.4)
+    part = editing.cut(
+        editing.edited(walk, qpos=editing.sampled(walk, np.arange(200) / 60.0), fps=60.0), 0.0, 2.4
+    )
     assert any("seam" in check for check in faults(validate(editing.with_loop(part, "wrap"))))
     assert faults(validate(made_cyclic(part))) == {}
 
@@ -374,12 +375,12 @@ def test_feet_stand_when_the_walk_was_made_to_let_them(walk):
 
 def test_runs_are_found_at_both_ends():
     flags = np.array([True, True, False, True, False, False, True])
-    assert foot_contacts.stretches(flags) == [slice(0, 2), slice(3, 4), slice(6, 7)]
-    assert foot_contacts.stretches(~flags[2:3]) == [slice(0, 1)]
-    assert foot_contacts.stretches(flags[2:3]) == []
+    assert foot_contacts.runs_of_true(flags) == [slice(0, 2), slice(3, 4), slice(6, 7)]
+    assert foot_contacts.runs_of_true(~flags[2:3]) == [slice(0, 1)]
+    assert foot_contacts.runs_of_true(flags[2:3]) == []
 
 
-def test_a_figure_is_told_with_its_limit_and_unit(walk):
+def test_every_figure_has_a_limit_and_a_unit(walk):
     for finding in validate(walk).findings:
         assert finding.unit
         assert np.isfinite([finding.figure, finding.limit]).all()

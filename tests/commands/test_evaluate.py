@@ -5,7 +5,7 @@ import json
 import matplotlib.image
 import numpy as np
 import pytest
-from helpers.commands import refusal
+from helpers.refusals import command_refusal
 
 from mjx_mimic import evaluate
 from mjx_mimic.clips.formats import load_motion
@@ -90,5 +90,5 @@ def test_the_table_names_every_metric(finished, capsys):
 def test_bad_options_are_refused_in_a_line(finished, tmp_path, monkeypatch, capsys, options, words):
     monkeypatch.chdir(tmp_path)
     given = options if "--run" in options else ["--run", str(finished / "whole"), *options]
-    assert words in refusal(evaluate.main, given, capsys)
+    assert words in command_refusal(evaluate.main, given, capsys)
     assert list(tmp_path.iterdir()) == []

@@ -28,7 +28,6 @@ from mjx_mimic.common.paths import assets_dir
 from mjx_mimic.display import episode_video, gl, offscreen, rendering
 from mjx_mimic.display.options import VideoOptions
 from mjx_mimic.evaluation.recording import Recording
-from mjx_mimic.robot.kinematics import qpos_of
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.task.termination import Causes
 
@@ -163,7 +162,7 @@ def test_frames_go_to_a_new_folder_and_each_shows_the_robot(tmp_path, monkeypatc
 
 def recording(steps: int, fails_at: int | None = None, fps: float = 30.0) -> Recording:
     """An episode that follows the walk's reference 20 cm to its side."""
-    reference = qpos_of(load_motion("walk"))[: steps + 1]
+    reference = load_motion("walk").qpos[: steps + 1]
     qpos = reference + 0.2 * np.eye(36)[1]
     never, failed = np.zeros(steps + 1, bool), np.zeros(steps + 1, bool)
     if fails_at is not None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from helpers.commands import refusal
+from helpers.refusals import command_refusal
 from helpers.small_run import sway
 
 from mjx_mimic import config, config_yaml, train
@@ -37,7 +37,7 @@ def refused(tmp_path: Path, clip: Path, capsys):
 
     def message(*arguments: str) -> str:
         before = sorted(tmp_path.rglob("*"))
-        found = refusal(train.main, ["--no-video", *arguments], capsys)
+        found = command_refusal(train.main, ["--no-video", *arguments], capsys)
         assert sorted(tmp_path.rglob("*")) == before
         return found
 

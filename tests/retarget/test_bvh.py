@@ -1,4 +1,4 @@
-"""The BVH reader: positions against matrices multiplied by hand, spellings, and files that will not do."""
+"""The BVH reader: positions against matrices multiplied by hand, spellings, and files that are refused."""
 
 import math
 import re
@@ -139,7 +139,7 @@ FRAME = "1 2 3 10 20 30 40 50 60 4.5 -70 80 -90 15"
 
 
 @pytest.mark.parametrize(
-    ("found", "put", "told"),
+    ("found", "replacement", "message"),
     [
         ("HIERARCHY", "Kaydara FBX", "not a BVH file.*'Kaydara FBX'"),
         ("MOTION\n", "", "no line MOTION"),
@@ -166,16 +166,15 @@ FRAME = "1 2 3 10 20 30 40 50 60 4.5 -70 80 -90 15"
         (" -200", "", "line 39: 13 numbers for 14 channels; the last line is cut off"),
         ("-70", "nan", "line 38: channel 11 is nan"),
         ("-70", "1e999", "line 38: channel 11 is 1e999"),
-        ("-70", "x70", "line 38: 'x70' is no number"),
+        ("-70", "x70", "line 38: 'x70' is not a number"),
     ],
 )
-def test_a_bad_file_is_told_in_one_line(tmp_path, found, put, told):
+def test_a_bad_file_is_refused_in_one_line(tmp_path, found, replacement, message):
     assert TEXT.count(found) >= 1
-    with pytest.raises(UserError, match=told) as error:
-        read(tmp_path, TEXT.replace(found, put, 1))
-    message = str(error.value)
-    assert "person.bvh" in message
-    assert "\n" not in message
+    with pytest.raises(UserError, match=message) as error:
+        read(tmp_path, TEXT.replace(found, replacement, 1))
+    assert "person.bvh" in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("contents", [b"", b"\n \n", b"\x00\xff\xfe\x80" * 50, b"\x80\x04K\x01."])
@@ -184,7 +183,7 @@ def test_no_text_at_all_is_no_bvh(tmp_path, contents):
         read(tmp_path, contents)
 
 
-def test_a_missing_and_a_huge_file_are_told(tmp_path, monkeypatch):
+def test_a_missing_and_a_huge_file_are_refused(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="no such file"):
         bvh.read(tmp_path / "nowhere.bvh")
     monkeypatch.setattr(bvh, "MAX_BYTES", 500)

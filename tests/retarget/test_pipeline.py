@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.clips.editing import edited, from_qpos, mirrored, sampled, with_loop
+from mjx_mimic.clips.editing import edited, mirrored, sampled
 from mjx_mimic.clips.formats import load_motion
-from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.motion import RetargetCommand, main
+from mjx_mimic.motion import retarget as run
 from mjx_mimic.retarget import bvh, foot_locking, pipeline
 from mjx_mimic.retarget import person as persons
-from mjx_mimic.robot.constants import G1_JOINTS, JOINT_SPEED_LIMIT, KEY_BODIES
-from mjx_mimic.robot.kinematics import floor_clearance, forward_kinematics, qpos_of
+from mjx_mimic.robot.constants import G1_JOINTS, JOINT_SPEED_LIMIT, KEY_BODIES, SIDES
+from mjx_mimic.robot.kinematics import floor_clearance, forward_kinematics
 from mjx_mimic.robot.mjcf import load_mjcf
 
 FPS = 30.0
@@ -25,7 +26,7 @@ TREE = {
     "chest": ("pelvis", "torso_link", (0.0, 0.0, 0.1)),
     "neck": ("chest", "torso_link", (0.0, 0.0, 0.3)),
 }
-for _side in persons.SIDES:
+for _side in SIDES:
     TREE |= {
         f"{_side}_hip": ("pelvis", f"{_side}_hip_roll_link", (0.0, 0.0, 0.0)),
         f"{_side}_knee": (f"{_side}_hip", f"{_side}_knee_link", (0.0, 0.0, 0.0)),
@@ -47,12 +48,12 @@ def model():
 @pytest.fixture(scope="module")
 def walk():
     clip = load_motion("walk")
-    return with_loop(from_qpos(clip, sampled(clip, np.arange(45) / FPS), FPS), "clamp")
+    return edited(clip, qpos=sampled(clip, np.arange(45) / FPS), fps=FPS, loop="clamp")
 
 
 def joints_of(model, clip):
     """Places (T, 3) and rotations (T) of the joints in the world."""
-    poses = forward_kinematics(model, qpos_of(clip))
+    poses = forward_kinematics(model, clip.qpos)
     places, turns = {}, {}
     for joint, (_, body, point) in TREE.items():
         row = poses.body_names.index(body)
@@ -158,7 +159,7 @@ def test_a_person_of_other_proportions_gives_the_same_angles(write, walk, walked
 def test_the_robots_own_walk_comes_back(walked, walk, model):
     for body, error in walked.errors.items():
         assert error.mean() < 0.02, body
-    came, went = (forward_kinematics(model, qpos_of(clip)) for clip in (walked.motion, homed(walk)))
+    came, went = (forward_kinematics(model, clip.qpos) for clip in (walked.motion, homed(walk)))
     distance = np.linalg.norm(came.of(*KEY_BODIES) - went.of(*KEY_BODIES), axis=-1)
     assert distance.mean() < 0.02
     assert distance.max() < 0.05
@@ -171,7 +172,7 @@ def test_the_robots_own_walk_comes_back(walked, walk, model):
 def test_standing_feet_stay_and_soles_touch_the_floor(walked, model):
     assert walked.standing > 0.9
     assert walked.slide < 0.003
-    names, clearance = floor_clearance(model, qpos_of(walked.motion))
+    names, clearance = floor_clearance(model, walked.motion.qpos)
     soles = clearance[:, ["_sole_" in name for name in names]]
     assert np.abs(soles.min(axis=1)).max() < 0.002
     assert walked.lowest == pytest.approx(soles.min(), abs=1e-9)
@@ -186,12 +187,12 @@ def test_skeleton_unit_axes_and_rest_pose_do_not_matter(write, walk, walked, kin
     found, _ = persons.roles(bvh.read(path), "auto", "file")
     assert found == kind
     other = pipeline.retarget(person(path, up), FPS, "walk").motion
-    np.testing.assert_allclose(qpos_of(other), qpos_of(walked.motion), rtol=0.0, atol=2e-3)
+    np.testing.assert_allclose(other.qpos, walked.motion.qpos, rtol=0.0, atol=2e-3)
 
 
 def test_a_mirrored_person_is_a_mirrored_robot(write, walk, walked):
     other = pipeline.retarget(person(write(mirrored(walk))), FPS, "walk").motion
-    np.testing.assert_allclose(qpos_of(other), qpos_of(mirrored(walked.motion)), rtol=0.0, atol=5e-3)
+    np.testing.assert_allclose(other.qpos, mirrored(walked.motion).qpos, rtol=0.0, atol=5e-3)
 
 
 def test_a_part_is_cut_out_of_the_whole(write, walk, walked):
@@ -215,7 +216,7 @@ def test_frame_rate_is_the_wished_one(write, walk, walked):
     ("unit", "name"),
     [(1.0, "m"), (0.01, "cm"), (0.001, "mm"), (INCHES, "inches"), (INCHES / 0.45, "units of 1/0.45 inch")],
 )
-def test_the_unit_is_told_by_the_legs(unit, name):
+def test_the_unit_is_inferred_from_the_legs(unit, name):
     for leg in (0.65, 0.83, 1.0):
         assert persons.unit_of(leg / unit)[0] == name
     assert persons.unit_of(3.0) is None
@@ -254,7 +255,7 @@ def test_limits_speeds_and_the_floor_hold_for_a_wild_person(write, walk, model):
     assert np.all(np.abs(np.diff(angles, axis=0)) * FPS <= 0.61 * JOINT_SPEED_LIMIT)
     rolls = [i for i, name in enumerate(G1_JOINTS) if "shoulder_roll" in name]
     assert np.rad2deg(np.abs(angles[:, rolls])).max() < 100.1  # past it, arms get stuck at the limits
-    _, clearance = floor_clearance(model, qpos_of(result.motion))
+    _, clearance = floor_clearance(model, result.motion.qpos)
     assert clearance.min() > -0.01
     assert result.lowest == pytest.approx(clearance.min(), abs=1e-9)
     assert clearance.min() < 0.01  # it does come down
@@ -264,10 +265,10 @@ def test_an_arm_that_was_straight_bends_forwards_again(write, walk):
     """Elbows go from bent to a little overstretched, beyond which only the wrong side is left, and back."""
     bend = 1.2 * np.cos(np.linspace(0.0, 2.0 * np.pi, 45)) * 0.75
     angles = walk.dof_pos.copy()
-    elbows = [G1_JOINTS.index(f"{side}_elbow_joint") for side in persons.SIDES]
+    elbows = [G1_JOINTS.index(f"{side}_elbow_joint") for side in SIDES]
     angles[:, elbows] = (0.5 * np.pi - 0.75 - bend)[:, None] + 0.0
     result = pipeline.retarget(person(write(edited(walk, dof_pos=angles))), FPS, "arms")
-    for side in persons.SIDES:
+    for side in SIDES:
         assert result.errors[f"{side}_wrist_yaw_link"].mean() < 0.01
         shoulder = G1_JOINTS.index(f"{side}_shoulder_yaw_joint")
         assert np.abs(result.motion.dof_pos[:, shoulder] - walk.dof_pos[:, shoulder]).max() < 0.6
@@ -277,7 +278,7 @@ def with_arms(walk, angles):
     """`walk` with other angles (T,) of some joints, on both sides."""
     dof_pos = walk.dof_pos.copy()
     for joint, angle in angles.items():
-        for side, sign in zip(persons.SIDES, (1.0, -1.0), strict=True):
+        for side, sign in zip(SIDES, (1.0, -1.0), strict=True):
             turned = "roll" in joint or "yaw" in joint
             dof_pos[:, G1_JOINTS.index(f"{side}_{joint}_joint")] = angle * (sign if turned else 1.0)
     return edited(walk, dof_pos=dof_pos)
@@ -289,14 +290,14 @@ def test_an_arm_that_turns_while_straight_bends_the_new_way(write, walk):
     yaw = np.interp(frames, [15, 30], [0.0, 2.4])
     turning = with_arms(walk, {"elbow": elbow, "shoulder_yaw": yaw, "shoulder_roll": 0.5})
     result = pipeline.retarget(person(write(turning)), FPS, "arms")
-    for side in persons.SIDES:
+    for side in SIDES:
         assert result.errors[f"{side}_wrist_yaw_link"].max() < 0.03
 
 
 def test_arms_raised_sideways_overhead_come_down_again(write, walk):
     roll = 2.9 * np.sin(np.linspace(0.0, np.pi, 45)) ** 2
     result = pipeline.retarget(person(write(with_arms(walk, {"shoulder_roll": roll}))), FPS, "arms")
-    for side in persons.SIDES:
+    for side in SIDES:
         assert result.errors[f"{side}_elbow_link"][-8:].max() < 0.02
         assert result.errors[f"{side}_elbow_link"].mean() < 0.04
 
@@ -311,7 +312,7 @@ def test_trembling_is_taken_out_and_motion_is_not_delayed():
     clip = persons.resampled(recorded, 30.0)
     assert clip.num_frames == 61
     np.testing.assert_allclose(clip.points["pelvis"][3:-3, 0], slow[::4][3:-3], atol=0.02)
-    np.testing.assert_allclose(clip.turns["pelvis"].as_rotvec()[3:-3, 0], slow[::4][3:-3], atol=0.02)
+    np.testing.assert_allclose(clip.rotations["pelvis"].as_rotvec()[3:-3, 0], slow[::4][3:-3], atol=0.02)
 
 
 def step(lift=0.08, slide=0.3):
@@ -373,15 +374,15 @@ def test_toes_stay_when_the_heel_turns_about_them():
     assert np.linalg.norm(toes - toes[0], axis=1).max() < 0.005
 
 
-def test_the_command_writes_a_clip_and_tells_how_good_it_is(write, walk, tmp_path, capsys):
+def test_the_command_writes_a_clip_and_prints_how_good_it_is(write, walk, tmp_path, capsys):
     out = tmp_path / "clip.npz"
     source = write(walk, poses_before=1)
-    pipeline.run(pipeline.RetargetCommand(source, out, name="stroll", end=1.0, loop="wrap"))
-    told = capsys.readouterr().out
+    run(RetargetCommand(source, out, name="stroll", end=1.0, loop="wrap"))
+    printed = capsys.readouterr().out
     for words in ("lafan1 skeleton, 46 frames", "taken as cm: 0.62 m", "without the first frame", "slide by"):
-        assert words in told
+        assert words in printed
     for body in KEY_BODIES:
-        assert body in told
+        assert body in printed
     clip = load_motion(out)
     assert (clip.name, clip.loop, clip.num_frames) == ("stroll", "wrap", 31)
 
@@ -389,26 +390,25 @@ def test_the_command_writes_a_clip_and_tells_how_good_it_is(write, walk, tmp_pat
 def test_a_file_alone_is_enough(write, walk, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     source = write(walk)
-    given = cli.parse(pipeline.RetargetCommand, [str(source), "--end", "0.2"], prog="retarget")
-    assert pipeline.run(given) == 0
+    assert main(["retarget", str(source), "--end", "0.2"]) == 0
     assert load_motion(f"{source.stem}.npz").name == source.stem
 
 
 def test_a_wrong_axis_upwards_is_remarked(write, walk, tmp_path, capsys):
-    command = pipeline.RetargetCommand(write(walk, axes=Z_UP), tmp_path / "clip.npz", end=0.2)
-    pipeline.run(command)
+    command = RetargetCommand(write(walk, axes=Z_UP), tmp_path / "clip.npz", end=0.2)
+    run(command)
     assert "give the other --up" in capsys.readouterr().out
-    pipeline.run(replace(command, up="z", force=True))
+    run(replace(command, up="z", force=True))
     assert "give the other --up" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
-        ({"out": "clip.mp4"}, "clip.mp4: the ending tells no format"),
+        ({"out": "clip.mp4"}, "clip.mp4: the ending belongs to no format"),
         ({"out": "there.npz"}, "there.npz: exists already; give --force"),
         ({"start": 1.0, "end": 0.5}, "start 1 s and end 0.5 s"),
-        ({"end": 9.0}, "end 9 s will not do; give 0 <= start < end <= 1.467 s"),
+        ({"end": 9.0}, "end 9 s is outside the recording; give 0 <= start < end <= 1.467 s"),
         ({"start": float("nan")}, "start nan s"),
         ({"start": 0.5, "end": 0.51}, "there is one frame"),
         ({"fps": 0.0}, "--fps: 0"),
@@ -418,19 +418,19 @@ def test_a_wrong_axis_upwards_is_remarked(write, walk, tmp_path, capsys):
         ({"file": "missing.bvh"}, "missing.bvh: no such file"),
     ],
 )
-def test_what_will_not_do_is_told_before_anything_is_written(write, walk, tmp_path, changed, told):
+def test_bad_options_are_refused_before_anything_is_written(write, walk, tmp_path, changed, message):
     (tmp_path / "there.npz").write_text("mine")
     given = {"file": write(walk), "out": tmp_path / "clip.npz"} | changed
     given = {name: tmp_path / value if name in ("file", "out") else value for name, value in given.items()}
-    with pytest.raises(UserError, match=told) as error:
-        pipeline.run(pipeline.RetargetCommand(**given))
+    with pytest.raises(UserError, match=message) as error:
+        run(RetargetCommand(**given))
     assert "\n" not in str(error.value)
     assert (tmp_path / "there.npz").read_text() == "mine"
     assert not list(tmp_path.glob("clip*"))
 
 
 @pytest.mark.parametrize("joint", ["neck", "knee", "toe", "wrist"])
-def test_bones_without_length_are_told(write, walk, joint):
+def test_bones_without_length_are_refused(write, walk, joint):
     path = write(walk, size=lambda name: 0.0 if name.endswith(joint) else 1.0)
     if joint == "neck":  # the chest alone would do
         path = write(walk, size=lambda name: 0.0 if name in ("neck", "chest") else 1.0)
@@ -443,20 +443,20 @@ def test_one_frame_is_no_motion(write, walk, tmp_path):
     lines = path.read_text().splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith("Frames:"))
     path.write_text("\n".join([*lines[:first], "Frames: 1", *lines[first + 1 : first + 3]]) + "\n")
-    with pytest.raises(UserError, match="one frame is no motion"):
-        pipeline.run(pipeline.RetargetCommand(path, tmp_path / "clip.npz"))
+    with pytest.raises(UserError, match="one frame is not a motion"):
+        run(RetargetCommand(path, tmp_path / "clip.npz"))
 
 
-def test_an_unknown_skeleton_is_told_with_the_names_looked_for(write, walk, tmp_path):
+def test_an_unknown_skeleton_is_refused_with_the_expected_names(write, walk, tmp_path):
     path = write(walk)
     path.write_text(path.read_text().replace("LeftForeArm", "l_elbow"))
     with pytest.raises(
         UserError, match=r"unknown skeleton.*lafan1 lacks LeftForeArm; mixamo lacks.*; cmu lacks"
     ):
-        pipeline.run(pipeline.RetargetCommand(path, tmp_path / "clip.npz"))
+        run(RetargetCommand(path, tmp_path / "clip.npz"))
 
 
-def test_a_missing_solver_is_told_with_how_to_install_it(tmp_path, monkeypatch):
+def test_a_missing_solver_is_reported_with_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mink", None)
     with pytest.raises(UserError, match=r'pip install "mjx-mimic\[retarget\]"'):
-        pipeline.run(pipeline.RetargetCommand(tmp_path / "a.bvh", tmp_path / "clip.npz"))
+        run(RetargetCommand(tmp_path / "a.bvh", tmp_path / "clip.npz"))

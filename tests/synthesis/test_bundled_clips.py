@@ -13,7 +13,7 @@ from mjx_mimic.clips.validation import validate
 from mjx_mimic.common.paths import motions_dir
 from mjx_mimic.generate import NAMES, build
 from mjx_mimic.robot.constants import G1_JOINTS
-from mjx_mimic.robot.kinematics import floor_clearance, forward_kinematics, qpos_of
+from mjx_mimic.robot.kinematics import floor_clearance, forward_kinematics
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.synthesis.feasibility import demands
 from mjx_mimic.synthesis.keyframes import Step, ease, foot_path
@@ -89,7 +89,7 @@ def test_cycle_closes_exactly_and_goes_on_as_it_began(clip):
 
 def test_feet_neither_slide_nor_sink_and_nothing_else_touches(clip, model):
     assert clip.demands.slip < 0.01
-    shapes, clearance = floor_clearance(model, qpos_of(clip.motion))
+    shapes, clearance = floor_clearance(model, clip.motion.qpos)
     soles = np.array(["_sole_" in shape for shape in shapes])
     assert clearance[:, soles].min() > -1e-4
     assert clearance[:, ~soles].min() > 0.005

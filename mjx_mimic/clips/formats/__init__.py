@@ -1,144 +1,91 @@
-"""Clip files of every known format, told apart by their content."""
+"""Clip files of every known format, distinguished by their content."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mjx_mimic.clips import sanity
 from mjx_mimic.clips.formats import beyondmimic, gmr, locomujoco, mimickit, native, protomotions, unitree
+from mjx_mimic.clips.formats.base import Container, Format
 from mjx_mimic.clips.formats.csv_table import read_table
 from mjx_mimic.clips.formats.npz import read_arrays
 from mjx_mimic.clips.formats.safe_pickle import read_pickle
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common import paths
 from mjx_mimic.common.errors import UserError, quoted
-from mjx_mimic.common.files import read_bytes
+from mjx_mimic.common.files import MAX_FILE_BYTES, read_bytes
 
-Container = Literal["archive", "pickle", "table"]
+FORMATS = (
+    native.FORMAT,
+    beyondmimic.BEYONDMIMIC,
+    beyondmimic.MJLAB,
+    locomujoco.FORMAT,
+    mimickit.FORMAT,
+    gmr.FORMAT,
+    unitree.FORMAT,
+    protomotions.FORMAT,
+)
+"""All formats that can be read; a file is of the first one that matches."""
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _PICKLE = (b"\x80", b"(d", b"}")  # protocols 2 and up; a dict in 0; in 1
 _TEXT = frozenset(b"\t\n\r" + bytes(range(32, 127)))
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_OPEN = {"archive": read_arrays, "pickle": read_pickle, "table": read_table}
-
-
-@dataclass(frozen=True)
-class Format:
-    """A kind of clip file.
-
-    Attributes:
-        key: its name in options.
-        name: its name for people.
-        container: what holds the fields.
-        matches: whether the fields, in the file at that path, are of this format.
-        build: the clip that such fields hold.
-        terms: what the format calls the parts of a clip.
-        write: writes a clip to a path; None where this program only reads.
-    """
-
-    key: str
-    name: str
-    container: Container
-    matches: Callable[[Any, Path], bool]
-    build: Callable[[Any, Path], Motion]
-    terms: sanity.Terms
-    write: Callable[[str | Path, Motion], None] | None = None
-
-
-FORMATS = (
-    Format("native", "mjx_mimic .npz", "archive", native.matches, native.build, native.TERMS, native.write),
-    Format(
-        "beyondmimic",
-        "BeyondMimic .npz (breadth-first)",
-        "archive",
-        beyondmimic.is_beyondmimic,
-        beyondmimic.build,
-        beyondmimic.TERMS,
-    ),
-    Format(
-        "mjlab",
-        "mjlab .npz (depth-first)",
-        "archive",
-        beyondmimic.is_mjlab,
-        beyondmimic.build,
-        beyondmimic.TERMS,
-    ),
-    Format(
-        "locomujoco",
-        "LocoMuJoCo .npz",
-        "archive",
-        locomujoco.matches,
-        locomujoco.build,
-        locomujoco.TERMS,
-    ),
-    Format(
-        "mimickit",
-        "MimicKit .pkl",
-        "pickle",
-        mimickit.matches,
-        mimickit.build,
-        mimickit.TERMS,
-        mimickit.write,
-    ),
-    Format("gmr", "GMR .pkl", "pickle", gmr.matches, gmr.build, gmr.TERMS),
-    Format("unitree", "Unitree .csv", "table", unitree.matches, unitree.build, unitree.TERMS, unitree.write),
-    Format(
-        "protomotions",
-        "ProtoMotions .csv",
-        "table",
-        protomotions.matches,
-        protomotions.build,
-        protomotions.TERMS,
-    ),
-)
-"""All that can be read; the first that matches is it."""
+_READ = {"archive": read_arrays, "pickle": read_pickle, "table": read_table}
+_MAX_BYTES = {
+    "archive": MAX_FILE_BYTES,
+    "pickle": 64 * 2**20,  # over 200 000 frames at 9 bytes per number: half an hour at 120 fps
+    "table": 256 * 2**20,  # half a million frames at 15 bytes per number
+}
 
 
 def load_motion(path_or_name: str | Path) -> Motion:
-    """Reads a clip file of any known format, or a shipped clip by its bare name, such as "walk".
+    """Read a clip file of any known format, or a bundled clip by its bare name, such as "walk".
 
-    An existing file goes before a shipped clip of the same name.
+    An existing file takes precedence over a bundled clip of the same name.
 
     Raises:
-        UserError: no such clip, an unknown format, contents that `make_motion` refuses, or a clip that was
-            clearly stored wrongly (see `plausibility`).
+        UserError: there is no such clip, its format is unknown, `make_motion` refuses its contents, or it was
+            clearly stored wrongly (see `sanity`).
     """
+    return load_with_format(path_or_name)[0]
+
+
+def load_with_format(path_or_name: str | Path) -> tuple[Motion, Format]:
+    """Read a clip as `load_motion` does, and return the format of its file as well."""
     path = _resolve(Path(path_or_name))
     found, contents = _identify(path)
     motion = found.build(contents, path)
     sanity.check(motion, path, found.terms)
-    return motion
-
-
-def detect(path_or_name: str | Path) -> Format:
-    """The format of a clip file, or of a shipped clip by its bare name.
-
-    Raises:
-        UserError: no such clip, or an unknown format.
-    """
-    return _identify(_resolve(Path(path_or_name)))[0]
+    return motion, found
 
 
 def key_of(path: Path) -> str:
-    """The key of the format that a file name's ending stands for when a clip is written.
+    """Find the key of the format that a file name's ending stands for when a clip is written.
 
     Raises:
         UserError: the ending stands for none.
     """
     keys = {".npz": "native", ".pkl": "mimickit", ".csv": "unitree"}
     if path.suffix.lower() not in keys:
-        raise UserError(f"{path}: the ending tells no format; end the name in one of {', '.join(keys)}")
+        raise UserError(f"{path}: the ending belongs to no format; end the name in one of {', '.join(keys)}")
     return keys[path.suffix.lower()]
 
 
+def key_to_write(path: Path, force: bool) -> str:
+    """Find the key as `key_of` does; raises UserError also for a file that exists, unless `force`."""
+    key = key_of(path)
+    if path.exists() and not force:
+        raise UserError(f"{path}: exists already; give --force to write over it, or another file")
+    return key
+
+
 def save_motion(path: str | Path, motion: Motion, key: str) -> None:
-    """Writes a clip in the format with that key: all of it, or nothing.
+    """Write a clip in the format with that key: all of it, or nothing.
 
     Raises:
-        UserError: no such format to write, it cannot hold this clip, or the file cannot be written.
+        UserError: no format with that key can be written, it cannot hold this clip, or the file cannot be
+            written.
     """
     writers = {known.key: known.write for known in FORMATS if known.write}
     if key not in writers:
@@ -147,9 +94,16 @@ def save_motion(path: str | Path, motion: Motion, key: str) -> None:
 
 
 def _identify(path: Path) -> tuple[Format, Any]:
-    """The format of a file, and its contents."""
-    container = _container(path)
-    contents = _OPEN[container](path)
+    """Find the format of a file, and its contents."""
+    data = read_bytes(path)
+    container = _container(data[:64], path)
+    limit = _MAX_BYTES[container]
+    if len(data) > limit:
+        raise UserError(
+            f"{path}: file size is {len(data) / 2**20:.0f} MiB, over the limit of {limit / 2**20:.0f} MiB;"
+            " split the clip"
+        )
+    contents = _READ[container](data, path)
     if container == "pickle" and not isinstance(contents, dict):
         raise UserError(
             f"{path}: pickle holds a {type(contents).__name__}, not a dict; give a MimicKit or GMR clip"
@@ -161,9 +115,8 @@ def _identify(path: Path) -> tuple[Format, Any]:
     raise UserError(f"{path}: unknown clip format (fields: {fields}); {_known()}")
 
 
-def _container(path: Path) -> Container:
-    """What holds the fields of a file, by its first bytes."""
-    head = read_bytes(path, count=64)
+def _container(head: bytes, path: Path) -> Container:
+    """Find what holds the fields of the file `path`, by its first bytes."""
     if head.startswith(_ZIP):
         return "archive"
     if head.startswith(_PICKLE):
@@ -186,7 +139,7 @@ def _known() -> str:
 
 
 def _resolve(path: Path) -> Path:
-    """`path` itself, or the shipped clip that a bare name stands for."""
+    """Find the bundled clip that a bare name stands for; else keep `path`."""
     if len(path.parts) == 1 and not os.path.isfile(path):
         shipped = paths.motions_dir() / f"{path.name}.npz"
         if os.path.isfile(shipped):

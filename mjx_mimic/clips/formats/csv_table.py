@@ -8,9 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mjx_mimic.common.errors import UserError, quoted
-from mjx_mimic.common.files import read_bytes
-
-_MAX_BYTES = 256 * 2**20  # half a million frames at 15 bytes a number
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,34 +18,33 @@ class Table:
     rows: NDArray[np.float64]
 
 
-def read_table(path: Path) -> Table:
-    """The table that a file of comma-separated numbers holds.
+def read_table(data: bytes, path: Path) -> Table:
+    """Read comma-separated numbers from `data`, the contents of the file `path`.
 
     A first row of mostly words gives the names.
 
     Raises:
-        UserError: the file cannot be read, is no UTF-8 text, has ragged rows, or words among its numbers.
+        UserError: `data` is not UTF-8 text, has ragged rows, or words among its numbers.
     """
-    lines = _lines(path)
+    lines = _lines(data, path)
     first = [cell.strip() for cell in lines[0][1].split(",")]
     words = [cell for cell in first if not _is_number(cell)]
     names = tuple(cell.strip('"') for cell in first) if 2 * len(words) > len(first) else None
-    data = lines[1:] if names else lines
-    if not data:
+    rows_as_text = lines[1:] if names else lines
+    if not rows_as_text:
         raise UserError(f"{path}: has a row of names and no frames; export the clip again")
     try:
-        text = io.StringIO("\n".join(line for _, line in data))
+        text = io.StringIO("\n".join(line for _, line in rows_as_text))
         rows = np.loadtxt(text, delimiter=",", comments=None, ndmin=2)
     except ValueError:
-        raise _fault(data, len(first), path) from None
+        raise _fault(rows_as_text, len(first), path) from None
     if rows.shape[1] != len(first):
-        raise _fault(data, len(first), path)
+        raise _fault(rows_as_text, len(first), path)
     return Table(names, rows)
 
 
-def _lines(path: Path) -> list[tuple[int, str]]:
-    """The lines that are not blank, with their numbers."""
-    data = read_bytes(path, _MAX_BYTES)
+def _lines(data: bytes, path: Path) -> list[tuple[int, str]]:
+    """Split `data` into the lines that are not blank, with their numbers."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -69,7 +65,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _fault(lines: list[tuple[int, str]], columns: int, path: Path) -> UserError:
-    """What is wrong with the first line that is not `columns` numbers."""
+    """Say what is wrong with the first line that is not `columns` numbers."""
     for number, line in lines:
         cells = line.split(",")
         for column, cell in enumerate(cells, 1):
@@ -83,4 +79,4 @@ def _fault(lines: list[tuple[int, str]], columns: int, path: Path) -> UserError:
                 f"{path}: line {number} has {len(cells)} columns, the first line {columns};"
                 " repair or cut this line"
             )
-    return UserError(f"{path}: is no table of numbers; export the clip again")
+    return UserError(f"{path}: is not a table of numbers; export the clip again")

@@ -12,25 +12,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mjx_mimic.clips.formats.base import Format
 from mjx_mimic.clips.formats.fields import numbers, require, scalar
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.clips.sanity import LINK_TOLERANCE, Terms, link_positions, links
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.robot.constants import G1_JOINTS
 
-TERMS = Terms("root_pos", "root_rot", "dof_pos", order="xyzw", named=False)
+_FRAMES = 20  # frames whose bodies are compared
 
 
 def matches(fields: Mapping[str, Any], path: Path) -> bool:
-    """Whether the fields of file `path` are of this format."""
+    """Tell whether the fields of the file `path` are of this format."""
     return "root_rot" in fields or "dof_pos" in fields
 
 
 def build(fields: Mapping[str, Any], path: Path) -> Motion:
-    """The clip that the `fields` of file `path` hold, named after the file.
+    """Build the clip that the `fields` of the file `path` hold, named after the file.
 
     Raises:
-        UserError: it is no clip of the 29-hinge G1, or its body positions are not those of its angles.
+        UserError: it is not a clip of the 29-joint G1, or its body positions are not those of its angles.
     """
     require(fields, ("fps", "root_pos", "root_rot", "dof_pos"), "GMR", path)
     motion = make_motion(
@@ -49,22 +50,32 @@ def build(fields: Mapping[str, Any], path: Path) -> Motion:
 
 
 def _check_bodies(dof_pos: NDArray, fields: Mapping[str, Any], path: Path) -> None:
-    """UserError if the angles (T, 29) do not put the bodies where the file has them."""
+    """Raise UserError if the angles (T, 29) do not put the bodies where the file has them."""
     names = fields["link_body_list"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UserError(f"{path}: link_body_list is not a list of text; give the bodies' names, or None")
     stored = numbers(fields, "local_body_pos", (len(dof_pos), len(names), 3), path)
-    known = [name for name in names if name in links()]
-    frames = np.unique(np.linspace(0, len(dof_pos) - 1, 20).astype(int))
+    known = [name for name in links() if name in names]
+    if not known:
+        return
+    frames = np.unique(np.linspace(0, len(dof_pos) - 1, _FRAMES).astype(int))
     origin = np.tile([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0], (len(frames), 1))
     computed = link_positions(np.concatenate([origin, dof_pos[frames]], axis=1))
-    away = np.linalg.norm(
-        computed[:, [links().index(name) for name in known]]
-        - stored[np.ix_(frames, [names.index(name) for name in known])],
-        axis=-1,
-    ).mean()
-    if known and away > LINK_TOLERANCE:
+    computed = computed[:, [links().index(name) for name in known]]
+    stored = stored[np.ix_(frames, [names.index(name) for name in known])]
+    away = np.linalg.norm(computed - stored, axis=-1).mean()
+    if away > LINK_TOLERANCE:
         raise UserError(
             f"{path}: local_body_pos is {away:.2g} m, on average, from where dof_pos puts the bodies; write"
             " the joints in Unitree's order, in radians"
         )
+
+
+FORMAT = Format(
+    key="gmr",
+    name="GMR .pkl",
+    container="pickle",
+    terms=Terms("root_pos", "root_rot", "dof_pos", order="xyzw", named=False),
+    matches=matches,
+    build=build,
+)

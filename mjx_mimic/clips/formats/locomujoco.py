@@ -11,27 +11,26 @@ from typing import Any
 
 import numpy as np
 
+from mjx_mimic.clips.formats.base import Format
 from mjx_mimic.clips.formats.fields import g1_name, numbers, require, scalar
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.clips.sanity import Terms, check_rate
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.robot.constants import G1_JOINTS
 
-TERMS = Terms("qpos", "qpos", "qpos", order="wxyz", named=True)
-
 _FREE, _WIDTH = 7, 7 + len(G1_JOINTS)  # columns of the free joint, which comes first, and of all
 
 
 def matches(fields: Mapping[str, Any], path: Path) -> bool:
-    """Whether the fields of file `path` are of this format."""
+    """Tell whether the fields of the file `path` are of this format."""
     return "qpos" in fields
 
 
 def build(fields: Mapping[str, Any], path: Path) -> Motion:
-    """The clip that the `fields` of file `path` hold, named after the file.
+    """Build the clip that the `fields` of the file `path` hold, named after the file.
 
     Raises:
-        UserError: it is no clip of the 29-hinge G1, or holds several trajectories.
+        UserError: it is not a clip of the 29-joint G1, or holds several trajectories.
     """
     require(fields, ("qpos", "joint_names", "frequency"), "LocoMuJoCo", path)
     names = np.asarray(fields["joint_names"]).tolist()
@@ -44,7 +43,7 @@ def build(fields: Mapping[str, Any], path: Path) -> Motion:
     _check_single(fields, len(qpos), path)
     motion = make_motion(
         name=path.stem,
-        fps=scalar(np.asarray(fields["frequency"])),
+        fps=scalar(fields["frequency"]),
         root_pos=qpos[:, :3],
         root_quat=qpos[:, 3:_FREE],
         dof_pos=qpos[:, _FREE:],
@@ -59,15 +58,25 @@ def build(fields: Mapping[str, Any], path: Path) -> Motion:
 
 
 def _check_single(fields: Mapping[str, Any], frames: int, path: Path) -> None:
-    """UserError if the file holds several trajectories: played as one, they would jump at each seam."""
+    """Raise UserError if the file holds several trajectories: played as one, they would jump at each seam."""
     if "split_points" not in fields:
         return
     points = numbers(fields, "split_points", (None,), path)
     if len(points) > 2:
         raise UserError(
-            f"{path}: split_points tells of {len(points) - 1} trajectories; save each in a file of its own"
+            f"{path}: split_points lists {len(points) - 1} trajectories; save each in a file of its own"
         )
     if points.tolist() not in ([], [0.0, float(frames)]):
         raise UserError(
             f"{path}: split_points is {points.tolist()}, but qpos has {frames} frames; export the clip again"
         )
+
+
+FORMAT = Format(
+    key="locomujoco",
+    name="LocoMuJoCo .npz",
+    container="archive",
+    terms=Terms("qpos", "qpos", "qpos", order="wxyz", named=True),
+    matches=matches,
+    build=build,
+)

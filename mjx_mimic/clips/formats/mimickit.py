@@ -11,18 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.clips.formats.fields import require
-from mjx_mimic.clips.formats.safe_pickle import MAX_FRAMES
-from mjx_mimic.clips.motion import Motion, check_finite, make_motion
+from mjx_mimic.clips.formats.base import Format
+from mjx_mimic.clips.formats.fields import require, scalar
+from mjx_mimic.clips.motion import Motion, make_motion, real_array
 from mjx_mimic.clips.sanity import Terms
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import replacing
 from mjx_mimic.robot.constants import G1_JOINTS
-
-TERMS = Terms("frames", "frames", "frames", order=None, named=False)
 
 _COLUMNS = ("root x", "root y", "root z", "root rotation x", "root rotation y", "root rotation z", *G1_JOINTS)
 _LOOPS = {0: "clamp", 1: "wrap"}
@@ -31,22 +28,22 @@ _LONGEST = 4.0 * np.pi  # rad; a rotation vector longer than two turns is in deg
 
 
 def matches(fields: Mapping[str, Any], path: Path) -> bool:
-    """Whether the fields of file `path` are of this format."""
+    """Tell whether the fields of the file `path` are of this format."""
     return "frames" in fields or "loop_mode" in fields
 
 
 def build(fields: Mapping[str, Any], path: Path) -> Motion:
-    """The clip that the `fields` of file `path` hold, named after the file.
+    """Build the clip that the `fields` of the file `path` hold, named after the file.
 
     Raises:
-        UserError: it is no clip of the 29-hinge G1.
+        UserError: it is not a clip of the 29-joint G1.
     """
     require(fields, ("loop_mode", "fps", "frames"), "MimicKit", path)
-    loop_mode = fields["loop_mode"]
+    loop_mode = scalar(fields["loop_mode"])
     if type(loop_mode) is not int or loop_mode not in _LOOPS:
         raise UserError(f"{path}: loop_mode is not one of the integers 0 (clamp) and 1 (wrap); set it to one")
-    frames = _frames(fields["frames"], path)
-    longest = float(np.abs(frames[:, 3:6]).max())
+    frames = real_array(fields["frames"], "frames", (None, len(_COLUMNS)), path, _COLUMNS)
+    longest = float(np.abs(frames[:, 3:6]).max(initial=0.0))
     if longest > _LONGEST:
         raise UserError(
             f"{path}: frames has a root rotation vector of {longest:.4g} rad, which looks like degrees;"
@@ -54,7 +51,7 @@ def build(fields: Mapping[str, Any], path: Path) -> Motion:
         )
     return make_motion(
         name=path.stem,
-        fps=fields["fps"],
+        fps=scalar(fields["fps"]),
         root_pos=frames[:, :3],
         root_quat=Rotation.from_rotvec(frames[:, 3:6]).as_quat(scalar_first=True),
         dof_pos=frames[:, 6:],
@@ -65,7 +62,7 @@ def build(fields: Mapping[str, Any], path: Path) -> Motion:
 
 
 def write(path: str | Path, motion: Motion) -> None:
-    """Writes a clip as MimicKit does: a pickled dict of `loop_mode`, `fps` and `frames`, plain numbers only.
+    """Write a clip as MimicKit does: a pickled dict of `loop_mode`, `fps` and `frames`, plain numbers only.
 
     Raises:
         UserError: the frame rate is not a whole number, or the file cannot be written.
@@ -83,7 +80,7 @@ def write(path: str | Path, motion: Motion) -> None:
 
 
 def _whole_rate(motion: Motion) -> str:
-    """Options of `convert` for the nearest whole frame rate; a cyclic clip keeps its period."""
+    """Name the options of `convert` for the nearest whole frame rate; a cyclic clip keeps its period."""
     near = sorted(range(1, 241), key=lambda rate: abs(rate - motion.fps))
     if motion.loop == "wrap":
         intervals = [(rate, motion.length * rate) for rate in near]
@@ -91,32 +88,12 @@ def _whole_rate(motion: Motion) -> str:
     return f"--fps {near[0]}" if near else f"--loop clamp --fps {max(round(motion.fps), 1)}"
 
 
-def _frames(frames: object, path: Path) -> NDArray[np.float64]:
-    """`frames`, a list of T lists of 35 finite numbers, as a (T, 35) array."""
-    if isinstance(frames, np.ndarray) and frames.ndim == 2 and frames.dtype.kind in "iuf":
-        frames = frames.tolist()  # which MimicKit reads as well
-    # Types first, numpy after: it would expand nested lists that share members without bound.
-    if not isinstance(frames, list):
-        raise UserError(f"{path}: frames is a {type(frames).__name__}; give a list of lists of numbers")
-    if not 2 <= len(frames) <= MAX_FRAMES:
-        raise UserError(
-            f"{path}: frames has {len(frames)} frame(s); give a clip of at least 2 frames"
-            f" and at most {MAX_FRAMES}"
-        )
-    array = np.empty((len(frames), len(_COLUMNS)))
-    for index, frame in enumerate(frames):
-        if not isinstance(frame, list) or not set(map(type, frame)) <= {int, float}:
-            raise UserError(f"{path}: frames: frame {index} is not a list of numbers; export the clip again")
-        if len(frame) != len(_COLUMNS):
-            raise UserError(
-                f"{path}: frames: frame {index} has {len(frame)} columns, expected {len(_COLUMNS)} (root"
-                " position 3, root exponential map 3, joints 29); retarget the clip to the 29-joint G1"
-            )
-        try:
-            array[index] = frame
-        except OverflowError as error:
-            raise UserError(
-                f"{path}: frames: frame {index} has an integer beyond float64; repair or cut this frame"
-            ) from error
-    check_finite(array, "frames", _COLUMNS, path)
-    return array
+FORMAT = Format(
+    key="mimickit",
+    name="MimicKit .pkl",
+    container="pickle",
+    terms=Terms("frames", "frames", "frames", order=None, named=False),
+    matches=matches,
+    build=build,
+    write=write,
+)

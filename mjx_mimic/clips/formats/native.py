@@ -6,21 +6,20 @@ from typing import Any
 
 import numpy as np
 
+from mjx_mimic.clips.formats.base import Format
 from mjx_mimic.clips.formats.fields import scalar
 from mjx_mimic.clips.formats.npz import read_arrays
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.clips.sanity import Terms
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.common.files import replacing
+from mjx_mimic.common.files import read_bytes, replacing
 
 FORMAT_VERSION = 1
 FIELDS = ("format_version", "name", "fps", "loop", "joint_names", "root_pos", "root_quat", "dof_pos")
-TERMS = Terms("root_pos", "root_quat", "dof_pos", order="wxyz", named=True)
 
 
 def write(path: str | Path, motion: Motion) -> None:
-    """Writes `FIELDS`. No pickles inside, and atomic: `path` holds either its old contents or the whole
-    new clip.
+    """Write `FIELDS`, without pickles, and atomically: `path` holds its old contents or the whole new clip.
 
     Raises:
         UserError: the file cannot be written.
@@ -41,18 +40,18 @@ def write(path: str | Path, motion: Motion) -> None:
 
 
 def read(path: str | Path) -> Motion:
-    """Reads what `write` wrote, bit for bit; raises UserError on anything else."""
+    """Read what `write` wrote, bit for bit; raises UserError for anything else."""
     path = Path(path)
-    return build(read_arrays(path), path)
+    return build(read_arrays(read_bytes(path), path), path)
 
 
 def matches(fields: Mapping[str, Any], path: Path) -> bool:
-    """Whether the fields of file `path` are of this format."""
+    """Tell whether the fields of the file `path` are of this format."""
     return "format_version" in fields or {"root_pos", "root_quat", "dof_pos"} <= set(fields)
 
 
 def build(fields: Mapping[str, Any], path: Path) -> Motion:
-    """The clip that the `fields` of file `path` hold; raises UserError if it is none."""
+    """Build the clip that the `fields` of the file `path` hold; raises UserError if they hold none."""
     for name in FIELDS:
         if name not in fields:
             raise UserError(
@@ -75,3 +74,14 @@ def build(fields: Mapping[str, Any], path: Path) -> Motion:
         loop=scalar(fields["loop"]),
         source=path,
     )
+
+
+FORMAT = Format(
+    key="native",
+    name="mjx_mimic .npz",
+    container="archive",
+    terms=Terms("root_pos", "root_quat", "dof_pos", order="wxyz", named=True),
+    matches=matches,
+    build=build,
+    write=write,
+)

@@ -5,25 +5,32 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from mjx_mimic.common.errors import UserError, quoted
-from mjx_mimic.common.files import MAX_FILE_BYTES, read_bytes
+from mjx_mimic.common.files import MAX_FILE_BYTES
 
 
 class Arrays(Mapping[str, NDArray]):
-    """The arrays of an archive by name, each unpacked when it is asked for.
+    """The arrays of an archive by name, each unpacked when it is first asked for, and once.
 
     So a reader never touches what it does not need: LocoMuJoCo's files hold pickled objects beside the clip.
     """
 
-    def __init__(self, archive: "np.lib.npyio.NpzFile", path: Path) -> None:
+    def __init__(self, archive: NpzFile, path: Path) -> None:
         self._archive = archive
         self._path = path
+        self._unpacked: dict[str, NDArray] = {}
 
     def __getitem__(self, name: str) -> NDArray:
         if name not in self._archive.files:
             raise KeyError(name)
+        if name not in self._unpacked:
+            self._unpacked[name] = self._unpack(name)
+        return self._unpacked[name]
+
+    def _unpack(self, name: str) -> NDArray:
         try:
             return np.asarray(self._archive[name])
         except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damaged bytes
@@ -44,16 +51,15 @@ class Arrays(Mapping[str, NDArray]):
         return len(self._archive.files)
 
 
-def read_arrays(path: Path) -> Arrays:
-    """All arrays of an archive, by name.
+def read_arrays(data: bytes, path: Path) -> Arrays:
+    """Open the archive `data`, the contents of the file `path`.
 
     Raises:
-        UserError: the file cannot be read, is damaged, or unpacks to too much; asked for, also an array that
-            is damaged or holds Python objects.
+        UserError: the archive is damaged or unpacks to too much; later, on access, an array is damaged or
+            holds Python objects.
     """
-    contents = io.BytesIO(read_bytes(path))
     try:
-        archive = np.load(contents, allow_pickle=False)
+        archive = np.load(io.BytesIO(data), allow_pickle=False)
         unpacked = sum(member.file_size for member in archive.zip.infolist())
     except Exception as error:
         raise damaged(path, error) from error
@@ -66,7 +72,7 @@ def read_arrays(path: Path) -> Arrays:
 
 
 def damaged(path: Path, error: Exception) -> UserError:
-    """The complaint about an archive that cannot be unpacked."""
+    """Make the error for an archive that cannot be unpacked."""
     return UserError(
         f"{path}: .npz archive is damaged or truncated ({type(error).__name__}: {quoted(str(error))});"
         " export or copy the clip again"

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from mjx_mimic.clips.formats.base import Format
 from mjx_mimic.clips.formats.csv_table import Table
 from mjx_mimic.clips.formats.fields import g1_name
 from mjx_mimic.clips.motion import Motion, check_finite, make_motion
@@ -17,7 +18,6 @@ from mjx_mimic.clips.sanity import Terms
 from mjx_mimic.common.errors import UserError, quoted
 
 FPS = 120.0
-TERMS = Terms("root_translate", "root_rotate", "the columns '..._dof'", order=None, named=True)
 
 _TRANSLATION = ("root_translateX", "root_translateY", "root_translateZ")
 _ROTATION = ("root_rotateX", "root_rotateY", "root_rotateZ")
@@ -29,22 +29,22 @@ _RADIANS = (0.2, 3.5)  # between these, the largest "degrees" of any joint are r
 
 
 def matches(table: Table, path: Path) -> bool:
-    """Whether the table in file `path` is of this format: it has names."""
+    """Tell whether the table in the file `path` is of this format: it has names."""
     return table.names is not None
 
 
 def build(table: Table, path: Path) -> Motion:
-    """The clip in the `table` of file `path`, named after the file; raises UserError if it is none."""
+    """Build the clip in the `table` of the file `path`, named after it; raises UserError if there is none."""
     names = table.names or ()
     for name in (*_TRANSLATION, *_ROTATION):
         if name not in names:
             raise UserError(
                 f"{path}: column '{name}' is missing, so this is no ProtoMotions clip; export it again"
             )
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise UserError(f"{path}: column {quoted(twice[0])} is there twice; name each column once")
-    check_finite(table.rows, "the table", names, path)
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise UserError(f"{path}: column {quoted(repeated[0])} is there twice; name each column once")
+    check_finite(table.rows, "the table", path, names)
     if "Frame" in names:
         _check_numbers(table.rows[:, names.index("Frame")], path)
 
@@ -66,7 +66,7 @@ def build(table: Table, path: Path) -> Motion:
 
 
 def _check_numbers(frames: np.ndarray, path: Path) -> None:
-    """UserError if the frames' numbers (T,) do not go up by one."""
+    """Raise UserError if the frames' numbers (T,) do not go up by one."""
     jumps = np.flatnonzero(np.diff(frames) != 1.0)
     if len(jumps):
         before, after = frames[jumps[0] : jumps[0] + 2]
@@ -76,7 +76,7 @@ def _check_numbers(frames: np.ndarray, path: Path) -> None:
 
 
 def _check_units(translation: np.ndarray, angles: np.ndarray, path: Path) -> None:
-    """UserError for metres or millimetres (T, 3), or for radians (T, J)."""
+    """Raise UserError for metres or millimetres (T, 3), or for radians (T, J)."""
     height = float(np.median(translation[:, 2]))
     if _METRES[0] < height < _METRES[1] or height > _HIGHEST:
         unit = "metres" if height < _METRES[1] else "millimetres"
@@ -90,3 +90,13 @@ def _check_units(translation: np.ndarray, angles: np.ndarray, path: Path) -> Non
             f"{path}: no joint's column goes over {largest:.3g} degrees, which looks like radians; give"
             " degrees"
         )
+
+
+FORMAT = Format(
+    key="protomotions",
+    name="ProtoMotions .csv",
+    container="table",
+    terms=Terms("root_translate", "root_rotate", "the columns '..._dof'", order=None, named=True),
+    matches=matches,
+    build=build,
+)

@@ -1,214 +1,146 @@
-"""Pickles (`.pkl`) of unknown origin: numbers, text, lists, dicts and plain NumPy arrays.
+"""Pickles (`.pkl`) of unknown origin: text, numbers, lists, tuples, dicts, and NumPy arrays of numbers.
 
-A pickle is a program that may call anything. Here it calls nothing: what it asks for is written down, and
-only requests for a numeric array are then met. The names of those requests are the ones that NumPy 1 and 2
-put into a file.
+A pickle is a program that may call anything. Here it may only name what NumPy 1 and 2 put into a file, and
+even these calls are recorded, not made: arrays are built afterwards from the bytes that the file holds.
 """
 
 import io
-import math
 import pickle
 import pickletools
 import re
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mjx_mimic.common.errors import UserError, quoted
-from mjx_mimic.common.files import read_bytes
 
-MAX_FRAMES = 250_000
-
-_MAX_BYTES = 64 * 2**20  # over 200 000 frames at 9 bytes a number: half an hour at 120 fps
-_MAX_CONTAINERS = MAX_FRAMES
-_MAX_TUPLES = 10_000  # an array takes five; hashing a tuple in a tuple, and so on, overflows the C stack
-
-_ARRAY, _SCALAR, _BUFFER, _BYTES = "_reconstruct", "scalar", "_frombuffer", "encode"
-_GLOBALS = frozenset(
-    [(f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in (_ARRAY, _SCALAR)]
-    + [(f"numpy.{core}.numeric", _BUFFER) for core in ("core", "_core")]
-    + [("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", _BYTES)]
+_GLOBALS = re.compile(
+    r"numpy\._?core\.(multiarray\.(_reconstruct|scalar)|numeric\._frombuffer)"
+    r"|numpy\.(ndarray|dtype)|_codecs\.encode"
 )
-_DTYPE = re.compile(r"[iufb][1248]")
-
-_CONTAINERS = frozenset(("EMPTY_LIST", "LIST", "EMPTY_DICT", "DICT"))
-_TUPLES = frozenset(("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"))
-_MEMO_WRITES = frozenset(("PUT", "BINPUT", "LONG_BINPUT"))
-_PLAIN = (
-    _CONTAINERS
-    | _TUPLES
-    | _MEMO_WRITES
-    | {"PROTO", "FRAME", "STOP", "MARK"}
-    | {"SETITEM", "SETITEMS", "APPEND", "APPENDS"}
-    | {"MEMOIZE", "GET", "BINGET", "LONG_BINGET"}
-    | {"NONE", "NEWTRUE", "NEWFALSE"}
-    | {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"}
-    | {"FLOAT", "BINFLOAT"}
-    | {"UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"}
-    | {"SHORT_BINSTRING", "BINSTRING"}
-    | {"SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8"}
-    | {"GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"}
-)
-# Nearly all of a file is numbers (BINFLOAT, BININT, BININT1, BININT2; FLOAT, INT, LONG), and what puts them
-# into lists (MARK, APPEND, APPENDS, MEMOIZE, BINPUT, BINGET). No harm, so a run of them is skipped at once.
-_HARMLESS = re.compile(rb"(?:G.{8}|J.{4}|K.|M..|[FIL][^\n]*\n|[(aeN\x88\x89\x94]|[qh].)++", re.DOTALL)
-_MAX_OTHERS = 4 * MAX_FRAMES
+_NUMBERS = re.compile(rb"(?:G.{8}|J.{4}|K.|M..|[FIL][^\n]*\n|a)++", re.DOTALL)  # nearly all of a file
+# Makers of what may be referred to again: no tuples, as hashing one that shares its parts takes for ever.
+_SHARED = re.compile(r"(EMPTY_)?(LIST|DICT)|REDUCE|(STACK_)?GLOBAL|\w*(UNICODE|STRING|BYTES|BYTEARRAY)8?")
+_MAX_OPCODES = 1_000_000  # besides numbers; a frame takes four
+_MAX_TUPLES = 10_000  # an array takes five; hashing deeper nests overflows the C stack
+_MIN_ITEMS = 2**20  # that even a small file may stand for, by referring to lists again
 
 
-def read_pickle(path: Path) -> Any:
-    """What a pickle holds: None, numbers, text, bytes, lists, tuples, dicts and NumPy arrays of numbers.
-
-    Raises:
-        UserError: the file cannot be read, is damaged, too large, or asks for anything else.
-    """
-    data = read_bytes(path, _MAX_BYTES)
-    try:
-        return _Unpickler(data, path).checked_load()
-    except UserError:
-        raise
-    except Exception as error:  # damaged bytes make the unpickler raise nearly any type
-        raise UserError(
-            f"{path}: pickle is damaged or truncated ({type(error).__name__}: {quoted(str(error))});"
-            " export or copy the clip again"
-        ) from error
+class _Refusal(Exception):
+    """What is wrong with a pickle, and the remedy."""
 
 
-class _Request:
-    """A global that a pickle names, or a call of one: written down, not done."""
+class _Call:
+    """A global that a pickle names, or the call of one: recorded, not made."""
 
-    __slots__ = ("arguments", "name", "state")
+    def __init__(self, name: str, arguments: tuple = ()) -> None:
+        self.name, self.arguments = name, arguments
+        self.state: tuple = ()
 
-    def __init__(self, name: str, arguments: tuple | None = None) -> None:
-        self.name = name
-        self.arguments = arguments
-        self.state: Any = None
+    def __call__(self, *arguments: Any) -> Any:
+        return _Call(self.name, arguments)
 
-    def __call__(self, *arguments: Any) -> "_Request":
-        return _Request(self.name, arguments)
-
-    def __setstate__(self, state: Any) -> None:
+    def __setstate__(self, state: tuple) -> None:
         self.state = state
 
 
 class _Unpickler(pickle.Unpickler):
-    """An unpickler in which nothing runs that the file names."""
-
-    def __init__(self, data: bytes, path: Path) -> None:
-        super().__init__(io.BytesIO(data))
-        self._data = data
-        self._path = path
-
-    def checked_load(self) -> Any:
-        """The contents, once their opcodes are known to be harmless."""
-        end, complaint = _scan(self._data)
-        if complaint is None:
-            return self._met(self.load())
-        # A global before that opcode says more. What is before it is harmless, so load that.
-        try:
-            _Unpickler(self._data[:end] + pickle.STOP + self._data[end + 1 :], self._path).load()
-        except UserError:
-            raise
-        except Exception:
-            pass
-        raise UserError(f"{self._path}: pickle {complaint}")
-
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _GLOBALS:
-            raise UserError(
-                f"{self._path}: pickle names the global {quoted(f'{module}.{name}')}, which could run code;"
-                " save plain lists of numbers (numpy: .tolist()) or NumPy arrays"
+        if not _GLOBALS.fullmatch(f"{module}.{name}"):
+            raise _Refusal(
+                f"pickle names the global {quoted(f'{module}.{name}')}, which could run code; save plain"
+                " lists of numbers (numpy: .tolist()) or NumPy arrays"
             )
-        return _Request(name)
-
-    def _met(self, value: Any) -> Any:
-        """`value` with its requests for arrays met: itself, those of its fields, and lists of them."""
-        if not isinstance(value, dict):
-            return self._met_field("its contents", value)
-        if not all(isinstance(key, str) for key in value):
-            raise UserError(f"{self._path}: pickle's dict has keys that are no text; name its fields")
-        return {key: self._met_field(key, item) for key, item in value.items()}
-
-    def _met_field(self, field: str, value: Any) -> Any:
-        where = f"{self._path}: {quoted(field)}"
-        if isinstance(value, list):
-            return [_array(item, where) if isinstance(item, _Request) else item for item in value]
-        return _array(value, where) if isinstance(value, _Request) else value
+        return _Call(name)
 
 
-def _scan(data: bytes) -> tuple[int, str | None]:
-    """How far the pickle `data` is harmless, and the complaint about what comes there; None at its end.
+def read_pickle(data: bytes, path: Path) -> Any:
+    """Unpickle `data`, the contents of the file `path`.
 
-    Reading the opcodes also checks that the file has the bytes each length announces; the unpickler allocates
-    first.
+    Raises:
+        UserError: the pickle is damaged, too large, or asks for anything else.
     """
-    stream = io.BytesIO(data)
-    containers = tuples = 0
-    for _ in range(_MAX_OTHERS):
-        harmless = _HARMLESS.match(data, stream.tell())
-        if harmless:
-            stream.seek(harmless.end())
-        start = stream.tell()
-        opcode, argument, _ = next(pickletools.genops(stream))
-        if opcode.name == "STOP":
-            return stream.tell(), None
-        if opcode.name not in _PLAIN:
-            return start, f"holds the opcode {opcode.name}; save only a dict of numbers, text and lists"
-        if opcode.name in _MEMO_WRITES and cast(int, argument) > len(data):
-            # The unpickler's memo is an array: six bytes with a high index would allocate gigabytes.
-            return start, f"has a too high memo index ({opcode.name}); export the clip again"
-        containers += opcode.name in _CONTAINERS
-        tuples += opcode.name in _TUPLES
-        if containers > _MAX_CONTAINERS:  # an empty list is one byte here and over 50 in memory
-            return start, f"holds over {_MAX_CONTAINERS} lists; split the clip"
-        if tuples > _MAX_TUPLES:
-            return start, f"holds over {_MAX_TUPLES} tuples; save one array for each field"
-    return stream.tell(), f"holds over {_MAX_OTHERS} texts and objects; save only a dict of numbers and lists"
-
-
-def _array(request: _Request, field: str) -> NDArray | np.generic:
-    """The array, or the number, that `request` describes, checked first; UserError for anything else."""
-    refusal = UserError(f"{field} is no plain array of numbers; save it with .astype(float) or .tolist()")
     try:
-        if request.name == _SCALAR:
-            dtype, contents = request.arguments or ()
-            shape, fortran = cast(tuple, ()), False
-        elif request.name == _BUFFER:
-            contents, dtype, shape, order = request.arguments or ()
-            fortran = order == "F"
-        elif request.name == _ARRAY:
-            _, shape, dtype, fortran, contents = request.state
-        else:
-            raise refusal
-        kind = _dtype(dtype)
-        contents = _bytes(contents)
-        if not all(type(size) is int and size >= 0 for size in shape):
-            raise refusal
-        if kind is None or contents is None or len(contents) != kind.itemsize * math.prod(shape):
-            raise refusal
-        array = np.frombuffer(contents, kind).reshape(shape, order="F" if fortran else "C")
-    except (TypeError, ValueError) as error:
-        raise refusal from error
-    return array if request.name != _SCALAR else array[()]
+        _check_opcodes(data)
+        return _resolved(_Unpickler(io.BytesIO(data)).load(), max(len(data), _MIN_ITEMS))
+    except _Refusal as error:
+        raise UserError(f"{path}: {error}") from error
+    except Exception as error:  # damaged bytes make the unpickler raise nearly any type
+        cause = f"{type(error).__name__}: {quoted(str(error))}"
+        raise UserError(
+            f"{path}: pickle is damaged or truncated ({cause}); export or copy the clip again"
+        ) from error
 
 
-def _dtype(request: Any) -> np.dtype | None:
-    """The numeric type that `request` describes, if it is one."""
-    if not isinstance(request, _Request) or request.name != "dtype" or not request.arguments:
-        return None
-    code, state = request.arguments[0], request.state
-    if not isinstance(code, str) or not _DTYPE.fullmatch(code) or not isinstance(state, tuple):
-        return None
-    order = state[1]
-    return np.dtype(f"{order if order in ('<', '>') else '='}{code}")
+def _check_opcodes(data: bytes) -> None:
+    """Refuse what allocates or computes out of proportion; ValueError for a length that the file lacks."""
+    stream, memo, count, tuples, previous = io.BytesIO(data), dict[Any, str](), 0, 0, ""
+    for opcode, argument, _ in pickletools.genops(stream):
+        name, count, tuples = opcode.name, count + 1, tuples + ("TUPLE" in opcode.name)
+        wrong = name == "DUP" or name.startswith("EXT")
+        wrong |= "GET" in name and not _SHARED.fullmatch(memo.get(argument, "LIST"))
+        wrong |= "PUT" in name and (argument or 0) > len(data)  # the unpickler's memo is an array
+        if wrong or count > _MAX_OPCODES or tuples > _MAX_TUPLES:
+            raise _Refusal(
+                f"pickle is too large or too odd (opcode {name}); save a dict of numbers and lists"
+            )
+        if "PUT" in name or name == "MEMOIZE":
+            memo[len(memo) if name == "MEMOIZE" else argument] = previous
+        numbers = _NUMBERS.match(data, stream.tell())
+        stream.seek(numbers.end() if numbers else stream.tell())
+        previous = "number" if numbers else name
 
 
-def _bytes(contents: Any) -> bytes | None:
-    """The raw bytes of an array; the first protocols have them as Latin-1 text."""
-    if isinstance(contents, _Request) and contents.name == _BYTES and contents.arguments:
-        text, *encoding = contents.arguments
-        if isinstance(text, str) and encoding == ["latin1"]:
-            return text.encode("latin1")
-        return None
-    return bytes(contents) if isinstance(contents, bytes | bytearray) else None
+def _resolved(contents: Any, left: int) -> Any:
+    """Replace recorded calls in the fields by arrays, as long as these have no more than `left` items."""
+
+    def resolved(value: Any) -> Any:
+        nonlocal left
+        value = _array(value) if isinstance(value, _Call) else value
+        items = value if isinstance(value, list) else ()
+        left -= value.size if isinstance(value, np.ndarray) else len(items)
+        if left < 0:
+            raise ValueError("it repeats the same lists")
+        return value if set(map(type, items)) <= {int, float} else [resolved(item) for item in items]
+
+    if not isinstance(contents, dict):
+        return contents
+    for name, value in contents.items():
+        if not isinstance(name, str):
+            raise _Refusal("pickle's dict has keys that are not text; name its fields")
+        try:
+            contents[name] = resolved(value)
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            what = f"{quoted(name)} is not a plain array of numbers ({quoted(str(error))})"
+            raise _Refusal(f"{what}; save it with .astype(float) or .tolist()") from error
+    return contents
+
+
+def _array(call: _Call) -> NDArray | np.generic:
+    """Make the array, or the number, that `call` describes; TypeError or ValueError if it is none."""
+    match call.name, call.arguments, call.state:
+        case "scalar", (dtype, contents), _:
+            return np.frombuffer(_bytes(contents), _dtype(dtype)).reshape(())[()]
+        case "_frombuffer", (contents, dtype, shape, order), _:
+            return np.frombuffer(_bytes(contents), _dtype(dtype)).reshape(shape, order=order)
+        case "_reconstruct", _, (_, shape, dtype, fortran, contents):
+            array = np.frombuffer(_bytes(contents), _dtype(dtype))
+            return array.reshape(shape, order="F" if fortran else "C")
+    raise TypeError(call.name)
+
+
+def _dtype(call: _Call) -> np.dtype:
+    code, order = call.arguments[0], call.state[1]
+    if call.name != "dtype" or not re.fullmatch(r"[iufb][1248]", code):
+        raise TypeError("its type is not numeric")
+    return np.dtype(code).newbyteorder(order if order in ("<", ">") else "=")
+
+
+def _bytes(contents: Any) -> bytes:
+    if isinstance(contents, _Call) and contents.name == "encode":  # as the first protocols have bytes
+        contents = contents.arguments[0].encode("latin1")
+    if not isinstance(contents, bytes | bytearray):
+        raise TypeError("it has no bytes")
+    return bytes(contents)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mjx_mimic.clips.formats.base import Format
 from mjx_mimic.clips.formats.csv_table import Table
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.clips.sanity import Terms
@@ -16,13 +17,12 @@ from mjx_mimic.common.files import replacing
 from mjx_mimic.robot.constants import G1_JOINTS
 
 FPS = 30.0
-TERMS = Terms("columns 1 to 3", "columns 4 to 7", "columns 8 to 36", order="xyzw", named=False)
 
 _WIDTH = 36
 
 
 def write(path: str | Path, motion: Motion) -> None:
-    """Writes a clip of 30 frames/s that is not cyclic: the file could say neither.
+    """Write a clip of 30 frames/s that is not cyclic: the file cannot say otherwise.
 
     Raises:
         UserError: another frame rate, a cyclic clip, or the file cannot be written.
@@ -39,12 +39,12 @@ def write(path: str | Path, motion: Motion) -> None:
 
 
 def matches(table: Table, path: Path) -> bool:
-    """Whether the table in file `path` is of this format: it has no names."""
+    """Tell whether the table in the file `path` is of this format: it has no names."""
     return table.names is None
 
 
 def build(table: Table, path: Path) -> Motion:
-    """The clip in the `table` of file `path`, named after the file; raises UserError if it is none."""
+    """Build the clip in the `table` of the file `path`, named after it; raises UserError if there is none."""
     if table.rows.shape[1] != _WIDTH:
         raise UserError(
             f"{path}: has {table.rows.shape[1]} columns, expected {_WIDTH} (root position 3, quaternion xyzw"
@@ -60,3 +60,14 @@ def build(table: Table, path: Path) -> Motion:
         loop="clamp",
         source=path,
     )
+
+
+FORMAT = Format(
+    key="unitree",
+    name="Unitree .csv",
+    container="table",
+    terms=Terms("columns 1 to 3", "columns 4 to 7", "columns 8 to 36", order="xyzw", named=False),
+    matches=matches,
+    build=build,
+    write=write,
+)

@@ -1,4 +1,4 @@
-"""Commands run in this process, and what they say when they refuse their input."""
+"""What calls and commands say that must refuse their input."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,7 +7,16 @@ import pytest
 from mjx_mimic.common.errors import UserError
 
 
-def refusal(
+def refusal(call: Callable[..., object], *args: object, **kwargs: object) -> str:
+    """The message of the UserError that the call must raise; it must be one line."""
+    with pytest.raises(UserError) as caught:
+        call(*args, **kwargs)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    return message
+
+
+def command_refusal(
     main: Callable[[Sequence[str]], int], arguments: Sequence[str], capsys: pytest.CaptureFixture
 ) -> str:
     """The message of a command that must refuse its arguments: one line of its own, or tyro's text.
