@@ -19,7 +19,7 @@ class RigidRobot(Robot):
             root_ang_vel=rotation.rotate(qpos[3:7], qvel[3:6]),
             dof_pos=qpos[7:],
             dof_vel=qvel[6:],
-            body_pos=qpos[:3] + rotation.rotate(qpos[3:7], offsets),
+            body_pos=qpos[None, :3] + rotation.rotate(qpos[3:7], offsets),
             com_pos=qpos[:3],
             clearance=qpos[2:3],
         )
