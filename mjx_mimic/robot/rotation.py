@@ -29,11 +29,13 @@ def multiply(left: jax.Array, right: jax.Array) -> jax.Array:
 
 def conjugate(quat: jax.Array) -> jax.Array:
     """Return the inverse rotation (..., 4)."""
-    return quat * jnp.array([1.0, -1.0, -1.0, -1.0])
+    return jnp.concatenate([quat[..., :1], -quat[..., 1:]], axis=-1)
 
 
 def rotate(quat: jax.Array, vector: jax.Array) -> jax.Array:
     """Rotate vectors (..., 3) by quaternions (..., 4): body to world."""
+    leading = jnp.broadcast_shapes(quat.shape[:-1], vector.shape[:-1])
+    quat, vector = jnp.broadcast_to(quat, (*leading, 4)), jnp.broadcast_to(vector, (*leading, 3))
     real, imaginary = quat[..., :1], quat[..., 1:]
     twice_cross = 2.0 * jnp.cross(imaginary, vector)
     return vector + real * twice_cross + jnp.cross(imaginary, twice_cross)
@@ -57,6 +59,7 @@ def angle_between(left: jax.Array, right: jax.Array) -> jax.Array:
 def from_axis_angle(axis: jax.Array, theta: jax.Array) -> jax.Array:
     """Return the quaternion (..., 4) of a turn by `theta` (...) rad about the unit `axis` (..., 3)."""
     half = 0.5 * theta[..., None]
+    axis = jnp.broadcast_to(axis, (*theta.shape, 3))
     return jnp.concatenate([jnp.cos(half), jnp.sin(half) * axis], axis=-1)
 
 

@@ -59,10 +59,10 @@ def mimickit_reward(
     """
     root_offset = reference.root_pos - state.root_pos
     if not track_root:
-        root_offset = root_offset * jnp.array([0.0, 0.0, 1.0])
+        root_offset = root_offset.at[..., :2].set(0.0)
         state, reference = _in_heading_frame(state), _in_heading_frame(reference)
     key_offset = _key_positions(robot, reference) - _key_positions(robot, state)
-    weight = jnp.asarray(JOINT_WEIGHT)
+    weight = jnp.broadcast_to(JOINT_WEIGHT, state.dof_pos.shape)
 
     # Every joint is a hinge, so the angle between two joint rotations is that of their difference.
     turn = jnp.mod(reference.dof_pos - state.dof_pos + jnp.pi, 2.0 * jnp.pi) - jnp.pi
