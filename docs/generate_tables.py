@@ -7,6 +7,7 @@ exit code is 1 if a document is out of date.
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 from mjx_mimic.clips import load_motion
 from mjx_mimic.clips.formats import FORMATS
 from mjx_mimic.config import EnvConfig
-from mjx_mimic.task import make_env
+from mjx_mimic.task import EnvState, ImitationEnv, make_env
 from mjx_mimic.task.observation import LAYOUTS
 
 DOCS = Path(__file__).parent
@@ -45,7 +46,10 @@ CONTENTS = {
 
 def formats_table() -> str:
     """Return the table of clip formats."""
-    rows = ["| format | fields | orientation of the pelvis | frames/s | can be written |", "|---|---|---|---|---|"]
+    rows = [
+        "| format | fields | orientation of the pelvis | frames/s | can be written |",
+        "|---|---|---|---|---|",
+    ]
     for known in FORMATS:
         cells = (known.name, *CONTENTS[known.key], "yes" if known.write else "")
         rows.append(f"| {' | '.join(cells)} |".replace("|  |", "| |"))
@@ -54,17 +58,19 @@ def formats_table() -> str:
 
 def observations_table() -> str:
     """Return a table for each observation layout, with the size of every part."""
-    return "\n\n".join(_observation_table(name) for name in LAYOUTS)
+    env = make_env([load_motion("walk")])
+    configs = [replace(env.config, observation=name) for name in LAYOUTS]
+    return "\n\n".join(_observation_table(replace(env, config=config)) for config in configs)
 
 
-def _observation_table(name: str) -> str:
-    env = make_env([load_motion("walk")], EnvConfig(observation=name))  # type: ignore[arg-type]
-    state = jax.eval_shape(env.reset_to, jnp.int32(0), jnp.float32(0.0))
-    sizes = {part: array.shape[-1] for part, array in jax.eval_shape(env.observation_parts, state).items()}
+def _observation_table(env: ImitationEnv) -> str:
+    name, sizes = env.config.observation, _part_sizes(env)
     # The same parts of the reference at several control steps share a row.
     rows: dict[str, list[int]] = {}
     for part, size in sizes.items():
-        rows.setdefault(re.sub(r"^reference \+\d+", _steps(LAYOUTS[name].target_steps), part), []).append(size)
+        rows.setdefault(re.sub(r"^reference \+\d+", _steps(LAYOUTS[name].target_steps), part), []).append(
+            size
+        )
     default = ", the default" if name == EnvConfig().observation else ""
     lines = [
         f"`{name}`{default}: {sum(sizes.values())} numbers; frame: {LAYOUTS[name].frame}",
@@ -78,6 +84,18 @@ def _observation_table(name: str) -> str:
     return "\n".join(lines)
 
 
+def _part_sizes(env: ImitationEnv) -> dict[str, int]:
+    """Return the size of every part of the observation, in the order of the observation."""
+    sizes: dict[str, int] = {}
+
+    def trace(state: EnvState) -> None:
+        # Read off while tracing: a dict that `eval_shape` returns has its keys sorted.
+        sizes.update({name: part.shape[-1] for name, part in env.observation_parts(state).items()})
+
+    jax.eval_shape(trace, jax.eval_shape(env.reset_to, jnp.int32(0), jnp.float32(0.0)))
+    return sizes
+
+
 def _steps(steps: Sequence[int]) -> str:
     return "reference " + ", ".join(f"+{step}" for step in steps)
 
@@ -87,22 +105,31 @@ def filled(text: str, tables: Mapping[str, str]) -> str:
     return BLOCK.sub(lambda block: f"{block[1]}\n{tables[block[2]]}\n\n{block[3]}", text)
 
 
+def make_tables() -> dict[str, str]:
+    """Return all tables by the names of their blocks."""
+    return {"formats": formats_table(), "observations": observations_table()}
+
+
+def update(folder: Path, tables: Mapping[str, str], check: bool) -> list[str]:
+    """Fill the pages in a folder, unless `check`, and return the names of those that were out of date."""
+    stale = []
+    for page in PAGES:
+        text = (folder / page).read_text("utf-8")
+        new = filled(text, tables)
+        if new != text:
+            stale.append(page)
+            if not check:
+                (folder / page).write_text(new, "utf-8")
+    return stale
+
+
 def main(arguments: Sequence[str]) -> int:
     """Write the tables, or check them; return the exit code."""
-    tables = {"formats": formats_table(), "observations": observations_table()}
-    stale = 0
-    for page in PAGES:
-        path = DOCS / page
-        text = path.read_text("utf-8")
-        new = filled(text, tables)
-        if new == text:
-            continue
-        if "--check" in arguments:
-            print(f"{path}: the generated tables are out of date; run python docs/generate_tables.py")
-            stale = 1
-        else:
-            path.write_text(new, "utf-8")
-    return stale
+    check = "--check" in arguments
+    stale = update(DOCS, make_tables(), check)
+    for page in stale:
+        print(f"docs/{page}: {'out of date; run python docs/generate_tables.py' if check else 'written'}")
+    return int(check and bool(stale))
 
 
 if __name__ == "__main__":
