@@ -1,0 +1,136 @@
+"""Fill the tables of the documents that follow from the code: `python docs/generate_tables.py [--check]`.
+
+A table stands between `<!-- generated: NAME -->` and `<!-- end -->`. With `--check` nothing is written; the
+exit code is 1 if a document is out of date.
+"""
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from mjx_mimic.clips import load_motion
+from mjx_mimic.clips.formats import FORMATS
+from mjx_mimic.config import EnvConfig
+from mjx_mimic.task import EnvState, ImitationEnv, make_env
+from mjx_mimic.task.observation import LAYOUTS
+
+DOCS = Path(__file__).parent
+PAGES = ("clips.md", "reference.md")
+BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+CONTENTS = {
+    "native": (
+        "`format_version`, `name`, `fps`, `loop`, `joint_names`, `root_pos`, `root_quat`, `dof_pos`",
+        "quaternion wxyz",
+        "stored",
+    ),
+    "mimickit": ("`loop_mode`, `fps`, `frames` of 35 numbers", "exponential map", "stored, a whole number"),
+    "unitree": ("36 columns without names", "quaternion xyzw", "always 30"),
+    "gmr": ("`fps`, `root_pos`, `root_rot`, `dof_pos`", "quaternion xyzw", "stored"),
+    "beyondmimic": (
+        "`fps`, `joint_pos`, `body_pos_w`, ...; bodies and joints breadth-first",
+        "quaternion wxyz of body 0",
+        "stored",
+    ),
+    "mjlab": ("the same fields; bodies and joints depth-first", "quaternion wxyz of body 0", "stored"),
+    "locomujoco": ("`qpos`, `joint_names`, `frequency`", "quaternion wxyz", "stored"),
+    "protomotions": ("named columns in cm and degrees", "extrinsic x-y-z Euler angles", "always 120"),
+}
+"""What the files of each format hold, how they give the pelvis orientation, and their frame rate."""
+
+
+def formats_table() -> str:
+    """Return the table of clip formats."""
+    rows = [
+        "| format | fields | orientation of the pelvis | frames/s | can be written |",
+        "|---|---|---|---|---|",
+    ]
+    for known in FORMATS:
+        cells = (known.name, *CONTENTS[known.key], "yes" if known.write else "")
+        rows.append(f"| {' | '.join(cells)} |".replace("|  |", "| |"))
+    return "\n".join(rows)
+
+
+def observations_table() -> str:
+    """Return a table for each observation layout, with the size of every part."""
+    env = make_env([load_motion("walk")])
+    configs = [replace(env.config, observation=name) for name in LAYOUTS]
+    return "\n\n".join(_observation_table(replace(env, config=config)) for config in configs)
+
+
+def _observation_table(env: ImitationEnv) -> str:
+    name, sizes = env.config.observation, _part_sizes(env)
+    # The same parts of the reference at several control steps share a row.
+    rows: dict[str, list[int]] = {}
+    for part, size in sizes.items():
+        rows.setdefault(re.sub(r"^reference \+\d+", _steps(LAYOUTS[name].target_steps), part), []).append(
+            size
+        )
+    default = ", the default" if name == EnvConfig().observation else ""
+    lines = [
+        f"`{name}`{default}: {sum(sizes.values())} numbers; frame: {LAYOUTS[name].frame}",
+        "",
+        "| part | size |",
+        "|---|---|",
+    ]
+    for part, found in rows.items():
+        count = f"{len(found)} x " if len(found) > 1 else ""
+        lines.append(f"| {part} | {count}{found[0]} |")
+    return "\n".join(lines)
+
+
+def _part_sizes(env: ImitationEnv) -> dict[str, int]:
+    """Return the size of every part of the observation, in the order of the observation."""
+    sizes: dict[str, int] = {}
+
+    def trace(state: EnvState) -> None:
+        # Read off while tracing: a dict that `eval_shape` returns has its keys sorted.
+        sizes.update({name: part.shape[-1] for name, part in env.observation_parts(state).items()})
+
+    jax.eval_shape(trace, jax.eval_shape(env.reset_to, jnp.int32(0), jnp.float32(0.0)))
+    return sizes
+
+
+def _steps(steps: Sequence[int]) -> str:
+    return "reference " + ", ".join(f"+{step}" for step in steps)
+
+
+def filled(text: str, tables: Mapping[str, str]) -> str:
+    """Return a document with every marked block replaced by the table of its name."""
+    return BLOCK.sub(lambda block: f"{block[1]}\n{tables[block[2]]}\n\n{block[3]}", text)
+
+
+def make_tables() -> dict[str, str]:
+    """Return all tables by the names of their blocks."""
+    return {"formats": formats_table(), "observations": observations_table()}
+
+
+def update(folder: Path, tables: Mapping[str, str], check: bool) -> list[str]:
+    """Fill the pages in a folder, unless `check`, and return the names of those that were out of date."""
+    stale = []
+    for page in PAGES:
+        text = (folder / page).read_text("utf-8")
+        new = filled(text, tables)
+        if new != text:
+            stale.append(page)
+            if not check:
+                (folder / page).write_text(new, "utf-8")
+    return stale
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the tables, or check them; return the exit code."""
+    check = "--check" in arguments
+    stale = update(DOCS, make_tables(), check)
+    for page in stale:
+        print(f"docs/{page}: {'out of date; run python docs/generate_tables.py' if check else 'written'}")
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
