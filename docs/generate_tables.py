@@ -51,7 +51,7 @@ def formats_table() -> str:
         "|---|---|---|---|---|",
     ]
     for known in FORMATS:
-        cells = (known.name, *CONTENTS[known.key], "yes" if known.write else "")
+        cells = (f"{known.name}, `{known.key}`", *CONTENTS[known.key], "yes" if known.write else "")
         rows.append(f"| {' | '.join(cells)} |".replace("|  |", "| |"))
     return "\n".join(rows)
 
