@@ -22,6 +22,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lu_factor, lu_solve
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips.editing import mirrored_joints
@@ -204,7 +205,8 @@ class _Balance:
         # The equation of step 1 is cart @ (com - travel) = -lift * (zmp - travel).
         self.cart = spec.com_z[:, None] * self.second_derivative - np.diag(self.lift)
         self.cart_zmp = self.lift[:, None] * (spec.zmp - self.travel)
-        com_xy = self.travel - np.linalg.solve(self.cart, self.cart_zmp)
+        self.cart_factors = lu_factor(self.cart)
+        com_xy = self.travel - lu_solve(self.cart_factors, self.cart_zmp)
         self.cart_com = np.column_stack([com_xy, spec.com_z])
         # The less the floor carries, the less it can turn the body.
         carried = np.clip(self.lift / (_CARRIES * GRAVITY), 0.0, 1.0)
@@ -297,7 +299,7 @@ class _Balance:
         balanced = np.column_stack([missing[:, 1], -missing[:, 0]]) / robot().body_mass.sum()
         alone = self.cart @ (dynamics.com[:, :2] - self.travel) + self.cart_zmp
         error = self.carried * balanced + (1.0 - self.carried) * alone
-        away = dynamics.com[:, :2] - self.cart_com[:, :2] - np.linalg.solve(self.cart, error)
+        away = dynamics.com[:, :2] - self.cart_com[:, :2] - lu_solve(self.cart_factors, error)
         com = self.cart_com.copy()
         com[:, :2] += self.slow_part(away)
         return com
