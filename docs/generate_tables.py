@@ -10,13 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
-
 from mjx_mimic.clips import load_motion
 from mjx_mimic.clips.formats import FORMATS
 from mjx_mimic.config import EnvConfig
-from mjx_mimic.task import EnvState, ImitationEnv, make_env
+from mjx_mimic.task import ImitationEnv, make_env
 from mjx_mimic.task.observation import LAYOUTS
 
 DOCS = Path(__file__).parent
@@ -64,7 +61,7 @@ def observations_table() -> str:
 
 
 def _observation_table(env: ImitationEnv) -> str:
-    name, sizes = env.config.observation, _part_sizes(env)
+    name, sizes = env.config.observation, env.observation_sizes()
     # The same parts of the reference at several control steps share a row.
     rows: dict[str, list[int]] = {}
     for part, size in sizes.items():
@@ -82,18 +79,6 @@ def _observation_table(env: ImitationEnv) -> str:
         count = f"{len(found)} x " if len(found) > 1 else ""
         lines.append(f"| {part} | {count}{found[0]} |")
     return "\n".join(lines)
-
-
-def _part_sizes(env: ImitationEnv) -> dict[str, int]:
-    """Return the size of every part of the observation, in the order of the observation."""
-    sizes: dict[str, int] = {}
-
-    def trace(state: EnvState) -> None:
-        # Read off while tracing: a dict that `eval_shape` returns has its keys sorted.
-        sizes.update({name: part.shape[-1] for name, part in env.observation_parts(state).items()})
-
-    jax.eval_shape(trace, jax.eval_shape(env.reset_to, jnp.int32(0), jnp.float32(0.0)))
-    return sizes
 
 
 def _steps(steps: Sequence[int]) -> str:

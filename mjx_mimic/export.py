@@ -21,7 +21,7 @@ class ExportCommand:
     out: Path
     """ONNX file to write."""
     checkpoint: Literal["best", "last"] = "best"
-    """The run's policy with the best test return, or its last one."""
+    """The run's policy with the best evaluation return, or its last one."""
 
 
 def main(arguments: Sequence[str]) -> int:

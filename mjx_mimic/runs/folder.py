@@ -90,18 +90,18 @@ def check_resumable(path: Path, config: TrainConfig, clips: Clips, devices: int)
         )
 
 
-def load_run_clips(run: Path) -> Clips:
+def load_run_clips(run: str | Path) -> Clips:
     """Load the clips that a run was trained on.
 
     Raises:
         UserError: there is no run in this folder, or one of its clips cannot be read.
     """
-    config, _ = read_run(run)
+    config, _ = read_run(Path(run))
     return load_clips(config.motion, config.motion_weights)
 
 
 def load_policy(
-    run: Path, checkpoint: Which = "best", clips: Clips | None = None
+    run: str | Path, checkpoint: Which = "best", clips: Clips | None = None
 ) -> tuple[Policy, ImitationEnv]:
     """Load a policy and the task that it was trained for.
 
@@ -113,6 +113,7 @@ def load_policy(
     Raises:
         UserError: there is no run in this folder, no such checkpoint, or a clip cannot be read.
     """
+    run = Path(run)
     config, _ = read_run(run)
     clips = load_run_clips(run) if clips is None else clips
     stored = Checkpoints(run).restore_policy(checkpoint)

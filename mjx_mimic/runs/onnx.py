@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -46,8 +44,6 @@ def metadata(env: ImitationEnv, clips: Clips) -> dict[str, Any]:
     """
     config, robot = env.config, env.robot
     layout = observation.LAYOUTS[config.observation]
-    state = jax.eval_shape(env.reset_to, jnp.int32(0), jnp.float32(0.0))
-    parts = jax.eval_shape(env.observation_parts, state)
     centre = "reference" if config.action == "reference" else "zero"
     return {
         "joint_names": G1_JOINTS,
@@ -64,7 +60,7 @@ def metadata(env: ImitationEnv, clips: Clips) -> dict[str, Any]:
         "pd_target": f"{centre}{' joint angles one control step ahead' if centre == 'reference' else ''}"
         " + action_scale * action; action is clipped to [-1, 1] in the graph",
         "observation_layout": config.observation,
-        "observation_parts": [(name, part.shape[-1]) for name, part in parts.items()],
+        "observation_parts": list(env.observation_sizes().items()),
         "observation_frame": layout.frame,
         "reference_steps_ahead": layout.target_steps,
         "quaternion_order": "wxyz",

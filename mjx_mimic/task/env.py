@@ -222,6 +222,17 @@ class ImitationEnv:
         targets = tuple(self.reference(state, ahead) for ahead in layout.target_steps)
         return layout.parts(self.robot, self.character(state), targets, self.phase(state))
 
+    def observation_sizes(self) -> dict[str, int]:
+        """Return how many numbers each part of the observation has, in their order; nothing is computed."""
+        sizes: dict[str, int] = {}
+
+        def trace(state: EnvState) -> None:
+            # Read while tracing: a dict that `eval_shape` returns has its keys sorted.
+            sizes.update({name: part.shape[-1] for name, part in self.observation_parts(state).items()})
+
+        jax.eval_shape(trace, jax.eval_shape(self.reset_to, jnp.int32(0), jnp.float32(0.0)))
+        return sizes
+
     def compute_reward(self, state: CharacterState, target: CharacterState) -> tuple[jax.Array, RewardTerms]:
         """Return the imitation reward () in (0, 1] and its terms."""
         if self.config.reward == "paper":

@@ -47,7 +47,7 @@ def test_a_block_takes_its_table_and_nothing_else_changes(generator):
 
 def test_parts_stand_in_the_order_of_the_observation(generator):
     env = make_env([load_motion("walk")])
-    sizes = generator["_part_sizes"](env)
+    sizes = env.observation_sizes()
 
     @jax.jit
     def observe(time):
