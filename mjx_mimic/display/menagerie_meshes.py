@@ -20,8 +20,8 @@ from mjx_mimic.robot.mjcf import VISUAL_GROUP
 ROBOT = "unitree_g1"
 ROOT_VARIABLE = "MENAGERIE_ROOT"
 
-# Revisions of the G1 differ by 1 cm in the axes of the waist, and Menagerie has another one than we do. A mesh
-# drawn 1 cm off looks right; a model of another robot is farther off.
+# Revisions of the G1 differ by 1 cm in the axes of the waist, and Menagerie has another one than we do. A
+# mesh drawn 1 cm off looks right; a model of another robot is farther off.
 MAX_OFFSET = 0.02  # m
 MAX_ANGLE = 0.01  # rad
 _POSES = 20
