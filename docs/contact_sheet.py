@@ -1,4 +1,7 @@
-"""Moments of a video side by side: `python docs/contact_sheet.py OUT.png VIDEO START END [COUNT]`, in s."""
+"""Draw frames of a video side by side: `python docs/contact_sheet.py OUT.png VIDEO START END [COUNT]`.
+
+START and END are in seconds.
+"""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Draws the learning curves of run folders: `python docs/plot_runs.py OUT.png RUN [RUN ...]`."""
+"""Draw the learning curves of run folders: `python docs/plot_runs.py OUT.png RUN [RUN ...]`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Runs an exported policy in MuJoCo without jax: `python docs/run_onnx.py POLICY.onnx CLIP.npz SCENE.xml`."""
+"""Run an exported policy in MuJoCo without jax: `python docs/run_onnx.py POLICY.onnx CLIP.npz SCENE.xml`."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 
 def reference(clip, time):
-    """At `time` s: phase, root position, rotation, joint angles, and velocities, all in the world frame."""
+    """Return phase, root position, rotation, joint angles, and their velocities (world frame) at `time` s."""
     fps, last = float(clip["fps"]), len(clip["root_pos"]) - 1
     turns = time * fps / last
     cycles = np.floor(turns) if str(clip["loop"]) == "wrap" else 0.0
@@ -30,7 +30,7 @@ def tangent_normal(rotation):
 
 
 def observe(qpos, qvel, clip, time, dt):
-    """The layout "compact": vectors in the heading frame, the reference one control step ahead."""
+    """Return the observation "compact": heading frame, the reference one control step ahead."""
     root = Rotation.from_quat(qpos[3:7], scalar_first=True)
     forward = root.apply([1.0, 0.0, 0.0])
     heading = Rotation.from_euler("z", np.arctan2(forward[1], forward[0])).inv()

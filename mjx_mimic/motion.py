@@ -159,7 +159,7 @@ def info(command: InfoCommand) -> int:
 def _named(files: tuple[str, ...]) -> tuple[str, ...]:
     """Return `files`; raises UserError if there are none."""
     if not files:
-        known = ", ".join(paths.shipped_clips())
+        known = ", ".join(paths.bundled_clips())
         raise UserError(f"no clip is named; give one or more files or names of bundled clips ({known})")
     return files
 

@@ -1,4 +1,4 @@
-"""Sets of clips: files, shipped names, folders, patterns, and YAML lists with weights."""
+"""Sets of clips: files, bundled names, folders, patterns, and YAML lists with weights."""
 
 import glob
 import math
@@ -51,7 +51,7 @@ def _files(entry: str) -> list[tuple[str, float]]:
     path = Path(entry)
     if path.suffix.lower() in _LISTS:
         return _listed(path)
-    if path.is_dir() and entry not in paths.shipped_clips():
+    if path.is_dir() and entry not in paths.bundled_clips():
         files = sorted(str(f) for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
         remedy = f"no clip ({', '.join(SUFFIXES)}) in this folder; name another"
     elif glob.has_magic(entry) and not path.exists():

@@ -22,7 +22,7 @@ def read_bytes(path: Path, limit: int = MAX_FILE_BYTES, count: int = -1) -> byte
     """Read a clip file, or its first `count` bytes.
 
     Raises:
-        UserError: missing (the shipped clips are listed), not a plain file, unreadable, empty, or larger
+        UserError: missing (the bundled clips are listed), not a plain file, unreadable, empty, or larger
             than `limit` bytes.
     """
     try:
@@ -41,9 +41,9 @@ def read_bytes(path: Path, limit: int = MAX_FILE_BYTES, count: int = -1) -> byte
         with open(path, "rb") as file:
             return file.read(count)
     except (FileNotFoundError, NotADirectoryError) as error:
-        known = ", ".join(paths.shipped_clips()) or "none"
+        known = ", ".join(paths.bundled_clips()) or "none"
         raise UserError(
-            f"{path}: no such file; give a clip's path or the name of a shipped clip ({known})"
+            f"{path}: no such file; give a clip's path or the name of a bundled clip ({known})"
         ) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise UserError(

@@ -1,4 +1,4 @@
-"""Where the shipped files are, in a checkout and in an installed wheel."""
+"""Where the bundled files are, in a checkout and in an installed wheel."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def _data_dir(name: str) -> Path:
     for parent in (_PACKAGE, _PACKAGE.parent):
         if (parent / name).is_dir():
             return parent / name
-    raise UserError(f"{_PACKAGE / name}: the shipped folder '{name}' is missing; install mjx_mimic again")
+    raise UserError(f"{_PACKAGE / name}: the bundled folder '{name}' is missing; install mjx_mimic again")
 
 
 def assets_dir() -> Path:
@@ -22,10 +22,10 @@ def assets_dir() -> Path:
 
 
 def motions_dir() -> Path:
-    """Folder of the shipped clips, native `.npz`."""
+    """Folder of the bundled clips, native `.npz`."""
     return _data_dir("motions")
 
 
-def shipped_clips() -> tuple[str, ...]:
-    """Names of the shipped clips, sorted; each is a file `<name>.npz` in `motions_dir()`."""
+def bundled_clips() -> tuple[str, ...]:
+    """Names of the bundled clips, sorted; each is a file `<name>.npz` in `motions_dir()`."""
     return tuple(sorted(path.stem for path in motions_dir().glob("*.npz")))

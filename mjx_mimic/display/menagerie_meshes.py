@@ -1,6 +1,6 @@
-"""The real G1's meshes on our robot, for drawing only: MuJoCo Menagerie's `unitree_g1/g1.xml`.
+"""The meshes of the real G1 on our robot, for drawing only, from MuJoCo Menagerie's `unitree_g1/g1.xml`.
 
-Only its visual meshes are used; what moves is our model, by body name.
+Only the visual meshes of that file are used: each is fixed to the body of the same name in our model.
 """
 
 import os
@@ -20,8 +20,8 @@ from mjx_mimic.robot.mjcf import VISUAL_GROUP
 ROBOT = "unitree_g1"
 ROOT_VARIABLE = "MENAGERIE_ROOT"
 
-# Unitree's revisions of the G1 have the axes of the waist 1 cm apart, and nothing else; Menagerie's is not
-# ours there. A mesh drawn 1 cm off looks right; a model of another robot is farther off.
+# Revisions of the G1 differ by 1 cm in the axes of the waist, and Menagerie has another one than we do. A
+# mesh drawn 1 cm off looks right; a model of another robot is farther off.
 MAX_OFFSET = 0.02  # m
 MAX_ANGLE = 0.01  # rad
 _POSES = 20
@@ -29,20 +29,22 @@ _POSES = 20
 
 @dataclass(frozen=True, eq=False)
 class MeshRobot:
-    """Our scene with a robot of meshes."""
+    """Our scene with a robot drawn as meshes."""
 
     model: mujoco.MjModel
     file: Path
     offset: float
-    """Largest distance of one of its links from ours, m."""
+    """Largest distance between a link of that file and ours, m."""
 
 
 def load_with_meshes() -> MeshRobot:
-    """`mjcf.load_mjcf` with the meshes of a local copy of Menagerie, in the folder that the environment
-    variable MENAGERIE_ROOT names, or of the package `mujoco-menagerie`, which fetches them once.
+    """Load our robot with the meshes of MuJoCo Menagerie.
+
+    They come from the folder that the environment variable MENAGERIE_ROOT names, or else from the package
+    `mujoco-menagerie`, which downloads them at the first use.
 
     Raises:
-        UserError: neither is here, the file cannot be loaded, or it is another robot.
+        UserError: there is neither, the file cannot be loaded, or it is another robot.
     """
     file = find_menagerie()
     try:
@@ -68,7 +70,11 @@ def load_with_meshes() -> MeshRobot:
 
 
 def find_menagerie() -> Path:
-    """Menagerie's MJCF of the G1."""
+    """Find Menagerie's MJCF of the G1; see `load_with_meshes`.
+
+    Raises:
+        UserError: there is none.
+    """
     if root := os.environ.get(ROOT_VARIABLE):
         file = Path(root) / ROBOT / "g1.xml"
         if not file.is_file():
@@ -92,13 +98,14 @@ def find_menagerie() -> Path:
 
 
 def check_same_robot(ours: mujoco.MjModel, theirs: mujoco.MjModel, file: Path) -> float:
-    """Moves both through the same random poses.
+    """Move both models through the same random poses, and compare where their links are.
 
     Returns:
-        The largest distance between two links of one name, m, over the pelvis and the 29 jointed ones.
+        The largest distance between two links of the same name, m, over the pelvis and the links of the 29
+        joints.
 
     Raises:
-        UserError: names the first joint that is missing, or the link that is too far off.
+        UserError: a joint is missing, or a link is more than `MAX_OFFSET` or `MAX_ANGLE` off.
     """
     names = {theirs.joint(joint).name for joint in range(theirs.njnt)}
     for name in G1_JOINTS:
@@ -127,7 +134,7 @@ def check_same_robot(ours: mujoco.MjModel, theirs: mujoco.MjModel, file: Path) -
 
 
 def _posed(model: mujoco.MjModel, angles: NDArray) -> mujoco.MjData:
-    """The kinematics with the joints of `G1_JOINTS` at `angles` (29,) and the pelvis at the origin."""
+    """Compute the kinematics with `G1_JOINTS` at `angles` (29,) rad and the pelvis at the origin."""
     data = mujoco.MjData(model)
     (root,) = np.flatnonzero(model.jnt_type == mujoco.mjtJoint.mjJNT_FREE)[:1]
     first = model.jnt_qposadr[root]
@@ -138,7 +145,7 @@ def _posed(model: mujoco.MjModel, angles: NDArray) -> mujoco.MjData:
 
 
 def _add(spec: mujoco.MjSpec, ours: mujoco.MjModel, theirs: mujoco.MjModel, geom: int) -> None:
-    """Adds a mesh of `theirs` to our body of the same name, placed as in their pose of zero angles."""
+    """Add a mesh of `theirs` to our body of the same name, where it is when all joint angles are zero."""
     names = {ours.body(body).name for body in range(1, ours.nbody)}
     body = theirs.geom_bodyid[geom]
     while theirs.body(body).name not in names and body:  # such as fingers: on the nearest link that is ours

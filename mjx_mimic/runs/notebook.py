@@ -1,4 +1,4 @@
-"""For notebooks: a training in a process of its own, watched through its run folder."""
+"""Training from a notebook: a process of its own, watched through its run folder."""
 
 import os
 import signal
@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
+import matplotlib.pyplot as plt
+
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.runs.plot import METRICS_FILE, draw_progress
 
 
 def train_live(arguments: Sequence[str], run: str | Path, interval_s: float = 10.0) -> None:
-    """`python -m mjx_mimic.train` with its learning curves redrawn in the cell until it ends.
+    """Run `python -m mjx_mimic.train`, and redraw its learning curves in the cell until it ends.
 
     Interrupting the cell stops the training after the step in flight, with a checkpoint.
 
@@ -25,9 +27,9 @@ def train_live(arguments: Sequence[str], run: str | Path, interval_s: float = 10
         interval_s: seconds between two drawings.
 
     Raises:
-        UserError: the training failed; with its last line.
+        UserError: the training failed; holds the last line that it printed.
     """
-    from IPython.display import clear_output
+    from IPython.display import clear_output  # which is here in a notebook, and not among our dependencies
 
     command = [sys.executable, "-m", "mjx_mimic.train", *arguments, "--out", str(run)]
     with tempfile.TemporaryFile("w+") as log:
@@ -52,16 +54,14 @@ def train_live(arguments: Sequence[str], run: str | Path, interval_s: float = 10
 
 
 def _wait(process: subprocess.Popen, seconds: float) -> None:
-    """Until the process ends, or for so long."""
+    """Wait until the process ends, or for so long."""
     end = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < end:
         time.sleep(0.1)
 
 
 def _show(run: str | Path, log: TextIO) -> list[str]:
-    """Draws the curves so far, prints the last lines of output, and returns all of them."""
-    import matplotlib.pyplot as plt
-
+    """Draw the curves so far, print the last lines of output, and return all of them."""
     log.seek(0)
     lines = log.read().splitlines()
     if (Path(run) / METRICS_FILE).is_file():

@@ -1,23 +1,23 @@
-"""A run's metrics as curves."""
+"""Curves of a run's metrics."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from mjx_mimic.common.errors import UserError
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 METRICS_FILE = "metrics.jsonl"
 
 
 def read_metrics(run: str | Path) -> dict[str, NDArray[np.float64]]:
-    """Columns (R,) of a run's reports by name, NaN where a report has no such figure.
+    """Read the metrics of a run's R reports.
+
+    Returns:
+        (R,) by name, NaN where a report lacks the metric.
 
     Raises:
         UserError: the folder holds no metrics.
@@ -32,8 +32,14 @@ def read_metrics(run: str | Path) -> dict[str, NDArray[np.float64]]:
     return {name: np.array([row.get(name, np.nan) for row in rows], float) for name in names}
 
 
-def draw_progress(axes: Sequence["Axes"], run: str | Path, color: str | None = None) -> None:
-    """Returns on the first axes, episode lengths on the second: lines in training, dots in tests."""
+def draw_progress(axes: Sequence[Axes], run: str | Path, color: str | None = None) -> None:
+    """Draw learning curves: lines for training, dots for evaluations.
+
+    Args:
+        axes: for the returns, and for the lengths of episodes.
+        run: run folder.
+        color: of the run; None: matplotlib's next one.
+    """
     metrics = read_metrics(run)
     if not metrics:
         return
@@ -43,17 +49,18 @@ def draw_progress(axes: Sequence["Axes"], run: str | Path, color: str | None = N
         (axes[1], "episode_length", "control steps of an episode"),
     ):
         (line,) = axis.plot(minutes, metrics[f"train_{name}"], alpha=0.5, color=color)
-        tested = np.isfinite(metrics.get(f"test_{name}", np.full(len(minutes), np.nan)))
-        if tested.any():
-            test = metrics[f"test_{name}"][tested]
-            axis.plot(minutes[tested], test, "o-", color=line.get_color(), markersize=3, label=Path(run).name)
+        values = metrics.get(f"eval_{name}", np.full(len(minutes), np.nan))
+        evaluated = np.isfinite(values)
+        if evaluated.any():
+            label, dots = Path(run).name, line.get_color()
+            axis.plot(minutes[evaluated], values[evaluated], "o-", color=dots, markersize=3, label=label)
             axis.legend(fontsize=7)
         axis.set(title=title, xlabel="wall time, min")
         axis.grid(alpha=0.3)
 
 
-def draw_shares(axes: "Axes", run: str | Path, prefix: str, title: str) -> None:
-    """Every figure whose name begins with `prefix`, such as "reward_" or "ended_by_", over samples."""
+def draw_shares(axes: Axes, run: str | Path, prefix: str, title: str) -> None:
+    """Draw every metric whose name begins with `prefix`, such as "reward_" or "ended_by_", over samples."""
     metrics = read_metrics(run)
     for name in metrics:
         if name.startswith(prefix):

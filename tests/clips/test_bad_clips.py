@@ -172,7 +172,7 @@ BAD: dict[str, tuple[str, Maker, str]] = {
         link_to_itself,
         r"file cannot be read \(.*symbolic links.*\); check its path",
     ),
-    "missing": ("a.npz", lambda path: None, "no such file; give a clip's path or the name of a shipped clip"),
+    "missing": ("a.npz", lambda path: None, "no such file; give a clip's path or the name of a bundled clip"),
     "picture called .npz": (
         "a.npz",
         raw(b"\x89PNG\r\n\x1a\n" + bytes(99)),

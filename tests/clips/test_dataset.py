@@ -54,7 +54,7 @@ def refusal(*entries: str) -> str:
     return str(caught.value)
 
 
-def test_files_and_shipped_names_stand_for_themselves(folder):
+def test_files_and_bundled_names_stand_for_themselves(folder):
     assert names(str(folder / "b.npz"), "walk", str(folder / "a.npz")) == ["b", "walk", "a"]
 
 
@@ -71,7 +71,7 @@ def test_a_file_whose_name_looks_like_a_pattern_is_a_file(folder):
     assert names(write(folder / "take[1].npz")) == ["take[1]"]
 
 
-def test_a_shipped_name_goes_before_a_folder_of_that_name(folder, monkeypatch):
+def test_a_bundled_name_goes_before_a_folder_of_that_name(folder, monkeypatch):
     monkeypatch.chdir(folder)
     write(folder / "walk" / "other.npz")
     assert names("walk") == ["walk"]

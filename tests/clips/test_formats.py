@@ -35,9 +35,9 @@ def anchors() -> dict:
 
 
 @pytest.fixture(autouse=True)
-def shipped(tmp_path, monkeypatch) -> Path:
-    """A shipped-clips folder of the test's own: clips "stand" and "walk"."""
-    folder = tmp_path / "shipped"
+def bundled(tmp_path, monkeypatch) -> Path:
+    """A bundled-clips folder of the test's own: clips "stand" and "walk"."""
+    folder = tmp_path / "bundled"
     folder.mkdir()
     for name in ("walk", "stand"):
         native.write(folder / f"{name}.npz", motion(name))
@@ -85,7 +85,7 @@ def pickled(path: Path, contents: object, protocol: int = 3) -> Path:
 # --- finding and detecting ------------------------------------------------------------------------------
 
 
-def test_bare_name_finds_the_shipped_clip_and_a_file_goes_first(tmp_path, monkeypatch):
+def test_bare_name_finds_the_bundled_clip_and_a_file_goes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load_motion("walk").name == "walk"
     (tmp_path / "walk").mkdir()  # a run folder, say
@@ -93,7 +93,7 @@ def test_bare_name_finds_the_shipped_clip_and_a_file_goes_first(tmp_path, monkey
     (tmp_path / "walk").rmdir()
     native.write("walk", motion("mine"))
     assert load_motion("walk").name == "mine"
-    assert load_motion(Path("shipped/walk.npz")).name == "walk"
+    assert load_motion(Path("bundled/walk.npz")).name == "walk"
 
 
 def test_format_is_known_by_content_and_not_by_suffix(tmp_path):
@@ -116,7 +116,7 @@ def test_data_folders_are_found_in_a_wheel_and_in_a_checkout(tmp_path, monkeypat
 def test_missing_data_folder_is_a_broken_installation(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "_PACKAGE", tmp_path / "mjx_mimic")
     assert refusal(paths.assets_dir) == (
-        f"{tmp_path / 'mjx_mimic' / 'assets'}: the shipped folder 'assets' is missing;"
+        f"{tmp_path / 'mjx_mimic' / 'assets'}: the bundled folder 'assets' is missing;"
         " install mjx_mimic again"
     )
 
@@ -510,11 +510,11 @@ def test_fields_without_a_name_are_refused(tmp_path):
 # --- broken files ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["absent", "absent.npz", "folder/absent.pkl", "shipped/walk.npz/x"])
-def test_missing_file_is_named_with_the_shipped_clips(tmp_path, monkeypatch, name):
+@pytest.mark.parametrize("name", ["absent", "absent.npz", "folder/absent.pkl", "bundled/walk.npz/x"])
+def test_missing_file_is_named_with_the_bundled_clips(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     assert refusal(load_motion, name) == (
-        f"{name}: no such file; give a clip's path or the name of a shipped clip (stand, walk)"
+        f"{name}: no such file; give a clip's path or the name of a bundled clip (stand, walk)"
     )
 
 
@@ -590,8 +590,8 @@ def test_every_truncated_pickle_is_refused(tmp_path):
         assert message.endswith("); export or copy the clip again")
 
 
-def test_every_truncated_archive_is_refused(tmp_path, shipped):
-    whole = (shipped / "walk.npz").read_bytes()
+def test_every_truncated_archive_is_refused(tmp_path, bundled):
+    whole = (bundled / "walk.npz").read_bytes()
     file = tmp_path / "cut.npz"
     for length in [*range(4, 60), *range(60, len(whole), 37), len(whole) - 1]:
         file.write_bytes(whole[:length])

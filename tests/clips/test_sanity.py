@@ -41,7 +41,7 @@ def frozen(motion: Motion) -> Motion:
 
 @pytest.fixture(params=["walk", "g1_walk", "g1_run", "g1_spinkick", "g1_cartwheel"])
 def genuine(request) -> Motion:
-    """A clip known to be good: the shipped one, and MimicKit's, with kicks, flights and handstands."""
+    """A clip known to be good: the bundled one, and MimicKit's, with kicks, flights and handstands."""
     if request.param == "walk":
         return load_motion("walk")
     folder = Path(__file__).parents[3] / "shared" / "motions" / "mimickit"
@@ -96,7 +96,7 @@ def test_genuine_clips_are_not_suspected(genuine):
 
 
 def test_all_bundled_clips_are_read():
-    names = paths.shipped_clips()
+    names = paths.bundled_clips()
     assert names
     assert [load_motion(name).name for name in names] == list(names)
 

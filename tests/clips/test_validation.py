@@ -51,7 +51,7 @@ def only_fault(motion: Motion, check: str) -> Finding:
     return found[check]
 
 
-def test_the_shipped_walk_is_good(walk, long_walk):
+def test_the_bundled_walk_is_good(walk, long_walk):
     for motion in (walk, long_walk):
         report = validate(motion)
         assert faults(report) == {}

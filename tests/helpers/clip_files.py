@@ -29,7 +29,7 @@ ORDERS = {"breadth": ISAACLAB_JOINTS, "depth": G1_JOINTS}
 
 
 def walk(fps: float = 60.0, yaw: float = 0.7) -> Motion:
-    """The shipped walk, started elsewhere, turned, with every joint off zero, and declared `fps`."""
+    """The bundled walk, started elsewhere, turned, with every joint off zero, and declared `fps`."""
     with np.load(motions_dir() / "walk.npz") as fields:
         turn = Rotation.from_euler("z", yaw)
         arms = np.where(np.arange(29) >= 15, 0.02 * (1.0 + np.arange(29) % 7), 0.0)

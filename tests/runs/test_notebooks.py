@@ -16,7 +16,7 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 def execute(name: str, folder: Path, monkeypatch, **settings) -> nbformat.NotebookNode:
-    """Runs a notebook in `folder` with other settings than those of its cell "parameters"."""
+    """Run a notebook in `folder` with other settings than those of its cell "parameters"."""
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[2] / ".jax_cache"))
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     book = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
@@ -30,7 +30,7 @@ def execute(name: str, folder: Path, monkeypatch, **settings) -> nbformat.Notebo
 
 
 def shown(book: nbformat.NotebookNode, kind: str) -> list[str]:
-    """Outputs of a MIME type, in order."""
+    """Return the outputs of a MIME type, in order."""
     outputs = [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
     return [output.data[kind] for output in outputs if kind in output.get("data", {})]
 
@@ -48,17 +48,17 @@ def test_a_notebook_ships_without_output(path):
             assert cell["execution_count"] is None
 
 
-def test_the_training_notebook_trains_tests_and_shows(finished, tmp_path, monkeypatch):
+def test_the_training_notebook_trains_evaluates_and_shows(finished, tmp_path, monkeypatch):
     """With the clip and settings of the run that other tests share, so that its programs are in the cache."""
     if gl.choose_gl_backend() is None:
         pytest.skip(gl.NO_GL)
     settings = {"MOTION": str(finished / "sway.npz"), "RUN": "run", "TOTAL_STEPS": 4 * STEPS}
     book = execute("train_g1", tmp_path, monkeypatch, **settings, EPISODES=2, OPTIONS=list(SMALL))
     assert read_metrics(tmp_path / "run")["samples"][-1] == 4 * STEPS
-    tested = json.loads((tmp_path / "test.json").read_text())
-    assert tested["random"]["episodes"] == 2
-    assert 0.0 < tested["random"]["total"]["test_return"]["mean"] <= 300.0
-    assert len(shown(book, "image/png")) >= 2  # learning curves and the test's plot
+    figures = json.loads((tmp_path / "evaluation.json").read_text())
+    assert figures["random"]["episodes"] == 2
+    assert 0.0 < figures["random"]["total"]["eval_return"]["mean"] <= 300.0
+    assert len(shown(book, "image/png")) >= 2  # learning curves and the evaluation's plot
     assert (
         len([html for html in shown(book, "text/html") if "<video" in html]) == 2
     )  # the clip and the policy
@@ -72,5 +72,5 @@ def test_the_inspecting_notebook_shows_a_run(finished, tmp_path, monkeypatch):
     run = str(finished / "whole")
     book = execute("inspect_run", tmp_path, monkeypatch, RUN=run, EPISODES=2, SECONDS=0.4)
     assert len(shown(book, "image/png")) == 4
-    assert "test_return" in printed(book)
+    assert "eval_return" in printed(book)
     assert len([html for html in shown(book, "text/html") if "<video" in html]) == 1

@@ -141,7 +141,7 @@ def _known() -> str:
 def _resolve(path: Path) -> Path:
     """Find the bundled clip that a bare name stands for; else keep `path`."""
     if len(path.parts) == 1 and not os.path.isfile(path):
-        shipped = paths.motions_dir() / f"{path.name}.npz"
-        if os.path.isfile(shipped):
-            return shipped
+        bundled = paths.motions_dir() / f"{path.name}.npz"
+        if os.path.isfile(bundled):
+            return bundled
     return path
