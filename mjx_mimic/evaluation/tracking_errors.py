@@ -35,7 +35,7 @@ def body_state(robot: Robot, qpos: jax.Array, qvel: jax.Array) -> BodyState:
     """From MuJoCo's generalised coordinates (7 + J,), (6 + J,)."""
     data = mjx.kinematics(robot.mjx_model, robot.mjx_data.replace(qpos=qpos))
     radius = jnp.asarray(robot.model.geom_size[robot.sole_geoms, 0], jnp.float32)
-    lowest = data.geom_xpos[robot.sole_geoms].at[:, 2].add(-radius)
+    lowest = data.geom_xpos[robot.sole_geoms].at[..., 2].add(-radius)
     return BodyState(
         root_pos=qpos[:3],
         root_quat=qpos[3:7],
