@@ -1,4 +1,4 @@
-"""Session settings: two CPU devices, one compilation cache, one way to draw off-screen."""
+"""Session settings: two CPU devices, one compilation cache, one GL library; slow tests are marked."""
 
 import json
 import os
@@ -40,6 +40,14 @@ jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 from mjx_mimic.robot.model import CharacterState, Robot, load_robot
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what needs a whole training."""
+    for item in items:
+        if "finished" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
 
 SHARED = Path(__file__).parents[2] / "shared"
 

@@ -40,7 +40,8 @@ def apply_edits(
 
     Args:
         motion: the clip.
-        start, end: s, cut the clip to the frames between.
+        start: s, cut off the frames before.
+        end: s, cut off the frames after.
         loop: "wrap" or "clamp", declared only.
         smooth: Hz, remove what vibrates faster.
         make_cyclic: find a cycle and close it.

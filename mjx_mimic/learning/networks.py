@@ -82,6 +82,7 @@ def make_critic(config: NetworkConfig) -> Critic:
 
 def log_prob(mean: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:
     """Return the log density (...) of actions (..., A) under independent Gaussians."""
+    log_std = jnp.broadcast_to(log_std, action.shape)
     scaled = (action - mean) * jnp.exp(-log_std)
     return -0.5 * jnp.sum(jnp.square(scaled) + 2.0 * log_std + jnp.log(2.0 * jnp.pi), axis=-1)
 

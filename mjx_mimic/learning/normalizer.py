@@ -21,7 +21,8 @@ class Normalizer:
     def __call__(self, observation: jax.Array) -> jax.Array:
         """Return observations (..., O) in standard deviations from the mean, clipped."""
         std = jnp.maximum(jnp.sqrt(self.variance), MIN_STD)
-        return jnp.clip((observation - self.mean) / std, -CLIP, CLIP)
+        mean, std = (jnp.broadcast_to(moment, observation.shape) for moment in (self.mean, std))
+        return jnp.clip((observation - mean) / std, -CLIP, CLIP)
 
 
 def empty(size: int) -> Normalizer:
@@ -43,7 +44,7 @@ def update(normalizer: Normalizer, batch: jax.Array, axis_name: str | None = Non
     devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
     added = jnp.float32(rows.shape[0] * devices)
     mean = average(rows)
-    variance = average(jnp.square(rows - mean))
+    variance = average(jnp.square(rows - mean[None]))
 
     total = normalizer.count + added
     share = added / total

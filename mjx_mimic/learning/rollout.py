@@ -68,7 +68,8 @@ def rollout(
             keys = jax.random.split(disturbance_key, count)
             state, observation = jax.vmap(lambda s, k: disturbed(env, s, push, noise, k))(state, keys)
         mean, log_std = policy.distribution(observation)
-        action = mean + jnp.exp(log_std) * jax.random.normal(action_key, mean.shape)
+        std = jnp.broadcast_to(jnp.exp(log_std), mean.shape)
+        action = mean + std * jax.random.normal(action_key, mean.shape)
         state, result = jax.vmap(env.step)(state, action, env_keys)
         causes = result.causes
         transition = Transition(

@@ -81,7 +81,7 @@ class Robot:
             body_pos=data.xpos[1:],
             body_quat=data.xquat[1:],
             com_pos=(mass[:, None] * data.xipos).sum(0) / mass.sum(),
-            sole_pos=data.geom_xpos[self.sole_geoms] - sole_radius[..., None] * jnp.array([0.0, 0.0, 1.0]),
+            sole_pos=data.geom_xpos[self.sole_geoms].at[..., 2].add(-sole_radius),
             clearance=data.geom_xpos[geoms, 2] - reach,
         )
 

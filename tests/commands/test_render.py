@@ -31,6 +31,8 @@ from mjx_mimic.evaluation.recording import Recording
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.task.termination import Causes
 
+pytestmark = pytest.mark.render
+
 VISUAL_GROUP = 2
 SOLE_HEIGHT = -0.035  # m, in the ankle roll frame, as the contact spheres
 SMALL = ["--width", "160", "--height", "120", "--seconds", "0.2"]

@@ -34,6 +34,8 @@ from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.task.env import ImitationEnv, make_env
 
+pytestmark = [pytest.mark.slow, pytest.mark.render]
+
 START_S = 0.3
 
 

@@ -8,6 +8,8 @@ from mjx_mimic.clips.editing import with_loop
 from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.display import captions
 
+pytestmark = pytest.mark.render
+
 
 def test_a_caption_is_in_its_corner_and_a_warning_is_red():
     frame = np.full((240, 320, 3), 200, np.uint8)

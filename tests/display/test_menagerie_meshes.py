@@ -17,6 +17,8 @@ from mjx_mimic.common.paths import assets_dir
 from mjx_mimic.display import gl, menagerie_meshes
 from mjx_mimic.robot.mjcf import VISUAL_GROUP, load_mjcf
 
+pytestmark = pytest.mark.render
+
 COLOR = (0.7, 0.2, 0.1, 1.0)
 # Half sides, m, and the middle of the file's box: MuJoCo moves a mesh's origin to its centre.
 HALF, MIDDLE = np.array([0.05, 0.03, 0.02]), np.array([0.02, 0.0, -0.04])

@@ -7,6 +7,8 @@ from helpers.videos import assert_every_frame_shows_the_robot, changed, changed_
 from mjx_mimic.display import gl, offscreen
 from mjx_mimic.robot.mjcf import load_mjcf
 
+pytestmark = pytest.mark.render
+
 HEIGHT, WIDTH = 120, 160
 
 

@@ -16,7 +16,10 @@ from mjx_mimic.display import video
 HEIGHT, WIDTH = 120, 160
 
 # mediapy leaves the pipes of its ffmpeg process to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.render,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture

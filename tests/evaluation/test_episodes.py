@@ -23,6 +23,8 @@ from mjx_mimic.learning.policy import Policy
 from mjx_mimic.task.env import ImitationEnv, make_env
 from mjx_mimic.task.termination import Causes
 
+pytestmark = pytest.mark.slow
+
 EPISODES = 4
 RANDOM = np.zeros(EPISODES, bool)
 SECONDS = 1.0

@@ -19,7 +19,7 @@ class RigidRobot(Robot):
             root_ang_vel=rotation.rotate(qpos[3:7], qvel[3:6]),
             dof_pos=qpos[7:],
             dof_vel=qvel[6:],
-            body_pos=qpos[:3] + rotation.rotate(qpos[3:7], offsets),
+            body_pos=qpos[None, :3] + rotation.rotate(qpos[3:7], offsets),
             body_quat=jnp.broadcast_to(qpos[3:7], (len(self.body_names), 4)),
             com_pos=qpos[:3],
             sole_pos=jnp.broadcast_to(qpos[:3], (2, 4, 3)),

@@ -17,6 +17,8 @@ from mjx_mimic.robot.model import CharacterState
 from mjx_mimic.task.env import ImitationEnv, make_env
 from mjx_mimic.task.reward import RewardTerms
 
+pytestmark = pytest.mark.slow
+
 UPDATES, WINDOW = 100, 10
 CONFIG = TrainConfig(
     num_envs=32,

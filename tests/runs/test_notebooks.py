@@ -12,6 +12,8 @@ from helpers.small_run import SMALL, STEPS
 from mjx_mimic.display import gl
 from mjx_mimic.runs.plot import read_metrics
 
+pytestmark = [pytest.mark.slow, pytest.mark.notebook]
+
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 

@@ -20,6 +20,8 @@ from mjx_mimic.synthesis.keyframes import Step, ease, foot_path
 from mjx_mimic.synthesis.leg_kinematics import sole
 from mjx_mimic.synthesis.periodic import GRAVITY
 
+pytestmark = pytest.mark.slow
+
 LEFT, RIGHT = slice(0, 4), slice(4, 8)  # sole spheres
 NEAR = 5e-3  # m; over it, a foot is in the air
 

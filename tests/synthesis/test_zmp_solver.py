@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.generate import NAMES, SPECS
+from mjx_mimic.generate import SPECS
 from mjx_mimic.synthesis.fixed_point import NotConvergedError, fixed_point
 from mjx_mimic.synthesis.leg_kinematics import LEGS, legs
 from mjx_mimic.synthesis.zmp_solver import Solution, solve
+
+pytestmark = pytest.mark.slow
+
+
+NAMES = ("walk", "run", "kick")
+"""A symmetric cycle, one with flight, one on a single foot. All nine are held to their files elsewhere."""
 
 
 @pytest.fixture(scope="module")

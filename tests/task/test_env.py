@@ -26,6 +26,8 @@ from mjx_mimic.robot.model import Robot
 from mjx_mimic.task import reference
 from mjx_mimic.task.env import EnvState, ImitationEnv, StepResult, make_env
 
+pytestmark = pytest.mark.slow
+
 ENVS = 16
 JOINTS = len(G1_JOINTS)
 EPISODE_STEPS = 15

@@ -17,6 +17,8 @@ from mjx_mimic.learning.learner import Learner, TrainState, make_learner
 from mjx_mimic.task import randomization
 from mjx_mimic.task.env import EnvState, ImitationEnv, PhysicsTrace
 
+pytestmark = pytest.mark.slow
+
 ENVS = 64
 
 
