@@ -17,7 +17,7 @@ from mjx_mimic.display.playable import Status
 from mjx_mimic.evaluation.mujoco_engine import addresses, keep_broken_states
 from mjx_mimic.evaluation.recording import Snapshot, snapshot
 from mjx_mimic.learning.policy import Policy
-from mjx_mimic.robot import rotation
+from mjx_mimic.robot import kinematics
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.runs.checkpoints import Which
 from mjx_mimic.runs.folder import load_policy, load_run_clips
@@ -94,7 +94,7 @@ class Live:
 
     def kick(self, forward: float, left: float) -> None:
         """Add to the root's velocity, m/s, in the robot's heading frame."""
-        heading = float(rotation.heading(self.data.qpos[self._positions[3:7]]))
+        heading = float(kinematics.heading(self.data.qpos[self._positions[3:7]]))
         cos, sin = np.cos(heading), np.sin(heading)
         self.data.qvel[self._velocities[:2]] += cos * forward - sin * left, sin * forward + cos * left
 

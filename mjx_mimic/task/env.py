@@ -95,7 +95,7 @@ class ImitationEnv:
         return replace(self, starts=starts)
 
     def reset(self, key: jax.Array) -> tuple[EnvState, jax.Array]:
-        """Start an episode by reference state initialisation (DeepMimic, sec. 6.1).
+        """Start an episode by reference state initialisation (DeepMimic).
 
         Draws a clip by its weight and a time in it, and takes the full reference state.
 

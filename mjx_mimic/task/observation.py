@@ -77,7 +77,7 @@ def mimickit_local(
 def paper(
     robot: Robot, state: CharacterState, targets: tuple[CharacterState, ...], phase: jax.Array
 ) -> Parts:
-    """Heading frame and phase only, as in DeepMimic (Peng et al. 2018, sec. 5.1)."""
+    """Heading frame and phase only, as in DeepMimic (Peng et al. 2018, States and Actions)."""
     del targets
     own = _proprioception(robot, state, _away_from_heading(state.root_quat))
     return own | {"phase, its sines and cosines at 1, 2, 4, 8 turns": phase_features(phase)}

@@ -93,7 +93,7 @@ def mimickit_reward(
 def paper_reward(
     robot: Robot, state: CharacterState, reference: CharacterState
 ) -> tuple[jax.Array, PaperTerms]:
-    """Compute DeepMimic's reward (...) in (0, 1] (Peng et al. 2018, sec. 5.1, eq. 4 to 8).
+    """Compute DeepMimic's reward (...) in (0, 1] (Peng et al. 2018, Reward).
 
     The root counts as a joint.
     """

@@ -123,8 +123,8 @@ def test_a_push_adds_to_the_velocity_in_the_robots_heading(walking):
     walking.kick(2.0, 0.5)
     change = walking.data.qvel - before
     forward = np.array([np.cos(1.6), np.sin(1.6)])
-    np.testing.assert_allclose(change[:2] @ forward, 2.0, atol=1e-6)
-    np.testing.assert_allclose(change[:2] @ [-forward[1], forward[0]], 0.5, atol=1e-6)
+    np.testing.assert_allclose(change[:2] @ forward, 2.0, atol=1e-9)
+    np.testing.assert_allclose(change[:2] @ [-forward[1], forward[0]], 0.5, atol=1e-9)
     assert not change[2:].any()
 
 
