@@ -55,6 +55,7 @@ class GenerateCommand:
 
 
 def main(arguments: Sequence[str]) -> int:
+    """Generate the clips, write them, and print what each demands."""
     command = cli.parse(GenerateCommand, arguments, prog=PROGRAM)
     with contextlib.suppress(OSError):  # writing then reports what is wrong
         command.out.mkdir(parents=True, exist_ok=True)

@@ -244,8 +244,10 @@ def _outstanding(steps: Array) -> Array:
 
 
 def _floor(motion: Motion, model: mujoco.MjModel) -> list[Finding]:
-    """Check depth, flights and contacts: an episode that starts in the floor is thrown out of it, one that
-    starts above it falls."""
+    """Check depth, flights and contacts.
+
+    An episode that starts in the floor is thrown out of it; one that starts above it falls.
+    """
     shapes, clearance = floor_clearance(model, motion.qpos)
     soles = np.isin(shapes, SOLE_GEOMS)
     shapes = tuple(name.removesuffix("_collision") for name in shapes)

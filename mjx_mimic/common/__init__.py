@@ -1,0 +1,1 @@
+"""What every package uses: errors, files, paths, the frame of a command. No robot in it."""

@@ -28,6 +28,7 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
+        """Map inputs (..., I) to outputs (..., outputs)."""
         for width in self.hidden:
             inputs = ACTIVATIONS[self.activation](
                 nn.Dense(width, kernel_init=nn.initializers.orthogonal(2**0.5))(inputs)
@@ -46,6 +47,7 @@ class Actor(nn.Module):
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Map normalised observations (..., O) to means (..., A) and log standard deviations (A,)."""
         mean = MLP(self.hidden, self.num_actions, self.activation, output_scale=0.01)(observation)
         log_std = jnp.full((self.num_actions,), jnp.log(self.initial_std))
         if self.learn_std:
@@ -61,6 +63,7 @@ class Critic(nn.Module):
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:
+        """Map normalised observations (..., O) to values (...)."""
         return MLP(self.hidden, 1, self.activation)(observation)[..., 0]
 
 

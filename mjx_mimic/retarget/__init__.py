@@ -1,0 +1,1 @@
+"""From motion capture of a person to a clip of the robot."""

@@ -96,7 +96,11 @@ def retarget_file(
         out: clip to write, in the format of its ending.
         skeleton: names of the joints, see `person.roles`.
         up: the file's axis that points up.
-        start, end, fps, loop, name: see `retarget`.
+        start: s, see `retarget`.
+        end: s, see `retarget`.
+        fps: frames per second of the clip.
+        loop: "wrap" or "clamp".
+        name: of the clip.
         force: write over an existing file.
 
     Returns:

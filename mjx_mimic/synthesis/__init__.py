@@ -1,0 +1,1 @@
+"""How the bundled clips are made from scratch."""

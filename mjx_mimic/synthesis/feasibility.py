@@ -113,7 +113,7 @@ def demands(model: mujoco.MjModel, motion: Motion) -> Demands:
 
 
 def _distance(point: Array, corners: Array) -> float:
-    """m from `point` (2,) to the convex hull of `corners` (C, 2); 0 inside."""
+    """M from `point` (2,) to the convex hull of `corners` (C, 2); 0 inside."""
     away = (corners - point).T
     system = np.concatenate([away, np.full((1, len(corners)), _SUM_WEIGHT)])
     shares, _ = nnls(system, np.array([0.0, 0.0, _SUM_WEIGHT]), maxiter=10_000)

@@ -124,7 +124,8 @@ class Leg:
         """Find the angles that put the foot at a pose, by damped Gauss-Newton steps for all poses at once.
 
         Args:
-            root_pos, root_mat: pelvis, as for `forward`.
+            root_pos: (N, 3) m, of the pelvis.
+            root_mat: (N, 3, 3), of the pelvis.
             foot_pos: (N, 3) wanted position of the foot.
             foot_mat: (N, 3, 3) wanted orientation.
             guess: (N, 6) to start from; by default a slightly bent leg.

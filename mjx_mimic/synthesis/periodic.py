@@ -33,9 +33,11 @@ def joined_curves(
     Curves of the foot instead of the joints would make the knee jerk where it is nearly straight.
 
     Args:
-        before, after: (4, 6) leg angles up to the swing's start and from its end on, one per `sample`.
+        before: (4, 6) rad, leg angles up to the swing's start, one per `sample`.
+        after: (4, 6) rad, the same from the swing's end on.
         sample: time between them, in the unit of `times`.
-        start, end: of the swing.
+        start: of the swing.
+        end: of the swing.
         times: (N,) where the angles are wanted.
         via: what joints pass on the way, by column of the leg; the others are not guided.
 
