@@ -126,6 +126,12 @@ def test_numbers_beyond_their_bounds_are_refused_by_name(path, bounds):
         config.check_bounds(with_value(TrainConfig(), path, value))
 
 
+def test_more_environments_than_fit_the_memory_are_refused_with_what_they_need(refused, clip, tmp_path):
+    message = refused("--motion", str(clip), "--out", str(tmp_path / "run"), "--num-envs", "1000000000")
+    assert "--num-envs: 1000000000 environments need about" in message
+    assert "at most" in message
+
+
 def test_run_folders_that_are_in_use_or_cannot_be_made(refused, clip, tmp_path):
     used = tmp_path / "used"
     folder.create(used, TrainConfig(), Clips((sway(),), (1.0,)), 2)
