@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 CACHE = Path(__file__).parents[1] / ".jax_cache"
@@ -55,6 +55,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fresh_compilations() -> Iterator[None]:
+    """Let compiled functions go after each module: thousands of them in one process made XLA abort."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")
