@@ -1,6 +1,6 @@
 """Trainings as processes: killed, interrupted, stopped for a while, their folder taken away.
 
-An interrupt and a removed folder by default; `pytest -m faults` kills twenty times, and tries every signal and hold-up.
+An interrupt and a removed folder by default; `pytest -m faults` kills twenty times and tries all signals.
 """
 
 import os
