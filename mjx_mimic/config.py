@@ -5,6 +5,7 @@ import typing
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Annotated, Any, Literal
 
+from mjx_mimic.common.cli import require_range
 from mjx_mimic.common.errors import UserError
 
 
@@ -231,9 +232,5 @@ def check_bounds(config: Any, prefix: str = "") -> None:
         numbers = value if isinstance(value, tuple) else () if value is None else (value,)
         for bound in bounds:
             for number in numbers:
-                if not bound.low <= number <= bound.high:
-                    option = f"--{prefix}{name}".replace("_", "-")
-                    raise UserError(
-                        f"option {option}: {number} will not do; use a number from {bound.low:g} to"
-                        f" {bound.high:g}"
-                    )
+                option = f"--{prefix}{name}".replace("_", "-")
+                require_range({option: (number, bound.low, bound.high)})

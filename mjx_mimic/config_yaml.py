@@ -101,9 +101,17 @@ def read_config(path: Path) -> TrainConfig:
         UserError: there are none, or a field will not do.
     """
     file = path if path.is_file() else path / CONFIG_FILE
+    return _settings(_read_existing(file, path), file)
+
+
+def _read_existing(file: Path, path: Path) -> Any:
     if not file.exists():
         raise UserError(f"{path}: no run in this folder ({CONFIG_FILE} is missing); check the path")
-    values = read_yaml(file)
+    return read_yaml(file)
+
+
+def _settings(values: Any, file: Path) -> TrainConfig:
+    """Take the settings out of a run's record, or of a file that holds nothing else."""
     if isinstance(values, Mapping) and "config" in values:
         values = values["config"]
     return from_dict(values, file)
@@ -118,9 +126,9 @@ def read_run(run: Path) -> tuple[TrainConfig, Mapping[str, Any]]:
     Raises:
         UserError: no run in this folder, one of another format, or a record that was cut short or edited.
     """
-    config = read_config(run)
     file = run / CONFIG_FILE
-    record = read_yaml(file)
+    record = _read_existing(file, run)
+    config = _settings(record, file)
     if not isinstance(record, Mapping) or record.get("format") != FORMAT:
         found = record.get("format", 1) if isinstance(record, Mapping) else "unknown"
         raise UserError(

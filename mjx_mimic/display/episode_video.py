@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.clips.editing import sampled
 from mjx_mimic.clips.motion import Motion
-from mjx_mimic.common.errors import UserError
 from mjx_mimic.display import captions
 from mjx_mimic.display.offscreen import render_frames
 from mjx_mimic.display.options import EpisodeOptions, VideoOptions
@@ -22,7 +21,7 @@ from mjx_mimic.evaluation.mujoco_engine import model_to_watch, run_in_mujoco
 from mjx_mimic.evaluation.recording import Recording
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.robot.mjcf import load_mjcf
-from mjx_mimic.runs.folder import load_policy, load_run_clips
+from mjx_mimic.runs.folder import load_policy, load_run_clips, require_clip
 from mjx_mimic.task.env import ImitationEnv
 
 AFTER_FAILURE_S = 1.0
@@ -59,9 +58,7 @@ def run_shots(run: Path, episodes: EpisodeOptions, video: VideoOptions) -> list[
     """
     clips = load_run_clips(run)
     if episodes.clip is not None:
-        last = len(clips.motions) - 1
-        if not 0 <= episodes.clip <= last:
-            raise UserError(f"option --clip: {episodes.clip} will not do; the run has clips 0 to {last}")
+        require_clip(clips, episodes.clip)
         clips = Clips((clips.motions[episodes.clip],), (1.0,))
     policy, env = load_policy(run, episodes.checkpoint, clips)
     recordings = record(Evaluation(env, policy, Protocol(video.seconds)), episodes)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from mjx_mimic.clips.editing import sampled
 from mjx_mimic.clips.motion import Motion
-from mjx_mimic.common.errors import UserError
 from mjx_mimic.display.drawn_robot import pose_model
 from mjx_mimic.display.playable import Status
 from mjx_mimic.evaluation.mujoco_engine import addresses, keep_broken_states
@@ -20,7 +19,7 @@ from mjx_mimic.learning.policy import Policy
 from mjx_mimic.robot import kinematics
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.runs.checkpoints import Which
-from mjx_mimic.runs.folder import load_policy, load_run_clips
+from mjx_mimic.runs.folder import load_policy, load_run_clips, require_clip
 from mjx_mimic.task.env import EnvState, ImitationEnv
 
 
@@ -143,7 +142,6 @@ def open_run(run: Path, checkpoint: Which, clip: int) -> Live:
         UserError: no run in this folder, no such checkpoint, no such clip, or a clip cannot be read.
     """
     clips = load_run_clips(run)
-    if not 0 <= clip < len(clips.motions):
-        raise UserError(f"option --clip: {clip} will not do; the run has clips 0 to {len(clips.motions) - 1}")
+    require_clip(clips, clip)
     policy, env = load_policy(run, checkpoint, clips)
     return Live(policy, env, clips.motions, clip)

@@ -100,6 +100,17 @@ def load_run_clips(run: str | Path) -> Clips:
     return load_clips(config.motion, config.motion_weights)
 
 
+def require_clip(clips: Clips, clip: int) -> None:
+    """Hold the option `--clip` to the clips of a run.
+
+    Raises:
+        UserError: the run has no clip of this number.
+    """
+    last = len(clips.motions) - 1
+    if not 0 <= clip <= last:
+        raise UserError(f"option --clip: {clip} will not do; the run has clips 0 to {last}")
+
+
 def load_policy(
     run: str | Path, checkpoint: Which = "best", clips: Clips | None = None
 ) -> tuple[Policy, ImitationEnv]:
@@ -115,7 +126,7 @@ def load_policy(
     """
     run = Path(run)
     config, _ = read_run(run)
-    clips = load_run_clips(run) if clips is None else clips
+    clips = load_clips(config.motion, config.motion_weights) if clips is None else clips
     stored = Checkpoints(run).restore_policy(checkpoint)
     env = make_env(clips.motions, config.env, weights=clips.weights)
     actor = make_actor(config.network, env.num_actions)

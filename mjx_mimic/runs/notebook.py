@@ -13,7 +13,8 @@ from typing import TextIO
 import matplotlib.pyplot as plt
 
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.runs.plot import METRICS_FILE, draw_progress
+from mjx_mimic.runs.metric_log import METRICS_FILE
+from mjx_mimic.runs.plot import draw_progress
 
 
 def train_live(arguments: Sequence[str], run: str | Path, interval_s: float = 10.0) -> None:

@@ -1,6 +1,5 @@
 """Curves of a run's metrics."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,12 +8,11 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from mjx_mimic.common.errors import UserError
-
-METRICS_FILE = "metrics.jsonl"
+from mjx_mimic.runs.metric_log import METRICS_FILE, read_rows
 
 
 def read_metrics(run: str | Path) -> dict[str, NDArray[np.float64]]:
-    """Read the metrics of a run's R reports.
+    """Read the metrics of a run's R reports; damaged lines are left out.
 
     Returns:
         (R,) by name, NaN where a report lacks the metric.
@@ -23,11 +21,9 @@ def read_metrics(run: str | Path) -> dict[str, NDArray[np.float64]]:
         UserError: the folder holds no metrics.
     """
     path = Path(run) / METRICS_FILE
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        raise UserError(f"{path}: cannot be read; give a run folder") from None
-    rows = [json.loads(line) for line in lines]
+    if not path.is_file():
+        raise UserError(f"{path}: cannot be read; give a run folder")
+    rows, _ = read_rows(path)
     names = sorted({name for row in rows for name in row})
     return {name: np.array([row.get(name, np.nan) for row in rows], float) for name in names}
 

@@ -13,6 +13,7 @@ from scipy.optimize import nnls
 
 from mjx_mimic.clips.foot_contacts import runs_of_true
 from mjx_mimic.clips.motion import Motion
+from mjx_mimic.robot.constants import SOLE_GEOMS
 from mjx_mimic.synthesis.leg_kinematics import sole
 from mjx_mimic.synthesis.periodic import Array, Dynamics, inverse_dynamics
 
@@ -73,7 +74,7 @@ def demands(model: mujoco.MjModel, motion: Motion) -> Demands:
         motion.length,
         travel / motion.length,
     )
-    spheres = np.array([geom for geom in range(model.ngeom) if "_sole_" in model.geom(geom).name])
+    spheres = np.array([model.geom(name).id for foot in SOLE_GEOMS for name in foot])
     corners = [(np.cos(angle), np.sin(angle)) for angle in np.arange(4) * np.pi / 2]
     edges = np.array([(FRICTION * x, FRICTION * y, 1.0) for x, y in corners])
     effort = model.jnt_actfrcrange[1:, 1]

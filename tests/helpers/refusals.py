@@ -11,9 +11,7 @@ def refusal(call: Callable[..., object], *args: object, **kwargs: object) -> str
     """The message of the UserError that the call must raise; it must be one line."""
     with pytest.raises(UserError) as caught:
         call(*args, **kwargs)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    return message
+    return _one_line(caught.value)
 
 
 def command_refusal(
@@ -27,10 +25,14 @@ def command_refusal(
     with pytest.raises((UserError, SystemExit)) as caught:
         main(arguments)
     if isinstance(caught.value, UserError):
-        message = str(caught.value)
-        assert len(message.splitlines()) == 1
-        return message
+        return _one_line(caught.value)
     assert caught.value.code == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     return " ".join(captured.err.replace("\u2502", " ").split())
+
+
+def _one_line(error: UserError) -> str:
+    message = str(error)
+    assert len(message.splitlines()) == 1
+    return message
