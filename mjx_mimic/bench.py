@@ -18,10 +18,12 @@ class BenchCommand:
     """Settings to measure."""
     motion: str = "walk"
     """Clip: a file, or the name of a bundled one."""
-    num_envs: int = 0
-    """Parallel environments; 0: the preset's, or sized for the machine."""
+    num_envs: tuple[int, ...] = (0,)
+    """Numbers of parallel environments; 0: the preset's, or sized for the machine."""
+    loops: bool = False
+    """Time other ways to loop over the physics steps than the training's, too."""
     clips: int = 1000
-    """Clips of 10 s in the largest library whose lookup is timed, after 1, 10, 100, ..."""
+    """Clips of 10 s in the largest library whose lookup is timed, after 1, 10, 100, ...; 0: no lookups."""
     repeats: int = 5
     """Timed repetitions after one that compiles; the median counts."""
     json: Annotated[Path | None, cli.shown("FILE")] = None
@@ -34,10 +36,15 @@ def main(arguments: Sequence[str]) -> int:
     cli.prepare_jax()
     from mjx_mimic.learning import benchmark  # JAX and MuJoCo, after their settings
 
-    figures = benchmark.measure(
-        command.preset, command.motion, command.num_envs, command.clips, command.repeats
+    benchmark.measure(
+        command.preset,
+        command.motion,
+        command.num_envs,
+        clips=command.clips,
+        repeats=command.repeats,
+        loops=command.loops,
+        path=command.json,
     )
-    benchmark.report(figures, command.json)
     return 0
 
 

@@ -1,22 +1,25 @@
-"""What a training step costs over bare physics, measured in one process on one machine."""
+"""What a training step costs over bare physics, how physics is best looped over, and how exact it is."""
 
 import json
 import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mjx_mimic.clips.dataset import load_clips
 from mjx_mimic.clips.motion import Motion, make_motion
+from mjx_mimic.common.cli import cores
 from mjx_mimic.config import PRESETS, sized
 from mjx_mimic.learning.devices import map_devices
-from mjx_mimic.learning.learner import make_learner
+from mjx_mimic.learning.learner import Learner, TrainState, make_learner
 from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.model import load_robot
 from mjx_mimic.task import reference, start_sampling
@@ -24,60 +27,138 @@ from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
 
 LOOKUPS = 2**16
 """Lookups at a time."""
+COMPARED_STATES = 16
+"""States whose physics is compared with the host's."""
+
+Figures = dict[str, Any]
+Step = Callable[[ImitationEnv, EnvState, jax.Array], EnvState]
 
 
-def measure(preset: str, motion: str, num_envs: int, clips: int, repeats: int) -> dict[str, Any]:
+def measure(
+    preset: str,
+    motion: str,
+    sizes: Sequence[int],
+    *,
+    clips: int,
+    repeats: int,
+    loops: bool,
+    path: Path | None = None,
+) -> None:
     """Time bare physics, the environment, the whole training step, and lookups among many clips.
+
+    Everything is compiled at the beginning and side by side, because compiling takes most of the time.
+    The figures are printed as they come.
 
     Args:
         preset: a name of `config.PRESETS`.
         motion: the clip.
-        num_envs: parallel environments; 0: the preset's, or sized for the machine.
-        clips: in the largest library whose lookup is timed.
+        sizes: numbers of parallel environments; 0: the preset's, or sized for the machine.
+        clips: in the largest library whose lookup is timed; 0: no lookups.
         repeats: timed repetitions; the median counts.
+        loops: whether to time other loops over the physics steps than the training's too, at the first size.
+        path: JSON file for the figures, written again after every part; None: none.
     """
+    figures: Figures = {}
+
+    def report(part: Figures, prefix: str = "") -> None:
+        for name, value in part.items():
+            figures[prefix + name] = value
+            text = f"{value:,.3g}" if isinstance(value, float) else str(value)
+            print(f"{prefix + name:50s} {text}", flush=True)
+        if path:
+            path.write_text(json.dumps(figures, indent=2) + "\n")
+
     devices = tuple(jax.local_devices())
-    config = replace(PRESETS[preset], motion=(motion,))
-    if num_envs:
-        config = replace(config, num_envs=num_envs)
-    config = sized(config, devices[0].platform, len(devices))
-    learner = make_learner(config, load_clips(config.motion), devices)
+    report({"preset": preset, "devices": f"{len(devices)} x {devices[0].device_kind}"})
+    with ThreadPoolExecutor(cores()) as pool:
+        learners: list[tuple[Learner, TrainState, dict[str, Future]]] = []
+        for size in sizes:
+            config = replace(PRESETS[preset], motion=(motion,))
+            config = sized(
+                replace(config, num_envs=size or config.num_envs), devices[0].platform, len(devices)
+            )
+            learner = make_learner(config, load_clips(config.motion), devices)
+            state = learner.init(jax.random.key(0))
+            learners.append(
+                (learner, state, compile_programs(pool, learner, state, loops and size == sizes[0]))
+            )
+        for _, _, programs in learners:
+            for program in programs.values():
+                program.result()  # nothing may compile beside what is timed
+        for learner, state, programs in learners:
+            report(program_figures(learner, state, programs, repeats), f"{learner.config.num_envs}_envs_")
+    report(physics_error(learners[0][0].env))
+    if clips:
+        report(library_figures(clips, repeats))
+    report({"peak_host_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20})
 
-    start = time.perf_counter()
-    state = jax.block_until_ready(learner.init(jax.random.key(0)))
-    figures: dict[str, Any] = {
-        "preset": preset,
-        "num_envs": config.num_envs,
-        "devices": f"{len(devices)} x {devices[0].device_kind}",
-        "physics_steps_per_sample": round(config.env.physics_hz / config.env.control_hz),
-        "init_s": time.perf_counter() - start,
+
+def compile_programs(
+    pool: ThreadPoolExecutor, learner: Learner, state: TrainState, loops: bool
+) -> dict[str, Future]:
+    """Begin to compile what is timed for one number of environments, by name.
+
+    `physics`, `environment` and `training_step` are as in the training: a scan over the control steps of an
+    unroll, and in each a scan over its physics steps. The loops beside them: `physics_unrolled`, the physics
+    steps of a control step written out; `control_steps`, a call from Python for each control step;
+    `physics_steps`, a call for each physics step.
+    """
+    env, length = learner.placed_env, learner.config.unroll_length
+    steps: dict[str, tuple[Step, int]] = {
+        "physics": (bare_physics, length),
+        "environment": (env_step, length),
     }
-    physics = map_devices(devices, unrolled(bare_physics, config.unroll_length))
-    environment = map_devices(devices, unrolled(env_step, config.unroll_length))
-    steps: dict[str, tuple[Callable, Any]] = {
-        "physics": (lambda states: physics(learner.placed_env, states), state.env),
-        "environment": (lambda states: environment(learner.placed_env, states), state.env),
-        "training_step": (lambda state: learner.train_step(state)[0], state),  # last: it donates
+    if loops:
+        steps |= {
+            "physics_unrolled": (unrolled_physics, length),
+            "control_steps": (bare_physics, 1),
+            "physics_steps": (physics_step, 1),
+        }
+    functions = {
+        name: map_devices(learner.devices, repeated(step, count)).lower(  # type: ignore[attr-defined]
+            env, state.env
+        )
+        for name, (step, count) in steps.items()
     }
-    for name, (step, carry) in steps.items():
-        compile_s, run_s = timed(step, carry, repeats)
+    functions["training_step"] = learner.compile_train_step().lower(env, state)  # type: ignore[attr-defined]
+    return {name: pool.submit(timed, function.compile) for name, function in functions.items()}
+
+
+def program_figures(
+    learner: Learner, state: TrainState, programs: dict[str, Future], repeats: int
+) -> Figures:
+    """Time the compiled programs of one number of environments, the training step last: it donates."""
+    figures: Figures = {}
+    env, length = learner.placed_env, learner.config.unroll_length
+    calls = {"control_steps": length, "physics_steps": length * learner.env.substeps}
+
+    for name, program in programs.items():
+        compile_s, function = program.result()
+        carry = state if name == "training_step" else state.env
+
+        def run(carry: Any, function: Callable = function, count: int = calls.get(name, 1)) -> Any:
+            for _ in range(count):
+                carry = function(env, carry)
+            return carry[0] if isinstance(carry, tuple) else carry
+
+        seconds = []
+        for _ in range(repeats + 1):  # the first is warming up
+            run_s, carry = timed(run, carry)
+            seconds.append(run_s)
         figures[f"{name}_compile_s"] = compile_s
-        figures[f"{name}_samples_per_s"] = learner.samples_per_step / run_s
-    for name in ("environment", "training_step"):
-        share = figures[f"{name}_samples_per_s"] / figures["physics_samples_per_s"]
-        figures[f"{name}_speed_over_bare_physics"] = share
-    figures |= library_figures(clips, repeats)
-    figures["sample_us"] = 1e6 / figures["training_step_samples_per_s"]  # what a lookup is a part of
-    figures["peak_memory_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return figures
+        figures[f"{name}_samples_per_s"] = learner.samples_per_step / statistics.median(seconds[1:])
+        if name != "physics":
+            share = figures[f"{name}_samples_per_s"] / figures["physics_samples_per_s"]
+            figures[f"{name}_speed_over_physics"] = share
+    memory = programs["training_step"].result()[1].memory_analysis()
+    return figures | {"training_step_memory_mb": memory.temp_size_in_bytes / 2**20} if memory else figures
 
 
-def report(figures: dict[str, Any], path: Path | None) -> None:
-    """Print the figures, and write them to `path` as JSON if there is one."""
-    for name, value in figures.items():
-        print(f"{name:40s} {value:,.3g}" if isinstance(value, float) else f"{name:40s} {value}")
-    if path:
-        path.write_text(json.dumps(figures, indent=2) + "\n")
+def timed(function: Callable, *arguments: Any) -> tuple[float, Any]:
+    """Call a function: the seconds until its result is there, and the result."""
+    start = time.perf_counter()
+    result = jax.block_until_ready(function(*arguments))
+    return time.perf_counter() - start, result
 
 
 def bare_physics(env: ImitationEnv, state: EnvState, action: jax.Array) -> EnvState:
@@ -85,9 +166,62 @@ def bare_physics(env: ImitationEnv, state: EnvState, action: jax.Array) -> EnvSt
     return env.simulate(state, env.pd_target(state, action))[0]
 
 
+def unrolled_physics(env: ImitationEnv, state: EnvState, action: jax.Array) -> EnvState:
+    """Take a control step of `mjx.step` without a loop."""
+    return env.simulate(state, env.pd_target(state, action), unroll=True)[0]
+
+
+def physics_step(env: ImitationEnv, state: EnvState, action: jax.Array) -> EnvState:
+    """Take one physics step."""
+    return env.simulate(state, env.pd_target(state, action), substeps=1)[0]
+
+
 def env_step(env: ImitationEnv, state: EnvState, action: jax.Array) -> EnvState:
     """Take a control step with reference, reward, termination, reset and observation."""
     return env.step(state, action, jax.random.key(0))[0]
+
+
+def repeated(step: Step, length: int) -> Callable[[ImitationEnv, EnvState], EnvState]:
+    """Return (env, states) -> states after `length` steps of every environment under random actions."""
+
+    def advance(env: ImitationEnv, states: EnvState) -> EnvState:
+        def one(states: EnvState, key: jax.Array) -> tuple[EnvState, None]:
+            actions = 0.2 * jax.random.normal(key, (*states.clip.shape, env.num_actions))
+            return jax.vmap(step, in_axes=(None, 0, 0))(env, states, actions), None
+
+        if length == 1:
+            return one(states, jax.random.key(1))[0]
+        return jax.lax.scan(one, states, jax.random.split(jax.random.key(1), length))[0]
+
+    return advance
+
+
+def physics_error(env: ImitationEnv) -> Figures:
+    """Compare a control step on this device with the same one on the host, from states of the reference.
+
+    Returns:
+        The largest differences of coordinates after it, m or rad and m/s or rad/s, with JAX's default
+        precision of matrix products, as in the training, and with the highest. The default of some
+        accelerators has 10 bits, which physics would not forgive if it mattered.
+    """
+
+    def control_step(env: ImitationEnv) -> tuple[jax.Array, jax.Array]:
+        times = jnp.linspace(0.0, env.library.length[0], COMPARED_STATES, endpoint=False)
+        state = jax.vmap(lambda time: env.reset_to(jnp.int32(0), time))(times)
+        state, _ = jax.vmap(env.simulate)(state, state.qpos[:, 7:])
+        return state.qpos, state.qvel
+
+    host = jax.devices("cpu")[0]
+    with jax.default_device(host):
+        expected = jax.jit(control_step)(jax.device_put(env, host))
+    figures: Figures = {}
+    for precision in ("default", "highest"):
+        with jax.default_matmul_precision(precision):
+            result = jax.jit(control_step)(env)
+        for name, ours, theirs in zip(("positions", "velocities"), result, expected, strict=True):
+            worst = float(np.abs(np.asarray(ours) - np.asarray(theirs)).max())
+            figures[f"error_of_{name}_at_{precision}_precision"] = worst
+    return figures
 
 
 def library_figures(clips: int, repeats: int) -> dict[str, float]:
@@ -112,8 +246,8 @@ def library_figures(clips: int, repeats: int) -> dict[str, float]:
         start = time.perf_counter()
         env = jax.block_until_ready(make_env(motions, robot=robot))
         made_s = time.perf_counter() - start
-        _, seconds = timed(lambda _, env=env: start_poses(env, keys), None, repeats)
-        figures[f"library_{count}_clips_lookup_us"] = 1e6 * seconds / LOOKUPS
+        seconds = [timed(start_poses, env, keys)[0] for _ in range(repeats + 1)]
+        figures[f"library_{count}_clips_lookup_us"] = 1e6 * statistics.median(seconds[1:]) / LOOKUPS
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(env))
     return figures | {"library_make_s": made_s, "library_size_mb": size / 2**20}
 
@@ -132,26 +266,3 @@ def noisy_clip(seed: int) -> Motion:
         loop="clamp",
         source="bench",
     )
-
-
-def unrolled(step: Callable, length: int) -> Callable:
-    """Return (env, states) -> states after `length` samples of every environment under random actions."""
-
-    def advance(env: ImitationEnv, states: EnvState) -> EnvState:
-        def one(states: EnvState, key: jax.Array) -> tuple[EnvState, None]:
-            actions = 0.2 * jax.random.normal(key, (*states.clip.shape, env.num_actions))
-            return jax.vmap(step, in_axes=(None, 0, 0))(env, states, actions), None
-
-        return jax.lax.scan(one, states, jax.random.split(jax.random.key(1), length))[0]
-
-    return advance
-
-
-def timed(step: Callable, carry: Any, repeats: int) -> tuple[float, float]:
-    """Time calls: seconds of the first one, compiling included, and the median of those after it."""
-    seconds = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        carry = jax.block_until_ready(step(carry))
-        seconds.append(time.perf_counter() - start)
-    return seconds[0], statistics.median(seconds[1:])

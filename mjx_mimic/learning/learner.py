@@ -68,7 +68,7 @@ def init_state(
     # The first normaliser comes from reference states, so that the first policy sees sane numbers.
     moments = normalizing.update(normalizing.empty(observation.shape[-1]), observation, DEVICES)
     actor_key, critic_key = jax.random.split(network_key)
-    return TrainState(
+    state = TrainState(
         actor=ppo.init_network(actor.init(actor_key, observation), config.ppo.actor_rate, config.ppo),
         critic=ppo.init_network(critic.init(critic_key, observation), config.ppo.critic_rate, config.ppo),
         normalizer=moments,
@@ -78,6 +78,8 @@ def init_state(
         failures=start_sampling.empty_tally(env.starts),
         iteration=jnp.int32(0),
     )
+    # The types that a training step returns: from a weak one it would be compiled again for its second call.
+    return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), state)
 
 
 def train_step(

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import yaml
 
-from mjx_mimic import config_yaml
+from mjx_mimic import __version__, config_yaml
 from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import replacing
@@ -43,7 +43,7 @@ def create(path: Path, config: TrainConfig, clips: Clips, devices: int) -> None:
 
 
 def _record(config: TrainConfig, clips: Clips, devices: int) -> dict[str, Any]:
-    packages = ("mjx-mimic", "jax", "mujoco", "mujoco-mjx", "flax", "optax")
+    packages = ("jax", "mujoco", "mujoco-mjx", "flax", "optax")
     record = {
         "format": FORMAT,
         "config": config_yaml.to_dict(config),
@@ -53,7 +53,7 @@ def _record(config: TrainConfig, clips: Clips, devices: int) -> dict[str, Any]:
         ],
         "devices": devices,
         "platform": jax.default_backend(),
-        "versions": {name: version(name) for name in packages},
+        "versions": {"mjx-mimic": __version__} | {name: version(name) for name in packages},
     }
     return record | {"digest": record_digest(record)}
 

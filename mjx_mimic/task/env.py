@@ -12,7 +12,7 @@ from mujoco import mjx
 
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.config import EnvConfig
-from mjx_mimic.robot.model import CharacterState, Robot, load_robot
+from mjx_mimic.robot.model import CharacterState, Robot, exact_products, load_robot
 from mjx_mimic.task import observation, reference, start_sampling, termination
 from mjx_mimic.task.reference import MotionLibrary, make_library
 from mjx_mimic.task.reward import RewardTerms, mimickit_reward, paper_reward
@@ -177,19 +177,31 @@ class ImitationEnv:
             scale = self.config.action_scale * self.robot.effort_limit / self.robot.kp
         return scale.astype(np.float32)
 
-    def simulate(self, state: EnvState, pd_target: jax.Array) -> tuple[EnvState, PhysicsTrace]:
-        """Simulate one control step under constant PD targets (J,) rad."""
+    def simulate(
+        self, state: EnvState, pd_target: jax.Array, *, substeps: int | None = None, unroll: bool = False
+    ) -> tuple[EnvState, PhysicsTrace]:
+        """Simulate one control step under constant PD targets (J,) rad.
+
+        Args:
+            state: unbatched.
+            pd_target: (J,) rad.
+            substeps: physics steps; None: those of a control step.
+            unroll: whether to compile them one after the other instead of as a loop.
+        """
 
         def physics_step(carry: tuple, _: None) -> tuple[tuple, PhysicsTrace]:
             qpos, qvel, warm_start = carry
             data = self.robot.mjx_data.replace(
                 qpos=qpos, qvel=qvel, qacc_warmstart=warm_start, ctrl=pd_target
             )
-            data = mjx.step(self.robot.mjx_model, data)
+            with exact_products():
+                data = mjx.step(self.robot.mjx_model, data)
             return (data.qpos, data.qvel, data.qacc_warmstart), PhysicsTrace(qpos[7:], qvel[6:])
 
         coordinates = (state.qpos, state.qvel, state.warm_start)
-        (qpos, qvel, warm_start), trace = jax.lax.scan(physics_step, coordinates, None, length=self.substeps)
+        (qpos, qvel, warm_start), trace = jax.lax.scan(
+            physics_step, coordinates, None, length=substeps or self.substeps, unroll=unroll
+        )
         return replace(state, qpos=qpos, qvel=qvel, warm_start=warm_start, steps=state.steps + 1), trace
 
     def time(self, state: EnvState, ahead: int = 0) -> jax.Array:

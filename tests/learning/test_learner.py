@@ -1,8 +1,5 @@
 """The fused training step on tiny environments: it learns, bootstraps right, and is one on all devices."""
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +10,7 @@ import optax
 import pytest
 import scipy.stats
 from flax import struct
+from helpers.compiling import compilations
 from helpers.point_env import ONE_CLIP, POINT_CONFIG, TRACED_STEPS, PointEnv, causes, step_result
 
 from mjx_mimic.config import NetworkConfig, PPOConfig
@@ -36,22 +34,6 @@ def devices() -> tuple[jax.Device, ...]:
     found = tuple(jax.local_devices())
     assert len(found) == 2, "conftest.py asks for two CPU devices"
     return found
-
-
-@contextmanager
-def compilations() -> Iterator[list[str]]:
-    """JAX's messages on what XLA compiles meanwhile."""
-    messages: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
-    handler.addFilter(lambda record: "Finished XLA compilation" in record.getMessage())
-    logger = logging.getLogger("jax")
-    logger.addHandler(handler)
-    try:
-        with jax.log_compiles():
-            yield messages
-    finally:
-        logger.removeHandler(handler)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import struct
+from helpers.compiling import compilations
 
 from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.config import EnvConfig, NetworkConfig, TrainConfig
@@ -51,7 +52,11 @@ def histories() -> dict[int, list[Metrics]]:
         state, metrics = step(env, learner.init(jax.random.key(0)))
         history = [metrics]
         with jax.transfer_guard("disallow"):  # neither the simulation nor the learner visits the host
-            for _ in range(UPDATES - 1):
+            with compilations() as compiled:
+                state, metrics = step(env, state)
+            assert not compiled, "the types of the first state are not those that a training step returns"
+            history.append(metrics)
+            for _ in range(UPDATES - 2):
                 state, metrics = step(env, state)
                 history.append(metrics)
         return [first_device(metrics) for metrics in history]

@@ -330,6 +330,14 @@ def test_a_control_step_in_the_air_is_mujocos(robot, flight):
     assert np.abs(following.qvel - state.qvel)[:, 6:].max() > 1.0
 
 
+def test_matrix_products_of_a_control_step_are_exact_on_accelerators_too(env, some_states, some_actions):
+    state = jax.tree.map(lambda x: x[0], some_states)
+    lowered = jax.jit(type(env).step).lower(env, state, some_actions[0], jax.random.key(0))
+    products = [line for line in lowered.as_text().splitlines() if "stablehlo.dot_general" in line]
+    assert len(products) > 10
+    assert [line for line in products if "precision = [HIGHEST, HIGHEST]" not in line] == []
+
+
 @pytest.fixture(scope="module")
 def stance(robot, step, reset_to, pd_target):
     """A control step of robots that stand on the floor and are pushed a little: (state, following, the same
