@@ -23,8 +23,9 @@ class EvaluateCommand:
     """Physics engine: MJX as in training, or MuJoCo in C with the same model."""
     episodes: int = 0
     """Number of episodes; 0: 256 on a CPU, 4096 on an accelerator. At least one per clip."""
-    start: Literal["both", "random", "first"] = "both"
-    """Start episodes at random phases, at the clips' first frames (undisturbed, one per clip), or both."""
+    start: Literal["both", "random", "first", "training"] = "both"
+    """Start episodes at random phases, at the clips' first frames (undisturbed, one per clip), or both; or
+    where the training's environments were at the last checkpoint."""
     seconds: float = 10.0
     """Length of an episode, s."""
     push: float = 0.0
@@ -56,9 +57,10 @@ def main(arguments: Sequence[str]) -> int:
 
     found = clips.load_clips(command.motion) if command.motion else runs.load_run_clips(command.run)
     policy, env = runs.load_policy(command.run, command.checkpoint, found)
+    starts = runs.load_training_states(command.run) if command.start == "training" else None
     protocol = evaluation.Protocol(command.seconds, command.push, command.noise)
     report = evaluation.evaluate(
-        evaluation.Evaluation(env, policy, protocol),
+        evaluation.Evaluation(env, policy, protocol, starts),
         [motion.name for motion in found.motions],
         engine=command.engine,
         episodes=command.episodes,
@@ -86,6 +88,8 @@ def check(command: EvaluateCommand) -> None:
     """
     if command.engine != "mujoco" and (command.mjcf or command.solver_iterations):
         raise UserError("options --mjcf and --solver-iterations: they need --engine mujoco")
+    if command.start == "training" and command.motion:
+        raise UserError("option --start: training needs the run's own clips; leave --motion out")
     cli.require_range(
         {
             "--seconds": (command.seconds, 0.1, 600.0),

@@ -39,7 +39,7 @@ class Protocol:
 class Episode:
     """One episode so far. Sums are over the `steps` inside the episode."""
 
-    index: jax.Array  # () int; its clip is index modulo the number of clips
+    clip: jax.Array  # () int
     steps: jax.Array  # () control steps with a finite state
     horizon: jax.Array  # () control steps that the episode should have
     running: jax.Array  # () bool, early termination has not happened yet
@@ -86,6 +86,8 @@ class Evaluation:
     env: ImitationEnv
     policy: Policy
     protocol: Protocol = struct.field(pytree_node=False, default=Protocol())
+    starts: EnvState | None = None
+    """(K, ...) where the episodes start, in turn; None: on the reference."""
 
     @property
     def steps(self) -> int:
@@ -102,15 +104,21 @@ class Evaluation:
         """
         library = self.env.library
         time_key, push_key = jax.random.split(key)
-        clip = index % library.num_clips
-        phase = jnp.where(at_first, 0.0, jax.random.uniform(time_key))
-        state = self.env.reset_to(clip, phase * library.length[clip])
+        if self.starts is None:
+            clip = index % library.num_clips
+            phase = jnp.where(at_first, 0.0, jax.random.uniform(time_key))
+            state = self.env.reset_to(clip, phase * library.length[clip])
+        else:
+            state = jax.tree.map(lambda x: x[index % x.shape[0]], self.starts)
+            clip, phase = state.clip, self.env.phase(state)
+            # The episode begins here: its steps are counted from 0.
+            state = replace(state, start_time=self.env.time(state), steps=jnp.int32(0))
         left = jnp.ceil((1.0 - phase) * library.length[clip] * self.env.config.control_hz - 1e-3)
         horizon = jnp.where(library.wraps[clip], self.steps, jnp.minimum(left, self.steps))
         interval = round(PUSH_INTERVAL_S * self.env.config.control_hz)
         zero = jnp.float32(0.0)
         return state, Episode(
-            index=index,
+            clip=clip,
             steps=jnp.int32(0),
             horizon=horizon.astype(jnp.int32),
             running=jnp.bool_(True),

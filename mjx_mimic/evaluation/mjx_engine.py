@@ -73,9 +73,8 @@ def _recordings(env: ImitationEnv, episode: Episode, start: Snapshot, track: Sna
         return np.concatenate(list(whole), axis=1)
 
     kept = start.phase.shape[1]
-    horizon, index = (np.asarray(x)[:, :kept].ravel() for x in (episode.horizon, episode.index))
-    snapshots = jax.tree.map(joined, start, track)
-    return recordings(snapshots, horizon, index % env.library.num_clips, env.config.control_hz)
+    horizon, clip = (np.asarray(x)[:, :kept].ravel() for x in (episode.horizon, episode.clip))
+    return recordings(jax.tree.map(joined, start, track), horizon, clip, env.config.control_hz)
 
 
 def simulate(env: ImitationEnv, state: EnvState, pd_target: jax.Array) -> tuple[EnvState, Effort]:

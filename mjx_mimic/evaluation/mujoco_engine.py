@@ -141,8 +141,8 @@ def run_in_mujoco(
     found = []
     if recorded:
         joined = jax.tree.map(lambda *steps: np.stack(steps), *track)
-        clip = episode.index[:recorded] % env.library.num_clips
-        found = recordings(joined, episode.horizon[:recorded], clip, env.config.control_hz)
+        kept = jax.tree.map(lambda x: x[:recorded], episode)
+        found = recordings(joined, kept.horizon, kept.clip, env.config.control_hz)
     return Outcome(episode, jax.tree.map(np.asarray, figures), found)
 
 

@@ -22,11 +22,15 @@ from mjx_mimic.evaluation.mjx_engine import run_in_mjx
 from mjx_mimic.evaluation.mujoco_engine import load_other, run_in_mujoco
 
 Engine = Literal["mjx", "mujoco"]
-Start = Literal["both", "random", "first"]
+Start = Literal["both", "random", "first", "training"]
 
 EPISODES_ON_CPU = 256
 EPISODES_ON_ACCELERATOR = 4096
-HEADINGS = {"random": "from random phases", "first": "from the first frame"}
+HEADINGS = {
+    "random": "from random phases",
+    "first": "from the first frame",
+    "training": "from the training's states",
+}
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,8 @@ class Report:
 
     Attributes:
         clips: names of the clips.
-        metrics: of the episodes from random phases ("random") and from the first frame ("first"), where there
-            are any.
+        metrics: of the episodes from random phases ("random"), from the first frame ("first"), and from the
+            training's states ("training"), where there are any.
         results: the same as plain data for JSON, with how they were made.
         outcome: the episodes themselves.
     """
@@ -112,7 +116,8 @@ def evaluate(
         clips: names of the clips of its task.
         engine: MJX as in training, or MuJoCo in C.
         episodes: how many; 0: 256 on a CPU, 4096 on an accelerator. At least one per clip.
-        start: from random phases, from the clips' first frames (undisturbed: one per clip), or both.
+        start: from random phases, from the clips' first frames (undisturbed: one per clip), from both, or
+            from the states `starts` of the evaluation, then each of them once unless `episodes` says.
         seed: of start phases, pushes and noise.
         mjcf: with MuJoCo in C, another G1 with the same joint names.
         solver_iterations: with MuJoCo in C, iterations of the contact solver; 0: as in training.
@@ -122,11 +127,13 @@ def evaluate(
         UserError: `mjcf` cannot be used.
     """
     default = EPISODES_ON_CPU if jax.default_backend() == "cpu" else EPISODES_ON_ACCELERATOR
+    if evaluation.starts is not None:
+        default = len(evaluation.starts.clip)
     episodes = max(episodes or default, len(clips))
     protocol = evaluation.protocol
     disturbed = protocol.push > 0 or protocol.noise > 0
     # Undisturbed episodes from a clip's first frame are all alike.
-    from_first = 0 if start == "random" else episodes if disturbed else len(clips)
+    from_first = 0 if start in ("random", "training") else episodes if disturbed else len(clips)
     from_random = 0 if start == "first" else episodes
     at_first = np.arange(from_first + from_random) < from_first
     begun = time.monotonic()
@@ -134,11 +141,12 @@ def evaluate(
     results: dict[str, Any] = {"engine": engine, "seconds": time.monotonic() - begun}
     results |= {"push": protocol.push, "noise": protocol.noise, "seed": seed}
     metrics = {}
-    for kind, chosen in (("random", ~at_first), ("first", at_first)):
+    elsewhere = "training" if start == "training" else "random"
+    for kind, chosen in ((elsewhere, ~at_first), ("first", at_first)):
         if chosen.any():
             episode = jax.tree.map(lambda x, chosen=chosen: x[: len(at_first)][chosen], outcome.episode)
             metrics[kind] = summary.episode_metrics(episode, evaluation.env.control_dt)
-            table = summary.table(metrics[kind], episode.index % len(clips), clips)
+            table = summary.table(metrics[kind], episode.clip, clips)
             results[kind] = {"episodes": int(chosen.sum()), **table}
     return Report(clips, metrics, results, outcome)
 

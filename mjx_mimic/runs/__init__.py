@@ -2,7 +2,15 @@
 
 from mjx_mimic.config_yaml import read_config
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
-from mjx_mimic.runs.folder import load_policy, load_run_clips
+from mjx_mimic.runs.folder import load_policy, load_run_clips, load_training_states
 from mjx_mimic.runs.training_run import train_run
 
-__all__ = ["Checkpoints", "Progress", "load_policy", "load_run_clips", "read_config", "train_run"]
+__all__ = [
+    "Checkpoints",
+    "Progress",
+    "load_policy",
+    "load_run_clips",
+    "load_training_states",
+    "read_config",
+    "train_run",
+]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -140,6 +141,17 @@ class Checkpoints:
             raise UserError(f"{self.folder}: there is no checkpoint; train for longer")
         return StoredPolicy(found["actor"], found["critic"], Normalizer(**found["normalizer"]))
 
+    def restore_env_states(self) -> dict[str, jax.Array]:
+        """Read the fields of `EnvState` of all environments (N, ...) of the newest whole checkpoint.
+
+        Raises:
+            UserError: there is none.
+        """
+        found = self._newest(lambda step: _restore(step, "training"))
+        if found is None:
+            raise UserError(f"{self.folder}: there is no checkpoint; train for longer")
+        return {name: jnp.asarray(x.reshape(-1, *x.shape[2:])) for name, x in found["env"].items()}
+
     @property
     def _writer(self) -> ocp.CheckpointManager:
         """Orbax's manager; removes what a killed save has left behind."""
@@ -215,8 +227,8 @@ def _restore(step: Path, name: str, target: Any = None) -> Any:
     """
     with ocp.StandardCheckpointer() as checkpointer:
         item = jax.tree.map(np.asarray, checkpointer.restore(step / name, target))
-    networks = item if target is None else (item.actor, item.critic, item.normalizer)
-    if not is_finite(networks):
+    fields = item if isinstance(item, dict) else vars(item)
+    if not is_finite([fields[part] for part in ("actor", "critic", "normalizer")]):
         raise UserError(f"{step}: '{name}' holds numbers that are not finite; train anew")
     return item
 

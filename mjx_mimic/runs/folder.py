@@ -17,7 +17,7 @@ from mjx_mimic.config_yaml import CONFIG_FILE, FORMAT, read_run, record_digest
 from mjx_mimic.learning.networks import make_actor
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.runs.checkpoints import Checkpoints, Which
-from mjx_mimic.task.env import ImitationEnv, make_env
+from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
 
 
 def create(path: Path, config: TrainConfig, clips: Clips, devices: int) -> None:
@@ -131,3 +131,12 @@ def load_policy(
     env = make_env(clips.motions, config.env, weights=clips.weights)
     actor = make_actor(config.network, env.num_actions)
     return Policy(stored.actor, stored.normalizer, actor), env
+
+
+def load_training_states(run: Path) -> EnvState:
+    """Read where the environments (N, ...) of a run's training are at its newest checkpoint.
+
+    Raises:
+        UserError: there is none, or it cannot be read.
+    """
+    return EnvState(**Checkpoints(run).restore_env_states())

@@ -132,7 +132,6 @@ def train(
         window: list[Metrics] = []
         window_start, evaluated = start, None
         skipped_in_a_row = 0
-        saved = progress.samples
         ending = progress.samples >= total
         while not ending:
             state, metrics = learner.train_step(state)
@@ -149,10 +148,14 @@ def train(
             )
             skipped_in_a_row = skipped_in_a_row + 1 if window[-1].skipped else 0
             if skipped_in_a_row >= MAX_SKIPPED_UPDATES:
+                # The networks are those before the first skipped update, the environments where it goes on.
+                checkpoints.save(state, progress, is_best=False)
                 raise RunFailure(
-                    f"{skipped_in_a_row} updates in a row were not finite, at {progress.samples:,} samples"
-                    f" with a learning rate of {float(window[-1].learning_rate):.3g}; the last checkpoint is"
-                    f" at {saved:,} samples; start a new run with lower learning rates"
+                    f"{skipped_in_a_row} updates in a row were not finite, up to {progress.samples:,} samples"
+                    f" with a learning rate of {float(window[-1].learning_rate):.3g}; the last checkpoint"
+                    " holds the state in which they failed, and python -m mjx_mimic.evaluate"
+                    f" {checkpoints.folder.parent} --checkpoint last --start training --engine mujoco replays"
+                    " it in MuJoCo C; start a new run with lower learning rates"
                 )
             ending = stop.requested or progress.samples >= total
             evaluation_is_due = ending or now - evaluated >= learner.config.eval_interval_s
@@ -177,7 +180,7 @@ def train(
             display.report(row)
             if evaluation_is_due:
                 checkpoints.save(state, progress, is_best)
-                saved, evaluated = progress.samples, time.monotonic()
+                evaluated = time.monotonic()
             window, window_start = [], time.monotonic()
     return progress.samples >= total
 

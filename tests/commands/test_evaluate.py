@@ -46,6 +46,14 @@ def test_metrics_go_to_a_file(evaluated):
     assert 0.0 < found["random"]["total"]["eval_return"]["mean"] <= 15.0
 
 
+def test_the_trainings_states_are_replayed_in_mujoco(finished, tmp_path, capsys):
+    file = tmp_path / "replay.json"
+    options = ["--start", "training", "--engine", "mujoco", "--seconds", "0.2", "--json", str(file)]
+    assert evaluate.main(["--run", str(finished / "whole"), "--checkpoint", "last", *options]) == 0
+    assert "from the training's states" in capsys.readouterr().out
+    assert json.loads(file.read_text())["training"]["episodes"] == 8
+
+
 def test_the_plot_is_a_picture(evaluated):
     picture = matplotlib.image.imread(evaluated / "evaluation.png")
     assert picture.shape[0] > 300

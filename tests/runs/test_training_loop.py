@@ -2,19 +2,25 @@
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.point_env import POINT_CONFIG, PointEnv
 from helpers.small_run import SMALL, STEPS, command, sway
 from helpers.videos import read
 
 from mjx_mimic import config, train
 from mjx_mimic.clips.dataset import Clips
+from mjx_mimic.common.errors import RunFailure
 from mjx_mimic.display import gl
-from mjx_mimic.runs import folder
-from mjx_mimic.runs.checkpoints import Checkpoints
+from mjx_mimic.learning.devices import first_device
+from mjx_mimic.learning.learner import Learner
+from mjx_mimic.runs import folder, training_loop
+from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.metric_log import MetricLog
 
 # mediapy leaves the pipes of its ffmpeg process to the garbage collector.
@@ -90,3 +96,23 @@ def test_the_video_shows_the_whole_episode(finished):
     video = read(finished / "whole" / "videos" / "final.mp4")
     assert 2 <= len(video) <= 13
     assert video.std() > 10
+
+
+def test_a_run_whose_updates_are_not_finite_ends_with_a_checkpoint_to_replay(tmp_path):
+    config = replace(POINT_CONFIG, total_steps=10**6)
+    learner = Learner(PointEnv(sign=jnp.float32(jnp.nan)), config, tuple(jax.local_devices()))
+    state = learner.init(jax.random.key(0))
+    before = first_device(state.actor.params)
+    checkpoints = Checkpoints(tmp_path)
+    with (
+        MetricLog(tmp_path, ["clip"], 0, None) as log,
+        pytest.raises(
+            RunFailure, match=r"10 updates in a row were not finite, up to 5,120 samples"
+        ) as failure,
+    ):
+        training_loop.train(learner, state, Progress(), checkpoints, log)
+    assert "--start training" in str(failure.value)
+    assert "\n" not in str(failure.value)
+    stored = checkpoints.restore_policy("last")
+    jax.tree.map(np.testing.assert_array_equal, stored.actor, before)  # as they were: all were skipped
+    assert checkpoints.restore_env_states()["position"].shape == (config.num_envs, 2)
