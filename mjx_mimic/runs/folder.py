@@ -1,5 +1,6 @@
 """The run folder: what a training was asked for, and the policy that came of it."""
 
+import os
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -26,11 +27,11 @@ def create(path: Path, config: TrainConfig, clips: Clips, devices: int) -> None:
     Raises:
         UserError: the folder is in use already or cannot be written.
     """
-    if (path / CONFIG_FILE).exists():
+    if os.path.exists(path / CONFIG_FILE):
         raise UserError(f"{path}: holds a run already; add --resume to continue it, or choose another --out")
     try:
         # What a killed start leaves behind is hidden.
-        if path.exists() and any(not entry.name.startswith(".") for entry in path.iterdir()):
+        if os.path.exists(path) and any(not entry.name.startswith(".") for entry in path.iterdir()):
             raise UserError(f"{path}: --out is not empty; choose a new folder")
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
