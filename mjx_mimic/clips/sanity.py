@@ -128,12 +128,13 @@ def check_rate(positions: NDArray, velocities: NDArray, fps: float, field: str, 
         return
     central = 0.5 * (positions[2:] - positions[:-2])  # a frame
     stored = velocities[1:-1]
-    size = float(np.sum(central * central))
-    if size < 1e-8:  # it hardly moves
-        return
-    rate = float(np.sum(stored * central)) / size  # least squares for stored = rate * central
-    left = float(np.sum((stored - rate * central) ** 2))
-    clear = left < 0.1 * float(np.sum(stored * stored))  # or the velocities are not those of these joints
+    with np.errstate(over="ignore", invalid="ignore"):  # of numbers so large that nothing is clear
+        size = float(np.sum(central * central))
+        if size < 1e-8:  # it hardly moves
+            return
+        rate = float(np.sum(stored * central)) / size  # least squares for stored = rate * central
+        left = float(np.sum((stored - rate * central) ** 2))
+        clear = left < 0.1 * float(np.sum(stored * stored))  # or the velocities are not those of these joints
     if clear and not 0.8 < rate / fps < 1.25:
         raise UserError(
             f"{source}: fps is {fps:.6g}, but {field} is that of {rate:.3g} frames/s; state the rate at which"

@@ -122,6 +122,18 @@ _PlainLoader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+012345
 _PlainLoader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
+class _PlainDumper(yaml.SafeDumper):
+    """PyYAML's safe dumper, which also quotes text that `_PlainLoader` would take for a number."""
+
+
+_PlainDumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+
+
+def yaml_bytes(values: Any) -> bytes:
+    """Write plain values as YAML that `read_yaml` reads back to the same values."""
+    return yaml.dump(values, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True).encode()
+
+
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file that takes the place of `path` at the end: all of its new contents, or its old ones.

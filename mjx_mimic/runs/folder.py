@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import yaml
 
 from mjx_mimic import config_yaml
 from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.common.files import replacing
+from mjx_mimic.common.files import replacing, yaml_bytes
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_yaml import CONFIG_FILE, FORMAT, read_run, record_digest
 from mjx_mimic.learning.networks import make_actor
@@ -38,9 +37,8 @@ def create(path: Path, config: TrainConfig, clips: Clips, devices: int) -> None:
         raise UserError(
             f"{path}: --out cannot be written ({error.strerror}); choose another folder"
         ) from None
-    text = yaml.safe_dump(_record(config, clips, devices), sort_keys=False, allow_unicode=True)
     with replacing(path / CONFIG_FILE) as file:
-        file.write(text.encode())
+        file.write(yaml_bytes(_record(config, clips, devices)))
 
 
 def _record(config: TrainConfig, clips: Clips, devices: int) -> dict[str, Any]:

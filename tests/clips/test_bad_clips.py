@@ -359,6 +359,11 @@ BAD: dict[str, tuple[str, Maker, str]] = {
         npz(loco, qvel=lambda a: np.full(a.shape, 0x7FA00000, np.uint32).view(np.float32)),
         "qvel is nan at frame 0",
     ),
+    "velocities whose squares overflow": (
+        "a.npz",
+        npz(loco, qvel=lambda a: np.full(a.shape, 1e300), qpos=put(30, 7 + KNEE, value=5.0)),
+        "qpos: left_knee_joint is 5 rad",
+    ),
     "number beyond float64": (
         "a.npz",
         npz(native, dof_pos=lambda a: np.full(a.shape, np.longdouble("1e4000"))),
