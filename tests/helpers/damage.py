@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -199,7 +200,7 @@ def _of_array(rng: np.random.Generator, array: np.ndarray) -> np.ndarray:
     match rng.integers(7):
         case 0:
             try:
-                with np.errstate(all="ignore"):
+                with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
                     return array.astype(_choice(rng, DTYPES))
             except (TypeError, ValueError):
                 return np.array(None)

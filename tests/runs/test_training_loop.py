@@ -7,13 +7,13 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from helpers.small_run import SMALL, STEPS, command, sway
+from helpers.small_run import SMALL, STEPS, command, start, sway
 from helpers.videos import read
 
 from mjx_mimic import config, train
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.display import gl
-from mjx_mimic.runs import folder
+from mjx_mimic.runs import checkpoints, folder
 from mjx_mimic.runs.checkpoints import Checkpoints
 from mjx_mimic.runs.metric_log import MetricLog
 
@@ -82,6 +82,22 @@ def test_a_run_killed_before_its_first_checkpoint_is_resumed_from_its_start(fini
 def _created(runs: Path):
     parsed = train.parse(["--motion", str(runs / "sway.npz"), *SMALL])
     return config.sized(parsed.train, "cpu", 2), Clips((sway(),), (1.0,)), 2
+
+
+def test_two_processes_with_one_seed_write_the_same_checkpoint_to_the_bit(finished):
+    """All of the training: networks, optimisers, environments, keys."""
+    updates = 50
+    rarely = ("--eval-interval-s", "1000")  # at the start and the end
+    processes = [start(finished, out, updates * STEPS, *rarely) for out in ("one", "two")]
+    states = []
+    for out, process in zip(("one", "two"), processes, strict=True):
+        assert process.wait(timeout=900) == 0, (finished / f"{out}.txt").read_text()
+        step = finished / out / "checkpoints" / str(updates)
+        states.append([checkpoints._restore(step, item) for item in ("training", "last")])
+    one, two = states
+    assert len(jax.tree.leaves(one)) > 50
+    assert jax.tree.structure(one) == jax.tree.structure(two)
+    jax.tree.map(np.testing.assert_array_equal, one, two)
 
 
 def test_the_video_shows_the_whole_episode(finished):
