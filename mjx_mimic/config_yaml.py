@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import types
 import typing
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mjx_mimic.common.errors import UserError, quoted
+from mjx_mimic.common.errors import UserError, bare, quoted
 from mjx_mimic.common.files import read_yaml
 from mjx_mimic.config import TrainConfig
 
@@ -50,9 +51,8 @@ def from_dict(
     known = {f.name for f in fields(kind)}
     for name in values:
         if name not in known:
-            raise UserError(
-                f"{source}: unknown field '{prefix}{name}'; known here: {', '.join(sorted(known))}"
-            )
+            known_here = ", ".join(sorted(known))
+            raise UserError(f"{source}: unknown field '{prefix}{bare(name)}'; known here: {known_here}")
     converted = {}
     for name, value in values.items():
         hint = hints[name]
@@ -91,7 +91,7 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
 
 def _shown(value: Any) -> str:
     """Show a value of a file, however large it is."""
-    return quoted(value) if isinstance(value, str) else quoted(str(value))[1:-1]
+    return quoted(value) if isinstance(value, str) else bare(value)
 
 
 def read_config(path: Path) -> TrainConfig:
@@ -100,12 +100,12 @@ def read_config(path: Path) -> TrainConfig:
     Raises:
         UserError: there are none, or a field will not do.
     """
-    file = path if path.is_file() else path / CONFIG_FILE
+    file = path if os.path.isfile(path) else path / CONFIG_FILE
     return _settings(_read_existing(file, path), file)
 
 
 def _read_existing(file: Path, path: Path) -> Any:
-    if not file.exists():
+    if not os.path.exists(file):
         raise UserError(f"{path}: no run in this folder ({CONFIG_FILE} is missing); check the path")
     return read_yaml(file)
 
@@ -132,10 +132,14 @@ def read_run(run: Path) -> tuple[TrainConfig, Mapping[str, Any]]:
     if not isinstance(record, Mapping) or record.get("format") != FORMAT:
         found = record.get("format", 1) if isinstance(record, Mapping) else "unknown"
         raise UserError(
-            f"{file}: the run is of format {found}, this version of mjx_mimic reads {FORMAT}; use the version"
-            " that made it"
+            f"{file}: the run is of format {bare(found)}, this version of mjx_mimic reads {FORMAT}; use the"
+            " version that made it"
         )
-    if record.get("digest") != record_digest(record):
+    try:
+        is_whole = record.get("digest") == record_digest(record)
+    except TypeError:  # names of fields that are no text were never written
+        is_whole = False
+    if not is_whole:
         raise UserError(f"{file}: was cut short or edited since the run was made; restore it, or start anew")
     return config, record
 
@@ -157,7 +161,7 @@ def difference(stored: TrainConfig, wanted: TrainConfig) -> str | None:
                 if found:
                     return found
             elif a != b:
-                return f"field '{prefix}{f.name}' is {a!r} in the run and {b!r} here"
+                return f"field '{prefix}{f.name}' is {bare(repr(a))} in the run and {bare(repr(b))} here"
         return None
 
     return walk(stored, wanted, "")

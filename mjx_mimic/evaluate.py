@@ -1,5 +1,6 @@
 """`python -m mjx_mimic.evaluate`: evaluates a trained policy, in MJX or in MuJoCo in C."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +101,7 @@ def check(command: EvaluateCommand) -> None:
         }
     )
     for option, file in (("--json", command.json), ("--plot", command.plot), ("--record", command.record)):
-        if file and (file.is_dir() or not file.parent.is_dir()):
+        if file and (os.path.isdir(file) or not os.path.isdir(file.parent)):
             raise UserError(f"option {option}: {file} cannot be written; name a file in a folder that exists")
     if command.record and command.record.suffix.lower() not in (".npz", ".pkl", ".csv"):
         raise UserError(f"option --record: {command.record} will not do; end the name in .npz, .pkl or .csv")

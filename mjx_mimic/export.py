@@ -1,6 +1,7 @@
 """`python -m mjx_mimic.export`: writes a trained policy as ONNX, with what is needed to run it elsewhere."""
 
 import importlib.util
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class ExportCommand:
 def main(arguments: Sequence[str]) -> int:
     """Export the policy."""
     command = cli.parse(ExportCommand, arguments, prog=PROGRAM)
-    if command.out.suffix.lower() != ".onnx" or command.out.is_dir():
+    if command.out.suffix.lower() != ".onnx" or os.path.isdir(command.out):
         raise UserError(f"option --out: {command.out} will not do; name a file that ends in .onnx")
     if importlib.util.find_spec("onnx") is None:
         raise UserError('package onnx is missing; install it with pip install "mjx-mimic[onnx]"')

@@ -36,6 +36,7 @@ def set_gl_backend() -> None:
 
 set_gl_backend()
 
+import hypothesis
 import jax
 import numpy as np
 import pytest
@@ -45,6 +46,11 @@ jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 from mjx_mimic.robot.model import CharacterState, Robot, load_robot
+
+# `pytest --hypothesis-profile=long` tries many more examples, others each time.
+hypothesis.settings.register_profile("long", max_examples=2000, deadline=None)
+hypothesis.settings.register_profile("short", max_examples=40, deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("short")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

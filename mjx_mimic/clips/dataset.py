@@ -1,7 +1,8 @@
 """Sets of clips: files, bundled names, folders, patterns, and YAML lists with weights."""
 
+import contextlib
 import glob
-import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common import paths
-from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.errors import UserError, bare, quoted
 from mjx_mimic.common.files import read_yaml
 
 SUFFIXES = (".npz", ".pkl", ".csv")
 """Endings that are searched for in a folder; the contents decide the format."""
+MAX_WEIGHT = 1e6
+"""Of a clip in a YAML list."""
 _LISTS = (".yaml", ".yml")
 
 
@@ -42,7 +45,7 @@ def load_clips(entries: Sequence[str], weights: Sequence[float] = ()) -> Clips:
         for file, share in _files(entry)
     ]
     if sum(weight for _, weight in found) <= 0:
-        raise UserError(f"{', '.join(entries)}: all weights are 0; give one clip a weight over 0")
+        raise UserError(f"{bare(', '.join(entries))}: all weights are 0; give one clip a weight over 0")
     return Clips(tuple(load_motion(file) for file, _ in found), tuple(weight for _, weight in found))
 
 
@@ -51,17 +54,24 @@ def _files(entry: str) -> list[tuple[str, float]]:
     path = Path(entry)
     if path.suffix.lower() in _LISTS:
         return _listed(path)
-    if path.is_dir() and entry not in paths.bundled_clips():
+    if os.path.isdir(path) and entry not in paths.bundled_clips():
         files = sorted(str(f) for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
         remedy = f"no clip ({', '.join(SUFFIXES)}) in this folder; name another"
-    elif glob.has_magic(entry) and not path.exists():
-        files = sorted(f for f in glob.glob(entry, recursive=True) if Path(f).is_file())
+    elif glob.has_magic(entry) and not os.path.exists(path):
+        files = sorted(f for f in _matching(entry) if os.path.isfile(f))
         remedy = "no file matches this pattern; mend it"
     else:
         return [(entry, 1.0)]
     if not files:
         raise UserError(f"{entry}: {remedy}")
     return [(file, 1.0) for file in files]
+
+
+def _matching(pattern: str) -> list[str]:
+    """List what matches a pattern; nothing matches one that can be no path."""
+    with contextlib.suppress(ValueError):  # a NUL
+        return glob.glob(pattern, recursive=True)
+    return []
 
 
 def _listed(path: Path) -> list[tuple[str, float]]:
@@ -80,13 +90,13 @@ def _listed(path: Path) -> list[tuple[str, float]]:
             raise UserError(f"{field}.file' is missing; write '- file: PATH'")
         unknown = sorted(map(str, set(item) - {"file", "weight"}))
         if unknown:
-            raise UserError(f"{field}' has unknown '{unknown[0]}'; known here: file, weight")
+            raise UserError(f"{field}' has unknown {quoted(unknown[0])}; known here: file, weight")
         weight = item.get("weight", 1.0)
-        if not isinstance(weight, int | float) or isinstance(weight, bool) or not 0 <= weight < math.inf:
-            raise UserError(f"{field}.weight' is {weight!r}; use a number from 0")
+        if not isinstance(weight, int | float) or isinstance(weight, bool) or not 0 <= weight <= MAX_WEIGHT:
+            raise UserError(f"{field}.weight' is {bare(repr(weight))}; use a number from 0 to {MAX_WEIGHT:g}")
         if Path(item["file"]).suffix.lower() in _LISTS:
             raise UserError(f"{field}.file' is a list itself; name its clips here")
         beside = str(path.parent / item["file"])
-        entry = beside if Path(beside).exists() or glob.glob(beside) else item["file"]
+        entry = beside if os.path.exists(beside) or _matching(beside) else item["file"]
         found += [(file, weight * share) for file, share in _files(entry)]
     return found

@@ -203,7 +203,8 @@ def real_array(
             f"{source}: {field} has shape {array.shape}, expected ({expected}{comma}); export the clip of the"
             " 29-joint G1"
         )
-    array = array.astype(np.float64, order="C")
+    with np.errstate(over="ignore", invalid="ignore"):  # of a longer float, and of a signalling NaN
+        array = array.astype(np.float64, order="C")
     check_finite(array, field, source, columns)
     return array
 

@@ -32,7 +32,7 @@ _DEEPEST = -0.5  # m; the floor is at 0
 _FARTHEST = 1e4  # m
 _MILLIMETRES = 200.0  # a pelvis above this many "metres" was in millimetres, a lower one in centimetres
 _FAR_BEYOND = 1.0  # rad beyond a joint's limit; clips that are known to work go up to 0.5
-_SLOWEST = 1.0  # frames/s
+_SLOWEST, _FASTEST = 1.0, 1000.0  # frames/s
 _REPEATED = 0.1  # runs of equal frames per frame
 _MANY_RUNS = 4
 
@@ -67,6 +67,10 @@ def check(motion: Motion, source: str | Path, terms: Terms) -> None:
     if motion.fps < _SLOWEST:
         raise UserError(
             f"{source}: fps is {motion.fps:.6g}, which looks like seconds per frame; give frames per second"
+        )
+    if motion.fps > _FASTEST:
+        raise UserError(
+            f"{source}: fps is {motion.fps:.6g}, over {_FASTEST:g}; give frames per second, not more of them"
         )
     check_metres(motion.root_pos, terms.position, source)
     check_radians(motion.dof_pos, terms.joints, source)
@@ -124,12 +128,13 @@ def check_rate(positions: NDArray, velocities: NDArray, fps: float, field: str, 
         return
     central = 0.5 * (positions[2:] - positions[:-2])  # a frame
     stored = velocities[1:-1]
-    size = float(np.sum(central * central))
-    if size < 1e-8:  # it hardly moves
-        return
-    rate = float(np.sum(stored * central)) / size  # least squares for stored = rate * central
-    left = float(np.sum((stored - rate * central) ** 2))
-    clear = left < 0.1 * float(np.sum(stored * stored))  # or the velocities are not those of these joints
+    with np.errstate(over="ignore", invalid="ignore"):  # of numbers so large that nothing is clear
+        size = float(np.sum(central * central))
+        if size < 1e-8:  # it hardly moves
+            return
+        rate = float(np.sum(stored * central)) / size  # least squares for stored = rate * central
+        left = float(np.sum((stored - rate * central) ** 2))
+        clear = left < 0.1 * float(np.sum(stored * stored))  # or the velocities are not those of these joints
     if clear and not 0.8 < rate / fps < 1.25:
         raise UserError(
             f"{source}: fps is {fps:.6g}, but {field} is that of {rate:.3g} frames/s; state the rate at which"

@@ -1,5 +1,8 @@
 """Errors that end a command with one line, and how they quote text from a file."""
 
+MAX_LENGTH = 900
+"""Characters of a message."""
+
 
 class UserError(Exception):
     """Bad input: one line that names the file, the field and the remedy.
@@ -8,8 +11,7 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        # File names and libraries' own messages may hold line breaks; the line printed must not.
-        super().__init__(" ".join(message.splitlines()))
+        super().__init__(_line(message))
 
 
 class RunFailure(Exception):
@@ -19,7 +21,27 @@ class RunFailure(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.splitlines()))
+        super().__init__(_line(message))
+
+
+def _line(message: str) -> str:
+    """Make one line of bounded length that every terminal can show.
+
+    Names of files and libraries' own messages may hold line breaks, control characters and much else. What is
+    too long is cut in the middle, between the file and the remedy.
+    """
+    line = " ".join(message.splitlines())
+    if not line.isprintable():
+        line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    if len(line) <= MAX_LENGTH:
+        return line
+    return f"{line[: MAX_LENGTH // 2 - 5]} [...] {line[-MAX_LENGTH // 2 + 2 :]}"
+
+
+def bare(value: object, limit: int = 200) -> str:
+    """Show a value from an untrusted file as `quoted` does, but without the quotation marks."""
+    text = str(value)
+    return repr(text[:limit])[1:-1] + ("..." if len(text) > limit else "")
 
 
 def quoted(text: str, limit: int = 60) -> str:

@@ -16,6 +16,8 @@ from mjx_mimic.common.errors import UserError, quoted
 MAX_FILE_BYTES = 2**30
 MAX_YAML_BYTES = 2**20
 MAX_YAML_DEPTH = 20
+MAX_YAML_DIGITS = 400
+"""Of an integer; float64 ends at 309."""
 
 
 def read_bytes(path: Path, limit: int = MAX_FILE_BYTES, count: int = -1) -> bytes:
@@ -54,8 +56,8 @@ def read_bytes(path: Path, limit: int = MAX_FILE_BYTES, count: int = -1) -> byte
 def read_yaml(path: Path) -> Any:
     """Read a YAML file of plain values: mappings, lists, text, numbers, booleans and null.
 
-    Bounded in size and depth; without aliases, which could make it grow beyond any bound; without dates and
-    other tags. Numbers such as 1e-4 are numbers (YAML 1.1 takes them for text).
+    Bounded in size, depth and digits; without aliases, which could make it grow beyond any bound; without
+    dates and tags. Numbers such as 1e-4 are numbers, and 1:30 is text (YAML 1.1 has it the other way round).
 
     Raises:
         UserError: the file cannot be read, or is not such YAML.
@@ -76,7 +78,7 @@ def read_yaml(path: Path) -> Any:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """PyYAML's safe loader without aliases, dates and depth."""
+    """PyYAML's safe loader without aliases, tags, dates, and numbers to the base 60, and of bounded depth."""
 
     depth = 0
 
@@ -84,6 +86,10 @@ class _PlainLoader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark
             raise yaml.MarkedYAMLError(problem="aliases are not read; write the value out", problem_mark=mark)
+        event = self.peek_event()
+        if getattr(event, "tag", None) is not None:  # PyYAML's makers of tagged values raise nearly any type
+            problem = f"the tag {event.tag} is not read; write a plain value"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
         self.depth += 1
         if self.depth > MAX_YAML_DEPTH:
             mark = self.peek_event().start_mark
@@ -92,7 +98,15 @@ class _PlainLoader(yaml.SafeLoader):
         self.depth -= 1
         return node
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        if len(node.value) > MAX_YAML_DIGITS:  # Python prints no integer of thousands of digits
+            problem = f"a number has over {MAX_YAML_DIGITS} digits"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return super().construct_yaml_int(node)
 
+
+_PlainLoader.add_constructor("tag:yaml.org,2002:int", _PlainLoader.construct_yaml_int)
+_INT = re.compile(r"[-+]?(0b[0-1_]+|0[0-7_]*|[1-9][0-9_]*|0x[0-9a-fA-F_]+)$")
 _FLOAT = re.compile(
     r"[-+]?(\d+\.\d*([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.\d+([eE][-+]?\d+)?|\.(inf|Inf|INF))$|\.(nan|NaN|NAN)$"
 )
@@ -100,11 +114,24 @@ _PlainLoader.yaml_implicit_resolvers = {
     first: [
         (tag, pattern)
         for tag, pattern in resolvers
-        if tag not in ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:float")
+        if tag.removeprefix("tag:yaml.org,2002:") not in ("timestamp", "float", "int", "merge", "value")
     ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_PlainLoader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
 _PlainLoader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """PyYAML's safe dumper, which also quotes text that `_PlainLoader` would take for a number."""
+
+
+_PlainDumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+
+
+def yaml_bytes(values: Any) -> bytes:
+    """Write plain values as YAML that `read_yaml` reads back to the same values."""
+    return yaml.dump(values, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True).encode()
 
 
 @contextlib.contextmanager

@@ -98,7 +98,7 @@ def write_pictures(path: Path, frames: Iterator[Frame]) -> int:
         for frame in frames:
             Image.fromarray(frame).save(folder / "frames" / f"{count:04d}.png")
             count += 1
-        if path.is_dir():
+        if os.path.isdir(path):
             path.rmdir()
         os.replace(folder / "frames", path)
     return count

@@ -26,6 +26,9 @@ MAX_BYTES = 128 * 2**20  # over an hour of CMU's 96 channels at 30 frames/s
 _POSITIONS = ("xposition", "yposition", "zposition")
 _ROTATIONS = ("xrotation", "yrotation", "zrotation")
 _MAX_JOINTS = 1000
+_MAX_POSES = 10_000_000  # of about 100 bytes; 43 minutes of 32 joints at 120 frames/s
+_MAX_FPS = 10_000.0
+_FARTHEST = 1e9  # a larger length or angle is damage, and sums of the largest would overflow
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +86,11 @@ def read(path: str | Path) -> Bvh:
         raise UserError(f"{path}: there is no line MOTION, so the file is truncated; export or copy it again")
     joints = _hierarchy(path, lines, start + 1, motion)
     fps, channels = _motion(path, lines, motion + 1, sum(len(joint.channels) for joint in joints))
+    if len(joints) * len(channels) > _MAX_POSES:
+        raise UserError(
+            f"{path}: {len(joints)} joints in {len(channels)} frames are over {_MAX_POSES:,} poses; cut the"
+            " recording into parts"
+        )
     return _posed(joints, fps, channels)
 
 
@@ -109,8 +117,8 @@ def _hierarchy(path: Path, lines: list[str], start: int, stop: int) -> list[_Joi
             value = float(word)
         except ValueError:
             value = np.nan
-        if not np.isfinite(value):
-            _fail(path, number, f"{what} is {quoted(word)}; give a finite number")
+        if not abs(value) <= _FARTHEST:
+            _fail(path, number, f"{what} is {quoted(word)}; give a finite number, {_FARTHEST:g} at most")
         return value
 
     def open_block() -> None:
@@ -184,8 +192,9 @@ def _motion(path: Path, lines: list[str], start: int, width: int) -> tuple[float
     seconds = _header(path, rows[1:2], "Frame Time", "seconds between two frames")
     if frames < 1 or frames != int(frames):
         _fail(path, rows[0][0], f"Frames is {frames:g}; give the number of frames, 1 or more")
-    if seconds <= 0.0:
-        _fail(path, rows[1][0], f"Frame Time is {seconds:g}; give the seconds between two frames, over 0")
+    if not 1.0 / _MAX_FPS <= seconds <= 1.0:
+        what = f"the seconds between two frames, {1.0 / _MAX_FPS:g} to 1"
+        _fail(path, rows[1][0], f"Frame Time is {seconds:g}; give {what}")
     rows = rows[2:]
     if len(rows) != frames:
         hint = "so it is truncated" if len(rows) < frames else "so lines are left over"
@@ -203,11 +212,12 @@ def _motion(path: Path, lines: list[str], start: int, width: int) -> tuple[float
             for word in words:
                 if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?(nan|inf)", word, re.I) is None:
                     _fail(path, number, f"{quoted(word)} is not a number; export the file again")
-        raise
-    bad = np.argwhere(~np.isfinite(values))
+        _fail(path, rows[0][0], "there is no table of numbers; export the file again")
+    bad = np.argwhere(~(np.abs(values) <= _FARTHEST))  # NaN too
     if len(bad):
         row, column = bad[0]
-        _fail(path, rows[row][0], f"channel {column + 1} is {table[row][column]}; repair or cut these frames")
+        shown = quoted(table[row][column])[1:-1]
+        _fail(path, rows[row][0], f"channel {column + 1} is {shown}; repair or cut these frames")
     return 1.0 / seconds, values
 
 

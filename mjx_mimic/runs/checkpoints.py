@@ -8,6 +8,7 @@ them it counts. One whose files are no longer those is named, and the one before
 
 import hashlib
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -20,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.errors import UserError, bare
 from mjx_mimic.common.files import replacing
 from mjx_mimic.learning.devices import first_device
 from mjx_mimic.learning.learner import TrainState
@@ -134,7 +135,7 @@ class Checkpoints:
                 raise UserError(f"{step}: no evaluation yet, so no best policy; train for longer")
             return _restore(step, which)
 
-        if (self.folder / "last").is_dir():
+        if os.path.isdir(self.folder / "last"):
             raise UserError(f"{self.folder}: is of mjx_mimic 0.1; use that version for this run")
         found = self._newest(read)
         if found is None:
@@ -186,7 +187,7 @@ class Checkpoints:
                 if damage is None:
                     return read(step)
             except (OSError, ValueError) as error:
-                damage = str(error)
+                damage = bare(error)
             if step in self._steps():  # else the training has removed it since
                 print(f"{step}: the checkpoint is damaged ({damage}); using the one before", file=sys.stderr)
         if not tried:
@@ -206,17 +207,38 @@ def _damage(step: Path) -> str | None:
     """Say what is wrong with a checkpoint's files, before orbax reads any of them; None if nothing is."""
     if not (step / DIGESTS).is_file():
         return "it was not finished"
-    expected, found = json.loads((step / DIGESTS).read_bytes()), _digests(step)
+    expected, found = _json(step / DIGESTS), _digests(step)
     if not isinstance(expected, dict):
         return f"{DIGESTS} holds no digests"
     for name in expected:
         if found.get(name) != expected[name]:
-            return f"{name} {'has changed' if name in found else 'is missing'}"
+            return f"{bare(name)} {'has changed' if name in found else 'is missing'}"
+    for name in found:
+        is_hidden = Path(name).name.startswith(".")  # as is what a file manager leaves
+        if name not in expected and not is_hidden:
+            return f"{bare(name)} is not in {DIGESTS}"
     return None
 
 
+def _json(file: Path) -> Any:
+    """Read a small file; ValueError if it is damaged."""
+    try:
+        return json.loads(file.read_bytes())
+    except RecursionError:
+        raise ValueError(f"{file.name} is nested too deep") from None
+
+
 def _progress(step: Path) -> Progress:
-    return Progress(**json.loads((step / "progress" / "metadata").read_bytes()))
+    """Read how far the training is; ValueError if that is damaged."""
+    fields = _json(step / "progress" / "metadata")
+    if not isinstance(fields, dict) or set(fields) != set(asdict(Progress())):
+        raise ValueError("progress/metadata holds no progress")
+    progress = Progress(**fields)
+    numbers = (progress.samples, progress.wall_time_s, progress.best_eval_return or 0.0)
+    are_numbers = all(type(number) in (int, float) and abs(number) < 1e300 for number in numbers)
+    if not are_numbers or type(progress.samples) is not int:
+        raise ValueError("progress/metadata holds something else than numbers")
+    return progress
 
 
 def _restore(step: Path, name: str, target: Any = None) -> Any:
@@ -226,9 +248,14 @@ def _restore(step: Path, name: str, target: Any = None) -> Any:
         UserError: a number of its networks is not finite.
     """
     with ocp.StandardCheckpointer() as checkpointer:
-        item = jax.tree.map(np.asarray, checkpointer.restore(step / name, target))
-    fields = item if isinstance(item, dict) else vars(item)
-    if not is_finite([fields[part] for part in ("actor", "critic", "normalizer")]):
+        try:
+            item = jax.tree.map(np.asarray, checkpointer.restore(step / name, target))
+            fields = item if isinstance(item, dict) else vars(item)
+            networks = [fields[part] for part in ("actor", "critic", "normalizer")]
+        except Exception as error:  # orbax and what it is made of raise a dozen types on damaged files
+            reason = bare(" ".join(str(error).split()))
+            raise ValueError(f"{name} cannot be read: {type(error).__name__} {reason}") from error
+    if not is_finite(networks):
         raise UserError(f"{step}: '{name}' holds numbers that are not finite; train anew")
     return item
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ from mjx_mimic.config_yaml import CONFIG_FILE
 METRICS_FILE = "metrics.jsonl"
 CURVES_OF_CLIPS = 20
 """With more clips than this, their returns are not logged as curves."""
+
+_LARGEST = 2**63 - 1  # what is written counts no farther, and TensorBoard neither
 
 Row = dict[str, float | None]
 """A report; None where a figure is not a finite number."""
@@ -102,7 +105,7 @@ def read_rows(file: Path) -> tuple[list[Row], int]:
         UserError: it is not a file, or cannot be read.
     """
     try:
-        lines = file.read_bytes().split(b"\n") if file.exists() else []
+        lines = file.read_bytes().split(b"\n") if os.path.exists(file) else []
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror}); move it away") from None
     rows, damaged = [], 0
@@ -121,11 +124,13 @@ def read_rows(file: Path) -> tuple[list[Row], int]:
 
 
 def _is_figure(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and math.isfinite(value))
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) <= _LARGEST
+    return value is None or (isinstance(value, float) and math.isfinite(value))
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _short(value: float) -> float | None:

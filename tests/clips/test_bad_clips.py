@@ -213,6 +213,16 @@ BAD: dict[str, tuple[str, Maker, str]] = {
         false_header,
         r"\.npz archive is damaged or truncated .*; export or copy",
     ),
+    "names without end and without a byte": (
+        "a.npz",
+        npz(native, joint_names=np.zeros((10**9, 0), "U5")),
+        r"\.npz archive is damaged or truncated .*an array of shape \(1000000000, 0\)",
+    ),
+    "more frames a second than there are": (
+        "a.npz",
+        npz(native, fps=1e300),
+        "fps is 1e[+]300, over 1000; give frames per second",
+    ),
     # -- programs in disguise
     "pickle calls os.system": (
         "a.pkl",
@@ -343,6 +353,21 @@ BAD: dict[str, tuple[str, Maker, str]] = {
         "a.csv",
         raw(b"time,x,y\n0,1,2\n1,2,3\n"),
         "column 'root_translateX' is missing, .*; exp",
+    ),
+    "signalling NaN": (
+        "a.npz",
+        npz(loco, qvel=lambda a: np.full(a.shape, 0x7FA00000, np.uint32).view(np.float32)),
+        "qvel is nan at frame 0",
+    ),
+    "velocities whose squares overflow": (
+        "a.npz",
+        npz(loco, qvel=lambda a: np.full(a.shape, 1e300), qpos=put(30, 7 + KNEE, value=5.0)),
+        "qpos: left_knee_joint is 5 rad",
+    ),
+    "number beyond float64": (
+        "a.npz",
+        npz(native, dof_pos=lambda a: np.full(a.shape, np.longdouble("1e4000"))),
+        "dof_pos is inf at frame 0",
     ),
     "column twice": (
         "a.csv",

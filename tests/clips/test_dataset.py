@@ -109,6 +109,11 @@ LISTS = {
     "motions: [{file: a.npz, weight: .inf}]": ("motions[0]", "weight' is inf"),
     "motions: [{file: a.npz, weight: much}]": ("motions[0]", "weight' is 'much'"),
     "motions: [{file: a.npz, weight: true}]": ("motions[0]", "weight' is True"),
+    f"motions: [{{file: a.npz, weight: {'9' * 350}}}]": ("motions[0]", "weight' is 999"),
+    f"motions: [{{file: a.npz, {'w' * 1000}: 1}}]": ("motions[0]", "unknown 'www"),
+    f"motions: [{{file: {'a' * 300}}}]": ("aaa", "File name too long"),
+    f"motions: [{{file: {'a' * 300}/*}}]": ("aaa", "no file matches"),
+    'motions: [{file: "a\\0b/*"}]': ("a\\x00b/*", "no file matches"),
     "motions: [{file: set.yaml}]": ("motions[0]", "is a list itself"),
     "motions: [{file: gone.npz}]": ("gone.npz", "no such file"),
     "motions: [{file: none/*.npz}]": ("none/*.npz", "no file matches"),
@@ -124,6 +129,7 @@ def test_a_bad_list_is_refused_in_a_line(folder, text):
     message = refusal(str(listing))
     assert where in message
     assert words in message
+    assert len(message) < 1000
 
 
 def test_nothing_found_is_said(folder, tmp_path):

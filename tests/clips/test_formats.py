@@ -565,7 +565,7 @@ def test_unreadable_file_is_refused(tmp_path):
 
 def test_nul_in_the_path_is_refused():
     message = refusal(load_motion, "a/b\0c")
-    assert message == "a/b\0c: file cannot be read (embedded null byte); check its path and permissions"
+    assert message == "a/b\\x00c: file cannot be read (embedded null byte); check its path and permissions"
 
 
 @pytest.mark.parametrize(

@@ -295,6 +295,10 @@ def test_bad_field_is_refused_with_file_field_and_remedy(case):
 
 def test_user_error_is_one_line_whatever_it_quotes():
     assert str(UserError("a\nb\r\nc\u2028d")) == "a b c d"
+    assert str(UserError("a\x1b[2J\ud800\0")) == r"a\x1b[2J\ud800\x00"
+    long = str(UserError("file: " + "y" * 10_000 + "; remedy"))
+    assert len(long) <= 900
+    assert (long[:7], long[-8:]) == ("file: y", "; remedy")
     assert quoted("x\n\x1b[2J\ud800") == r"'x\n\x1b[2J\ud800'"
     assert quoted("y" * 1000) == repr("y" * 60) + "..."
 
@@ -360,7 +364,8 @@ def test_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch, step):
 def test_unwritable_path_is_refused(tmp_path, target, reason):
     (tmp_path / "folder").mkdir()
     message = refusal(native.write, tmp_path / target, make_motion(**fields()))
-    assert message == f"{tmp_path / target}: file cannot be written ({reason}); choose another path"
+    shown = str(tmp_path / target).replace("\0", "\\x00")
+    assert message == f"{shown}: file cannot be written ({reason}); choose another path"
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 

@@ -198,6 +198,15 @@ def test_config_survives_yaml(tmp_path):
         (f"seed: {'9' * 5000}", "is not YAML"),
         (f"push: {'9' * 400}", "'push' is too large"),
         ("[" * 5000, "is not YAML"),
+        ("seed: !!bool x", "the tag tag:yaml.org,2002:bool is not read"),
+        ("seed: !!int ''", "is not read"),
+        ("seed: !!timestamp x", "is not read"),
+        ("!!set {seed}", "is not read"),
+        ("seed: 1:30", "'seed' is '1:30'; write a value of type int"),
+        (f"seed: 1{':1' * 20_000}", "write a value of type int"),
+        (f"seed: 0x{'F' * 5000}", "a number has over 400 digits"),
+        (f"? {'s' * 3000}\n: 1", "unknown field 'sss"),
+        ("<<: {seed: 1}", "unknown field '<<'"),
         ("x: " + "y" * 2**20, "is larger than"),
         (f"motion: {'x' * 10_000}", "write a list"),
         ("\udcff", "is not YAML"),
@@ -212,6 +221,13 @@ def test_config_files_with_a_defect(tmp_path, text, words):
     assert len(str(error.value)) < 400 + len(str(path))
     assert str(path) in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_path_that_can_be_none_is_refused_in_a_line(tmp_path, refused, clip):
+    for name in ("a" * 300, "a/" * 3000):
+        with pytest.raises(UserError, match="no run in this folder"):
+            config_yaml.read_config(tmp_path / name)
+        assert "cannot be" in refused("--motion", str(clip), "--out", str(tmp_path / name))
 
 
 def test_yaml_numbers_are_numbers_and_text_is_utf8(tmp_path):
@@ -230,7 +246,7 @@ def test_a_record_that_was_cut_short_or_edited_is_not_believed(clip, tmp_path):
     text = file.read_text()
     edits = (("discount: 0.97", "discount: 0.5"), ("observation: compact", "observation: mimickit"))
     edited = [text.replace(old, new) for old, new in edits]
-    for damaged in (text[:300], text[: len(text) // 2], *edited, "", "seed: 1\n"):
+    for damaged in (text[:300], text[: len(text) // 2], *edited, "", "seed: 1\n", text + "1: 2\n"):
         assert damaged != text
         file.write_text(damaged)
         with pytest.raises(UserError, match=r"config\.yaml: "):

@@ -1,7 +1,11 @@
 """A training of the real robot that takes seconds once it is compiled."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from mjx_mimic import train
@@ -31,6 +35,15 @@ def sway(amplitude: float = 0.1) -> Motion:
         loop="wrap",
         source="test",
     )
+
+
+def start(runs: Path, out: str, total: int, *options: str) -> subprocess.Popen:
+    """A training as a process, whose output is in `<out>.txt`; a checkpoint with every update or two."""
+    command = [sys.executable, "-m", "mjx_mimic.train", "--motion", str(runs / "sway.npz"), "--no-video"]
+    command += ["--out", str(runs / out), *SMALL, "--eval-interval-s", "0.02", "--total-steps", str(total)]
+    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir}
+    with (runs / f"{out}.txt").open("a") as log:
+        return subprocess.Popen([*command, *options], stdout=log, stderr=subprocess.STDOUT, env=environment)
 
 
 def command(folder: Path, out: str, *arguments: str) -> int:

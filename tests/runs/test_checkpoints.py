@@ -1,5 +1,6 @@
 """Checkpoints: whole, finite, never in disagreement, and the one before where the newest is damaged."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,8 @@ from helpers.point_env import POINT_CONFIG, PointEnv
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.learning.devices import place
 from mjx_mimic.learning.learner import Learner, TrainState
-from mjx_mimic.runs.checkpoints import Checkpoints, Progress, to_host
+from mjx_mimic.runs import checkpoints
+from mjx_mimic.runs.checkpoints import DIGESTS, Checkpoints, Progress, to_host
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +89,11 @@ def files_of(step: Path) -> list[Path]:
     return sorted(path for path in step.rglob("*") if path.is_file() and path.stat().st_size)
 
 
+def unsigned(step: Path) -> None:
+    """Takes the digests out of their file."""
+    (step / DIGESTS).write_text("{}")
+
+
 DAMAGES: dict[str, Callable[[Path], None]] = {
     "truncated": lambda step: [truncate(file) for file in files_of(step)] and None,
     "flipped": lambda step: [flip(file) for file in files_of(step)] and None,
@@ -96,6 +103,8 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "empty": lambda step: [shutil.rmtree(path) for path in step.iterdir() if path.is_dir()] and None,
     "text for progress": lambda step: (step / "progress" / "metadata").write_text("[1, 2]") and None,
     "without digests": lambda step: (step / "sha256.json").unlink(),
+    "no digests": lambda step: [flip(f) for f in files_of(step) if f.name != DIGESTS] and unsigned(step),
+    "deep digests": lambda step: (step / DIGESTS).write_text("[" * 100_000) and None,
     "other digests": lambda step: (step / "sha256.json").write_text("3") and None,
 }
 
@@ -127,6 +136,25 @@ def test_a_single_damaged_file_is_noticed_whichever_it_is(saved, learner, tmp_pa
         stored = Checkpoints(copy).restore_policy("last")
         expected = jax.tree.map(lambda leaf: leaf[0], saved[1][2].actor.params)
         jax.tree.map(np.testing.assert_array_equal, stored.actor, expected)
+
+
+PROGRESS = {
+    "deep": "[" * 100_000,
+    "text": '{"samples": 1, "wall_time_s": "1", "best_eval_return": 7.0}',
+    "a missing number": '{"samples": 1, "best_eval_return": 7.0}',
+    "one too many": '{"samples": 1, "wall_time_s": 1, "best_eval_return": 7.0, "x": 1}',
+    "beyond float64": f'{{"samples": 1, "wall_time_s": {"9" * 400}, "best_eval_return": 7.0}}',
+    "NaN": '{"samples": 1, "wall_time_s": NaN, "best_eval_return": 7.0}',
+}
+
+
+@pytest.mark.parametrize("text", PROGRESS.values(), ids=PROGRESS)
+def test_wrong_contents_with_a_right_digest_are_damage_too(run, learner, text):
+    step = run / "checkpoints" / "3"
+    (step / "progress" / "metadata").write_text(text)
+    (step / DIGESTS).write_text(json.dumps(checkpoints._digests(step)))
+    Checkpoints(run).restore_policy("best")
+    assert Checkpoints(run).restore_training(learner.init(jax.random.key(1)))[1].samples == 1024
 
 
 def test_all_damaged_is_one_line(run, learner):

@@ -7,14 +7,13 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from helpers.small_run import SMALL, STEPS
+from helpers.small_run import STEPS, start
 
 from mjx_mimic.runs.checkpoints import Checkpoints
 
@@ -31,15 +30,6 @@ def thorough(pytestconfig) -> bool:
 def total(thorough) -> int:
     """Samples of a training; few are those of the session's own one."""
     return (400 if thorough else 4) * STEPS
-
-
-def start(runs: Path, out: str, total: int, *options: str) -> subprocess.Popen:
-    """A training whose output is in `<out>.txt`; a checkpoint with every update or two."""
-    command = [sys.executable, "-m", "mjx_mimic.train", "--motion", str(runs / "sway.npz"), "--no-video"]
-    command += ["--out", str(runs / out), *SMALL, "--eval-interval-s", "0.02", "--total-steps", str(total)]
-    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir}
-    with (runs / f"{out}.txt").open("a") as log:
-        return subprocess.Popen([*command, *options], stdout=log, stderr=subprocess.STDOUT, env=environment)
 
 
 def wait_for(runs: Path, out: str, text: str, process: subprocess.Popen) -> None:

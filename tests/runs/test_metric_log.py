@@ -41,6 +41,9 @@ DAMAGE = {
     "an array": b"[1, 2]\n",
     "binary": bytes(range(128, 255)) + b"\n",
     "NaN": b'{"samples": 1, "kl": NaN}\n',
+    "beyond float64": b'{"samples": 1, "kl": 1' + b"0" * 400 + b"}\n",
+    "samples beyond any": b'{"samples": 1' + b"0" * 400 + b"}\n",
+    "truth for samples": b'{"samples": true}\n',
     "deep": b"[" * 100_000 + b"\n",
 }
 

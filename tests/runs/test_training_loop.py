@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers.point_env import POINT_CONFIG, PointEnv
-from helpers.small_run import SMALL, STEPS, command, sway
+from helpers.small_run import SMALL, STEPS, command, start, sway
 from helpers.videos import read
 
 from mjx_mimic import config, train
@@ -19,7 +19,7 @@ from mjx_mimic.common.errors import RunFailure
 from mjx_mimic.display import gl
 from mjx_mimic.learning.devices import first_device
 from mjx_mimic.learning.learner import Learner
-from mjx_mimic.runs import folder, training_loop
+from mjx_mimic.runs import checkpoints, folder, training_loop
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.metric_log import MetricLog
 
@@ -90,6 +90,22 @@ def _created(runs: Path):
     return config.sized(parsed.train, "cpu", 2), Clips((sway(),), (1.0,)), 2
 
 
+def test_two_processes_with_one_seed_write_the_same_checkpoint_to_the_bit(finished):
+    """All of the training: networks, optimisers, environments, keys."""
+    updates = 50
+    rarely = ("--eval-interval-s", "1000")  # at the start and the end
+    processes = [start(finished, out, updates * STEPS, *rarely) for out in ("one", "two")]
+    states = []
+    for out, process in zip(("one", "two"), processes, strict=True):
+        assert process.wait(timeout=900) == 0, (finished / f"{out}.txt").read_text()
+        step = finished / out / "checkpoints" / str(updates)
+        states.append([checkpoints._restore(step, item) for item in ("training", "last")])
+    one, two = states
+    assert len(jax.tree.leaves(one)) > 50
+    assert jax.tree.structure(one) == jax.tree.structure(two)
+    jax.tree.map(np.testing.assert_array_equal, one, two)
+
+
 def test_the_video_shows_the_whole_episode(finished):
     if gl.choose_gl_backend() is None:
         pytest.skip(gl.NO_GL)
@@ -103,16 +119,16 @@ def test_a_run_whose_updates_are_not_finite_ends_with_a_checkpoint_to_replay(tmp
     learner = Learner(PointEnv(sign=jnp.float32(jnp.nan)), config, tuple(jax.local_devices()))
     state = learner.init(jax.random.key(0))
     before = first_device(state.actor.params)
-    checkpoints = Checkpoints(tmp_path)
+    saved = Checkpoints(tmp_path)
     with (
         MetricLog(tmp_path, ["clip"], 0, None) as log,
         pytest.raises(
             RunFailure, match=r"10 updates in a row were not finite, up to 5,120 samples"
         ) as failure,
     ):
-        training_loop.train(learner, state, Progress(), checkpoints, log)
+        training_loop.train(learner, state, Progress(), saved, log)
     assert "--start training" in str(failure.value)
     assert "\n" not in str(failure.value)
-    stored = checkpoints.restore_policy("last")
+    stored = saved.restore_policy("last")
     jax.tree.map(np.testing.assert_array_equal, stored.actor, before)  # as they were: all were skipped
-    assert checkpoints.restore_env_states()["position"].shape == (config.num_envs, 2)
+    assert saved.restore_env_states()["position"].shape == (config.num_envs, 2)

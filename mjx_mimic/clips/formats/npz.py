@@ -1,15 +1,19 @@
 """NumPy archives (`.npz`) of unknown origin: plain arrays only, of bounded size."""
 
 import io
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.format import MAGIC_PREFIX, read_array_header_1_0, read_array_header_2_0, read_magic
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from mjx_mimic.common.errors import UserError, quoted
 from mjx_mimic.common.files import MAX_FILE_BYTES
+
+_HEADERS = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}
 
 
 class Arrays(Mapping[str, NDArray]):
@@ -32,6 +36,7 @@ class Arrays(Mapping[str, NDArray]):
 
     def _unpack(self, name: str) -> NDArray:
         try:
+            self._check_header(name)
             return np.asarray(self._archive[name])
         except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damaged bytes
             if isinstance(error, ValueError) and "allow_pickle" in str(error):
@@ -40,6 +45,24 @@ class Arrays(Mapping[str, NDArray]):
                     " plain numbers or text"
                 ) from error
             raise damaged(self._path, error) from error
+
+    def _check_header(self, name: str) -> None:
+        """Raise ValueError if an array claims a size that it lacks; NumPy would make room for it first."""
+        members = self._archive.zip
+        assert members is not None  # it is open
+        member = members.getinfo(name if name in members.namelist() else f"{name}.npy")
+        with members.open(member) as file:
+            if file.read(len(MAGIC_PREFIX)) != MAGIC_PREFIX:
+                return  # no array; NumPy returns its bytes
+            file.seek(0)
+            version = read_magic(file)
+            if version not in _HEADERS:
+                raise ValueError(f"an array in version {version} of the format")
+            shape, _, dtype = _HEADERS[version](file)
+        # Arrays of no bytes count too: even of these, a list of a thousand million takes gigabytes.
+        claimed = math.prod(max(size, 1) for size in shape) * max(dtype.itemsize, 1)
+        if claimed > member.file_size and not dtype.hasobject:
+            raise ValueError(f"an array of shape {shape} in {member.file_size} bytes")
 
     def __contains__(self, name: object) -> bool:
         return name in self._archive.files

@@ -5,6 +5,7 @@
 column `<joint>_dof` (degrees) for each hinge. 120 frames/s, which the file does not say.
 """
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def build(table: Table, path: Path) -> Motion:
             raise UserError(
                 f"{path}: column '{name}' is missing, so this is no ProtoMotions clip; export it again"
             )
-    repeated = [name for name in names if names.count(name) > 1]
+    repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise UserError(f"{path}: column {quoted(repeated[0])} is there twice; name each column once")
     check_finite(table.rows, "the table", path, names)
