@@ -14,7 +14,7 @@ PROGRAM = "python -m mjx_mimic.bench"
 class BenchCommand:
     """Measure samples per second of bare mjx.step, of the environment, and of the whole training step."""
 
-    preset: Literal["default", "mimickit", "paper"] = "default"
+    preset: Literal["default", "mimickit", "paper", "paper-released"] = "default"
     """Settings to measure."""
     motion: str = "walk"
     """Clip: a file, or the name of a bundled one."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from mjx_mimic.common.cli import require_range
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.robot.constants import G1_JOINTS, KEY_BODIES, ContactSet
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,77 @@ class Within:
     high: float
 
 
+Weight = Annotated[float, Within(0.0, 1e6)]
+Scale = Annotated[float, Within(0.0, 1e6)]
+
+
+@dataclass(frozen=True)
+class MimicKitRewardConfig:
+    """MimicKit's reward: the sum of weight exp(-scale error) over its terms; the values are the G1's."""
+
+    pose_weight: Weight = 0.5
+    """Weight of the joint angles."""
+    velocity_weight: Weight = 0.1
+    """Weight of the joint velocities."""
+    root_pose_weight: Weight = 0.15
+    """Weight of the root's position and rotation."""
+    root_velocity_weight: Weight = 0.1
+    """Weight of the root's velocities."""
+    key_position_weight: Weight = 0.15
+    """Weight of the key bodies' positions relative to the root."""
+    pose_scale: Scale = 0.25
+    """Scale of the error of joint angles, rad^-2."""
+    velocity_scale: Scale = 0.01
+    """Scale of the error of joint velocities, s^2/rad^2."""
+    root_pose_scale: Scale = 5.0
+    """Scale of the error of the root's pose, m^-2."""
+    root_velocity_scale: Scale = 1.0
+    """Scale of the error of the root's velocities, s^2/m^2."""
+    key_position_scale: Scale = 10.0
+    """Scale of the error of key positions, m^-2."""
+
+
+@dataclass(frozen=True)
+class PaperRewardConfig:
+    """DeepMimic's reward: sum of weight exp(-scale error) over its terms, with the values that it prints.
+
+    Its released code weighs 0.5, 0.05, 0.15, 0.1, and 0.2 for the root: the preset `paper-released`.
+    """
+
+    pose_weight: Weight = 0.65
+    """Weight of the joint angles and the root's rotation."""
+    velocity_weight: Weight = 0.1
+    """Weight of the joint velocities and the root's angular velocity."""
+    end_effector_weight: Weight = 0.15
+    """Weight of the positions of feet and hands."""
+    centre_of_mass_weight: Weight = 0.1
+    """Weight of the centre of mass."""
+    root_weight: Weight = 0.0
+    """Weight of the root's pose and velocities, which only the released code has."""
+    pose_scale: Scale = 2.0
+    """Scale of the error of joint angles, rad^-2."""
+    velocity_scale: Scale = 0.1
+    """Scale of the error of joint velocities, s^2/rad^2."""
+    end_effector_scale: Scale = 40.0
+    """Scale of the error of feet and hands, m^-2."""
+    centre_of_mass_scale: Scale = 10.0
+    """Scale of the error of the centre of mass, m^-2."""
+    root_scale: Scale = 5.0
+    """Scale of the error of the root, m^-2."""
+
+
 @dataclass(frozen=True)
 class EnvConfig:
     """The task: observation, action, reward, termination, rates and contacts."""
 
     observation: Literal["compact", "mimickit", "mimickit-local", "paper"] = "compact"
     """Layout of the observation; the documents list the parts of each."""
+    target_steps: Annotated[tuple[int, ...], Within(1, 1000)] = ()
+    """Control steps ahead whose reference is observed, such as 1 2 3; empty: the layout's."""
+    phase: bool | None = None
+    """Whether the phase is observed; None: as the layout has it."""
+    phase_frequencies: Annotated[int, Within(1, 16)] = 4
+    """Sines and cosines of the phase at 1, 2, 4, ... turns that encode it (MimicKit `num_phase_encoding`)."""
     action: Literal["reference", "mimickit"] = "reference"
     """Centre and scale of the PD targets: the reference pose and a share of the effort, or MimicKit's fixed
     joint ranges."""
@@ -30,18 +96,35 @@ class EnvConfig:
     """With the action `reference`: share of a motor's effort limit that one unit of action asks for."""
     reward: Literal["mimickit", "paper"] = "mimickit"
     """MimicKit's five terms, or the four of the DeepMimic paper."""
+    mimickit_reward: MimicKitRewardConfig = field(default_factory=MimicKitRewardConfig)
+    paper_reward: PaperRewardConfig = field(default_factory=PaperRewardConfig)
+    joint_weights: Annotated[tuple[float, ...], Within(0.0, 1e6)] = ()
+    """Weights of the joints in MimicKit's reward, one for each in the documents' order; empty: MimicKit's."""
+    key_bodies: tuple[str, ...] = KEY_BODIES
+    """Bodies whose positions MimicKit's reward and layouts count."""
     track_root: bool = True
-    """Whether MimicKit's reward counts the root's position and heading in the world."""
-    max_deviation: Annotated[float, Within(1e-3, 100.0)] = 0.5
-    """Distance of a body from its reference that ends an episode early, m."""
+    """Whether the root's place and heading count, in reward and termination. Without, robot and reference are
+    compared each from its own root; layouts that do not show the place imply it."""
+    max_deviation: Annotated[float | None, Within(1e-3, 100.0)] = 0.5
+    """Distance of a body from its reference that ends an episode early, m; None: no distance does."""
+    fall_ends: bool = True
+    """Whether a body on the floor that may not be there ends an episode."""
+    start: Literal["random", "first"] = "random"
+    """Where in a clip episodes start: anywhere (reference state initialisation), or at its first frame."""
     episode_seconds: Annotated[float, Within(0.01, 3600.0)] = 10.0
     """Length of an episode, s."""
     control_hz: Annotated[float, Within(1.0, 1000.0)] = 30.0
     """Control steps per second."""
     physics_hz: Annotated[float, Within(1.0, 100_000.0)] = 180.0
     """Physics steps per second; a multiple of the control rate."""
-    contacts: Literal["feet", "full"] = "feet"
-    """What can touch the floor: the soles alone, or hands, knees, elbows, pelvis, torso and head too."""
+    contacts: ContactSet = "feet"
+    """Shapes that collide with the floor: the soles alone; with `full`, hands, forearms, knees, pelvis, torso
+    and head too; with `body`, hips and upper arms as well."""
+    ground_bodies: tuple[str, ...] = ()
+    """Bodies that may be on the floor without a fall (MimicKit `contact_bodies`); `all`: nothing is a fall;
+    empty: legs, with `full` arms too, with `body` all."""
+    self_collision: bool = False
+    """Whether the legs collide with each other, and the arms with trunk and thighs."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +242,15 @@ PRESETS: dict[str, TrainConfig] = {
     ),
     # The task of the DeepMimic paper (its reward, and phase in the observation) with our learner.
     "paper": TrainConfig(env=EnvConfig(observation="paper", reward="paper")),
+    "paper-released": TrainConfig(
+        env=EnvConfig(
+            observation="paper",
+            reward="paper",
+            paper_reward=PaperRewardConfig(
+                pose_weight=0.5, velocity_weight=0.05, centre_of_mass_weight=0.1, root_weight=0.2
+            ),
+        )
+    ),
 }
 
 # Environments per device, and samples in all, where the user names no number.
@@ -210,6 +302,22 @@ def check(config: TrainConfig, devices: int) -> None:
     require(is_multiple, "--env.physics-hz", env.physics_hz, remedy)
     remedy = f"use at least {1.0 / env.control_hz:.3g}, one control step"
     require(env.episode_seconds * env.control_hz >= 0.5, "--env.episode-seconds", env.episode_seconds, remedy)
+    require(
+        env.start == "random" or config.start_sampling == "uniform",
+        "--start-sampling",
+        config.start_sampling,
+        "use uniform with --env.start first",
+    )
+    remedy = f"give {len(G1_JOINTS)}, one for each joint, not all 0"
+    joints_do = len(env.joint_weights) == len(G1_JOINTS) and any(env.joint_weights)
+    require(joints_do or not env.joint_weights, "--env.joint-weights", env.joint_weights, remedy)
+    terms = env.mimickit_reward if env.reward == "mimickit" else env.paper_reward
+    weights_do = any(value > 0 for name, value in vars(terms).items() if name.endswith("_weight"))
+    option = f"--env.{env.reward}-reward"
+    require(weights_do, option, "all weights 0", "give one term a weight over 0")
+    shows = env.observation != "paper" or env.phase is not False or env.target_steps
+    remedy = "the observation would show neither phase nor reference; add --env.target-steps 1"
+    require(bool(shows), "--env.phase", env.phase, remedy)
     require(len(config.motion) > 0, "--motion", "no clip", "name at least one")
     weights, count = config.motion_weights, len(config.motion)
     remedy = f"give {count}, one for each --motion"

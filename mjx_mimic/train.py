@@ -15,7 +15,7 @@ from mjx_mimic.display import gl
 
 PROGRAM = "python -m mjx_mimic.train"
 
-Preset = Literal["default", "mimickit", "paper"]
+Preset = Literal["default", "mimickit", "paper", "paper-released"]
 
 
 @dataclass(frozen=True)

@@ -86,22 +86,38 @@ END_EFFECTORS = (*FEET, "left_wrist_yaw_link", "right_wrist_yaw_link")
 KEY_BODIES = (*FEET, "head_link", "left_wrist_yaw_link", "right_wrist_yaw_link")
 """Bodies whose positions MimicKit observes and rewards, in its order."""
 
-ContactSet = Literal["feet", "full"]
+ContactSet = Literal["feet", "full", "body"]
 
 _LEG_GROUND = tuple(f"{side}_{link}_link" for side in SIDES for link in ("knee", "ankle_roll"))
 _ARM_GROUND = tuple(
     f"{side}_{link}_link" for side in SIDES for link in ("elbow", "wrist_roll", "wrist_pitch", "wrist_yaw")
 )
+ALL_BODIES = ("all",)
+"""Instead of a list of bodies: every body."""
+
 GROUND_BODIES: dict[ContactSet, tuple[str, ...]] = {
     "feet": _LEG_GROUND,
     "full": _LEG_GROUND + _ARM_GROUND,
+    "body": ALL_BODIES,
 }
 """Bodies that may touch the floor without ending an episode, per contact set: MimicKit's `contact_bodies` for
-the G1, and its longer list for the cartwheel."""
+the G1, its longer list for the cartwheel, and all."""
 
 FULL_CONTACTS = (
     *("pelvis", "torso", "head", "shoulder_roll", "elbow_yaw", "wrist", "hand"),
     *("thigh", "shin", "linkage_brace"),
 )
 """Collision shapes that touch the floor in the contact set "full", beside the soles; of both sides, without
-"left_", "right_" and "_collision"."""
+"left_", "right_" and "_collision". In the set "body" every collision shape touches it."""
+
+SELF_COLLISIONS = (
+    *((f"left_{part}", f"right_{part}") for part in ("thigh", "shin", "linkage_brace")),
+    *((f"{side}_shin", f"{other}_linkage_brace") for side, other in (SIDES, SIDES[::-1])),
+    *(
+        (f"{side}_{arm}", trunk)
+        for side in SIDES
+        for arm in ("elbow_yaw", "wrist", "hand")
+        for trunk in ("torso", "pelvis", f"{side}_thigh")
+    ),
+)
+"""Pairs of collision shapes that touch each other with self-collision, without "_collision"."""

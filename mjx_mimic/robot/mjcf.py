@@ -3,7 +3,7 @@
 import mujoco
 
 from mjx_mimic.common.paths import assets_dir
-from mjx_mimic.robot.constants import FULL_CONTACTS, ContactSet
+from mjx_mimic.robot.constants import FULL_CONTACTS, SELF_COLLISIONS, ContactSet
 
 VISUAL_GROUP = 2
 """Geom group of what is only drawn."""
@@ -12,7 +12,10 @@ COLLISION_GROUP = 3
 
 
 def load_mjcf(
-    contacts: ContactSet = "feet", physics_hz: float = 180.0, visuals: bool = True
+    contacts: ContactSet = "feet",
+    physics_hz: float = 180.0,
+    visuals: bool = True,
+    self_collision: bool = False,
 ) -> mujoco.MjModel:
     """Compile the G1 in its scene.
 
@@ -21,16 +24,20 @@ def load_mjcf(
         physics_hz: physics steps per second.
         visuals: keep what is only drawn; without it for physics alone, since MJX computes a pose for every
             geom, drawn or not.
+        self_collision: let legs touch each other, and arms the trunk and the thighs; without friction, which
+            costs one constraint row for each pair.
     """
     spec = mujoco.MjSpec.from_file(str(assets_dir() / "g1" / "scene.xml"))
     spec.option.timestep = 1.0 / physics_hz
-    if contacts == "full":
+    if contacts != "feet":
         for geom in spec.geoms:
-            if (
-                geom.name.removeprefix("left_").removeprefix("right_").removesuffix("_collision")
-                in FULL_CONTACTS
-            ):
+            name = geom.name.removeprefix("left_").removeprefix("right_").removesuffix("_collision")
+            is_shape = geom.name.endswith("_collision")
+            if is_shape and (contacts == "body" or name in FULL_CONTACTS):
                 geom.conaffinity = 1
+    if self_collision:
+        for first, second in SELF_COLLISIONS:
+            spec.add_pair(geomname1=f"{first}_collision", geomname2=f"{second}_collision", condim=1)
     if not visuals:
         for geom in [geom for geom in spec.geoms if geom.group == VISUAL_GROUP]:
             spec.delete(geom)

@@ -1,7 +1,9 @@
 """The robot: its MJCF on the host and on the device, its names, and its kinematics."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Self
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +12,9 @@ import numpy as np
 from flax import struct
 from mujoco import mjx
 
+from mjx_mimic.common.errors import UserError
 from mjx_mimic.robot import rotation
-from mjx_mimic.robot.constants import G1_JOINTS, GROUND_BODIES, KEY_BODIES, SOLE_GEOMS, ContactSet
+from mjx_mimic.robot.constants import ALL_BODIES, G1_JOINTS, GROUND_BODIES, KEY_BODIES, SOLE_GEOMS, ContactSet
 from mjx_mimic.robot.mjcf import load_mjcf
 
 
@@ -43,6 +46,23 @@ class CharacterState:
     com_pos: jax.Array  # (..., 3) whole-body centre of mass
     sole_pos: jax.Array  # (..., 2, S, 3) lowest points of the soles' spheres, left and right
     clearance: jax.Array  # (..., G) height of each guarded geom's lowest point
+
+    def in_heading_frame(self) -> Self:
+        """Return the state as seen from the floor below its root, turned to face along x."""
+        turn = rotation.conjugate(rotation.heading_quat(self.root_quat))
+        below = self.root_pos.at[..., 2].set(0.0)
+
+        def seen(positions: jax.Array) -> jax.Array:
+            return rotation.rotate(turn[..., None, :], positions - below[..., None, :])
+
+        return self.replace(  # type: ignore[attr-defined]
+            root_pos=self.root_pos - below,
+            root_quat=rotation.multiply(turn, self.root_quat),
+            root_vel=rotation.rotate(turn, self.root_vel),
+            root_ang_vel=rotation.rotate(turn, self.root_ang_vel),
+            body_pos=seen(self.body_pos),
+            com_pos=rotation.rotate(turn, self.com_pos - below),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +127,27 @@ class Robot:
         return jnp.broadcast_to(identity, shape).at[..., self.joint_bodies - 1, :].set(hinges)
 
 
-def load_robot(contacts: ContactSet = "feet", physics_hz: float = 180.0) -> Robot:
-    """Compile the MJCF and resolve every name that the rest of the package needs."""
-    model = load_mjcf(contacts, physics_hz, visuals=False)
+def load_robot(
+    contacts: ContactSet = "feet",
+    physics_hz: float = 180.0,
+    *,
+    ground_bodies: Sequence[str] = (),
+    key_bodies: Sequence[str] = KEY_BODIES,
+    self_collision: bool = False,
+) -> Robot:
+    """Compile the MJCF and resolve every name that the rest of the package needs.
+
+    Args:
+        contacts: which shapes collide with the floor.
+        physics_hz: physics steps per second.
+        ground_bodies: that may be on the floor without a fall; empty: those of the contact set.
+        key_bodies: whose positions reward and observation count.
+        self_collision: see `load_mjcf`.
+
+    Raises:
+        UserError: a body that the G1 does not have.
+    """
+    model = load_mjcf(contacts, physics_hz, visuals=False, self_collision=self_collision)
     body_names = tuple(model.body(i).name for i in range(1, model.nbody))
     joints = np.array([model.joint(name).id for name in G1_JOINTS])
     actuators = np.array([model.actuator(name).id for name in G1_JOINTS])
@@ -119,7 +157,12 @@ def load_robot(contacts: ContactSet = "feet", physics_hz: float = 180.0) -> Robo
 
     geoms = [model.geom(i).name for i in range(model.ngeom)]
     soles = [[model.geom(name).id for name in foot] for foot in SOLE_GEOMS]
-    allowed = [model.body(name).id for name in GROUND_BODIES[contacts]]
+    ground_bodies = tuple(ground_bodies) or GROUND_BODIES[contacts]
+    if ground_bodies == ALL_BODIES:
+        ground_bodies = body_names
+    _check_bodies("--env.ground-bodies", ground_bodies, body_names)
+    _check_bodies("--env.key-bodies", key_bodies, body_names)
+    allowed = [model.body(name).id for name in ground_bodies]
     guarded = [
         i
         for i, name in enumerate(geoms)
@@ -134,16 +177,23 @@ def load_robot(contacts: ContactSet = "feet", physics_hz: float = 180.0) -> Robo
         mjx_model=mjx_model,
         mjx_data=mjx.make_data(mjx_model),
         body_names=body_names,
-        key_bodies=np.array([body_names.index(name) for name in KEY_BODIES]),
+        key_bodies=np.array([body_names.index(name) for name in key_bodies]),
         joint_axes=model.jnt_axis[joints],
         joint_bodies=model.jnt_bodyid[joints] - 1,
         joint_range=model.jnt_range[joints],
         effort_limit=_effort_limits(model, joints, actuators),
         kp=model.actuator_gainprm[actuators, 0],
         kd=-model.actuator_biasprm[actuators, 2],
-        guarded_geoms=np.array(guarded),
+        guarded_geoms=np.array(guarded, int),
         sole_geoms=np.array(soles),
     )
+
+
+def _check_bodies(option: str, bodies: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse names of bodies that the robot does not have, and an empty list."""
+    unknown = [name for name in bodies if name not in known]
+    if unknown or not bodies:
+        raise UserError(f"option {option}: no body {', '.join(unknown) or 'at all'}; use {', '.join(known)}")
 
 
 def _effort_limits(model: mujoco.MjModel, joints: np.ndarray, actuators: np.ndarray) -> np.ndarray:

@@ -16,7 +16,6 @@ from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.runs.checkpoints import Which
 from mjx_mimic.runs.folder import load_policy, load_run_clips
-from mjx_mimic.task import observation
 from mjx_mimic.task.env import ImitationEnv
 
 OPSET = 17
@@ -43,7 +42,6 @@ def metadata(env: ImitationEnv, clips: Clips) -> dict[str, Any]:
     Lengths are in m, angles in rad, quaternions wxyz.
     """
     config, robot = env.config, env.robot
-    layout = observation.LAYOUTS[config.observation]
     centre = "reference" if config.action == "reference" else "zero"
     return {
         "joint_names": G1_JOINTS,
@@ -61,8 +59,8 @@ def metadata(env: ImitationEnv, clips: Clips) -> dict[str, Any]:
         " + action_scale * action; action is clipped to [-1, 1] in the graph",
         "observation_layout": config.observation,
         "observation_parts": list(env.observation_sizes().items()),
-        "observation_frame": layout.frame,
-        "reference_steps_ahead": layout.target_steps,
+        "observation_frame": env.layout.frame,
+        "reference_steps_ahead": env.target_steps,
         "quaternion_order": "wxyz",
         "clips": [
             {"name": clip.name, "digest": clip.digest, "loop": clip.loop, "seconds": clip.length}

@@ -11,6 +11,7 @@ from flax import struct
 from mujoco import mjx
 
 from mjx_mimic.clips.motion import Motion
+from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import EnvConfig
 from mjx_mimic.robot.model import CharacterState, Robot, exact_products, load_robot
 from mjx_mimic.task import observation, reference, start_sampling, termination
@@ -95,15 +96,18 @@ class ImitationEnv:
         return replace(self, starts=starts)
 
     def reset(self, key: jax.Array) -> tuple[EnvState, jax.Array]:
-        """Start an episode by reference state initialisation (DeepMimic).
-
-        Draws a clip by its weight and a time in it, and takes the full reference state.
+        """Start an episode on the reference, by default at a random time (DeepMimic's RSI).
 
         Returns:
             The state and its observation (O,).
         """
-        state = self.reset_to(*start_sampling.sample(self.starts, key))
+        state = self.draw_start(key)
         return state, self.observe(state)
+
+    def draw_start(self, key: jax.Array) -> EnvState:
+        """Return the reference of a clip drawn by its weight, at a random time or at its first frame."""
+        clip, time = start_sampling.sample(self.starts, key)
+        return self.reset_to(clip, time if self.config.start == "random" else jnp.zeros_like(time))
 
     def reset_to(self, clip: jax.Array, time: jax.Array) -> EnvState:
         """Return the state of the reference of `clip` () at `time` () s."""
@@ -141,7 +145,7 @@ class ImitationEnv:
         next_state = replace(next_state, episode_return=state.episode_return + reward)
 
         done = causes.terminated | causes.truncated
-        reset_state = self.reset_to(*start_sampling.sample(self.starts, key))
+        reset_state = self.draw_start(key)
         state_or_reset = jax.tree.map(lambda new, old: jnp.where(done, new, old), reset_state, next_state)
         result = StepResult(
             observation=self.observe(state_or_reset),
@@ -230,9 +234,30 @@ class ImitationEnv:
 
     def observation_parts(self, state: EnvState) -> observation.Parts:
         """Return the named parts of the observation of a state, in their order."""
-        layout = observation.LAYOUTS[self.config.observation]
-        targets = tuple(self.reference(state, ahead) for ahead in layout.target_steps)
-        return layout.parts(self.robot, self.character(state), targets, self.phase(state))
+        targets = {ahead: self.reference(state, ahead) for ahead in self.target_steps}
+        phase = observation.Phase(self.phase(state), self.phase_frequencies)
+        return self.layout.parts(self.robot, self.character(state), targets, phase)
+
+    @property
+    def layout(self) -> observation.Layout:
+        """Layout of the observation."""
+        return observation.LAYOUTS[self.config.observation]
+
+    @property
+    def target_steps(self) -> tuple[int, ...]:
+        """Control steps ahead whose reference is observed."""
+        return self.config.target_steps or self.layout.target_steps
+
+    @property
+    def phase_frequencies(self) -> int:
+        """Frequencies at which the phase is observed; 0: not at all."""
+        is_seen = self.layout.phase if self.config.phase is None else self.config.phase
+        return self.config.phase_frequencies if is_seen else 0
+
+    @property
+    def track_root(self) -> bool:
+        """Whether the root's place and heading count; never where the observation does not show the place."""
+        return self.config.track_root and self.layout.shows_place
 
     def observation_sizes(self) -> dict[str, int]:
         """Return how many numbers each part of the observation has, in their order; nothing is computed."""
@@ -248,17 +273,29 @@ class ImitationEnv:
     def compute_reward(self, state: CharacterState, target: CharacterState) -> tuple[jax.Array, RewardTerms]:
         """Return the imitation reward () in (0, 1] and its terms."""
         if self.config.reward == "paper":
-            return paper_reward(self.robot, state, target)
-        return mimickit_reward(self.robot, state, target, self.config.track_root)
+            return paper_reward(self.robot, state, target, self.track_root, self.config.paper_reward)
+        return mimickit_reward(
+            self.robot,
+            state,
+            target,
+            self.track_root,
+            self.config.mimickit_reward,
+            self.config.joint_weights,
+        )
 
     def causes(
         self, state: EnvState, character: CharacterState, target: CharacterState
     ) -> termination.Causes:
         """Return why the episode ends in `state`, if it does."""
         ends = ~self.library.wraps[state.clip]
+        limit, never = self.config.max_deviation, jnp.bool_(False)
         return termination.Causes(
-            fall=termination.has_fallen(character),
-            deviation=termination.has_deviated(character, target, self.config.max_deviation),
+            fall=termination.has_fallen(character) if self.config.fall_ends else never,
+            deviation=(
+                never
+                if limit is None
+                else termination.has_deviated(character, target, limit, self.track_root)
+            ),
             nonfinite=termination.is_nonfinite(state.qpos, state.qvel),
             time_out=state.steps >= self.episode_steps,
             clip_end=ends & (self.time(state) >= self.library.length[state.clip]),
@@ -281,11 +318,28 @@ def make_env(
         weights: how often episodes start in each clip, relative to the others; None: equally.
         segment_seconds: see `start_sampling.make_starts`.
         robot: one with other fields than `load_robot` gives; None: the G1 with the contacts of `config`.
+
+    Raises:
+        UserError: a body of `config` that the robot does not have, or an observation that does not show which
+            of several clips is to be imitated.
     """
     config = EnvConfig() if config is None else config
+    if robot is None:
+        robot = load_robot(
+            config.contacts,
+            config.physics_hz,
+            ground_bodies=config.ground_bodies,
+            key_bodies=config.key_bodies,
+            self_collision=config.self_collision,
+        )
     library = make_library(motions)
     weights = [1.0] * len(motions) if weights is None else weights
     lengths = [float(length) for length in np.asarray(library.length)]
     starts = make_starts(lengths, [motion.loop == "wrap" for motion in motions], weights, segment_seconds)
-    robot = load_robot(config.contacts, config.physics_hz) if robot is None else robot
-    return ImitationEnv(library, starts, robot, config)
+    env = ImitationEnv(library, starts, robot, config)
+    if len(motions) > 1 and not env.target_steps:
+        raise UserError(
+            f"option --env.observation: {config.observation} shows neither clip nor reference, so one policy"
+            f" cannot imitate {len(motions)} clips; add --env.target-steps 1, or name one clip"
+        )
+    return env

@@ -6,7 +6,7 @@ number for number (`envs/deepmimic_env.py`, `compute_deepmimic_obs`); `compact` 
 heading frame, angles instead of per-hinge 6D rotations, and only the next reference pose.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import jax
@@ -15,10 +15,23 @@ import jax.numpy as jnp
 from mjx_mimic.robot import rotation
 from mjx_mimic.robot.model import CharacterState, Robot
 
-NUM_PHASE_FREQUENCIES = 4
-
 Parts = dict[str, jax.Array]
 """Named parts of an observation, in their order; each (..., n)."""
+Targets = Mapping[int, CharacterState]
+"""Reference states by the control steps that they are ahead."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """The phase (...) in [0, 1], and at how many frequencies it is observed; 0: not at all."""
+
+    value: jax.Array
+    frequencies: int = 4
+
+    @property
+    def turns(self) -> str:
+        """Frequencies, for people."""
+        return ", ".join(str(2**power) for power in range(self.frequencies))
 
 
 @dataclass(frozen=True)
@@ -26,14 +39,19 @@ class Layout:
     """What an observation holds.
 
     Attributes:
-        parts: (robot, state, targets, phase) -> named parts. `targets` are reference states at
-            `target_steps`; `phase` (...) is in [0, 1].
-        target_steps: control steps ahead whose reference is seen (MimicKit `tar_obs_steps`).
+        parts: (robot, state, targets, phase) -> named parts.
+        target_steps: control steps ahead whose reference is seen unless the configuration says (MimicKit
+            `tar_obs_steps`).
+        phase: whether the phase is seen unless the configuration says (MimicKit `enable_phase_obs`).
+        shows_place: whether the policy sees how far it is from the reference's place and heading; if not,
+            neither reward nor termination counts them.
         frame: of the vectors, for people.
     """
 
-    parts: Callable[[Robot, CharacterState, tuple[CharacterState, ...], jax.Array], Parts]
+    parts: Callable[[Robot, CharacterState, Targets, Phase], Parts]
     target_steps: tuple[int, ...]
+    phase: bool
+    shows_place: bool
     frame: str
 
 
@@ -42,60 +60,41 @@ def concatenated(parts: Parts) -> jax.Array:
     return jnp.concatenate(list(parts.values()), axis=-1)
 
 
-def phase_features(phase: jax.Array) -> jax.Array:
-    """Return phase (...) and its sines and cosines at 1, 2, 4, 8 cycles, (..., 9).
+def phase_features(phase: Phase) -> jax.Array:
+    """Return the phase and its sines and cosines at 1, 2, 4, ... cycles, (..., 1 + 2 frequencies).
 
     MimicKit `compute_phase_obs`.
     """
-    turns = 2.0 * jnp.pi * phase[..., None] * 2.0 ** jnp.arange(NUM_PHASE_FREQUENCIES)
-    return jnp.concatenate([phase[..., None], jnp.sin(turns), jnp.cos(turns)], axis=-1)
+    turns = 2.0 * jnp.pi * phase.value[..., None] * 2.0 ** jnp.arange(phase.frequencies)
+    return jnp.concatenate([phase.value[..., None], jnp.sin(turns), jnp.cos(turns)], axis=-1)
 
 
-def mimickit(
-    robot: Robot, state: CharacterState, targets: tuple[CharacterState, ...], phase: jax.Array
-) -> Parts:
+def mimickit(robot: Robot, state: CharacterState, targets: Targets, phase: Phase) -> Parts:
     """MimicKit's G1 default: everything in the world frame."""
-    del phase
     world = jnp.broadcast_to(jnp.array([1.0, 0.0, 0.0, 0.0]), state.root_quat.shape)
-    return _proprioception(robot, state, world) | _targets(
-        robot, targets, MIMICKIT_TARGET_STEPS, state.root_pos, world
-    )
-
-
-def mimickit_local(
-    robot: Robot, state: CharacterState, targets: tuple[CharacterState, ...], phase: jax.Array
-) -> Parts:
-    """MimicKit with `global_obs: False`, phase and targets, which are seen from the first of them."""
-    frame = _away_from_heading(targets[0].root_quat)
     return (
-        _proprioception(robot, state, _away_from_heading(state.root_quat))
-        | {"phase, its sines and cosines at 1, 2, 4, 8 turns": phase_features(phase)}
-        | _targets(robot, targets, MIMICKIT_TARGET_STEPS, targets[0].root_pos, frame)
+        _proprioception(robot, state, world) | _phase(phase) | _targets(robot, targets, state.root_pos, world)
     )
 
 
-def paper(
-    robot: Robot, state: CharacterState, targets: tuple[CharacterState, ...], phase: jax.Array
-) -> Parts:
-    """Heading frame and phase only, as in DeepMimic (Peng et al. 2018, States and Actions)."""
-    del targets
-    own = _proprioception(robot, state, _away_from_heading(state.root_quat))
-    return own | {"phase, its sines and cosines at 1, 2, 4, 8 turns": phase_features(phase)}
+def mimickit_local(robot: Robot, state: CharacterState, targets: Targets, phase: Phase) -> Parts:
+    """MimicKit with `global_obs: False`: the heading frame, targets as seen from the first of them."""
+    own = _proprioception(robot, state, _away_from_heading(state.root_quat)) | _phase(phase)
+    if not targets:
+        return own
+    first = next(iter(targets.values()))
+    return own | _targets(robot, targets, first.root_pos, _away_from_heading(first.root_quat))
 
 
-def compact(
-    robot: Robot, state: CharacterState, targets: tuple[CharacterState, ...], phase: jax.Array
-) -> Parts:
+def compact(robot: Robot, state: CharacterState, targets: Targets, phase: Phase) -> Parts:
     """The default: own state, phase, and the next reference as seen from the robot.
 
     The heading of the vectors is the robot's; the reference enters by its offset in position and
     orientation, so that the policy can steer back in the world.
     """
     del robot
-    (target,) = targets
     frame = _away_from_heading(state.root_quat)
-    turn = rotation.multiply(rotation.conjugate(state.root_quat), target.root_quat)
-    return {
+    parts = {
         "root height": state.root_pos[..., 2:],
         "root rotation, tangent and normal": rotation.tangent_normal(
             rotation.multiply(frame, state.root_quat)
@@ -104,24 +103,38 @@ def compact(
         "root angular velocity": rotation.rotate(frame, state.root_ang_vel),
         "joint angles": state.dof_pos,
         "joint velocities": state.dof_vel,
-        "sines and cosines of the phase at 1, 2, 4, 8 turns": phase_features(phase)[..., 1:],
-        "reference +1: offset of the root": rotation.rotate(frame, target.root_pos - state.root_pos),
-        "reference +1: rotation from the root's, tangent and normal": rotation.tangent_normal(turn),
-        "reference +1: root velocity": rotation.rotate(frame, target.root_vel),
-        "reference +1: root angular velocity": rotation.rotate(frame, target.root_ang_vel),
-        "reference +1: joint angles": target.dof_pos,
     }
+    if phase.frequencies:
+        parts[f"sines and cosines of the phase at {phase.turns} turns"] = phase_features(phase)[..., 1:]
+    for ahead, target in targets.items():
+        turn = rotation.multiply(rotation.conjugate(state.root_quat), target.root_quat)
+        name = f"reference +{ahead}"
+        parts |= {
+            f"{name}: offset of the root": rotation.rotate(frame, target.root_pos - state.root_pos),
+            f"{name}: rotation from the root's, tangent and normal": rotation.tangent_normal(turn),
+            f"{name}: root velocity": rotation.rotate(frame, target.root_vel),
+            f"{name}: root angular velocity": rotation.rotate(frame, target.root_ang_vel),
+            f"{name}: joint angles": target.dof_pos,
+        }
+    return parts
 
 
-MIMICKIT_TARGET_STEPS = (1, 2, 3)
 _HEADING = "heading of the root"
 LAYOUTS: dict[str, Layout] = {
-    "compact": Layout(compact, (1,), _HEADING),
-    "mimickit": Layout(mimickit, MIMICKIT_TARGET_STEPS, "world"),
-    "mimickit-local": Layout(mimickit_local, MIMICKIT_TARGET_STEPS, _HEADING),
-    "paper": Layout(paper, (), _HEADING),
+    "compact": Layout(compact, (1,), phase=True, shows_place=True, frame=_HEADING),
+    "mimickit": Layout(mimickit, (1, 2, 3), phase=False, shows_place=True, frame="world"),
+    "mimickit-local": Layout(mimickit_local, (1, 2, 3), phase=True, shows_place=False, frame=_HEADING),
+    # Heading frame and phase only, as in DeepMimic (Peng et al. 2018, States and Actions).
+    "paper": Layout(mimickit_local, (), phase=True, shows_place=False, frame=_HEADING),
 }
 """By the names of `EnvConfig.observation`."""
+
+
+def _phase(phase: Phase) -> Parts:
+    """Return the phase, as MimicKit observes it."""
+    if not phase.frequencies:
+        return {}
+    return {f"phase, its sines and cosines at {phase.turns} turns": phase_features(phase)}
 
 
 def _proprioception(robot: Robot, state: CharacterState, frame: jax.Array) -> Parts:
@@ -145,19 +158,13 @@ def _proprioception(robot: Robot, state: CharacterState, frame: jax.Array) -> Pa
     }
 
 
-def _targets(
-    robot: Robot,
-    targets: tuple[CharacterState, ...],
-    steps: tuple[int, ...],
-    origin: jax.Array,
-    frame: jax.Array,
-) -> Parts:
+def _targets(robot: Robot, targets: Targets, origin: jax.Array, frame: jax.Array) -> Parts:
     """Return the reference states (MimicKit `compute_tar_obs`).
 
     Horizontal positions are relative to `origin` (..., 3), heights are as they are.
     """
     parts: Parts = {}
-    for ahead, target in zip(steps, targets, strict=True):
+    for ahead, target in targets.items():
         offset = rotation.rotate(frame, target.root_pos - origin)
         turn = rotation.multiply(frame, target.root_quat)
         parts |= {

@@ -1,15 +1,16 @@
 """Imitation rewards: pure functions of the simulated and the reference state.
 
-Each term is exp(-scale * error) in (0, 1]; a reward is the weighted sum of its terms.
+Each term is exp(-scale error) in (0, 1]; a reward is the sum of its terms, weighted by the configuration.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from mjx_mimic.config import MimicKitRewardConfig, PaperRewardConfig
 from mjx_mimic.robot import rotation
 from mjx_mimic.robot.constants import END_EFFECTORS, G1_JOINTS
 from mjx_mimic.robot.model import CharacterState, Robot
@@ -40,6 +41,7 @@ class PaperTerms:
     velocity: jax.Array
     end_effector: jax.Array
     centre_of_mass: jax.Array
+    root: jax.Array
 
 
 RewardTerms = MimicKitTerms | PaperTerms
@@ -50,83 +52,102 @@ def _squared_norm(difference: jax.Array) -> jax.Array:
 
 
 def mimickit_reward(
-    robot: Robot, state: CharacterState, reference: CharacterState, track_root: bool = True
+    robot: Robot,
+    state: CharacterState,
+    reference: CharacterState,
+    track_root: bool = True,
+    config: MimicKitRewardConfig | None = None,
+    joint_weights: Sequence[float] | np.ndarray = (),
 ) -> tuple[jax.Array, MimicKitTerms]:
-    """Compute MimicKit's G1 reward (...) in (0, 1] (`envs/deepmimic_env.py`, `compute_reward`).
+    """Compute MimicKit's G1 reward (...) (`envs/deepmimic_env.py`, `compute_reward`).
 
     With `track_root` the root's horizontal position and heading count, in the world frame; without it
     only what is left in each character's own heading frame does.
+
+    Args:
+        robot: whose key bodies count.
+        state: simulated.
+        reference: at the same time.
+        track_root: see above.
+        config: weights and scales; None: the published ones, with which the reward is in (0, 1].
+        joint_weights: (J,); empty: the published ones.
     """
-    root_offset = reference.root_pos - state.root_pos
+    c = MimicKitRewardConfig() if config is None else config
     if not track_root:
-        root_offset = root_offset.at[..., :2].set(0.0)
-        state, reference = _in_heading_frame(state), _in_heading_frame(reference)
+        state, reference = state.in_heading_frame(), reference.in_heading_frame()
     key_offset = _key_positions(robot, reference) - _key_positions(robot, state)
-    weight = jnp.broadcast_to(JOINT_WEIGHT, state.dof_pos.shape)
+    weight = jnp.asarray(joint_weights if len(joint_weights) else JOINT_WEIGHT, jnp.float32)
+    weight = jnp.broadcast_to(weight, state.dof_pos.shape)
 
     # Every joint is a hinge, so the angle between two joint rotations is that of their difference.
     turn = jnp.mod(reference.dof_pos - state.dof_pos + jnp.pi, 2.0 * jnp.pi) - jnp.pi
     pose_error = jnp.sum(weight * jnp.square(turn), axis=-1)
     velocity_error = jnp.sum(weight * jnp.square(reference.dof_vel - state.dof_vel), axis=-1)
     root_turn = rotation.angle_between(state.root_quat, reference.root_quat)
-    root_error = _squared_norm(root_offset) + 0.1 * jnp.square(root_turn)
+    root_error = _squared_norm(reference.root_pos - state.root_pos) + 0.1 * jnp.square(root_turn)
     root_velocity_error = _squared_norm(reference.root_vel - state.root_vel) + 0.1 * _squared_norm(
         reference.root_ang_vel - state.root_ang_vel
     )
     terms = MimicKitTerms(
-        pose=jnp.exp(-0.25 * pose_error),
-        velocity=jnp.exp(-0.01 * velocity_error),
-        root_pose=jnp.exp(-5.0 * root_error),
-        root_velocity=jnp.exp(-1.0 * root_velocity_error),
-        key_position=jnp.exp(-10.0 * jnp.sum(_squared_norm(key_offset), axis=-1)),
+        pose=jnp.exp(-c.pose_scale * pose_error),
+        velocity=jnp.exp(-c.velocity_scale * velocity_error),
+        root_pose=jnp.exp(-c.root_pose_scale * root_error),
+        root_velocity=jnp.exp(-c.root_velocity_scale * root_velocity_error),
+        key_position=jnp.exp(-c.key_position_scale * jnp.sum(_squared_norm(key_offset), axis=-1)),
     )
-    total = (
-        0.5 * terms.pose
-        + 0.1 * terms.velocity
-        + 0.15 * terms.root_pose
-        + 0.1 * terms.root_velocity
-        + 0.15 * terms.key_position
-    )
-    return total, terms
+    return _weighted(c, terms), terms
 
 
 def paper_reward(
-    robot: Robot, state: CharacterState, reference: CharacterState
+    robot: Robot,
+    state: CharacterState,
+    reference: CharacterState,
+    track_root: bool = True,
+    config: PaperRewardConfig | None = None,
 ) -> tuple[jax.Array, PaperTerms]:
-    """Compute DeepMimic's reward (...) in (0, 1] (Peng et al. 2018, Reward).
+    """Compute DeepMimic's reward (...) (Peng et al. 2018, Reward).
 
-    The root counts as a joint.
+    The root counts as a joint. The term of the root itself is the released code's (`SceneImitate.cpp`,
+    `CalcRewardImitate`) and has weight 0 in the paper.
+
+    Args:
+        robot: whose feet and hands count.
+        state: simulated.
+        reference: at the same time.
+        track_root: as in `mimickit_reward`.
+        config: weights and scales; None: the printed ones, with which the reward is in (0, 1].
     """
-    root_turn = rotation.angle_between(state.root_quat, reference.root_quat)
-    pose_error = _squared_norm(reference.dof_pos - state.dof_pos) + jnp.square(root_turn)
-    velocity_error = _squared_norm(reference.dof_vel - state.dof_vel) + _squared_norm(
-        reference.root_ang_vel - state.root_ang_vel
-    )
+    c = PaperRewardConfig() if config is None else config
+    if not track_root:
+        state, reference = state.in_heading_frame(), reference.in_heading_frame()
+    root_turn = jnp.square(rotation.angle_between(state.root_quat, reference.root_quat))
+    root_spin = _squared_norm(reference.root_ang_vel - state.root_ang_vel)
+    pose_error = _squared_norm(reference.dof_pos - state.dof_pos) + root_turn
+    velocity_error = _squared_norm(reference.dof_vel - state.dof_vel) + root_spin
     ends = np.array([robot.body_names.index(name) for name in END_EFFECTORS])
     end_error = _squared_norm(reference.body_pos[..., ends, :] - state.body_pos[..., ends, :]).sum(-1)
-    terms = PaperTerms(
-        pose=jnp.exp(-2.0 * pose_error),
-        velocity=jnp.exp(-0.1 * velocity_error),
-        end_effector=jnp.exp(-40.0 * end_error),
-        centre_of_mass=jnp.exp(-10.0 * _squared_norm(reference.com_pos - state.com_pos)),
+    root_error = (
+        _squared_norm(reference.root_pos - state.root_pos)
+        + 0.1 * root_turn
+        + 0.01 * _squared_norm(reference.root_vel - state.root_vel)
+        + 0.001 * root_spin
     )
-    total = 0.65 * terms.pose + 0.1 * terms.velocity + 0.15 * terms.end_effector + 0.1 * terms.centre_of_mass
-    return total, terms
+    terms = PaperTerms(
+        pose=jnp.exp(-c.pose_scale * pose_error),
+        velocity=jnp.exp(-c.velocity_scale * velocity_error),
+        end_effector=jnp.exp(-c.end_effector_scale * end_error),
+        centre_of_mass=jnp.exp(-c.centre_of_mass_scale * _squared_norm(reference.com_pos - state.com_pos)),
+        root=jnp.exp(-c.root_scale * root_error),
+    )
+    return _weighted(c, terms), terms
+
+
+def _weighted(config: MimicKitRewardConfig | PaperRewardConfig, terms: RewardTerms) -> jax.Array:
+    """Return the sum (...) of the terms by their weights."""
+    weighted = [getattr(config, f"{name}_weight") * term for name, term in vars(terms).items()]
+    return sum(weighted[1:], weighted[0])
 
 
 def _key_positions(robot: Robot, state: CharacterState) -> jax.Array:
     """Return the key bodies (..., K, 3) m relative to the root, in the world frame."""
     return state.body_pos[..., robot.key_bodies, :] - state.root_pos[..., None, :]
-
-
-def _in_heading_frame(state: CharacterState) -> CharacterState:
-    """Return the state as seen from its own root position, turned to face along x."""
-    turn = rotation.conjugate(rotation.heading_quat(state.root_quat))
-    return replace(
-        state,
-        root_quat=rotation.multiply(turn, state.root_quat),
-        root_vel=rotation.rotate(turn, state.root_vel),
-        root_ang_vel=rotation.rotate(turn, state.root_ang_vel),
-        body_pos=rotation.rotate(turn[..., None, :], state.body_pos - state.root_pos[..., None, :]),
-        root_pos=jnp.zeros_like(state.root_pos),
-    )

@@ -33,10 +33,24 @@ def has_fallen(state: CharacterState) -> jax.Array:
     return jnp.any(state.clearance < 0.0, axis=-1)
 
 
-def has_deviated(state: CharacterState, reference: CharacterState, limit: float) -> jax.Array:
-    """Return whether a body is farther than `limit` m from its reference (...) (MimicKit `compute_done`)."""
-    square = jnp.sum(jnp.square(state.body_pos - reference.body_pos), axis=-1)
+def has_deviated(
+    state: CharacterState, reference: CharacterState, limit: float, track_root: bool = True
+) -> jax.Array:
+    """Return whether a body is farther than `limit` m from its reference (...) (MimicKit `compute_done`).
+
+    Without `track_root` each body is seen from its own root, in its own heading frame.
+    """
+    offset = _bodies(state, track_root) - _bodies(reference, track_root)
+    square = jnp.sum(jnp.square(offset), axis=-1)
     return jnp.any(square > limit**2, axis=-1)
+
+
+def _bodies(state: CharacterState, track_root: bool) -> jax.Array:
+    """Return the bodies (..., B, 3) m in the world, or from the root in the heading frame."""
+    if track_root:
+        return state.body_pos
+    seen = state.in_heading_frame()
+    return seen.body_pos - seen.root_pos[..., None, :]
 
 
 def is_nonfinite(qpos: jax.Array, qvel: jax.Array) -> jax.Array:

@@ -20,8 +20,9 @@ from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.evaluation.tracking_errors import tracking_errors
 from mjx_mimic.learning import ppo
+from mjx_mimic.robot import rotation
 from mjx_mimic.robot.model import CharacterState, Robot
-from mjx_mimic.task import observation, reference, reward
+from mjx_mimic.task import observation, reference, reward, termination
 from mjx_mimic.task.reference import MotionLibrary
 
 DATA = Path(__file__).parents[1] / "data"
@@ -140,6 +141,43 @@ def test_reward(case):
     np.testing.assert_allclose(total, case.vectors["reward_no_track_root"], atol=TOLERANCE)
 
 
+@pytest.fixture(scope="session")
+def endings() -> dict[str, Any]:
+    return json.loads((DATA / "mimickit_endings.json").read_text())
+
+
+def test_endings(request, endings, robot, kinematics, our_vectors):
+    """Of states near the reference, aside, turned and low, with and without the root's place."""
+    count = 0
+    for clip, vectors in our_vectors["clips"].items():
+        done = endings[clip]
+        case = Case(vectors, reference.make_library([clip_of(clip, request)]), robot, kinematics)
+        for name, expected in done["cases"].items():
+            shift, _, track_root = name.split("|")
+            state = shifted(case, shift)
+            found = termination.has_deviated(
+                state, case.target, done["pose_termination_dist"], track_root == "track_root=True"
+            )
+            np.testing.assert_array_equal(found, np.array(expected) == 1, err_msg=f"{clip} {name}")
+            count += len(expected)
+    assert count == 2 * 15 * 8
+
+
+def shifted(case: Case, shift: str) -> CharacterState:
+    """The simulated states of a case, moved as in the vectors."""
+    state = case.state
+    qpos = np.concatenate([state.root_pos, state.root_quat, state.dof_pos], axis=1)
+    move = {"near": 0.0, "aside_0.8": 0.8, "aside_1.2": 1.2}
+    if shift in move:
+        qpos[:, 0] += move[shift]
+    elif shift == "turned_90deg":
+        turn = np.broadcast_to(np.array([np.sqrt(0.5), 0.0, 0.0, np.sqrt(0.5)], np.float32), (len(qpos), 4))
+        qpos[:, 3:7] = rotation.multiply(jnp.asarray(turn), jnp.asarray(qpos[:, 3:7]))
+    else:
+        qpos[:, 2] += {"low_1.1": 1.1}[shift]
+    return case.kinematics(qpos, np.zeros((len(qpos), 35), np.float32))
+
+
 def test_each_term_of_the_reward(our_vectors, case):
     if "reward_terms_track_root" not in case.vectors:
         pytest.skip("these vectors hold the total alone")
@@ -178,9 +216,17 @@ def test_observation(case, layout, key):
     times = np.asarray(vectors["reference"]["time"], np.float32)
     # In float32, as MimicKit multiplies: some targets lie on a frame, where the last bit picks the interval.
     ahead = np.float32(vectors["control_dt"]) * np.array(vectors["target_steps"], np.float32)
-    targets = tuple(case.lookup(times + step) for step in ahead)
+    targets = {
+        int(n): case.lookup(times + step) for n, step in zip(vectors["target_steps"], ahead, strict=True)
+    }
     phase = reference.phase(case.library, jnp.zeros(len(times), jnp.int32), jnp.asarray(times))
-    parts = observation.LAYOUTS[layout].parts(case.robot, case.state, targets, phase)
+    chosen = observation.LAYOUTS[layout]
+    parts = chosen.parts(
+        case.robot,
+        case.state,
+        targets if chosen.target_steps else {},
+        observation.Phase(phase, 4 if chosen.phase else 0),
+    )
     truth = np.split(np.array(vectors[key]), np.cumsum([part.shape[-1] for part in parts.values()])[:-1], 1)
     for (name, part), expected in zip(parts.items(), truth, strict=True):
         interpolated = name.startswith("reference") and ("rotation" in name or "key bodies" in name)

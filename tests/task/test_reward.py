@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from mjx_mimic.config import PRESETS, MimicKitRewardConfig
 from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.model import CharacterState
-from mjx_mimic.task import reward
+from mjx_mimic.task import reward, termination
 
 STATES = 100
 TOLERANCE = 2e-6
@@ -23,7 +24,8 @@ MIMICKIT_WEIGHTS = {
     "root_velocity": 0.1,
     "key_position": 0.15,
 }
-PAPER_WEIGHTS = {"pose": 0.65, "velocity": 0.1, "end_effector": 0.15, "centre_of_mass": 0.1}
+PAPER_WEIGHTS = {"pose": 0.65, "velocity": 0.1, "end_effector": 0.15, "centre_of_mass": 0.1, "root": 0.0}
+RELEASED_WEIGHTS = {"pose": 0.5, "velocity": 0.05, "end_effector": 0.15, "centre_of_mass": 0.1, "root": 0.2}
 KEYS = (
     "left_ankle_roll_link",
     "right_ankle_roll_link",
@@ -86,6 +88,10 @@ def pair(robot) -> tuple[CharacterState, CharacterState]:
     return off_by(reference, np.linspace(0.01, 1.0, STATES), 1), reference
 
 
+def as_f32(state: CharacterState) -> CharacterState:
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), state)
+
+
 @pytest.fixture(scope="module")
 def rewards(robot) -> dict[str, Callable]:
     """The rewards by name, compiled once: (state, reference) to (total, terms by name)."""
@@ -94,8 +100,7 @@ def rewards(robot) -> dict[str, Callable]:
         compiled = jax.jit(lambda state, reference: function(robot, state, reference, **options))
 
         def call(state: CharacterState, reference: CharacterState) -> tuple[np.ndarray, dict]:
-            as_f32 = (jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), s) for s in (state, reference))
-            total, terms = compiled(*as_f32)
+            total, terms = compiled(as_f32(state), as_f32(reference))
             return np.asarray(total), {f.name: np.asarray(getattr(terms, f.name)) for f in fields(terms)}
 
         return call
@@ -104,8 +109,13 @@ def rewards(robot) -> dict[str, Callable]:
         "mimickit": named(reward.mimickit_reward),
         "rootless": named(reward.mimickit_reward, track_root=False),
         "paper": named(reward.paper_reward),
+        "rootless paper": named(reward.paper_reward, track_root=False),
+        "released": named(reward.paper_reward, config=PRESETS["paper-released"].env.paper_reward),
+        "tuned": named(reward.mimickit_reward, config=TUNED, joint_weights=np.arange(29.0)),
     }
 
+
+TUNED = MimicKitRewardConfig(0.1, 0.0, 0.3, 0.4, 0.2, 1.0, 0.02, 3.0, 0.5, 5.0)
 
 ALL = ("mimickit", "rootless", "paper")
 
@@ -168,11 +178,15 @@ def paper_terms(robot, state: CharacterState, reference: CharacterState) -> dict
     pose = square(reference.dof_pos - state.dof_pos) + turn**2
     velocity = square(reference.dof_vel - state.dof_vel) + square(reference.root_ang_vel - state.root_ang_vel)
     reach = bodies(robot, reference, ends) - bodies(robot, state, ends)
+    root = square(reference.root_pos - state.root_pos) + 0.1 * turn**2
+    root += 0.01 * square(reference.root_vel - state.root_vel)
+    root += 0.001 * square(reference.root_ang_vel - state.root_ang_vel)
     return {
         "pose": np.exp(-2.0 * pose),
         "velocity": np.exp(-0.1 * velocity),
         "end_effector": np.exp(-40.0 * square(reach).sum(-1)),
         "centre_of_mass": np.exp(-10.0 * square(reference.com_pos - state.com_pos)),
+        "root": np.exp(-5.0 * root),
     }
 
 
@@ -192,11 +206,46 @@ def test_mimickit_reward_is_its_definition(robot, rewards, pair, name, track_roo
     assert_equal_rewards(rewards[name](*pair), terms, MIMICKIT_WEIGHTS)
 
 
-def test_paper_reward_is_its_definition(robot, rewards, pair):
+@pytest.mark.parametrize(("name", "weights"), [("paper", PAPER_WEIGHTS), ("released", RELEASED_WEIGHTS)])
+def test_paper_reward_is_its_definition(robot, rewards, pair, name, weights):
     terms = paper_terms(robot, *pair)
     for term in terms.values():
         assert np.ptp(term) > 0.5
-    assert_equal_rewards(rewards["paper"](*pair), terms, PAPER_WEIGHTS)
+    assert_equal_rewards(rewards[name](*pair), terms, weights)
+
+
+def test_weights_and_scales_are_settings(rewards, pair):
+    state, reference = pair
+    total, terms = rewards["tuned"](state, reference)
+    _, published = rewards["mimickit"](state, reference)
+    for name, term in terms.items():
+        scales = [getattr(config, f"{name}_scale") for config in (TUNED, MimicKitRewardConfig())]
+        if name not in ("pose", "velocity"):  # whose joints have other weights
+            np.testing.assert_allclose(term, published[name] ** (scales[0] / scales[1]), atol=1e-5)
+    error = np.square(np.mod(reference.dof_pos - state.dof_pos + np.pi, 2 * np.pi) - np.pi) @ np.arange(29.0)
+    np.testing.assert_allclose(terms["pose"], np.exp(-error), atol=1e-5)
+    weights = [getattr(TUNED, f"{name}_weight") for name in terms]
+    np.testing.assert_allclose(total, np.array(weights) @ np.array(list(terms.values())), atol=1e-6)
+
+
+def has_heading(state: CharacterState) -> np.ndarray:
+    """Whether the root's x axis is clearly not upright, where the heading would amplify rounding."""
+    return np.abs(rotation_of(state).apply([1.0, 0.0, 0.0])[:, 2]) < 0.99
+
+
+@pytest.mark.parametrize("shift", [0.0, 5.0])
+def test_without_the_roots_place_neither_reward_nor_termination_knows_of_it(rewards, pair, shift):
+    clear = has_heading(pair[0]) & has_heading(pair[1])
+    state, reference = (jax.tree.map(lambda x: x[clear], s) for s in pair)
+    away = moved(state, np.array([shift, -shift, 0.0]), np.pi / 2)
+    for name in ("rootless", "rootless paper"):
+        totals = [rewards[name](s, reference)[0] for s in (state, away)]
+        np.testing.assert_allclose(*totals, rtol=0.0, atol=2e-5)
+    for limit in (0.2, 0.4, 0.6):
+        ended = [termination.has_deviated(*map(as_f32, (s, reference)), limit, False) for s in (state, away)]
+        np.testing.assert_array_equal(*ended)
+        assert 0 < ended[0].sum() < clear.sum()
+    assert termination.has_deviated(as_f32(away), as_f32(reference), 0.6).all()  # in the world
 
 
 def test_hinge_error_goes_the_short_way_round(robot, rewards):
@@ -278,10 +327,7 @@ def test_only_the_rootless_reward_is_blind_to_place_and_heading(rewards, pair, s
     walked_off = moved(state, np.asarray(shift), yaw)
     total, terms = rewards["rootless"](state, reference)
     moved_total, moved_terms = rewards["rootless"](walked_off, reference)
-    # Where the x axis is nearly upright the heading amplifies rounding.
-    upright = np.abs(rotation_of(reference).apply([1.0, 0.0, 0.0])[:, 2])
-    upright = np.maximum(upright, np.abs(rotation_of(state).apply([1.0, 0.0, 0.0])[:, 2]))
-    clear = upright < 0.99
+    clear = has_heading(state) & has_heading(reference)
     assert clear.mean() > 0.9
     np.testing.assert_allclose(moved_total[clear], total[clear], rtol=0.0, atol=2e-5)
     for name in terms:
@@ -315,9 +361,9 @@ def changed_terms(rewards, name: str, state: CharacterState, reference: Characte
 FIELDS = {
     "dof_pos": ({"pose"}, {"pose"}),
     "dof_vel": ({"velocity"}, {"velocity"}),
-    "root_quat": ({"root_pose"}, {"pose"}),
-    "root_vel": ({"root_velocity"}, set()),
-    "root_ang_vel": ({"root_velocity"}, {"velocity"}),
+    "root_quat": ({"root_pose"}, {"pose", "root"}),
+    "root_vel": ({"root_velocity"}, {"root"}),
+    "root_ang_vel": ({"root_velocity"}, {"velocity", "root"}),
     "com_pos": (set(), {"centre_of_mass"}),
     "clearance": (set(), set()),
 }
