@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import types
 import typing
 from collections.abc import Mapping
@@ -100,12 +101,12 @@ def read_config(path: Path) -> TrainConfig:
     Raises:
         UserError: there are none, or a field will not do.
     """
-    file = path if path.is_file() else path / CONFIG_FILE
+    file = path if os.path.isfile(path) else path / CONFIG_FILE
     return _settings(_read_existing(file, path), file)
 
 
 def _read_existing(file: Path, path: Path) -> Any:
-    if not file.exists():
+    if not os.path.exists(file):
         raise UserError(f"{path}: no run in this folder ({CONFIG_FILE} is missing); check the path")
     return read_yaml(file)
 

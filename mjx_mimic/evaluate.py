@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.files import require_writable
 
 PROGRAM = "python -m mjx_mimic.evaluate"
 
@@ -96,8 +97,8 @@ def check(command: EvaluateCommand) -> None:
         }
     )
     for option, file in (("--json", command.json), ("--plot", command.plot), ("--record", command.record)):
-        if file and (file.is_dir() or not file.parent.is_dir()):
-            raise UserError(f"option {option}: {file} cannot be written; name a file in a folder that exists")
+        if file:
+            require_writable(option, file)
     if command.record and command.record.suffix.lower() not in (".npz", ".pkl", ".csv"):
         raise UserError(f"option --record: {command.record} will not do; end the name in .npz, .pkl or .csv")
 

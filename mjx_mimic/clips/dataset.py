@@ -2,6 +2,7 @@
 
 import glob
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common import paths
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import read_yaml
+from mjx_mimic.common.search import matching
 
 SUFFIXES = (".npz", ".pkl", ".csv")
 """Endings that are searched for in a folder; the contents decide the format."""
@@ -51,11 +53,12 @@ def _files(entry: str) -> list[tuple[str, float]]:
     path = Path(entry)
     if path.suffix.lower() in _LISTS:
         return _listed(path)
-    if path.is_dir() and entry not in paths.bundled_clips():
-        files = sorted(str(f) for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+    if os.path.isdir(path) and entry not in paths.bundled_clips():
+        below = matching(os.path.join(glob.escape(entry), "**"))
+        files = [file for file in below if Path(file).suffix.lower() in SUFFIXES]
         remedy = f"no clip ({', '.join(SUFFIXES)}) in this folder; name another"
-    elif glob.has_magic(entry) and not path.exists():
-        files = sorted(f for f in glob.glob(entry, recursive=True) if Path(f).is_file())
+    elif glob.has_magic(entry) and not os.path.exists(path):
+        files = matching(entry)
         remedy = "no file matches this pattern; mend it"
     else:
         return [(entry, 1.0)]
@@ -87,6 +90,6 @@ def _listed(path: Path) -> list[tuple[str, float]]:
         if Path(item["file"]).suffix.lower() in _LISTS:
             raise UserError(f"{field}.file' is a list itself; name its clips here")
         beside = str(path.parent / item["file"])
-        entry = beside if Path(beside).exists() or glob.glob(beside) else item["file"]
+        entry = beside if os.path.exists(beside) or matching(beside) else item["file"]
         found += [(file, weight * share) for file, share in _files(entry)]
     return found

@@ -22,6 +22,10 @@ class RunFailure(Exception):
         super().__init__(" ".join(message.splitlines()))
 
 
+class DiskFailure(RunFailure):
+    """A file that cannot be written because the disk is full or fails."""
+
+
 def quoted(text: str, limit: int = 60) -> str:
     """Quote text from an untrusted file: cut to `limit` characters, control characters escaped."""
     return repr(text[:limit]) + ("..." if len(text) > limit else "")

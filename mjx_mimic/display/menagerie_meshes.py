@@ -77,7 +77,7 @@ def find_menagerie() -> Path:
     """
     if root := os.environ.get(ROOT_VARIABLE):
         file = Path(root) / ROBOT / "g1.xml"
-        if not file.is_file():
+        if not os.path.isfile(file):
             raise UserError(f"{file}: no such file; set {ROOT_VARIABLE} to a folder that holds {ROBOT}")
         return file
     try:

@@ -1,11 +1,13 @@
 """Options that commands share about what is displayed; imports neither MuJoCo nor JAX."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.files import is_empty_folder
 
 MAX_GIF_FPS = 50.0
 """A GIF counts in hundredths of a second, and browsers slow down frames shorter than two."""
@@ -71,12 +73,12 @@ def check_video(out: Path, options: VideoOptions) -> None:
         }
     )
     suffix = out.suffix.lower()
-    if suffix not in (".mp4", ".gif", "") or (suffix and out.is_dir()):
+    if suffix not in (".mp4", ".gif", "") or (suffix and os.path.isdir(out)):
         raise UserError(
             f"option --out: {out} will not do; name a file that ends in .mp4 or .gif, or, for PNG frames, a"
             " folder without an ending"
         )
     if suffix == ".gif" and options.fps > MAX_GIF_FPS:
         raise UserError(f"option --fps: {options.fps:g} will not do; a GIF shows {MAX_GIF_FPS:g} at most")
-    if not suffix and out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    if not suffix and os.path.exists(out) and not is_empty_folder(out):
         raise UserError(f"option --out: {out} is there already; name a new folder")

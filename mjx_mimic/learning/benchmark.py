@@ -14,6 +14,7 @@ import numpy as np
 
 from mjx_mimic.clips.dataset import load_clips
 from mjx_mimic.clips.motion import Motion, make_motion
+from mjx_mimic.common.files import replacing
 from mjx_mimic.config import PRESETS, sized
 from mjx_mimic.learning.devices import map_devices
 from mjx_mimic.learning.learner import make_learner
@@ -77,7 +78,8 @@ def report(figures: dict[str, Any], path: Path | None) -> None:
     for name, value in figures.items():
         print(f"{name:40s} {value:,.3g}" if isinstance(value, float) else f"{name:40s} {value}")
     if path:
-        path.write_text(json.dumps(figures, indent=2) + "\n")
+        with replacing(path) as file:
+            file.write((json.dumps(figures, indent=2) + "\n").encode())
 
 
 def bare_physics(env: ImitationEnv, state: EnvState, action: jax.Array) -> EnvState:

@@ -1,5 +1,6 @@
 """The run folder: what a training was asked for, and the policy that came of it."""
 
+import os
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +12,7 @@ import yaml
 from mjx_mimic import config_yaml
 from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.common.files import replacing
+from mjx_mimic.common.files import replacing, unwritable
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_yaml import CONFIG_FILE, FORMAT, read_run, record_digest
 from mjx_mimic.learning.networks import make_actor
@@ -26,17 +27,15 @@ def create(path: Path, config: TrainConfig, clips: Clips, devices: int) -> None:
     Raises:
         UserError: the folder is in use already or cannot be written.
     """
-    if (path / CONFIG_FILE).exists():
+    if os.path.exists(path / CONFIG_FILE):
         raise UserError(f"{path}: holds a run already; add --resume to continue it, or choose another --out")
     try:
         # What a killed start leaves behind is hidden.
         if path.exists() and any(not entry.name.startswith(".") for entry in path.iterdir()):
             raise UserError(f"{path}: --out is not empty; choose a new folder")
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{path}: --out cannot be written ({error.strerror}); choose another folder"
-        ) from None
+    except (OSError, ValueError) as error:
+        raise unwritable(path, error) from None
     text = yaml.safe_dump(_record(config, clips, devices), sort_keys=False, allow_unicode=True)
     with replacing(path / CONFIG_FILE) as file:
         file.write(text.encode())

@@ -65,7 +65,7 @@ def _show(run: str | Path, log: TextIO) -> list[str]:
     """Draw the curves so far, print the last lines of output, and return all of them."""
     log.seek(0)
     lines = log.read().splitlines()
-    if (Path(run) / METRICS_FILE).is_file():
+    if os.path.isfile(Path(run) / METRICS_FILE):
         figure, axes = plt.subplots(1, 2, figsize=(11, 3.5), layout="constrained")
         draw_progress(axes, run)
         plt.show()

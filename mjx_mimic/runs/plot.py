@@ -1,5 +1,6 @@
 """Curves of a run's metrics."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def read_metrics(run: str | Path) -> dict[str, NDArray[np.float64]]:
         UserError: the folder holds no metrics.
     """
     path = Path(run) / METRICS_FILE
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(f"{path}: cannot be read; give a run folder")
     rows, _ = read_rows(path)
     names = sorted({name for row in rows for name in row})

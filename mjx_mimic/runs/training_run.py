@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import time
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def train_run(
     devices = tuple(jax.local_devices())
     config = sized(config, devices[0].platform, len(devices))
     clips = load_clips(config.motion, config.motion_weights)
-    out = out or Path("runs") / f"{clips.motions[0].name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    out = out or Path("runs") / f"{_file_name(clips.motions[0].name)}-{time.strftime('%Y%m%d-%H%M%S')}"
     if wandb_project and importlib.util.find_spec("wandb") is None:
         raise UserError("option --wandb: the package is not installed; install mjx-mimic[wandb]")
     learner = make_learner(config, clips, devices)
@@ -53,6 +54,11 @@ def train_run(
         folder.create(out, config, clips, len(devices))
     with locked(out):
         return _train(out, learner, clips, resume, wandb_project), out
+
+
+def _file_name(text: str) -> str:
+    """Return what a file name can hold of a clip's name, which is any text."""
+    return re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII)[:60]
 
 
 def check_memory(learner: Learner) -> None:

@@ -318,6 +318,6 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, key, monkeyp
     file = tmp_path / "clip"
     file.write_text("old")
     monkeypatch.setattr("os.replace", lambda *paths: (_ for _ in ()).throw(OSError(28, "No space left")))
-    assert refusal(save_motion, file, walk(30.0), key).startswith(f"{file}: file cannot be written (")
+    assert refusal(save_motion, file, walk(30.0), key).startswith(f"{file}: cannot be written (")
     assert [path.name for path in tmp_path.iterdir()] == ["clip"]
     assert file.read_text() == "old"

@@ -75,7 +75,7 @@ def key_of(path: Path) -> str:
 def key_to_write(path: Path, force: bool) -> str:
     """Find the key as `key_of` does; raises UserError also for a file that exists, unless `force`."""
     key = key_of(path)
-    if path.exists() and not force:
+    if os.path.exists(path) and not force:
         raise UserError(f"{path}: exists already; give --force to write over it, or another file")
     return key
 
