@@ -2,11 +2,14 @@
 
 import errno
 import os
+import re
 import stat
+from pathlib import Path
 
 import pytest
 from helpers.refusals import refusal
 
+import mjx_mimic
 from mjx_mimic.common.errors import DiskFailure
 from mjx_mimic.common.files import replacing, require_writable
 
@@ -66,3 +69,12 @@ def test_a_full_disk_is_a_failure_and_not_bad_input(tmp_path, number):
         raise OSError(number, os.strerror(number))
     assert (tmp_path / "file").read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_no_other_code_writes_files():
+    """What writes by itself leaves half a file behind when it is stopped."""
+    writing = re.compile(
+        r"\.write_(text|bytes)\(|open\([^)]*[\"'][wx]b?[\"']|(savefig|save|savez|savetxt)\(path"
+    )
+    files = Path(mjx_mimic.__file__).parent.rglob("*.py")
+    assert {file.name for file in files if writing.search(file.read_text())} == {"files.py"}
