@@ -177,6 +177,26 @@ def _require_replaceable(path: Path) -> None:
         raise ValueError(f"is a {'folder' if stat.S_ISDIR(mode) else 'pipe or a device'}")
 
 
+def require_space(folder: Path, size: int) -> None:
+    """Make a folder if there is none, and make sure that so many bytes can be written in it now.
+
+    Raises:
+        DiskFailure: they cannot, on a full disk or for a quota.
+        UserError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = _partial(folder / "space")
+        try:
+            with open(temporary, "wb") as file:
+                if hasattr(os, "posix_fallocate"):  # macOS has none
+                    os.posix_fallocate(file.fileno(), 0, size)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
 def is_empty_folder(path: Path) -> bool:
     """Return whether there is a folder with nothing in it."""
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 
 from mjx_mimic.clips.dataset import Clips, load_clips
-from mjx_mimic.common.errors import RunFailure, UserError
+from mjx_mimic.common.errors import DiskFailure, RunFailure, UserError
 from mjx_mimic.config import TrainConfig, sized
 from mjx_mimic.learning.devices import place
 from mjx_mimic.learning.learner import Learner, make_learner
@@ -94,15 +94,19 @@ def _train(out: Path, learner: Learner, clips: Clips, resume: bool, wandb_projec
 
     state, progress = learner.init(jax.random.key(config.seed)), Progress()
     restored = checkpoints.restore_training(state) if resume else None
-    if restored:
-        state, progress = place(devices, restored[0]), restored[1]
-        print(f"resumed at {progress.samples:,} samples")
-    else:
-        checkpoints.save(state, progress, is_best=False)  # so that there always is one
     try:
+        if restored:
+            state, progress = place(devices, restored[0]), restored[1]
+            print(f"resumed at {progress.samples:,} samples")
+        else:
+            checkpoints.save(state, progress, is_best=False)  # so that there always is one
         with MetricLog(out, names, progress.samples, wandb_project) as log:
             return train(learner, state, progress, checkpoints, log)
-    except (OSError, UserError) as error:  # the input was right, or it would have been refused before
+    except (
+        OSError,
+        UserError,
+        DiskFailure,
+    ) as error:  # the input was right, or it would have been refused before
         raise RunFailure(
             f"{out}: {error}; --resume goes on from the last checkpoint that is whole"
         ) from error

@@ -11,7 +11,7 @@ from helpers.refusals import refusal
 
 import mjx_mimic
 from mjx_mimic.common.errors import DiskFailure
-from mjx_mimic.common.files import replacing, require_writable
+from mjx_mimic.common.files import replacing, require_space, require_writable
 
 LONGEST = "x" * 255
 
@@ -78,3 +78,16 @@ def test_no_other_code_writes_files():
     )
     files = Path(mjx_mimic.__file__).parent.rglob("*.py")
     assert {file.name for file in files if writing.search(file.read_text())} == {"files.py"}
+
+
+def test_space_is_reserved_for_a_moment(tmp_path, monkeypatch):
+    require_space(tmp_path / "new", 2**20)
+    assert not list((tmp_path / "new").iterdir())
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DiskFailure, match="make space on the disk"):
+        require_space(tmp_path / "new", 2**20)
+    assert not list((tmp_path / "new").iterdir())
