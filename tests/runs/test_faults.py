@@ -208,8 +208,12 @@ def test_a_full_disk_ends_a_training_in_a_line(finished, uninterrupted, thorough
         assert_same_end(finished / out, uninterrupted)
 
 
-def test_a_damaged_compilation_cache_does_no_harm(finished, uninterrupted, total, tmp_path):
-    """Every file of it is garbage, or cut short."""
+def test_a_training_with_a_damaged_compilation_cache_goes_on(
+    finished, uninterrupted, thorough, total, tmp_path
+):
+    """Every file of it is garbage, or cut short; `common/test_cli.py` does it to a small program."""
+    if not thorough:
+        pytest.skip("run with -m faults")
     cache = tmp_path / "cache"
     variables = {"JAX_COMPILATION_CACHE_DIR": str(cache)}
     assert start(finished, "cached", STEPS, **variables).wait(timeout=300) == 0
