@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from mjx_mimic.common import cli
+from mjx_mimic.common.files import require_writable
 
 PROGRAM = "python -m mjx_mimic.bench"
 
@@ -33,6 +34,8 @@ class BenchCommand:
 def main(arguments: Sequence[str]) -> int:
     """Measure, and print the figures."""
     command = cli.parse(BenchCommand, arguments, prog=PROGRAM)
+    if command.json:
+        require_writable("--json", command.json)
     cli.prepare_jax()
     from mjx_mimic.learning import benchmark  # JAX and MuJoCo, after their settings
 

@@ -1,6 +1,5 @@
 """`python -m mjx_mimic.evaluate`: evaluates a trained policy, in MJX or in MuJoCo in C."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Annotated, Literal
 
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.files import require_writable
 
 PROGRAM = "python -m mjx_mimic.evaluate"
 
@@ -101,8 +101,8 @@ def check(command: EvaluateCommand) -> None:
         }
     )
     for option, file in (("--json", command.json), ("--plot", command.plot), ("--record", command.record)):
-        if file and (os.path.isdir(file) or not os.path.isdir(file.parent)):
-            raise UserError(f"option {option}: {file} cannot be written; name a file in a folder that exists")
+        if file:
+            require_writable(option, file)
     if command.record and command.record.suffix.lower() not in (".npz", ".pkl", ".csv"):
         raise UserError(f"option --record: {command.record} will not do; end the name in .npz, .pkl or .csv")
 

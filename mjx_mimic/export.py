@@ -1,7 +1,6 @@
 """`python -m mjx_mimic.export`: writes a trained policy as ONNX, with what is needed to run it elsewhere."""
 
 import importlib.util
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Literal
 
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.files import require_writable
 
 PROGRAM = "python -m mjx_mimic.export"
 
@@ -28,8 +28,9 @@ class ExportCommand:
 def main(arguments: Sequence[str]) -> int:
     """Export the policy."""
     command = cli.parse(ExportCommand, arguments, prog=PROGRAM)
-    if command.out.suffix.lower() != ".onnx" or os.path.isdir(command.out):
+    if command.out.suffix.lower() != ".onnx":
         raise UserError(f"option --out: {command.out} will not do; name a file that ends in .onnx")
+    require_writable("--out", command.out)
     if importlib.util.find_spec("onnx") is None:
         raise UserError('package onnx is missing; install it with pip install "mjx-mimic[onnx]"')
     cli.prepare_jax()

@@ -41,7 +41,7 @@ class ViewCommand:
     """Address that the web page is served at; 0.0.0.0: all of this machine's, for anyone who reaches it."""
     share: bool = False
     """A public address for the web page too, tunnelled by viser's server; for Colab. Anyone who knows it may
-    look and push."""
+    look and push. Without this option there is none, and no visitor can ask for one."""
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,6 +1,5 @@
 """Sets of clips: files, bundled names, folders, patterns, and YAML lists with weights."""
 
-import contextlib
 import glob
 import os
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common import paths
 from mjx_mimic.common.errors import UserError, bare, quoted
 from mjx_mimic.common.files import read_yaml
+from mjx_mimic.common.search import matching
 
 SUFFIXES = (".npz", ".pkl", ".csv")
 """Endings that are searched for in a folder; the contents decide the format."""
@@ -55,23 +55,17 @@ def _files(entry: str) -> list[tuple[str, float]]:
     if path.suffix.lower() in _LISTS:
         return _listed(path)
     if os.path.isdir(path) and entry not in paths.bundled_clips():
-        files = sorted(str(f) for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+        below = matching(os.path.join(glob.escape(entry), "**"))
+        files = [file for file in below if Path(file).suffix.lower() in SUFFIXES]
         remedy = f"no clip ({', '.join(SUFFIXES)}) in this folder; name another"
     elif glob.has_magic(entry) and not os.path.exists(path):
-        files = sorted(f for f in _matching(entry) if os.path.isfile(f))
+        files = matching(entry)
         remedy = "no file matches this pattern; mend it"
     else:
         return [(entry, 1.0)]
     if not files:
         raise UserError(f"{entry}: {remedy}")
     return [(file, 1.0) for file in files]
-
-
-def _matching(pattern: str) -> list[str]:
-    """List what matches a pattern; nothing matches one that can be no path."""
-    with contextlib.suppress(ValueError):  # a NUL
-        return glob.glob(pattern, recursive=True)
-    return []
 
 
 def _listed(path: Path) -> list[tuple[str, float]]:
@@ -97,6 +91,6 @@ def _listed(path: Path) -> list[tuple[str, float]]:
         if Path(item["file"]).suffix.lower() in _LISTS:
             raise UserError(f"{field}.file' is a list itself; name its clips here")
         beside = str(path.parent / item["file"])
-        entry = beside if os.path.exists(beside) or _matching(beside) else item["file"]
+        entry = beside if os.path.exists(beside) or matching(beside) else item["file"]
         found += [(file, weight * share) for file, share in _files(entry)]
     return found

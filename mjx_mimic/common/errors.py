@@ -44,6 +44,10 @@ def bare(value: object, limit: int = 200) -> str:
     return repr(text[:limit])[1:-1] + ("..." if len(text) > limit else "")
 
 
+class DiskFailure(RunFailure):
+    """A file that cannot be written because the disk is full or fails."""
+
+
 def quoted(text: str, limit: int = 60) -> str:
     """Quote text from an untrusted file: cut to `limit` characters, control characters escaped."""
     return repr(text[:limit]) + ("..." if len(text) > limit else "")

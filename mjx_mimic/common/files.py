@@ -1,6 +1,8 @@
 """Reading and writing a user's files: one clear line for all that can go wrong, nothing half-written."""
 
 import contextlib
+import errno
+import itertools
 import os
 import re
 import stat
@@ -11,13 +13,16 @@ from typing import Any, BinaryIO
 import yaml
 
 from mjx_mimic.common import paths
-from mjx_mimic.common.errors import UserError, quoted
+from mjx_mimic.common.errors import DiskFailure, UserError, quoted
 
 MAX_FILE_BYTES = 2**30
 MAX_YAML_BYTES = 2**20
 MAX_YAML_DEPTH = 20
 MAX_YAML_DIGITS = 400
 """Of an integer; float64 ends at 309."""
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+PARTIAL = ".partial_"
+"""How the names begin of what is not whole yet."""
 
 
 def read_bytes(path: Path, limit: int = MAX_FILE_BYTES, count: int = -1) -> bytes:
@@ -49,7 +54,7 @@ def read_bytes(path: Path, limit: int = MAX_FILE_BYTES, count: int = -1) -> byte
         ) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise UserError(
-            f"{path}: file cannot be read ({_reason(error)}); check its path and permissions"
+            f"{path}: file cannot be read ({why(error)}); check its path and permissions"
         ) from error
 
 
@@ -63,11 +68,11 @@ def read_yaml(path: Path) -> Any:
         UserError: the file cannot be read, or is not such YAML.
     """
     try:
-        if path.stat().st_size > MAX_YAML_BYTES:
+        if os.stat(path).st_size > MAX_YAML_BYTES:
             raise UserError(f"{path}: is larger than {MAX_YAML_BYTES // 1024} KiB; give a file of settings")
         return yaml.load(path.read_bytes().decode("utf-8-sig"), _PlainLoader)
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({_reason(error)}); check the path") from None
+        raise UserError(f"{path}: cannot be read ({why(error)}); check the path") from None
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         problem = quoted(error.problem or "", 100)
@@ -139,11 +144,13 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file that takes the place of `path` at the end: all of its new contents, or its old ones.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: the cannot be written.
+        DiskFailure: the disk is full, or fails.
     """
     path = Path(path)
     try:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        _require_replaceable(path)
+        temporary = _partial(path)
         try:
             with open(temporary, "wb") as file:
                 yield file
@@ -151,9 +158,80 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         finally:
             temporary.unlink(missing_ok=True)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path, or no file name at all
-        raise UserError(f"{path}: file cannot be written ({_reason(error)}); choose another path") from error
+        raise unwritable(path, error) from error
 
 
-def _reason(error: OSError | ValueError) -> str:
+_numbers = itertools.count()
+
+
+def _partial(path: Path) -> Path:
+    """Return a hidden name beside `path` for what will take its place, however long its own name is."""
+    return path.with_name(f"{PARTIAL}{os.getpid()}_{next(_numbers)}")
+
+
+def unwritable(path: Path, error: OSError | ValueError) -> UserError | DiskFailure:
+    """Return what to raise for a file or folder that cannot be written."""
+    if getattr(error, "errno", None) in DISK_ERRORS:
+        return DiskFailure(f"{path}: cannot be written ({why(error)}); make space on the disk")
+    return UserError(f"{path}: cannot be written ({why(error)}); choose another path")
+
+
+def require_writable(option: str, path: Path) -> None:
+    """Refuse a file that could not be written, before the work whose result it is to hold.
+
+    Raises:
+        UserError: it is a folder, its folder does not exist or is not ours to write to, or its name is too
+            long.
+    """
+    try:
+        _require_replaceable(path)
+        temporary = _partial(path)
+        temporary.touch()
+        temporary.unlink()
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"option {option}: {path} cannot be written ({why(error)}); name a file in an existing folder"
+        ) from None
+
+
+def _require_replaceable(path: Path) -> None:
+    """Raise ValueError for a folder, a pipe or a device, OSError for a name that no file can have."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"is a {'folder' if stat.S_ISDIR(mode) else 'pipe or a device'}")
+
+
+def require_space(folder: Path, size: int) -> None:
+    """Make a folder if there is none, and make sure that so many bytes can be written in it now.
+
+    Raises:
+        DiskFailure: they cannot, on a full disk or for a quota.
+        UserError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = _partial(folder / "space")
+        try:
+            with open(temporary, "wb") as file:
+                if hasattr(os, "posix_fallocate"):  # macOS has none
+                    os.posix_fallocate(file.fileno(), 0, size)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def is_empty_folder(path: Path) -> bool:
+    """Return whether there is a folder with nothing in it."""
+    try:
+        return not os.listdir(path)
+    except (OSError, ValueError):
+        return False
+
+
+def why(error: OSError | ValueError) -> str:
     """Why a file operation failed, without the path, which the message names already."""
     return getattr(error, "strerror", None) or str(error)

@@ -15,11 +15,13 @@ import trimesh
 import viser
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
+from viser import _messages
 
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.display.drawn_robot import GHOST_COLOR, pose_model
 from mjx_mimic.display.options import SPEED_RANGE
 from mjx_mimic.display.session import Session
+from mjx_mimic.display.visitors import Visitors
 from mjx_mimic.robot.mjcf import VISUAL_GROUP
 
 FRAMES_PER_SECOND = 30.0
@@ -76,8 +78,8 @@ def _joined(meshes: Iterable[trimesh.Trimesh]) -> trimesh.Trimesh:
     return cast(trimesh.Trimesh, trimesh.util.concatenate(list(meshes)))
 
 
-def open_server(host: str, port: int) -> viser.ViserServer:
-    """Start to serve an empty page; port 0 is any free one.
+def open_server(host: str, port: int) -> tuple[viser.ViserServer, Visitors]:
+    """Start to serve an empty page, to its own visitors only; port 0 is any free one.
 
     Raises:
         UserError: there is no such address here, or the port is in use or not ours to use.
@@ -90,8 +92,16 @@ def open_server(host: str, port: int) -> viser.ViserServer:
             f"options --host and --port: cannot serve at {host}:{port} ({error.strerror}); choose another"
             " port, or 0 for any free one"
         ) from None
-    with contextlib.redirect_stdout(io.StringIO()):  # its banner
-        return viser.ViserServer(host=host, port=port, verbose=False)
+    visitors = Visitors(host)
+    with contextlib.redirect_stdout(io.StringIO()), visitors.checked_by_new_servers():  # its banner
+        server = viser.ViserServer(host=host, port=port, verbose=False)
+    # A public address is the option's to ask for, and not a visitor's.
+    for request in (_messages.ShareUrlRequest, _messages.ShareUrlDisconnect):
+        server._websock_server.unregister_handler(request)
+    if not visitors.checked:
+        server.stop()
+        raise UserError(f"viser {viser.__version__} cannot be kept to its visitors; install viser 1.1")
+    return server, visitors
 
 
 def _rgb(rgba: Sequence[float]) -> Color:

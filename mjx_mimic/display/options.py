@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.files import is_empty_folder
 
 MAX_GIF_FPS = 50.0
 """A GIF counts in hundredths of a second, and browsers slow down frames shorter than two."""
@@ -79,5 +80,5 @@ def check_video(out: Path, options: VideoOptions) -> None:
         )
     if suffix == ".gif" and options.fps > MAX_GIF_FPS:
         raise UserError(f"option --fps: {options.fps:g} will not do; a GIF shows {MAX_GIF_FPS:g} at most")
-    if not suffix and os.path.exists(out) and not (os.path.isdir(out) and not any(out.iterdir())):
+    if not suffix and os.path.exists(out) and not is_empty_folder(out):
         raise UserError(f"option --out: {out} is there already; name a new folder")

@@ -3,6 +3,7 @@
 import contextlib
 import io
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.display.browser_page import FRAMES_PER_SECOND, BrowserView, open_server
@@ -25,12 +26,13 @@ def serve(
     Raises:
         UserError: there is no such address, the port is in use, or there is no public address to be had.
     """
-    server = open_server(host, port)
+    server, visitors = open_server(host, port)
     try:
         if share:  # before JAX: viser starts a process for it, and forks
             address = server.request_share_url(verbose=False)
             if address is None:
                 raise UserError("option --share: viser's server gave no address; try again, or leave it out")
+            visitors.names.add(urlsplit(address).hostname or "")
             print(f"look from anywhere at {address}", flush=True)
         view = BrowserView(Session(open_playable(), speed), server)
         here = "localhost" if host in ("127.0.0.1", "0.0.0.0") else host

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.errors import RunFailure, UserError
+from mjx_mimic.common.files import PARTIAL, unwritable
 
 Frame = NDArray[np.uint8]
 """A picture (height, width, 3), RGB."""
@@ -44,7 +45,8 @@ def write_video(path: Path, frames: Iterator[Frame], fps: float) -> int:
         The number of frames.
 
     Raises:
-        UserError: there are no frames, ffmpeg is missing or fails, or the file cannot be written.
+        UserError: there are no frames, ffmpeg is missing, or the cannot be written.
+        RunFailure: ffmpeg fails, or the disk is full.
     """
     mediapy.set_ffmpeg(find_ffmpeg())
     first, frames = _peek(path, frames)
@@ -63,7 +65,7 @@ def write_video(path: Path, frames: Iterator[Frame], fps: float) -> int:
         finally:
             failure = _close(video)
         if failure is not None:
-            raise UserError(
+            raise RunFailure(
                 f"{path}: ffmpeg failed ({failure}); make space on the disk, or install another (pip install"
                 " imageio-ffmpeg)"
             )
@@ -121,7 +123,7 @@ def _temporary_folder(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".partial_", dir=path.parent) as folder:
+        with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=path.parent) as folder:
             yield Path(folder)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another path") from None
+    except (OSError, ValueError) as error:
+        raise unwritable(path, error) from None

@@ -17,6 +17,7 @@ import numpy as np
 from mjx_mimic.clips.dataset import load_clips
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.common.cli import cores
+from mjx_mimic.common.files import replacing
 from mjx_mimic.config import PRESETS, sized
 from mjx_mimic.learning.devices import map_devices
 from mjx_mimic.learning.learner import Learner, TrainState, make_learner
@@ -66,7 +67,8 @@ def measure(
             text = f"{value:,.3g}" if isinstance(value, float) else str(value)
             print(f"{prefix + name:50s} {text}", flush=True)
         if path:
-            path.write_text(json.dumps(figures, indent=2) + "\n")
+            with replacing(path) as file:
+                file.write((json.dumps(figures, indent=2) + "\n").encode())
 
     devices = tuple(jax.local_devices())
     report({"preset": preset, "devices": f"{len(devices)} x {devices[0].device_kind}"})

@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from mjx_mimic.common.errors import UserError, bare
-from mjx_mimic.common.files import replacing
+from mjx_mimic.common.errors import DiskFailure, UserError, bare
+from mjx_mimic.common.files import replacing, require_space
 from mjx_mimic.learning.devices import first_device
 from mjx_mimic.learning.learner import TrainState
 from mjx_mimic.learning.networks import Params
@@ -32,6 +32,9 @@ FOLDER = "checkpoints"
 DIGESTS = "sha256.json"
 KEPT = 2
 """Checkpoints that are kept, so that one is left when the newest is damaged."""
+
+OVERHEAD_BYTES = 2**20
+"""What a checkpoint takes beside its numbers."""
 
 Which = Literal["best", "last"]
 T = TypeVar("T")
@@ -75,6 +78,7 @@ class Checkpoints:
 
         Raises:
             UserError: a number of the networks is not finite.
+            DiskFailure: it cannot be written; the checkpoints before it are whole.
         """
         last, training = _networks(state), to_host(state)
         if not is_finite((last, training.actor, training.critic)):
@@ -83,14 +87,16 @@ class Checkpoints:
             self._best = last
         items = {"training": training, "last": last, "best": self._best}
         step = int(first_device(state.iteration))
-        self._writer.save(
-            step,
-            args=ocp.args.Composite(
-                progress=ocp.args.JsonSave(asdict(progress)),
-                **{name: ocp.args.StandardSave(item) for name, item in items.items()},
-            ),
-            force=True,
+        arguments = ocp.args.Composite(
+            progress=ocp.args.JsonSave(asdict(progress)),
+            **{name: ocp.args.StandardSave(item) for name, item in items.items()},
         )
+        # Orbax prints a traceback from each of its threads where the disk is full.
+        require_space(self.folder, 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(items)) + OVERHEAD_BYTES)
+        try:
+            self._writer.save(step, args=arguments, force=True)
+        except (OSError, ValueError) as error:
+            raise DiskFailure(f"{self.folder}: checkpoint {step} cannot be written ({error})") from error
         folder = self.folder / str(step)
         digests = json.dumps(_digests(folder), indent=1).encode()
         with replacing(folder / DIGESTS) as file:

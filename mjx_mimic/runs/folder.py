@@ -11,7 +11,7 @@ import jax
 from mjx_mimic import __version__, config_yaml
 from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.common.files import replacing, yaml_bytes
+from mjx_mimic.common.files import replacing, unwritable, yaml_bytes
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_yaml import CONFIG_FILE, FORMAT, read_run, record_digest
 from mjx_mimic.learning.networks import make_actor
@@ -33,10 +33,8 @@ def create(path: Path, config: TrainConfig, clips: Clips, devices: int) -> None:
         if os.path.exists(path) and any(not entry.name.startswith(".") for entry in path.iterdir()):
             raise UserError(f"{path}: --out is not empty; choose a new folder")
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{path}: --out cannot be written ({error.strerror}); choose another folder"
-        ) from None
+    except (OSError, ValueError) as error:
+        raise unwritable(path, error) from None
     with replacing(path / CONFIG_FILE) as file:
         file.write(yaml_bytes(_record(config, clips, devices)))
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.files import unwritable
 
 try:
     import fcntl
@@ -27,7 +28,7 @@ def locked(run: Path) -> Iterator[None]:
     try:
         file = (run / LOCK_FILE).open("a+")
     except OSError as error:
-        raise UserError(f"{run}: cannot be written ({error.strerror}); choose another folder") from None
+        raise unwritable(run, error) from None
     with file:
         if fcntl is not None:
             try:

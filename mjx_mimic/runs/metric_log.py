@@ -5,12 +5,15 @@ import math
 import os
 import shutil
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.summary import scalar
 
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import read_yaml, replacing
@@ -50,7 +53,9 @@ class MetricLog:
         self._file = file.open("a", buffering=1)
         self._clips, self._clips_file = clips, path / "clips.json"
         shutil.rmtree(path / "tb", ignore_errors=True)
-        self._board = SummaryWriter(str(path / "tb"))
+        (path / "tb").mkdir(exist_ok=True)
+        # Not `SummaryWriter`: its thread dies of a full disk, and then nobody empties its queue.
+        self._board = EventsWriter(str(path / "tb" / "events"))
         for row in kept:
             self._add_events(row)
         self._wandb = None
@@ -83,7 +88,8 @@ class MetricLog:
     def _add_events(self, row: Row) -> None:
         for name, value in row.items():
             if value is not None:
-                self._board.add_scalar(name, value, row["samples"])
+                event = Event(wall_time=time.time(), step=row["samples"], summary=scalar(name, value))
+                self._board.write_event(event)
 
     def __enter__(self) -> Self:
         return self

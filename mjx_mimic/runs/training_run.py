@@ -2,13 +2,14 @@
 
 import importlib.util
 import os
+import re
 import time
 from pathlib import Path
 
 import jax
 
 from mjx_mimic.clips.dataset import Clips, load_clips
-from mjx_mimic.common.errors import RunFailure, UserError
+from mjx_mimic.common.errors import DiskFailure, RunFailure, UserError
 from mjx_mimic.config import TrainConfig, sized
 from mjx_mimic.learning.devices import place
 from mjx_mimic.learning.learner import Learner, make_learner
@@ -42,7 +43,7 @@ def train_run(
     devices = tuple(jax.local_devices())
     config = sized(config, devices[0].platform, len(devices))
     clips = load_clips(config.motion, config.motion_weights)
-    out = out or Path("runs") / f"{clips.motions[0].name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    out = out or Path("runs") / f"{_file_name(clips.motions[0].name)}-{time.strftime('%Y%m%d-%H%M%S')}"
     if wandb_project and importlib.util.find_spec("wandb") is None:
         raise UserError("option --wandb: the package is not installed; install mjx-mimic[wandb]")
     learner = make_learner(config, clips, devices)
@@ -53,6 +54,11 @@ def train_run(
         folder.create(out, config, clips, len(devices))
     with locked(out):
         return _train(out, learner, clips, resume, wandb_project), out
+
+
+def _file_name(text: str) -> str:
+    """Return what a file name can hold of a clip's name, which is any text."""
+    return re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII)[:60]
 
 
 def check_memory(learner: Learner) -> None:
@@ -88,15 +94,19 @@ def _train(out: Path, learner: Learner, clips: Clips, resume: bool, wandb_projec
 
     state, progress = learner.init(jax.random.key(config.seed)), Progress()
     restored = checkpoints.restore_training(state) if resume else None
-    if restored:
-        state, progress = place(devices, restored[0]), restored[1]
-        print(f"resumed at {progress.samples:,} samples")
-    else:
-        checkpoints.save(state, progress, is_best=False)  # so that there always is one
     try:
+        if restored:
+            state, progress = place(devices, restored[0]), restored[1]
+            print(f"resumed at {progress.samples:,} samples")
+        else:
+            checkpoints.save(state, progress, is_best=False)  # so that there always is one
         with MetricLog(out, names, progress.samples, wandb_project) as log:
             return train(learner, state, progress, checkpoints, log)
-    except (OSError, UserError) as error:  # the input was right, or it would have been refused before
+    except (
+        OSError,
+        UserError,
+        DiskFailure,
+    ) as error:  # the input was right, or it would have been refused before
         raise RunFailure(
             f"{out}: {error}; --resume goes on from the last checkpoint that is whole"
         ) from error

@@ -16,7 +16,7 @@ from mjx_mimic import clips
 from mjx_mimic.clips.formats import native, npz
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.common import paths
-from mjx_mimic.common.errors import UserError, quoted
+from mjx_mimic.common.errors import DiskFailure, UserError, quoted
 from mjx_mimic.robot.constants import G1_JOINTS
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -347,8 +347,9 @@ def test_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch, step):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(*((np, "savez") if step == "write" else (os, "replace")), full_disk)
-    message = refusal(native.write, file, make_motion(**fields(seed=1)))
-    assert message == f"{file}: file cannot be written (No space left on device); choose another path"
+    with pytest.raises(DiskFailure) as caught:
+        native.write(file, make_motion(**fields(seed=1)))
+    assert str(caught.value) == f"{file}: cannot be written (No space left on device); make space on the disk"
     assert file.read_bytes() == before
     assert list(tmp_path.iterdir()) == [file]
 
@@ -357,7 +358,7 @@ def test_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch, step):
     ("target", "reason"),
     [
         ("absent/clip.npz", "No such file or directory"),
-        ("folder", "Is a directory"),
+        ("folder", "is a folder"),
         ("nul\0.npz", "embedded null byte"),
     ],
 )
@@ -365,7 +366,7 @@ def test_unwritable_path_is_refused(tmp_path, target, reason):
     (tmp_path / "folder").mkdir()
     message = refusal(native.write, tmp_path / target, make_motion(**fields()))
     shown = str(tmp_path / target).replace("\0", "\\x00")
-    assert message == f"{shown}: file cannot be written ({reason}); choose another path"
+    assert message == f"{shown}: cannot be written ({reason}); choose another path"
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 

@@ -305,7 +305,7 @@ def test_a_plot_without_matplotlib_says_how_to_install_it(monkeypatch, folder):
         ("convert walk new.txt", "new.txt: the ending belongs to no format; end the name in one of .npz"),
         ("convert walk new", "new: the ending belongs to no format"),
         ("convert nofile.npz new.npz", "nofile.npz: no such file"),
-        ("convert walk nofolder/new.npz", "nofolder/new.npz: file cannot be written"),
+        ("convert walk nofolder/new.npz", "nofolder/new.npz: cannot be written"),
         ("convert walk new.npz --fps many", "--fps"),
         ("convert walk new.npz --fps 0", "fps is 0; give a number over 0"),
         ("convert walk new.npz --fps nan", "fps is nan"),
@@ -324,7 +324,7 @@ def test_a_plot_without_matplotlib_says_how_to_install_it(monkeypatch, folder):
         ("preview walk --plot new.jpg", "new.jpg does not end in .png; name a PNG file"),
         ("preview walk --out new.avi --plot new.png", "new.avi will not do"),
         ("preview walk --out new.mp4 --width 63", "--width: 63 will not do"),
-        ("preview walk --plot nofolder/new.png", "nofolder/new.png: file cannot be written"),
+        ("preview walk --plot nofolder/new.png", "nofolder/new.png: cannot be written"),
         ("retarget nofile.bvh new.npz", "nofile.bvh: no such file"),
     ],
 )

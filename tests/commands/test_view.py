@@ -1,5 +1,6 @@
 """The live view: its physics held to the engine's, its controls, its web page, its refusals."""
 
+import contextlib
 import io
 import os
 import shutil
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -307,9 +309,75 @@ def server():
     pytest.importorskip("viser")
     from mjx_mimic.display.browser_page import open_server
 
-    opened = open_server("127.0.0.1", 0)
+    opened, _ = open_server("127.0.0.1", 0)
     yield opened
     opened.stop()
+
+
+def visit(server, origin: str | None, host: str | None = None):
+    """A WebSocket as viser's own page opens it, from the page `origin`, to this machine as `host`."""
+    import viser
+    from websockets.sync.client import connect
+
+    headers = {} if origin is None else {"Origin": origin}
+    port = server.get_port()
+    return connect(
+        f"ws://{host or '127.0.0.1'}:{port}",
+        sock=socket.create_connection(("127.0.0.1", port)),
+        subprotocols=[f"viser-v{viser.__version__}"],
+        additional_headers=headers,
+    )
+
+
+def test_another_web_page_cannot_connect(server):
+    """Not from its own address, nor from a name of its own that points to this machine, nor unnamed."""
+    from websockets.exceptions import InvalidStatus
+
+    port = server.get_port()
+    for origin, host in (
+        ("https://elsewhere.example", None),
+        (f"http://127.0.0.1:{port + 1}", None),
+        (f"http://elsewhere.example:{port}", "elsewhere.example"),
+        (f"http://127.0.0.1.elsewhere.example:{port}", None),
+        ("null", None),
+        (None, None),
+    ):
+        with pytest.raises(InvalidStatus, match="403"):
+            visit(server, origin, host)
+    request = urllib.request.Request(f"http://127.0.0.1:{port}", headers={"Host": "elsewhere.example"})
+    with pytest.raises(urllib.error.HTTPError, match="403") as refused:
+        urllib.request.urlopen(request, timeout=10)
+    assert b"--host" in refused.value.read()
+    for host in ("127.0.0.1", "localhost"):
+        with visit(server, f"http://{host}:{port}", host) as page:
+            assert page.recv(timeout=10)
+
+
+def test_no_visitor_gets_a_public_address(server, monkeypatch):
+    import msgspec
+    import viser
+
+    asked = []
+    monkeypatch.setattr(viser._viser, "ViserTunnel", lambda *where: asked.append(where))
+    chosen = server.gui.add_checkbox("Pause", False)
+    with visit(server, f"http://127.0.0.1:{server.get_port()}") as page:
+        page.send(msgspec.msgpack.encode({"type": "ShareUrlRequest"}))
+        page.send(msgspec.msgpack.encode({"type": "ShareUrlDisconnect"}))
+        # What comes after it is answered, so it has been read.
+        updates = {"type": "GuiUpdateMessage", "uuid": chosen._impl.uuid, "updates": {"value": True}}
+        page.send(msgspec.msgpack.encode(updates))
+        until(lambda: chosen.value)
+        time.sleep(0.2)
+    assert asked == []
+
+
+def test_a_viser_that_cannot_be_held_to_its_visitors_is_refused(monkeypatch):
+    pytest.importorskip("viser")
+    from mjx_mimic.display import browser_page, visitors
+
+    monkeypatch.setattr(visitors.Visitors, "checked_by_new_servers", contextlib.nullcontext)
+    with pytest.raises(UserError, match=r"install viser 1\.1"):
+        browser_page.open_server("127.0.0.1", 0)
 
 
 def test_meshes_have_the_size_of_their_shapes():
@@ -491,6 +559,8 @@ def test_a_port_in_use_is_refused_before_anything_is_loaded(tmp_path):
 
 def test_a_public_address_is_printed_or_refused(monkeypatch, capsys):
     viser = pytest.importorskip("viser")
+    from mjx_mimic.display import visitors
+
     address = None
     monkeypatch.setattr(viser.ViserServer, "request_share_url", lambda server, verbose: address)
     with pytest.raises(UserError, match="--share"):
@@ -501,8 +571,14 @@ def test_a_public_address_is_printed_or_refused(monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("mjx_mimic.display.serving.run", interrupt)
+    welcome = []
+    known = visitors.Visitors.__init__
+    monkeypatch.setattr(
+        visitors.Visitors, "__init__", lambda self, host: (known(self, host), welcome.append(self))[0]
+    )
     assert view.main(["--motion", "walk", "--share", "--port", "0"]) == 0
     assert address in capsys.readouterr().out
+    assert welcome[0].refusal(["robot.example"], [address], upgrade=True) is None
 
 
 def test_without_viser_the_extra_is_named(monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 from helpers.videos import read
 from PIL import Image
 
-from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.errors import RunFailure, UserError
 from mjx_mimic.display import video
 
 HEIGHT, WIDTH = 120, 160
@@ -100,7 +100,7 @@ def test_an_ffmpeg_that_fails_is_words_in_one_line(tmp_path, monkeypatch, script
     (programs / "ffmpeg").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     with pytest.raises(
-        UserError, match=rf"ffmpeg failed \(.*{words}\).*\(pip install imageio-ffmpeg\)"
+        RunFailure, match=rf"ffmpeg failed \(.*{words}\).*\(pip install imageio-ffmpeg\)"
     ) as error:
         video.write_video(out / "video.mp4", flat(12), 30.0)
     assert len(str(error.value).splitlines()) == 1

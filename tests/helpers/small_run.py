@@ -37,11 +37,15 @@ def sway(amplitude: float = 0.1) -> Motion:
     )
 
 
-def start(runs: Path, out: str, total: int, *options: str) -> subprocess.Popen:
-    """A training as a process, whose output is in `<out>.txt`; a checkpoint with every update or two."""
+def start(runs: Path, out: str, total: int, *options: str, **variables: str) -> subprocess.Popen:
+    """A training as a process, whose output is in `<out>.txt`; a checkpoint with every update or two.
+
+    `variables` are added to its environment.
+    """
     command = [sys.executable, "-m", "mjx_mimic.train", "--motion", str(runs / "sway.npz"), "--no-video"]
     command += ["--out", str(runs / out), *SMALL, "--eval-interval-s", "0.02", "--total-steps", str(total)]
     environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir}
+    environment |= variables
     with (runs / f"{out}.txt").open("a") as log:
         return subprocess.Popen([*command, *options], stdout=log, stderr=subprocess.STDOUT, env=environment)
 

@@ -3,6 +3,7 @@
 An interrupt and a removed folder by default; `pytest -m faults` kills twenty times and tries all signals.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -116,12 +117,10 @@ def test_while_training_a_signal_ends_it_with_a_checkpoint(finished, uninterrupt
 
 def test_a_training_that_is_held_up_goes_on(finished, uninterrupted, thorough, total):
     """A laptop that sleeps: XLA's collectives wait for one another far longer than their time-outs were."""
-    if not thorough:
-        pytest.skip("run with -m faults")
     process = start(finished, "held", total)
-    wait_for(finished, "held", "first update", process)
+    wait_for(finished, "held", "first update" if thorough else "compiling", process)
     process.send_signal(signal.SIGSTOP)
-    time.sleep(120)
+    time.sleep(120 if thorough else 2)
     process.send_signal(signal.SIGCONT)
     assert process.wait(timeout=300) == 0
     assert_same_end(finished / "held", uninterrupted)
@@ -147,3 +146,72 @@ def test_a_folder_that_cannot_be_written_any_more_ends_in_a_line(finished):
     assert process.wait(timeout=120) == 1
     (finished / "readonly").chmod(0o700)
     assert "Traceback" not in (finished / "readonly.txt").read_text()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 16 MiB, which only root can make."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("when", ["from the start", "compiling", "first update"])
+def test_a_full_disk_ends_a_training_in_a_line(finished, uninterrupted, thorough, total, small_disk, when):
+    """Its last checkpoint is whole, and with space again it goes on to the same end."""
+    if when == "compiling" and not thorough:
+        pytest.skip("run with -m faults")
+    out = f"full_{when.replace(' ', '_')}"
+    (finished / out).symlink_to(small_disk, target_is_directory=True)
+    filling = small_disk / ".filling"
+
+    def fill() -> None:
+        with contextlib.suppress(OSError), filling.open("wb", buffering=0) as file:
+            while file.write(bytes(2**12)):
+                pass
+
+    if when == "from the start":
+        fill()
+        with filling.open("r+b") as file:
+            file.truncate(filling.stat().st_size - 2**14)  # for the configuration
+    process = start(finished, out, 10**9 if when == "first update" else total)
+    if when != "from the start":
+        wait_for(finished, out, when, process)
+        fill()
+    code = process.wait(timeout=180)
+    printed = (finished / f"{out}.txt").read_text()
+    assert code == 1, printed
+    assert "Traceback" not in printed
+    assert "No space left" in printed.splitlines()[-1]
+    assert [line for line in printed.splitlines() if line.startswith("error: ")] == printed.splitlines()[-1:]
+    filling.unlink()
+    (finished / f"{out}.txt").write_text("")
+    if when == "first update":
+        assert Checkpoints(finished / out).restore_policy("last")
+    else:
+        resume_to_the_end(finished, out, total)
+        assert_same_end(finished / out, uninterrupted)
+
+
+def test_a_training_with_a_damaged_compilation_cache_goes_on(
+    finished, uninterrupted, thorough, total, tmp_path
+):
+    """Every file of it is garbage, or cut short; `common/test_cli.py` does it to a small program."""
+    if not thorough:
+        pytest.skip("run with -m faults")
+    cache = tmp_path / "cache"
+    variables = {"JAX_COMPILATION_CACHE_DIR": str(cache)}
+    assert start(finished, "cached", STEPS, **variables).wait(timeout=900) == 0  # all is compiled
+    files = [path for path in cache.rglob("*") if path.is_file()]
+    assert files
+    for number, path in enumerate(files):
+        contents = path.read_bytes()
+        path.write_bytes(b"garbage" if number % 2 else contents[: len(contents) // 2])
+    process = start(finished, "damaged_cache", total, **variables)
+    assert process.wait(timeout=900) == 0, (finished / "damaged_cache.txt").read_text()
+    assert "Traceback" not in (finished / "damaged_cache.txt").read_text()
+    assert_same_end(finished / "damaged_cache", uninterrupted)

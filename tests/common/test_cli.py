@@ -1,0 +1,43 @@
+"""The settings that every command makes before JAX is used."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+from mjx_mimic.common import cli
+cli.prepare_jax()
+import jax
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+print(jax.jit(lambda x: x * x + 1.0)(3.0))
+"""
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda contents: b"garbage", lambda contents: contents[: len(contents) // 2]]
+)
+def test_a_damaged_compilation_cache_does_no_harm(tmp_path, damage):
+    def run() -> subprocess.CompletedProcess:
+        environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path), "JAX_PLATFORMS": "cpu"}
+        command = [sys.executable, "-c", PROGRAM]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+    assert run().stdout == "10.0\n"
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    for path in files:
+        path.write_bytes(damage(path.read_bytes()))
+    done = run()
+    assert (done.returncode, done.stdout) == (0, "10.0\n")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_compilation_cache_that_cannot_be_written_does_no_harm(tmp_path):
+    (tmp_path / "file").touch()
+    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "file" / "xla")}
+    command = [sys.executable, "-c", PROGRAM]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "10.0\n")
+    assert "Traceback" not in done.stderr

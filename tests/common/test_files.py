@@ -1,0 +1,93 @@
+"""Files are written whole or not at all, and what stands in the way is one line."""
+
+import errno
+import os
+import re
+import stat
+from pathlib import Path
+
+import pytest
+from helpers.refusals import refusal
+
+import mjx_mimic
+from mjx_mimic.common.errors import DiskFailure
+from mjx_mimic.common.files import replacing, require_space, require_writable
+
+LONGEST = "x" * 255
+
+
+def write(path, contents: bytes = b"new") -> None:
+    with replacing(path) as file:
+        file.write(contents)
+
+
+def test_a_file_is_replaced_at_the_end_and_its_name_may_be_as_long_as_names_are(tmp_path):
+    path = tmp_path / LONGEST
+    path.write_bytes(b"old")
+    with replacing(path) as file:
+        file.write(b"new")
+        file.flush()
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    require_writable("--out", path)
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_a_file_that_is_not_finished_is_not_there(tmp_path, error):
+    with pytest.raises(error), replacing(tmp_path / "file"):
+        raise error
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", [LONGEST + "x", "folder", "none/file", "file/file", "pipe", "a\0b", ""])
+def test_what_no_file_can_replace_is_a_line(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    before = sorted(tmp_path.rglob("*"))
+    path = tmp_path / name
+    for message in (refusal(write, path), refusal(require_writable, "--out", path)):
+        assert f"{' '.join(str(path).splitlines())}" in message
+        assert "cannot be written (" in message
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_device_is_not_replaced_by_a_file():
+    assert "device" in refusal(write, os.devnull)
+    assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG])
+def test_a_full_disk_is_a_failure_and_not_bad_input(tmp_path, number):
+    (tmp_path / "file").write_bytes(b"old")
+    with (
+        pytest.raises(DiskFailure, match=r"file: cannot be written .*; make space"),
+        replacing(tmp_path / "file"),
+    ):
+        raise OSError(number, os.strerror(number))
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_no_other_code_writes_files():
+    """What writes by itself leaves half a file behind when it is stopped."""
+    writing = re.compile(
+        r"\.write_(text|bytes)\(|open\([^)]*[\"'][wx]b?[\"']|(savefig|save|savez|savetxt)\(path"
+    )
+    files = Path(mjx_mimic.__file__).parent.rglob("*.py")
+    assert {file.name for file in files if writing.search(file.read_text())} == {"files.py"}
+
+
+def test_space_is_reserved_for_a_moment(tmp_path, monkeypatch):
+    require_space(tmp_path / "new", 2**20)
+    assert not list((tmp_path / "new").iterdir())
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DiskFailure, match="make space on the disk"):
+        require_space(tmp_path / "new", 2**20)
+    assert not list((tmp_path / "new").iterdir())
