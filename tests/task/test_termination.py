@@ -67,3 +67,32 @@ def test_failures_terminate_and_the_clips_or_the_times_end_truncates_unless_it_f
         failed = any(given[name] for name in FAILURES)
         assert causes.terminated == failed
         assert causes.truncated == (any(flags) and not failed)
+
+
+@pytest.mark.parametrize("leading", [(), (6,), (3, 2), (3, 1, 2)])
+def test_states_are_judged_one_by_one_whatever_their_leading_axes(leading):
+    draw = np.random.default_rng(1)
+    count = int(np.prod(leading))
+    size = np.linspace(0.5, 1.5, count)[:, None]  # the first rows are well, the last are not
+    arrays = {
+        "clearance": 1.0 - size * draw.uniform(0.8, 1.0, (count, GEOMS)),
+        "body_pos": size[..., None] * draw.uniform(0.5, 0.6, (count, BODIES, 3)),
+        "qpos": np.zeros((count, 8)),
+        "qvel": size * draw.uniform(800.0, 1000.0, (count, 7)),
+    }
+
+    def judged(shape: tuple[int, ...], rows: slice) -> list[np.ndarray]:
+        found = {name: array[rows].reshape(*shape, *array.shape[1:]) for name, array in arrays.items()}
+        state = character(clearance=found["clearance"], body_pos=found["body_pos"])
+        origin = character(body_pos=np.zeros_like(found["body_pos"]))
+        return [
+            np.asarray(termination.has_fallen(state)),
+            np.asarray(termination.has_deviated(state, origin, 1.0)),
+            np.asarray(termination.is_nonfinite(found["qpos"], found["qvel"])),
+        ]
+
+    single = [judged((), slice(i, i + 1)) for i in range(count)]
+    for together, *alone in zip(judged(leading, slice(None)), *single, strict=True):
+        assert together.shape == leading
+        np.testing.assert_array_equal(together.ravel(), alone)
+        assert len(alone) == 1 or 0 < np.sum(alone) < count
