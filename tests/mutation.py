@@ -30,7 +30,7 @@ TESTS = {  # the fastest first
     "task/reward.py": ("task/test_reward.py",),
     "task/reference.py": ("task/test_reference.py",),
     "task/termination.py": ("task/test_termination.py",),
-    "task/env.py": ("task/test_env.py", "task/test_physical_truth.py"),
+    "task/env.py": ("task/test_make_env.py", "task/test_env.py", "task/test_physical_truth.py"),
     "learning/ppo.py": ("learning/test_ppo.py", "learning/test_learner.py"),
 }
 
@@ -223,7 +223,7 @@ def main() -> int:
         alive = []
         for mutant in sample:
             code, taken = forked(
-                lambda mutant=mutant: run_tests(TESTS[mutant.module], mutant), 60.0 + 4.0 * seconds
+                lambda mutant=mutant: run_tests(TESTS[mutant.module], mutant), 60.0 + 2.0 * seconds
             )
             fate = "survived" if code == 0 else "killed" if code is not None else "killed (time)"
             print(
