@@ -30,7 +30,12 @@ TESTS = {  # the fastest first
     "task/reward.py": ("task/test_reward.py",),
     "task/reference.py": ("task/test_reference.py",),
     "task/termination.py": ("task/test_termination.py",),
-    "task/env.py": ("task/test_make_env.py", "task/test_env.py", "task/test_physical_truth.py"),
+    "task/env.py": (
+        "task/test_gliding_env.py",
+        "task/test_make_env.py",
+        "task/test_env.py",
+        "task/test_physical_truth.py",
+    ),
     "learning/ppo.py": ("learning/test_ppo.py", "learning/test_learner.py"),
 }
 
