@@ -230,12 +230,13 @@ def main() -> int:
             code, taken = forked(
                 lambda mutant=mutant: run_tests(TESTS[mutant.module], mutant), 60.0 + 2.0 * seconds
             )
-            fate = "survived" if code == 0 else "killed" if code is not None else "killed (time)"
+            survived = code is not None and code <= 0  # a crash of the process is no failure of a test
+            fate = f"crashed (signal {-code})" if code and survived else "survived" if survived else "killed"
             print(
                 f"{module}:{mutant.line}: {mutant.before} -> {mutant.after}: {fate}, {taken:.0f} s",
                 flush=True,
             )
-            alive += [mutant] * (code == 0)
+            alive += [mutant] * survived
         survivors += alive
         table.append((module, len(everything), len(sample), len(sample) - len(alive), len(alive)))
 
