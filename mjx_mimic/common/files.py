@@ -149,7 +149,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file that takes the place of `path` at the end: all of its new contents, or its old ones.
 
     Raises:
-        UserError: the cannot be written.
+        UserError: it cannot be written.
         DiskFailure: the disk is full, or fails.
     """
     path = Path(path)
