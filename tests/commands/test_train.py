@@ -319,7 +319,7 @@ def test_metrics_go_to_weights_and_biases_too(tmp_path, monkeypatch):
     folder.create(out, TrainConfig(seed=5), Clips((sway(),), (1.0,)), 2)
     with MetricLog(out, ["sway"], wandb_project="walks") as log:
         log.write({"samples": 64, "kl": 0.25}, {})
-    assert logged == [(64, {"samples": 64, "kl": 0.25})]
+    assert logged == [(64, {"Main/samples": 64, "Learner/kl": 0.25})]
     assert calls["project"] == "walks"
     assert calls["config"]["config"]["seed"] == 5
     assert calls["finished"]
