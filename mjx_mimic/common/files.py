@@ -89,7 +89,10 @@ def read_text(path: Path) -> str:
         UserError: the file cannot be read, is larger than a file of settings, or is not text.
     """
     try:
-        if os.stat(path).st_size > MAX_YAML_BYTES:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):  # a pipe or device could block or never end
+            raise UserError(f"{path}: is a folder or a device; give a file of settings")
+        if status.st_size > MAX_YAML_BYTES:
             raise UserError(f"{path}: is larger than {MAX_YAML_BYTES // 1024} KiB; give a file of settings")
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:

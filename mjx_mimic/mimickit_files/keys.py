@@ -224,7 +224,7 @@ def _joint_weights(draft: Draft, key: str, weights: list[float] | None) -> None:
             key, f"has {len(weights)} numbers; write {len(bodies)}, one for each body but the pelvis"
         )
     moved = [weight for body, weight in zip(bodies, weights, strict=True) if body != "head_link"]
-    draft.set("env.joint_weights", tuple(map(float, moved)))
+    draft.set("env.joint_weights", tuple(moved))
 
 
 def _reward(term: str, part: str) -> Key:

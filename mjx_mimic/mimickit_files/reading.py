@@ -89,21 +89,21 @@ def translate(
     override: Any = {}
     for kind in ("env", "agent", "engine"):
         name = f"{kind}_config"
-        path, values = None, {}
-        if name in arguments:
-            path = upwards(arguments[name], folder)
-            if path is None:
-                missing = not_found(folder)
-                raise UserError(f"{sources[name]}: is {bare(arguments[name])}: {missing}; correct it")
-            values = _mapping(path)
+        path = upwards(arguments[name], folder) if name in arguments else None
+        if name in arguments and path is None:
+            missing = not_found(folder)
+            raise UserError(f"{sources[name]}: is {bare(arguments[name])}: {missing}; correct it")
+        values, file = _mapping(path) if path else {}, str(path)
         if kind == "env":
             override = values.pop("engine", {})
-        if kind == "engine" and override:
             if not isinstance(override, Mapping):
-                raise UserError(f"{path}: field 'engine' is {bare(override)}; write 'name: value' lines")
-            values = {**values, **override}
-        if path or values:
-            _translate_file(draft, kind, _flat(values), str(path or arguments["env_config"]))
+                raise UserError(f"{file}: field 'engine' is {bare(override, 60)}; write 'name: value' lines")
+            env_file = file
+        elif kind == "engine" and override:
+            values |= override
+            file = f"{env_file}, field 'engine'{f', or {file}' if path else ''}"
+        if values:
+            _translate_file(draft, kind, _flat(values), file)
     return Translation(draft.config, draft.out, _report(draft, arg_file))
 
 
@@ -140,9 +140,8 @@ def _read_arguments(
     texts = {**from_file, **from_line}
     draft.kind = "argument"
     for name in texts:
-        draft.sources[name] = (
-            f"{'option' if name in from_line else f'{arg_file}: argument'} --{bare(name, 60)}"
-        )
+        source = "option" if name in from_line else f"{arg_file}: argument"
+        draft.sources[name] = f"{source} --{bare(name, 60)}"
     values = {}
     for name, words in texts.items():
         key = ARGUMENTS.get(name)
@@ -157,6 +156,8 @@ def _parsed(draft: Draft, name: str, words: Sequence[str], kind: Any) -> Any:
     """Return the words of an argument as its type."""
     if kind == list[str] and words:
         return list(words)
+    if kind is bool and not words:
+        return True
     if len(words) != 1:
         draft.refuse(name, f"has {len(words)} values; write one")
     text = words[0]
@@ -217,10 +218,10 @@ def _typed(draft: Draft, name: str, value: Any, kind: Any) -> Any:
     """Return a value of YAML as its type; whole numbers are numbers too."""
     if not _is(value, kind):
         draft.refuse(name, f"is {bare(value, 60)}; write {_NAMES[kind]}")
-    if kind is not float:
-        return value
     try:
-        return float(value)
+        if kind == list[float]:
+            return [float(item) for item in value]
+        return float(value) if kind is float else value
     except OverflowError:
         draft.refuse(name, "is too large; write a smaller number")
 
