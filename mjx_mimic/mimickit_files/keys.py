@@ -95,8 +95,8 @@ def _out(draft: Draft, key: str, value: str) -> None:
 
 
 ARGUMENTS = {
-    "mode": Key("`evaluate`, `view`", "`train` only; the others are commands of their own", str, KEEP, _mode),
-    "visualize": Key("`view`", "a training shows nothing; watch its run", bool, KEEP, _visualize),
+    "mode": Key("evaluate, view", "`train` only; the others are commands of their own", str, KEEP, _mode),
+    "visualize": Key("view", "a training shows nothing; watch its run", bool, KEEP, _visualize),
     "num_envs": Key(
         "--num-envs", "times the number of `devices`: per device there, in total here", int, KEEP, _num_envs
     ),
