@@ -83,13 +83,6 @@ def _model(draft: Draft, key: str, value: str) -> None:
     draft.refuse(key, f"is {bare(value)}: {MODEL}")
 
 
-def _num_envs(draft: Draft, key: str, value: int) -> None:
-    devices = len(draft.values.get("devices", ["one"]))
-    draft.set("num_envs", value * devices)
-    if devices > 1:
-        draft.tell(key, f"for each of {devices} devices there, in total here: --num-envs {value * devices}")
-
-
 def _out(draft: Draft, key: str, value: str) -> None:
     draft.out = Path(value)
 
@@ -97,8 +90,8 @@ def _out(draft: Draft, key: str, value: str) -> None:
 ARGUMENTS = {
     "mode": Key("evaluate, view", "`train` only; the others are commands of their own", str, KEEP, _mode),
     "visualize": Key("view", "a training shows nothing; watch its run", bool, KEEP, _visualize),
-    "num_envs": Key(
-        "--num-envs", "times the number of `devices`: per device there, in total here", int, KEEP, _num_envs
+    "num_envs": _plain(
+        "envs_per_accelerator", int, "per device there; --num-envs of our command line is the total"
     ),
     "env_config": Key("", "the file is read", str, REQUIRED, part_of="arg_file"),
     "agent_config": Key("", "the file is read; without it, the preset's learner", str, part_of="arg_file"),
@@ -180,23 +173,17 @@ def _ends(draft: Draft, key: str, is_on: bool) -> None:
     draft.set("env.max_deviation", limit)
 
 
-_LEGS = {f"{side}_{part}_link" for side in SIDES for part in ("knee", "ankle_pitch", "ankle_roll")}
+_ANKLES = tuple(f"{side}_ankle_pitch_link" for side in SIDES)
+"""Bodies without a shape of their own."""
 
 
 def _ground(draft: Draft, key: str, bodies: list[str]) -> None:
+    """Let these bodies be on the floor, and the floor hold them."""
     _check_bodies(draft, key, bodies)
     draft.set("env.ground_bodies", tuple(bodies) or ALL_BODIES)
-    if not draft.values["enable_early_termination"] or not bodies or not set(bodies) <= _full_ground():
-        contacts = "body"
-    else:
-        contacts = "feet" if set(bodies) <= _LEGS else "full"
-    draft.set("env.contacts", contacts)
-    if contacts == "feet" and any("knee" in body for body in bodies):
-        draft.tell(key, "only the soles meet the floor, knees sink into it: --env.contacts full changes that")
-
-
-def _full_ground() -> set[str]:
-    return _LEGS | set(GROUND_BODIES["full"])
+    sets = (name for name in ("legs", "full") if set(bodies) <= {*GROUND_BODIES[name], *_ANKLES})
+    is_bounded = bodies and draft.values["enable_early_termination"]
+    draft.set("env.contacts", next(sets, "body") if is_bounded else "body")
 
 
 def _key_bodies(draft: Draft, key: str, bodies: list[str]) -> None:
@@ -285,7 +272,7 @@ ENVIRONMENT = {
     "key_bodies": Key("--env.key-bodies", "the same", list[str], KEEP, _key_bodies),
     "contact_bodies": Key(
         "--env.ground-bodies, --env.contacts",
-        "the same; [] is `all`. The soles meet the floor; with arms `full`, with [] or others `body`",
+        "the same; [] is `all`. Legs meet the floor: `legs`; with arms `full`, with [] or others `body`",
         list[str],
         [],
         _ground,
@@ -374,7 +361,7 @@ def _minibatches(network: str) -> Key:
 AGENT = {
     "agent_name": Key("", "PPO; others are refused", str, REQUIRED, _only("PPO", "name a file with PPO")),
     "model.actor_net": _net("network.actor_hidden"),
-    "model.actor_init_output_scale": Key("", "always 0.01, orthogonal instead of uniform", neutral=(0.01,)),
+    "model.actor_init_output_scale": Key("", "always 0.01", neutral=(0.01,)),
     "model.actor_std_type": Key(
         "--network.learn-std",
         "True for CONSTANT, and for VARIABLE",
@@ -390,7 +377,7 @@ AGENT = {
     "steps_per_iter": _plain("unroll_length", int),
     "iters_per_output": Key("--eval-interval-s", "evaluations and checkpoints come by time"),
     "test_episodes": _plain("eval_envs", int, "the first episode of so many environments"),
-    "normalizer_samples": Key("", "the moments of observations are always learned on"),
+    "normalizer_samples": _plain("normalizer.samples", int, default=None),
     "actor_epochs": _plain("ppo.actor_epochs", int),
     "actor_batch_size": _minibatches("actor"),
     "critic_epochs": _plain("ppo.critic_epochs", int),

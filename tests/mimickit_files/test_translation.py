@@ -11,7 +11,7 @@ from helpers import mimickit_recipe
 from helpers.mimickit_recipe import AGENT, ARGUMENTS, ENGINE, ENV, FEET, LEFT_OUT
 from helpers.refusals import refusal
 
-from mjx_mimic.config import PRESETS, TrainConfig, check
+from mjx_mimic.config import PRESETS, TrainConfig, sized
 from mjx_mimic.mimickit_files import KEYS, translate
 from mjx_mimic.mimickit_files.reading import read_arguments
 from mjx_mimic.robot.constants import ALL_BODIES, G1_BODIES
@@ -56,7 +56,7 @@ def test_the_recipe_is_the_preset(translated, tmp_path):
     clip = str(tmp_path / "data" / "motions" / "clip.npz")
     assert found == replace(preset, motion=(clip,), eval_envs=32, env=env)
     assert found.env.joint_weights == pytest.approx(JOINT_WEIGHT)
-    check(found, 1)
+    assert sized(found, "gpu", 2).num_envs == 2 * 4096
 
 
 def test_mimickits_own_files_are_the_recipe(shared, translated):
@@ -126,6 +126,7 @@ def test_settings_in_the_table_exist():
         ("env", {"contact_bodies": []}, "env.ground_bodies", ALL_BODIES),
         ("env", {"contact_bodies": LEFT_OUT}, "env.ground_bodies", ALL_BODIES),
         ("env", {"contact_bodies": []}, "env.contacts", "body"),
+        ("env", {"contact_bodies": [*FEET]}, "env.contacts", "legs"),
         ("env", {"contact_bodies": [*FEET, "left_elbow_link"]}, "env.contacts", "full"),
         ("env", {"contact_bodies": [*FEET, "torso_link"]}, "env.contacts", "body"),
         ("env", {"key_bodies": ["head_link"]}, "env.key_bodies", ("head_link",)),
@@ -153,6 +154,8 @@ def test_settings_in_the_table_exist():
         ("agent", {"critic_batch_size": 10}, "ppo.critic_minibatches", 4),
         ("agent", {"td_lambda": 0.9}, "ppo.gae_lambda", 0.9),
         ("agent", {"td_lambda": 0.9}, "ppo.td_lambda", 0.9),
+        ("agent", {"normalizer_samples": 5000}, "normalizer.samples", 5000),
+        ("agent", {"normalizer_samples": LEFT_OUT}, "normalizer.samples", None),
         ("agent", {"ppo_clip_ratio": 0.1}, "ppo.clip", 0.1),
     ],
 )
@@ -236,7 +239,7 @@ def test_a_value_that_will_not_do_is_refused_by_file_and_key(tmp_path, kind, key
         ("--num_envs many", "argument --num_envs: is many; write a whole number"),
         ("--num_envs 4 5", "argument --num_envs: has 2 values; write one"),
         ("--num_envs", "argument --num_envs: has 0 values; write one"),
-        ("--num_envs -4", "--num-envs: -4 will not do"),
+        ("--num_envs -4", "--envs-per-accelerator: -4 will not do"),
         ("--num_envs 4", "argument --env_config is missing"),
         ("--env_config data/envs/other.yaml", "argument --env_config: is data/envs/other.yaml: no such file"),
         ("--env_config data/envs", "argument --env_config: is data/envs: no such file"),
@@ -274,9 +277,9 @@ def test_arguments_become_settings(tmp_path):
     text = f"{ARGUMENTS}\n{more}"
     found = translate(mimickit_recipe.write(tmp_path, text))
     assert (found.config.seed, found.config.total_steps) == (7, 1000)
-    assert found.config.num_envs == 2 * 4096
+    assert found.config.envs_per_accelerator == 4096
     assert found.out == Path("output")
-    for words in ("visualize", "devices", "--num-envs 8192", "bogus"):
+    for words in ("visualize", "devices", "bogus"):
         assert words in found.report
 
 
