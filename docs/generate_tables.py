@@ -13,11 +13,12 @@ from pathlib import Path
 from mjx_mimic.clips import load_motion
 from mjx_mimic.clips.formats import FORMATS
 from mjx_mimic.config import EnvConfig
+from mjx_mimic.mimickit_files import KEYS
 from mjx_mimic.task import ImitationEnv, make_env
 from mjx_mimic.task.observation import LAYOUTS
 
 DOCS = Path(__file__).parent
-PAGES = ("clips.md", "reference.md")
+PAGES = ("clips.md", "reference.md", "from_mimickit.md")
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 CONTENTS = {
@@ -85,6 +86,16 @@ def _steps(steps: Sequence[int]) -> str:
     return "reference " + ", ".join(f"+{step}" for step in steps)
 
 
+def mimickit_table(kind: str) -> str:
+    """Return the table of what becomes of each key of a kind of MimicKit's files."""
+    rows = ["| MimicKit | mjx_mimic | how |", "|---|---|---|"]
+    for name, key in KEYS[kind].items():
+        settings = ", ".join(f"`{setting}`" for setting in key.setting.split(", ")) if key.setting else ""
+        how = key.how if key.has_effect else f"no effect: {key.how}"
+        rows.append(f"| `{name}` | {settings} | {how} |".replace("|  |", "| |"))
+    return "\n".join(rows)
+
+
 def filled(text: str, tables: Mapping[str, str]) -> str:
     """Return a document with every marked block replaced by the table of its name."""
     return BLOCK.sub(lambda block: f"{block[1]}\n{tables[block[2]]}\n\n{block[3]}", text)
@@ -92,7 +103,8 @@ def filled(text: str, tables: Mapping[str, str]) -> str:
 
 def make_tables() -> dict[str, str]:
     """Return all tables by the names of their blocks."""
-    return {"formats": formats_table(), "observations": observations_table()}
+    keys = {f"mimickit_{kind}": mimickit_table(kind) for kind in KEYS}
+    return {"formats": formats_table(), "observations": observations_table(), **keys}
 
 
 def update(folder: Path, tables: Mapping[str, str], check: bool) -> list[str]:

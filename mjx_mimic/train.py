@@ -1,12 +1,13 @@
 """`python -m mjx_mimic.train`: trains a policy to imitate clips."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
+from mjx_mimic import mimickit_files
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import PRESETS, TrainConfig
@@ -26,6 +27,9 @@ class TrainCommand:
     """Settings to start from; every other option overrides them."""
     config: Annotated[Path | None, cli.shown("PATH")] = None
     """YAML file or run folder to start from instead of a preset."""
+    arg_file: Annotated[Path | None, cli.shown("FILE")] = None
+    """MimicKit's argument file, such as args/deepmimic_g1_ppo_args.txt, to start from: it and the YAML files
+    that it names are translated."""
     out: Annotated[Path | None, cli.shown("FOLDER")] = None
     """New run folder; without it runs/<clip>-<date>."""
     resume: bool = False
@@ -39,24 +43,46 @@ class TrainCommand:
 
 
 def parse(arguments: Sequence[str]) -> TrainCommand:
-    """Parse the command line over a preset, a YAML file, or the run to resume.
+    """Parse the command line over a preset, a YAML file, MimicKit's files, or the run to resume.
+
+    MimicKit's own options are translated too; what of its files is not is printed.
 
     Raises:
-        UserError: an options that contradict each other, or a configuration that cannot be read.
+        UserError: options that contradict each other, or a configuration that cannot be read.
     """
+    arguments, theirs = mimickit_files.split(arguments)
     # What to start from decides the defaults of all other options, so it is read first.
     first, _ = cli.parse(TrainCommand, arguments, prog=PROGRAM, return_unknown_args=True)
-    if first.preset and first.config:
-        raise UserError("option --config: cannot be joined with --preset; choose one of them")
+    translation = _translation(first, arguments, theirs)
+    if [first.preset, first.config, translation].count(None) < 2:
+        raise UserError("options --preset, --config and --arg-file: cannot be joined; choose one of them")
+    if translation and first.out is None:
+        first = replace(first, out=translation.out)
     if first.resume and first.out is None:
         raise UserError("option --resume: needs --out, the run folder to continue")
-    if first.config:
+    if translation:
+        start = translation.config
+    elif first.config:
         start = read_config(first.config)
     elif first.resume and not first.preset:
         start = read_config(first.out)
     else:
         start = PRESETS[first.preset or "default"]
-    return cli.parse(TrainCommand, arguments, default=replace(first, train=start), prog=PROGRAM)
+    command = cli.parse(TrainCommand, arguments, default=replace(first, train=start), prog=PROGRAM)
+    if translation:
+        print(translation.report, flush=True)
+    return command
+
+
+def _translation(
+    first: TrainCommand, arguments: Sequence[str], theirs: Mapping[str, list[str]]
+) -> mimickit_files.Translation | None:
+    """Translate MimicKit's files, if any are named."""
+    if first.arg_file or "env_config" in theirs:
+        motion_is_given = any(argument.partition("=")[0] == "--motion" for argument in arguments)
+        return mimickit_files.translate(first.arg_file, theirs, motion_is_given)
+    mimickit_files.check_options(theirs)
+    return None
 
 
 def main(arguments: Sequence[str]) -> int:

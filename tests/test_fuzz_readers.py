@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import clip_files, damage
+from helpers import clip_files, damage, mimickit_recipe
 from helpers.point_env import POINT_CONFIG, PointEnv
 from helpers.small_run import sway
 
@@ -34,6 +34,7 @@ from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.paths import motions_dir
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.learning.learner import Learner
+from mjx_mimic.mimickit_files import translate
 from mjx_mimic.retarget import bvh
 from mjx_mimic.retarget import person as persons
 from mjx_mimic.runs import checkpoints, folder
@@ -240,6 +241,18 @@ def lists(tmp_path: Path, kind: str) -> Reader:
     return Reader("set.yaml", read, samples, damage.of_text)
 
 
+def recipes(tmp_path: Path, kind: str) -> Reader:
+    """MimicKit's argument file, or a YAML file that it names."""
+    arg_file = mimickit_recipe.write(tmp_path)
+    sample = arg_file if kind == "arguments" else tmp_path / "data" / f"{kind}s" / f"{kind}.yaml"
+
+    def read(path: Path) -> None:
+        shutil.copy(path, sample)
+        translate(arg_file)
+
+    return Reader(sample.name, read, [sample.read_bytes()], damage.of_text)
+
+
 def stored(tmp_path: Path, kind: str) -> Reader:
     """The small text files of a checkpoint, their digests made right again ("signed") or not."""
     learner = Learner(PointEnv(sign=jnp.float32(1.0)), POINT_CONFIG, tuple(jax.local_devices()))
@@ -287,6 +300,7 @@ READERS: dict[str, tuple[Callable[[Path, str], Reader], str]] = {name: (clip, na
     "run": (configurations, "run"),
     "metrics": (metrics, ""),
     "list": (lists, ""),
+    **{f"MimicKit {kind}": (recipes, kind) for kind in ("arguments", "env", "agent", "engine")},
     "checkpoint": (stored, ""),
     "signed checkpoint": (stored, "signed"),
 }

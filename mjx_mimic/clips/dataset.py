@@ -11,7 +11,7 @@ from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common import paths
 from mjx_mimic.common.errors import UserError, bare, quoted
 from mjx_mimic.common.files import read_yaml
-from mjx_mimic.common.search import matching
+from mjx_mimic.common.search import matching, upwards
 
 SUFFIXES = (".npz", ".pkl", ".csv")
 """Endings that are searched for in a folder; the contents decide the format."""
@@ -71,7 +71,8 @@ def _files(entry: str) -> list[tuple[str, float]]:
 def _listed(path: Path) -> list[tuple[str, float]]:
     """List the clips of a YAML list, `motions: [{file: ..., weight: ...}, ...]` (MimicKit `MotionLib`).
 
-    A relative file is looked for beside the list, then, as MimicKit does, in the working folder.
+    A relative file is looked for beside the list, then in the folders above it (in MimicKit it is relative to
+    the repository's root), and in the working folder.
     """
     contents = read_yaml(path)
     motions = contents.get("motions") if isinstance(contents, Mapping) else None
@@ -90,7 +91,7 @@ def _listed(path: Path) -> list[tuple[str, float]]:
             raise UserError(f"{field}.weight' is {bare(repr(weight))}; use a number from 0 to {MAX_WEIGHT:g}")
         if Path(item["file"]).suffix.lower() in _LISTS:
             raise UserError(f"{field}.file' is a list itself; name its clips here")
-        beside = str(path.parent / item["file"])
-        entry = beside if os.path.exists(beside) or matching(beside) else item["file"]
+        beside, above = str(path.parent / item["file"]), upwards(item["file"], path.parent)
+        entry = beside if os.path.exists(beside) or matching(beside) else str(above or item["file"])
         found += [(file, weight * share) for file, share in _files(entry)]
     return found

@@ -82,6 +82,25 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path}: is not YAML as it is read here ({reason}); correct it") from None
 
 
+def read_text(path: Path) -> str:
+    """Read a small file of text in UTF-8.
+
+    Raises:
+        UserError: the file cannot be read, is larger than a file of settings, or is not text.
+    """
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):  # a pipe or device could block or never end
+            raise UserError(f"{path}: is a folder or a device; give a file of settings")
+        if status.st_size > MAX_YAML_BYTES:
+            raise UserError(f"{path}: is larger than {MAX_YAML_BYTES // 1024} KiB; give a file of settings")
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: is not text in UTF-8; save it as such") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise UserError(f"{path}: cannot be read ({why(error)}); check the path") from None
+
+
 class _PlainLoader(yaml.SafeLoader):
     """PyYAML's safe loader without aliases, tags, dates, and numbers to the base 60, and of bounded depth."""
 

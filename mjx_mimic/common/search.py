@@ -14,6 +14,18 @@ MAX_ENTRIES = 250_000
 """Files and folders that are looked at: some seconds, and more than the largest collections of clips."""
 
 
+def upwards(name: str, folder: Path) -> Path | None:
+    """Find a file by a relative path from a folder, the folders above it, or the current one, in this order.
+
+    Returns:
+        The path as it can be opened; None: it is in none of them.
+    """
+    for above in (folder, *folder.resolve().parents, Path()):
+        if os.path.isfile(above / name):
+            return above / name
+    return None
+
+
 def matching(pattern: str) -> list[str]:
     """List the files that match a pattern, in the order of their names, each once.
 

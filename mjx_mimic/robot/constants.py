@@ -43,6 +43,14 @@ G1_JOINTS: tuple[str, ...] = (
 )
 """The 29 hinges, in the order of the MJCF's joints and actuators, and of every array of joints."""
 
+G1_BODIES: tuple[str, ...] = (
+    "pelvis",
+    *(name.replace("_joint", "_link") for name in G1_JOINTS[:14]),
+    *("torso_link", "head_link"),
+    *(name.replace("_joint", "_link") for name in G1_JOINTS[15:]),
+)
+"""All bodies, in the order of the MJCF; the waist's pitch moves the torso, and no joint the head."""
+
 LEFT_LEG, RIGHT_LEG = slice(0, 6), slice(6, 12)
 """Columns of the legs in `G1_JOINTS`."""
 
