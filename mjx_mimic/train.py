@@ -9,7 +9,7 @@ import tyro
 
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.config import PRESETS, TrainConfig
+from mjx_mimic.config import PRESETS, REPLACED, TrainConfig
 from mjx_mimic.config_yaml import read_config
 from mjx_mimic.display import gl
 
@@ -44,6 +44,11 @@ def parse(arguments: Sequence[str]) -> TrainCommand:
     Raises:
         UserError: an options that contradict each other, or a configuration that cannot be read.
     """
+    for argument in arguments:
+        field_name = argument.partition("=")[0].removeprefix("--").replace("-", "_")
+        if argument.startswith("--") and field_name in REPLACED:
+            option, remedy = (name.replace("_", "-") for name in (field_name, REPLACED[field_name]))
+            raise UserError(f"option --{option}: is no more; use --{remedy}")
     # What to start from decides the defaults of all other options, so it is read first.
     first, _ = cli.parse(TrainCommand, arguments, prog=PROGRAM, return_unknown_args=True)
     if first.preset and first.config:

@@ -138,7 +138,9 @@ class Checkpoints:
 
         def read(step: Path) -> dict[str, Any]:
             if which == "best" and _progress(step).best_eval_return is None:
-                raise UserError(f"{step}: no evaluation yet, so no best policy; train for longer")
+                raise UserError(
+                    f"{step}: no evaluation yet, so no best policy; use --checkpoint last or train longer"
+                )
             return _restore(step, which)
 
         if os.path.isdir(self.folder / "last"):

@@ -53,6 +53,26 @@ def test_unknown_options_presets_and_values(refused):
     assert "--env.reward" in refused("--env.reward", "silly")
 
 
+@pytest.mark.parametrize("option", ["--eval-interval-s", "--eval_interval_s", "--eval-interval-s=60"])
+def test_the_interval_in_seconds_of_earlier_versions_names_its_successor(refused, tmp_path, option):
+    assert "use --eval-interval, a number of samples" in refused(option, "60")
+    file = tmp_path / "old.yaml"
+    file.write_text("eval_interval_s: 60.0\n")
+    assert "'eval_interval_s' is no more; write eval_interval," in refused("--config", str(file))
+    run = tmp_path / "run"  # one of an earlier version can still be read
+    run.mkdir()
+    record = {"format": config_yaml.FORMAT, "config": {"seed": 3, "eval_interval_s": 60.0}}
+    record["digest"] = config_yaml.record_digest(record)
+    (run / "config.yaml").write_text(yaml.safe_dump(record))
+    assert config_yaml.read_run(run)[0].seed == 3
+
+
+def test_the_interval_of_evaluations_is_sized_for_the_machine():
+    assert config.sized(TrainConfig(), "cpu", 2).eval_interval == 500_000
+    assert config.sized(TrainConfig(), "gpu", 2).eval_interval == 13_000_000
+    assert config.sized(TrainConfig(eval_interval=7), "gpu", 2).eval_interval == 7
+
+
 def test_clips_that_cannot_be_read(refused, tmp_path):
     out = str(tmp_path / "run")
     assert "nofile" in refused("--motion", "nofile", "--out", out)
