@@ -9,6 +9,7 @@ COMMANDS = {
     "train": "train a policy on motion clips",
     "evaluate": "measure a policy over many episodes",
     "render": "record a video of a policy or a clip",
+    "plot": "draw learning curves of runs",
     "view": "watch a policy or a clip live, in a window or a browser",
     "export": "write a policy as an ONNX file",
     "bench": "measure what a training step costs on this machine",

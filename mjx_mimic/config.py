@@ -118,11 +118,11 @@ class EnvConfig:
     physics_hz: Annotated[float, Within(1.0, 100_000.0)] = 180.0
     """Physics steps per second; a multiple of the control rate."""
     contacts: ContactSet = "feet"
-    """Shapes that collide with the floor: the soles alone; with `full`, hands, forearms, knees, pelvis, torso
-    and head too; with `body`, hips and upper arms as well."""
+    """Shapes that collide with the floor: the soles alone; with `legs`, thighs and shins too; with `full`,
+    hands, forearms, pelvis, torso and head as well; with `body`, hips and upper arms also."""
     ground_bodies: tuple[str, ...] = ()
     """Bodies that may be on the floor without a fall (MimicKit `contact_bodies`); `all`: nothing is a fall;
-    empty: legs, with `full` arms too, with `body` all."""
+    empty: those of the shanks and feet, with `full` forearms and hands too, with `body` all."""
     self_collision: bool = False
     """Whether the legs collide with each other, and the arms with trunk and thighs."""
 
@@ -141,6 +141,21 @@ class NetworkConfig:
     """Standard deviation of the first policy, in units of action."""
     learn_std: bool = True
     """Whether the standard deviation is learned, one number per joint, or stays as it is."""
+    initialization: Literal["orthogonal", "torch"] = "orthogonal"
+    """First weights: orthogonal, or uniform in +-1/sqrt(inputs) as torch and so MimicKit have them. With SGD
+    their size is a step size."""
+
+
+@dataclass(frozen=True)
+class NormalizerConfig:
+    """The normaliser of observations."""
+
+    min_std: Annotated[float, Within(1e-8, 1.0)] = 1e-3
+    """Least standard deviation, so that a number that never varies stays at 0 instead of exploding."""
+    samples: Annotated[int | None, Within(1, 10**15)] = None
+    """Samples after which the moments stay as they are; None: they never do."""
+    first: Literal["reference", "standard"] = "reference"
+    """First moments: those of reference states, or 0 and 1."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +198,9 @@ class PPOConfig:
     """Weight of the loss for mean actions outside [-1, 1]."""
     entropy_weight: Annotated[float, Within(0.0, 1e3)] = 0.0
     """Weight of the entropy bonus."""
+    bootstrap_clip_end: bool = True
+    """Whether the value after the end of a clip that does not repeat is the critic's, as at a time-out, or 0,
+    as MimicKit has it."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +220,8 @@ class TrainConfig:
     """Noise on what the policy observes in training; 1 is about a real robot's."""
     num_envs: Annotated[int, Within(0, 10**9)] = 0
     """Parallel environments on all devices together; 0: sized for the machine."""
+    envs_per_accelerator: Annotated[int, Within(0, 10**9)] = 0
+    """With --num-envs 0, environments on each accelerator, or on all cores of a CPU together; 0: sized."""
     total_steps: Annotated[int, Within(0, 10**15)] = 0
     """Samples to train on, which are control steps of all environments; 0: sized for the machine."""
     seed: Annotated[int, Within(-(2**63), 2**63 - 1)] = 0
@@ -214,18 +234,37 @@ class TrainConfig:
     """Samples between evaluations, each of which comes with a checkpoint; 0: sized for the machine."""
     env: EnvConfig = field(default_factory=EnvConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
 
+
+# The task of the DeepMimic paper: its reward, phase in the observation, targets without the reference,
+# horizon, networks and discount. The update is ours, which needs fewer samples.
+PAPER = TrainConfig(
+    env=EnvConfig(observation="paper", action="mimickit", reward="paper", episode_seconds=20.0),
+    network=NetworkConfig((1024, 512), (1024, 512), "relu", initial_std=0.1, learn_std=False),
+    ppo=PPOConfig(discount=0.95),
+)
 
 PRESETS: dict[str, TrainConfig] = {
     "default": TrainConfig(),
     # MimicKit's G1 recipe (data/envs/deepmimic_g1_env.yaml, data/agents/deepmimic_g1_ppo_agent.yaml).
-    # Its physics runs at 120 Hz in another engine; ours stays at the default rate.
+    # Its physics runs at 120 Hz in another engine; ours stays at the default rate. There every shape
+    # collides; here the legs do, because whatever else touches the floor ends the episode.
     "mimickit": TrainConfig(
-        num_envs=4096,
+        envs_per_accelerator=4096,
         unroll_length=32,
-        env=EnvConfig(observation="mimickit", action="mimickit", max_deviation=1.0),
-        network=NetworkConfig((1024, 512), (1024, 512), "relu", initial_std=0.05, learn_std=False),
+        env=EnvConfig(
+            observation="mimickit",
+            action="mimickit",
+            max_deviation=1.0,
+            contacts="legs",
+            self_collision=True,
+        ),
+        network=NetworkConfig(
+            (1024, 512), (1024, 512), "relu", initial_std=0.05, learn_std=False, initialization="torch"
+        ),
+        normalizer=NormalizerConfig(min_std=1e-4, samples=100_000_000, first="standard"),
         ppo=PPOConfig(
             optimizer="sgd",
             actor_rate=1e-4,
@@ -238,18 +277,18 @@ PRESETS: dict[str, TrainConfig] = {
             critic_epochs=2,
             critic_minibatches=16,
             action_bound_weight=10.0,
+            bootstrap_clip_end=False,
         ),
     ),
-    # The task of the DeepMimic paper (its reward, and phase in the observation) with our learner.
-    "paper": TrainConfig(env=EnvConfig(observation="paper", reward="paper")),
-    "paper-released": TrainConfig(
-        env=EnvConfig(
-            observation="paper",
-            reward="paper",
+    "paper": PAPER,
+    "paper-released": replace(
+        PAPER,
+        env=replace(
+            PAPER.env,
             paper_reward=PaperRewardConfig(
                 pose_weight=0.5, velocity_weight=0.05, centre_of_mass_weight=0.1, root_weight=0.2
             ),
-        )
+        ),
     ),
 }
 
@@ -273,7 +312,9 @@ def sized(config: TrainConfig, platform: str, devices: int) -> TrainConfig:
     """
     config = replace(
         config,
-        num_envs=config.num_envs or ENVS_PER_DEVICE.get(platform, ENVS_PER_ACCELERATOR) * devices,
+        num_envs=config.num_envs
+        or config.envs_per_accelerator * (1 if platform == "cpu" else devices)
+        or ENVS_PER_DEVICE.get(platform, ENVS_PER_ACCELERATOR) * devices,
         total_steps=config.total_steps or TOTAL_STEPS.get(platform, TOTAL_STEPS_ON_ACCELERATOR),
         eval_interval=config.eval_interval or EVAL_INTERVAL.get(platform, EVAL_INTERVAL_ON_ACCELERATOR),
         eval_envs=-(-config.eval_envs // devices) * devices,

@@ -4,6 +4,7 @@ Training copes with a warning, as it has with clips that are known to work, but 
 something that no robot can follow, or a sign that the file was read with wrong units or joints.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -14,7 +15,15 @@ from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips.foot_contacts import foot_contacts, runs_of_true
 from mjx_mimic.clips.motion import Motion
-from mjx_mimic.robot.constants import G1_JOINTS, JOINT_SPEED_LIMIT, SIDES, SOLE_GEOMS
+from mjx_mimic.robot.constants import (
+    ALL_BODIES,
+    CONTACT_SHAPES,
+    G1_JOINTS,
+    GROUND_BODIES,
+    JOINT_SPEED_LIMIT,
+    SIDES,
+    SOLE_GEOMS,
+)
 from mjx_mimic.robot.kinematics import beyond_limits, floor_clearance
 from mjx_mimic.robot.mjcf import load_mjcf
 
@@ -251,7 +260,7 @@ def _floor(motion: Motion, model: mujoco.MjModel) -> list[Finding]:
     shapes, clearance = floor_clearance(model, motion.qpos)
     soles = np.isin(shapes, SOLE_GEOMS)
     shapes = tuple(name.removesuffix("_collision") for name in shapes)
-    others = tuple(np.array(shapes)[~soles])
+    others = np.array(shapes)[~soles]
 
     lift = "convert --lift auto puts the lowest point on the floor"
     depth = _graded("depth in the floor", -clearance, (0.01, 0.1), "m", lift, motion.fps, shapes)
@@ -267,10 +276,31 @@ def _floor(motion: Motion, model: mujoco.MjModel) -> list[Finding]:
     longest = _graded("longest flight", flight, limits, "s", flat, motion.fps)
 
     touching = 100.0 * np.mean(clearance[:, ~soles] < NEAR_FLOOR, axis=0, keepdims=True)
-    on_hands = "train with --env.contacts full"
+    needed = contact_options(model, others[touching[0] > 0.0])
     beside = "floor contact beside soles"
-    contact = _graded(beside, touching, (0.0, np.inf), "% of frames", on_hands, names=others)
+    remedy = f"train with {needed}"
+    contact = _graded(beside, touching, (0.0, np.inf), "% of frames", remedy, names=tuple(others))
     return [depth, longest, contact]
+
+
+def contact_options(model: mujoco.MjModel, shapes: Sequence[str]) -> str:
+    """Return the options of `train` for a clip in which these collision shapes touch the floor.
+
+    The smallest contact set that has the shapes, and the bodies that may be on the floor where that set's own
+    are not enough.
+
+    Args:
+        model: the robot.
+        shapes: names of geoms without "_collision".
+    """
+    stems = {name.removeprefix("left_").removeprefix("right_") for name in shapes}
+    contacts = next(name for name, known in CONTACT_SHAPES.items() if stems <= set(known))
+    bodies = [model.body(model.geom(f"{name}_collision").bodyid[0]).name for name in shapes]
+    allowed = GROUND_BODIES[contacts]
+    missing = [] if allowed == ALL_BODIES else sorted(set(bodies) - set(allowed))
+    if not missing:
+        return f"--env.contacts {contacts}"
+    return f"--env.contacts {contacts} --env.ground-bodies {' '.join([*allowed, *missing])}"
 
 
 def _foot_sliding(motion: Motion, model: mujoco.MjModel) -> Finding:

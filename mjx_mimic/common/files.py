@@ -128,9 +128,14 @@ _PlainLoader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+01
 
 
 class _PlainDumper(yaml.SafeDumper):
-    """PyYAML's safe dumper, which also quotes text that `_PlainLoader` would take for a number."""
+    """PyYAML's safe dumper, which also quotes text that would be read back as something else."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        # Line breaks of Unicode are escaped, or they would be folded.
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
 
 
+_PlainDumper.add_representer(str, _PlainDumper.represent_text)
 _PlainDumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
@@ -144,7 +149,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file that takes the place of `path` at the end: all of its new contents, or its old ones.
 
     Raises:
-        UserError: the cannot be written.
+        UserError: it cannot be written.
         DiskFailure: the disk is full, or fails.
     """
     path = Path(path)

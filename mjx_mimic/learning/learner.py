@@ -65,8 +65,9 @@ def init_state(
     env_key, key = jax.random.split(device_key)
     count = config.num_envs // jax.lax.axis_size(DEVICES)
     env_state, observation = jax.vmap(env.reset)(jax.random.split(env_key, count))
-    # The first normaliser comes from reference states, so that the first policy sees sane numbers.
-    moments = normalizing.update(normalizing.empty(observation.shape[-1]), observation, DEVICES)
+    moments = normalizing.empty(observation.shape[-1], config.normalizer.min_std)
+    if config.normalizer.first == "reference":  # so that the first policy sees sane numbers
+        moments = normalizing.update(moments, observation, DEVICES)
     actor_key, critic_key = jax.random.split(network_key)
     state = TrainState(
         actor=ppo.init_network(actor.init(actor_key, observation), config.ppo.actor_rate, config.ppo),
@@ -102,6 +103,7 @@ def train_step(
         rollout_key,
         push=config.push,
         noise=config.noise,
+        bootstrap_clip_end=config.ppo.bootstrap_clip_end,
     )
     batch = make_batch(state.normalizer, transitions, config.ppo)
     new_critic, critic_losses = ppo.update_critic(
@@ -110,7 +112,9 @@ def train_step(
     new_actor, actor_metrics = ppo.update_actor(
         state.actor, actor.apply, batch, config.ppo, actor_key, average
     )
-    new_moments = normalizing.update(state.normalizer, transitions.observation, DEVICES)
+    new_moments = normalizing.update(
+        state.normalizer, transitions.observation, DEVICES, config.normalizer.samples
+    )
     # One number that is not finite would spread to all of them with the next update.
     networks = (new_actor, new_critic, new_moments)
     is_finite = all_finite((networks, actor_metrics, critic_losses))

@@ -1,6 +1,6 @@
 """Policy and value networks, and the diagonal Gaussian between them and the actions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -18,22 +18,34 @@ LOG_STD = "log_std"
 ACTIVATIONS = {"elu": nn.elu, "relu": nn.relu, "silu": nn.silu, "tanh": nn.tanh}
 
 
+Initializer = Callable[[jax.Array, Sequence[int], Any], jax.Array]
+
+
+def uniform(limit: float | None = None) -> Initializer:
+    """Return first weights in +-`limit`; None: in +-1/sqrt(inputs), torch's default."""
+
+    def initialize(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
+        most = shape[0] ** -0.5 if limit is None else limit
+        return jax.random.uniform(key, shape, dtype, -most, most)
+
+    return initialize
+
+
 class MLP(nn.Module):
-    """Hidden layers with an activation, then a linear layer whose first weights have scale `output_scale`."""
+    """Hidden layers with an activation, then a linear layer."""
 
     hidden: Sequence[int]
     outputs: int
     activation: str
-    output_scale: float = 1.0
+    hidden_init: Initializer
+    output_init: Initializer
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Map inputs (..., I) to outputs (..., outputs)."""
         for width in self.hidden:
-            inputs = ACTIVATIONS[self.activation](
-                nn.Dense(width, kernel_init=nn.initializers.orthogonal(2**0.5))(inputs)
-            )
-        return nn.Dense(self.outputs, kernel_init=nn.initializers.orthogonal(self.output_scale))(inputs)
+            inputs = ACTIVATIONS[self.activation](nn.Dense(width, kernel_init=self.hidden_init)(inputs))
+        return nn.Dense(self.outputs, kernel_init=self.output_init)(inputs)
 
 
 class Actor(nn.Module):
@@ -44,11 +56,17 @@ class Actor(nn.Module):
     activation: str
     initial_std: float
     learn_std: bool
+    initialization: str = "orthogonal"
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Map normalised observations (..., O) to means (..., A) and log standard deviations (A,)."""
-        mean = MLP(self.hidden, self.num_actions, self.activation, output_scale=0.01)(observation)
+        inits = (
+            (uniform(), uniform(0.01))
+            if self.initialization == "torch"
+            else (nn.initializers.orthogonal(2**0.5), nn.initializers.orthogonal(0.01))
+        )
+        mean = MLP(self.hidden, self.num_actions, self.activation, *inits)(observation)
         log_std = jnp.full((self.num_actions,), jnp.log(self.initial_std))
         if self.learn_std:
             log_std = self.param(LOG_STD, lambda _: log_std)
@@ -60,11 +78,17 @@ class Critic(nn.Module):
 
     hidden: Sequence[int]
     activation: str
+    initialization: str = "orthogonal"
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:
         """Map normalised observations (..., O) to values (...)."""
-        return MLP(self.hidden, 1, self.activation)(observation)[..., 0]
+        inits = (
+            (uniform(), uniform())
+            if self.initialization == "torch"
+            else (nn.initializers.orthogonal(2**0.5), nn.initializers.orthogonal(1.0))
+        )
+        return MLP(self.hidden, 1, self.activation, *inits)(observation)[..., 0]
 
 
 def make_actor(config: NetworkConfig, num_actions: int) -> Actor:
@@ -75,12 +99,13 @@ def make_actor(config: NetworkConfig, num_actions: int) -> Actor:
         activation=config.activation,
         initial_std=config.initial_std,
         learn_std=config.learn_std,
+        initialization=config.initialization,
     )
 
 
 def make_critic(config: NetworkConfig) -> Critic:
     """Make the value function's network."""
-    return Critic(config.critic_hidden, config.activation)
+    return Critic(config.critic_hidden, config.activation, config.initialization)
 
 
 def log_prob(mean: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:

@@ -1,11 +1,13 @@
 """Running mean and variance of observations, the same on every device."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-MIN_STD = 1e-3
-"""Least standard deviation, so that a number that never varies stays at 0 instead of exploding."""
+from mjx_mimic.config import NormalizerConfig
+
 CLIP = 10.0
 """Limit of a normalised observation, standard deviations."""
 
@@ -17,23 +19,27 @@ class Normalizer:
     count: jax.Array  # ()
     mean: jax.Array  # (O,)
     variance: jax.Array  # (O,)
+    min_std: float = struct.field(pytree_node=False, default=NormalizerConfig.min_std)
 
     def __call__(self, observation: jax.Array) -> jax.Array:
         """Return observations (..., O) in standard deviations from the mean, clipped."""
-        std = jnp.maximum(jnp.sqrt(self.variance), MIN_STD)
+        std = jnp.maximum(jnp.sqrt(self.variance), self.min_std)
         mean, std = (jnp.broadcast_to(moment, observation.shape) for moment in (self.mean, std))
         return jnp.clip((observation - mean) / std, -CLIP, CLIP)
 
 
-def empty(size: int) -> Normalizer:
-    """Return moments of no observations of `size` numbers."""
-    return Normalizer(count=jnp.zeros(()), mean=jnp.zeros(size), variance=jnp.ones(size))
+def empty(size: int, min_std: float = NormalizerConfig.min_std) -> Normalizer:
+    """Return moments of no observations of `size` numbers: 0 and 1."""
+    return Normalizer(jnp.zeros(()), jnp.zeros(size), jnp.ones(size), min_std)
 
 
-def update(normalizer: Normalizer, batch: jax.Array, axis_name: str | None = None) -> Normalizer:
+def update(
+    normalizer: Normalizer, batch: jax.Array, axis_name: str | None = None, samples: int | None = None
+) -> Normalizer:
     """Merge a batch (..., O) into the moments (Chan, Golub and LeVeque 1979, eq. 2.1).
 
-    With `axis_name` the batch is the union over that mapped axis and all devices agree on the result.
+    With `axis_name` the batch is the union over that mapped axis and all devices agree on the result. After
+    `samples` the moments stay as they are (MimicKit `normalizer_samples`).
     """
     rows = batch.reshape(-1, batch.shape[-1])
 
@@ -49,10 +55,15 @@ def update(normalizer: Normalizer, batch: jax.Array, axis_name: str | None = Non
     total = normalizer.count + added
     share = added / total
     offset = mean - normalizer.mean
-    return Normalizer(
+    merged = replace(
+        normalizer,
         count=total,
         mean=normalizer.mean + share * offset,
         variance=(1.0 - share) * normalizer.variance
         + share * variance
         + share * (1.0 - share) * jnp.square(offset),
     )
+    if samples is None:
+        return merged
+    open_still = normalizer.count < samples
+    return jax.tree.map(lambda new, old: jnp.where(open_still, new, old), merged, normalizer)

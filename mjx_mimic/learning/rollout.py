@@ -20,7 +20,7 @@ class Transition:
     action: jax.Array  # (N, A)
     log_prob: jax.Array  # (N,)
     value: jax.Array  # (N,)
-    next_value: jax.Array  # (N,) before any reset; 0 after a failure
+    next_value: jax.Array  # (N,) before any reset; 0 after a failure, and perhaps after the clip's end
     done: jax.Array  # (N,)
     reward: jax.Array  # (N,)
     reward_terms: RewardTerms
@@ -40,6 +40,7 @@ def rollout(
     *,
     push: float = 0.0,
     noise: float = 0.0,
+    bootstrap_clip_end: bool = True,
 ) -> tuple[EnvState, jax.Array, Transition]:
     """Sample pieces of trajectories tau ~ p_theta(tau) under the policy; see `ppo` for the notation.
 
@@ -52,6 +53,7 @@ def rollout(
         key: of the actions, resets and disturbances.
         push: m/s, see `randomization.disturbed`.
         noise: scale, see `randomization.disturbed`.
+        bootstrap_clip_end: whether the value after the end of a clip is the critic's, or 0.
 
     Returns:
         States and observations to go on from, and the transitions (T, N, ...).
@@ -72,12 +74,13 @@ def rollout(
         action = mean + std * jax.random.normal(action_key, mean.shape)
         state, result = jax.vmap(env.step)(state, action, env_keys)
         causes = result.causes
+        worthless = causes.terminated if bootstrap_clip_end else causes.terminated | causes.clip_end
         transition = Transition(
             observation=observation,
             action=action,
             log_prob=log_prob(mean, log_std, action),
             value=value_function(observation),
-            next_value=jnp.where(causes.terminated, 0.0, value_function(result.final_observation)),
+            next_value=jnp.where(worthless, 0.0, value_function(result.final_observation)),
             done=causes.terminated | causes.truncated,
             reward=result.reward,
             reward_terms=result.reward_terms,

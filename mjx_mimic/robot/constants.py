@@ -86,7 +86,7 @@ END_EFFECTORS = (*FEET, "left_wrist_yaw_link", "right_wrist_yaw_link")
 KEY_BODIES = (*FEET, "head_link", "left_wrist_yaw_link", "right_wrist_yaw_link")
 """Bodies whose positions MimicKit observes and rewards, in its order."""
 
-ContactSet = Literal["feet", "full", "body"]
+ContactSet = Literal["feet", "legs", "full", "body"]
 
 _LEG_GROUND = tuple(f"{side}_{link}_link" for side in SIDES for link in ("knee", "ankle_roll"))
 _ARM_GROUND = tuple(
@@ -97,18 +97,23 @@ ALL_BODIES = ("all",)
 
 GROUND_BODIES: dict[ContactSet, tuple[str, ...]] = {
     "feet": _LEG_GROUND,
+    "legs": _LEG_GROUND,
     "full": _LEG_GROUND + _ARM_GROUND,
     "body": ALL_BODIES,
 }
 """Bodies that may touch the floor without ending an episode, per contact set: MimicKit's `contact_bodies` for
 the G1, its longer list for the cartwheel, and all."""
 
-FULL_CONTACTS = (
-    *("pelvis", "torso", "head", "shoulder_roll", "elbow_yaw", "wrist", "hand"),
-    *("thigh", "shin", "linkage_brace"),
-)
-"""Collision shapes that touch the floor in the contact set "full", beside the soles; of both sides, without
-"left_", "right_" and "_collision". In the set "body" every collision shape touches it."""
+_LEG_CONTACTS = ("thigh", "shin", "linkage_brace")
+_ARM_CONTACTS = ("shoulder_roll", "elbow_yaw", "wrist", "hand")
+CONTACT_SHAPES: dict[ContactSet, tuple[str, ...]] = {
+    "feet": (),
+    "legs": _LEG_CONTACTS,
+    "full": (*_LEG_CONTACTS, *_ARM_CONTACTS, "pelvis", "torso", "head"),
+    "body": (*_LEG_CONTACTS, *_ARM_CONTACTS, "pelvis", "torso", "head", "hip", "shoulder_yaw"),
+}
+"""Collision shapes that touch the floor beside the soles, per contact set; of both sides, without "left_",
+"right_" and "_collision"."""
 
 SELF_COLLISIONS = (
     *((f"left_{part}", f"right_{part}") for part in ("thigh", "shin", "linkage_brace")),

@@ -3,7 +3,7 @@
 import mujoco
 
 from mjx_mimic.common.paths import assets_dir
-from mjx_mimic.robot.constants import FULL_CONTACTS, SELF_COLLISIONS, ContactSet
+from mjx_mimic.robot.constants import CONTACT_SHAPES, SELF_COLLISIONS, ContactSet
 
 VISUAL_GROUP = 2
 """Geom group of what is only drawn."""
@@ -29,12 +29,10 @@ def load_mjcf(
     """
     spec = mujoco.MjSpec.from_file(str(assets_dir() / "g1" / "scene.xml"))
     spec.option.timestep = 1.0 / physics_hz
-    if contacts != "feet":
-        for geom in spec.geoms:
-            name = geom.name.removeprefix("left_").removeprefix("right_").removesuffix("_collision")
-            is_shape = geom.name.endswith("_collision")
-            if is_shape and (contacts == "body" or name in FULL_CONTACTS):
-                geom.conaffinity = 1
+    for geom in spec.geoms:
+        name = geom.name.removeprefix("left_").removeprefix("right_").removesuffix("_collision")
+        if name in CONTACT_SHAPES[contacts]:
+            geom.conaffinity = 1
     if self_collision:
         for first, second in SELF_COLLISIONS:
             spec.add_pair(geomname1=f"{first}_collision", geomname2=f"{second}_collision", condim=1)

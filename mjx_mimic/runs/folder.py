@@ -127,7 +127,8 @@ def load_policy(
     stored = Checkpoints(run).restore_policy(checkpoint)
     env = make_env(clips.motions, config.env, weights=clips.weights)
     actor = make_actor(config.network, env.num_actions)
-    return Policy(stored.actor, stored.normalizer, actor), env
+    moments = replace(stored.normalizer, min_std=config.normalizer.min_std)
+    return Policy(stored.actor, moments, actor), env
 
 
 def load_training_states(run: Path) -> EnvState:

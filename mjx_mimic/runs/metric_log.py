@@ -25,6 +25,14 @@ CURVES_OF_CLIPS = 20
 
 _LARGEST = 2**63 - 1  # what is written counts no farther, and TensorBoard neither
 
+GROUPS = {
+    "Main": ("eval_", "train_", "samples", "wall_time"),
+    "Reward": ("reward",),
+    "Ends": ("ended_by_", "episodes", "nonfinite_resets"),
+    "Clips": ("clip/",),
+}
+"""Groups of curves in TensorBoard and Weights & Biases by how names begin; all others are the Learner's."""
+
 Row = dict[str, float | None]
 """A report; None where a figure is not a finite number."""
 
@@ -83,12 +91,15 @@ class MetricLog:
         self._add_events(row)
         self._board.flush()
         if self._wandb:
-            self._wandb.log(dict(row), step=int(report["samples"]))
+            curves = {curve_name(name): value for name, value in row.items()}
+            self._wandb.log(curves, step=int(report["samples"]))
 
     def _add_events(self, row: Row) -> None:
         for name, value in row.items():
             if value is not None:
-                event = Event(wall_time=time.time(), step=row["samples"], summary=scalar(name, value))
+                event = Event(
+                    wall_time=time.time(), step=row["samples"], summary=scalar(curve_name(name), value)
+                )
                 self._board.write_event(event)
 
     def __enter__(self) -> Self:
@@ -99,6 +110,12 @@ class MetricLog:
         self._board.close()
         if self._wandb:
             self._wandb.finish()
+
+
+def curve_name(name: str) -> str:
+    """Return the name of a figure's curve, with its group in front."""
+    groups = [group for group, starts in GROUPS.items() if name.startswith(starts)]
+    return f"{groups[0] if groups else 'Learner'}/{name.removeprefix('clip/')}"
 
 
 def read_rows(file: Path) -> tuple[list[Row], int]:

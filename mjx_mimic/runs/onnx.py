@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.common.files import replacing
-from mjx_mimic.learning.normalizer import CLIP, MIN_STD
+from mjx_mimic.learning.normalizer import CLIP
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.mjcf import load_mjcf
@@ -77,7 +77,7 @@ def policy_graph(policy: Policy, metadata: dict[str, Any]) -> onnx.ModelProto:
         metadata: kept in the model's properties, each value as JSON.
     """
     layers, moments = policy.params["params"]["MLP_0"], policy.normalizer
-    std = np.maximum(np.sqrt(np.asarray(moments.variance, np.float32)), np.float32(MIN_STD))
+    std = np.maximum(np.sqrt(np.asarray(moments.variance, np.float32)), np.float32(moments.min_std))
     constants = {"mean": moments.mean, "std": std, "low": -CLIP, "high": CLIP, "least": -1.0, "most": 1.0}
     nodes = [
         helper.make_node("Sub", ["observation", "mean"], ["centred"]),

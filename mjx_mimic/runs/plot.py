@@ -2,17 +2,25 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.files import read_bytes, replacing
+from mjx_mimic.config_yaml import read_config
 from mjx_mimic.runs.metric_log import METRICS_FILE, read_rows
 
+Metrics = dict[str, NDArray[np.float64]]
+"""Figures (R,) of R reports by name, NaN where a report lacks one."""
 
-def read_metrics(run: str | Path) -> dict[str, NDArray[np.float64]]:
+
+def read_metrics(run: str | Path) -> Metrics:
     """Read the metrics of a run's R reports; damaged lines are left out.
 
     Returns:
@@ -65,3 +73,102 @@ def draw_shares(axes: Axes, run: str | Path, prefix: str, title: str) -> None:
     axes.set(title=title, xlabel="samples, millions")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7)
+
+
+MIMICKIT_NAMES = {
+    "test_return": "eval_return",
+    "test_episode_length": "eval_episode_length",
+    "wall_time": "wall_time_h",
+}
+"""Columns of MimicKit's log, in lower case, by our names; others are the same."""
+
+
+def read_mimickit_log(path: Path) -> Metrics:
+    """Read a table of MimicKit: its log.txt, whose columns are separated by spaces, or the same as CSV.
+
+    Its test return averages every episode that ends until each environment has ended one; ours the first
+    episode of each environment.
+
+    Raises:
+        UserError: it is not such a table.
+    """
+    lines = read_bytes(path).decode(errors="replace").splitlines()
+    rows = [line.split(",") if "," in line else line.split() for line in lines if line.strip()]
+    try:
+        names = [name.strip().lower() for name in rows[0]]
+        table = np.array(rows[1:], float).reshape(-1, len(names))
+    except (IndexError, ValueError):
+        raise UserError(f"{path}: is no table of MimicKit; give a run folder, its log.txt or a CSV") from None
+    found = {MIMICKIT_NAMES.get(name, name): table[:, column] for column, name in enumerate(names)}
+    if "samples" not in found:
+        raise UserError(f"{path}: has no column 'Samples'; give MimicKit's log.txt or a CSV with its columns")
+    if "wall_time_h" in found:
+        found["wall_time_s"] = 3600.0 * found["wall_time_h"]
+    return found
+
+
+def grouped(runs: Sequence[Path]) -> list[list[Path]]:
+    """Put runs together that differ in nothing but their seed; a log of MimicKit stands alone.
+
+    Raises:
+        UserError: a folder holds no run.
+    """
+    groups: dict[Any, list[Path]] = {}
+    for run in runs:
+        is_log = os.path.isfile(run)
+        key: Any = run if is_log else replace(read_config(run), seed=0, total_steps=0)
+        groups.setdefault(key, []).append(run)
+    return list(groups.values())
+
+
+def write_curves(out: Path, runs: Sequence[Path], metrics: Sequence[str], over: str) -> None:
+    """Draw a panel for each metric, with a curve for each run or group of seeds.
+
+    Args:
+        out: picture to write.
+        runs: run folders and logs of MimicKit.
+        metrics: by their names in `metrics.jsonl`.
+        over: "samples" or "minutes".
+
+    Raises:
+        UserError: a run cannot be read, or has none of the metrics.
+    """
+    figure = Figure(figsize=(6.5 * len(metrics), 4.5), layout="constrained")
+    panels = figure.subplots(1, len(metrics), squeeze=False)[0]
+    groups = [[(run, _read(run)) for run in group] for group in grouped(runs)]
+    for panel, metric in zip(panels, metrics, strict=True):
+        for group in groups:
+            curves = [_curve(run, found, metric, over) for run, found in group]
+            name = group[0][0].stem
+            if len(curves) == 1:
+                panel.plot(*curves[0], label=name)
+                continue
+            x = np.unique(np.concatenate([x for x, _ in curves]))
+            x = x[(x >= max(x[0] for x, _ in curves)) & (x <= min(x[-1] for x, _ in curves))]
+            values = np.stack([np.interp(x, *curve) for curve in curves])
+            (line,) = panel.plot(
+                x, values.mean(axis=0), label=f"{name}: mean and range of {len(curves)} seeds"
+            )
+            panel.fill_between(
+                x, values.min(axis=0), values.max(axis=0), color=line.get_color(), alpha=0.2, linewidth=0
+            )
+        panel.set(title=metric, xlabel={"samples": "samples, millions", "minutes": "wall time, min"}[over])
+        panel.grid(alpha=0.3)
+        panel.legend(fontsize=7)
+    with replacing(out) as file:
+        figure.savefig(file, format=out.suffix[1:].lower(), dpi=110)
+
+
+def _read(run: Path) -> Metrics:
+    return read_mimickit_log(run) if os.path.isfile(run) else read_metrics(run)
+
+
+def _curve(run: Path, found: Metrics, metric: str, over: str) -> tuple[NDArray, NDArray]:
+    """Return where on the axis the metric was reported, and its values."""
+    column, scale = {"samples": ("samples", 1e-6), "minutes": ("wall_time_s", 1 / 60.0)}[over]
+    missing = [name for name in (metric, column) if not np.isfinite(found.get(name, np.nan)).any()]
+    if missing:
+        known = ", ".join(name for name in found if np.isfinite(found[name]).any())
+        raise UserError(f"{run}: has no metric {missing[0]!r}; there are: {known or 'none'}")
+    there = np.isfinite(found[metric])
+    return scale * found[column][there], found[metric][there]

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from mjx_mimic import train
 from mjx_mimic.clips import editing, foot_contacts
 from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.clips.loop_closing import made_cyclic
 from mjx_mimic.clips.motion import Motion
-from mjx_mimic.clips.validation import Finding, Report, joint_acceleration_limit, validate
-from mjx_mimic.robot.constants import G1_JOINTS, JOINT_SPEED_LIMIT
+from mjx_mimic.clips.validation import Finding, Report, contact_options, joint_acceleration_limit, validate
+from mjx_mimic.robot.constants import G1_JOINTS, GROUND_BODIES, JOINT_SPEED_LIMIT
 from mjx_mimic.robot.mjcf import load_mjcf
 
 ANKLE = G1_JOINTS.index("right_ankle_roll_joint")
@@ -235,7 +236,30 @@ def test_hands_on_the_floor_ask_for_more_contacts(walk):
     lying = editing.lifted(with_defect(editing.with_loop(walk, "clamp"), lie))
     finding = only_fault(lying, "floor contact beside soles")
     assert finding.figure == 100.0
-    assert "contacts full" in finding.remedy
+    options = finding.remedy.removeprefix("train with ").split()
+    settings = train.parse(options).train.env
+    assert settings.contacts == "full"
+    assert settings.ground_bodies == ()  # those of the set are enough
+
+
+@pytest.mark.parametrize(
+    ("shapes", "options"),
+    [
+        ([], "--env.contacts feet"),
+        (["left_shin"], "--env.contacts legs"),
+        (["right_hand", "left_shin"], "--env.contacts full"),
+        (["left_hip", "torso"], "--env.contacts body"),
+    ],
+)
+def test_the_smallest_contact_set_with_what_touches_is_advised(shapes, options):
+    assert contact_options(load_mjcf(), shapes) == options
+
+
+def test_bodies_beyond_those_of_the_contact_set_are_named():
+    options = contact_options(load_mjcf(), ["torso", "left_hand"]).split()
+    settings = train.parse(options).train.env
+    assert settings.contacts == "full"
+    assert settings.ground_bodies == (*GROUND_BODIES["full"], "torso_link")
 
 
 def test_feet_that_slide(long_walk):

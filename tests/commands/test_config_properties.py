@@ -31,7 +31,8 @@ def values(hint: Any) -> st.SearchStrategy:
     if origin is typing.Literal:
         return st.sampled_from(arguments)
     if origin is types.UnionType:
-        return st.none() | values(typing.Annotated[arguments[0], *bounds])
+        inner = typing.Annotated[arguments[0], *bounds] if bounds else arguments[0]
+        return st.none() | values(inner)
     if origin is tuple:
         inner = typing.Annotated[arguments[0], *bounds] if bounds else arguments[0]
         return st.lists(values(inner), max_size=5).map(tuple)
@@ -76,7 +77,9 @@ def text_of(settings: TrainConfig) -> bytes:
 
 @given(configs())
 @example(
-    dataclasses.replace(TrainConfig(), motion=("1:30", "=", "<<", "0x1F", "1e-4", "~", "\x85\u2028\ufeff"))
+    dataclasses.replace(
+        TrainConfig(), motion=("1:30", "=", "<<", "0x1F", "1e-4", "~", "\x85", "\x85\u2028\ufeff")
+    )
 )
 def test_any_configuration_within_its_bounds_survives_yaml(settings):
     config.check_bounds(settings)

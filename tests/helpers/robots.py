@@ -1,10 +1,14 @@
-"""Stand-ins for the robot."""
+"""Stand-ins for the robot and for its physics."""
+
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 
 from mjx_mimic.robot import rotation
 from mjx_mimic.robot.model import CharacterState, Robot
+from mjx_mimic.task.env import EnvState, ImitationEnv, PhysicsTrace
 
 
 class RigidRobot(Robot):
@@ -25,3 +29,14 @@ class RigidRobot(Robot):
             sole_pos=jnp.broadcast_to(qpos[:3], (2, 4, 3)),
             clearance=qpos[2:3],
         )
+
+
+@struct.dataclass
+class GlidingEnv(ImitationEnv):
+    """The real task with free flight for physics: what was kicked moves on, whatever the motors do."""
+
+    def simulate(self, state: EnvState, pd_target: jax.Array) -> tuple[EnvState, PhysicsTrace]:
+        qpos, qvel = self.reference_coordinates(state, ahead=1)
+        drift = state.qvel[:2] - self.reference_coordinates(state)[1][:2]
+        next_state = replace(state, qpos=qpos, qvel=qvel.at[:2].add(drift), steps=state.steps + 1)
+        return next_state, PhysicsTrace(qpos[None, 7:], qvel[None, 6:])

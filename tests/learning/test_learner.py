@@ -18,7 +18,7 @@ from mjx_mimic.learning import ppo
 from mjx_mimic.learning.devices import DEVICES, average, first_device, map_devices, place
 from mjx_mimic.learning.learner import Learner, TrainState, evaluate, make_batch
 from mjx_mimic.learning.metrics import Metrics, summarize
-from mjx_mimic.learning.networks import Actor, Critic
+from mjx_mimic.learning.networks import Actor, Critic, make_actor, make_critic
 from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.learning.policy import Policy, ValueFunction
 from mjx_mimic.learning.rollout import Transition, rollout
@@ -366,6 +366,50 @@ def rails() -> tuple[Normalizer, Transition]:
     )
     np.testing.assert_array_equal(last[:, 0], [8.0, 2.0, 3.0, RESET_OBSERVATION, RESET_OBSERVATION])
     return moments, steps
+
+
+@struct.dataclass
+class EndingEnv(RailEnv):
+    """The same with clips that end instead of time-outs."""
+
+    def step(self, state: RailState, action: jax.Array, key: jax.Array) -> tuple[RailState, StepResult]:
+        following, result = RailEnv.step(self, state, action, key)
+        ended = replace(result.causes, clip_end=result.causes.time_out, time_out=jnp.bool_(False))
+        return following, replace(result, causes=ended)
+
+
+@pytest.mark.parametrize("bootstrap", [True, False])
+def test_the_value_after_a_clips_end_is_the_critics_or_0_as_in_mimickit(bootstrap):
+    moments = Normalizer(count=jnp.float32(1.0), mean=jnp.zeros(1), variance=jnp.ones(1))
+    params = linear(0.2, 0.1) | {}
+    params["params"]["log_std"] = jnp.zeros(1)
+    policy = Policy(params, moments, Actor((), 1, "tanh", 0.5, learn_std=True))
+    value_function = ValueFunction(linear(2.0, 0.5), moments, Critic((), "tanh"))
+    env = EndingEnv(kind=jnp.int32(TIMES_OUT))
+    start = jax.vmap(lambda _: env.reset(None))(jnp.arange(1))
+    *_, steps = rollout(
+        env, policy, value_function, start, LENGTH[TIMES_OUT], jax.random.key(0), bootstrap_clip_end=bootstrap
+    )
+    assert np.flatnonzero(steps.done[:, 0]).tolist() == [LENGTH[TIMES_OUT] - 1]
+    expected = 2.0 * np.arange(1.0, LENGTH[TIMES_OUT] + 1) + 0.5
+    expected[-1] *= bootstrap
+    np.testing.assert_allclose(steps.next_value[:, 0], expected, rtol=1e-6)
+
+
+def test_torchs_first_weights_are_uniform_within_their_limits():
+    observation = jnp.zeros((1, 400))
+    config = NetworkConfig((100,), (100,), "relu", initialization="torch")
+    actor = make_actor(config, 30).init(jax.random.key(0), observation)["params"]["MLP_0"]
+    critic = make_critic(config).init(jax.random.key(0), observation)["params"]["MLP_0"]
+    for layer, limit in (
+        (actor["Dense_0"], 0.05),
+        (actor["Dense_1"], 0.01),
+        (critic["Dense_0"], 0.05),
+        (critic["Dense_1"], 0.1),
+    ):
+        kernel = np.asarray(layer["kernel"]).ravel()
+        assert scipy.stats.kstest(kernel, "uniform", (-limit, 2.0 * limit)).pvalue > 1e-3
+        np.testing.assert_array_equal(layer["bias"], 0.0)
 
 
 def rail_value(observation: np.ndarray) -> np.ndarray:

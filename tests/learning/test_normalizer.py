@@ -99,3 +99,18 @@ def test_two_devices_merge_to_the_moments_of_one(mapping):
         np.testing.assert_array_equal(first, second)
         np.testing.assert_allclose(first, getattr(single, name), rtol=1e-5)
     np.testing.assert_allclose(moments.variance[0], together.var(axis=0), rtol=1e-5)
+
+
+def test_after_so_many_samples_the_moments_stay():
+    batch = jnp.arange(8.0)[:, None]
+    moments = normalizer.update(normalizer.empty(1), batch, samples=10)
+    assert moments.count == 8.0
+    moments = normalizer.update(moments, batch + 1.0, samples=10)  # not yet 10
+    assert moments.count == 16.0
+    later = normalizer.update(moments, batch + 100.0, samples=10)
+    jax.tree.map(np.testing.assert_array_equal, later, moments)
+
+
+def test_the_least_deviation_is_a_setting():
+    moments = Normalizer(jnp.ones(()), jnp.zeros(1), jnp.zeros(1), min_std=0.5)
+    np.testing.assert_array_equal(moments(jnp.array([2.0])), [4.0])

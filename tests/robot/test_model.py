@@ -2,12 +2,15 @@
 
 import xml.etree.ElementTree as ElementTree
 
+import jax
 import mujoco
 import numpy as np
 import pytest
+from helpers.refusals import refusal
+from mujoco import mjx
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.robot.constants import G1_JOINTS, GROUND_BODIES, KEY_BODIES
+from mjx_mimic.robot.constants import G1_JOINTS, GROUND_BODIES, KEY_BODIES, SELF_COLLISIONS
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import Robot, load_robot
 
@@ -273,12 +276,73 @@ def test_feet_contacts_are_the_soles_alone(robot):
     assert touching(robot.model, solved(robot.model, qpos)) == SOLES
 
 
-def test_full_contacts_add_all_guarded_shapes_that_matter(full_contacts):
+LEGS = ("thigh", "shin", "linkage_brace")
+ARMS = ("shoulder_roll", "elbow_yaw", "wrist", "hand")
+TRUNK = ("pelvis", "torso", "head")
+
+
+@pytest.mark.parametrize(
+    ("contacts", "both", "middle"),
+    [
+        ("legs", LEGS, ()),
+        ("full", LEGS + ARMS, TRUNK),
+        ("body", (*LEGS, *ARMS, "hip", "shoulder_yaw"), TRUNK),
+    ],
+)
+def test_contact_sets_add_their_shapes(contacts, both, middle):
+    model = load_mjcf(contacts)
     qpos = np.concatenate([[0, 0, -3, 1, 0, 0, 0], np.zeros(JOINTS)])
-    pairs = ("shoulder_roll", "elbow_yaw", "wrist", "hand", "thigh", "shin", "linkage_brace")
-    added = {f"{side}_{part}_collision" for side in SIDES for part in pairs}
-    added |= {"pelvis_collision", "torso_collision", "head_collision"}
-    assert touching(full_contacts, solved(full_contacts, qpos)) == SOLES | added
+    added = {f"{side}_{part}_collision" for side in SIDES for part in both}
+    added |= {f"{part}_collision" for part in middle}
+    assert touching(model, solved(model, qpos)) == SOLES | added
+    if contacts == "body":
+        shapes = {model.geom(i).name for i in range(model.ngeom) if is_collision(model.geom(i).name)}
+        assert added == shapes
+
+
+def test_what_may_be_on_the_floor_is_a_list():
+    bodies = ("pelvis", "torso_link", "left_knee_link")
+    robot = load_robot(ground_bodies=bodies)
+    guarded = {robot.model.body(robot.model.geom_bodyid[g]).name for g in robot.guarded_geoms}
+    everything = {
+        robot.model.body(robot.model.geom_bodyid[g]).name
+        for g in range(robot.model.ngeom)
+        if is_collision(robot.model.geom(g).name)
+    }
+    assert guarded == everything - set(bodies)
+    for robot in (load_robot(ground_bodies=["all"]), load_robot("body")):
+        assert len(robot.guarded_geoms) == 0
+    assert "use pelvis, left_hip_pitch_link" in refusal(load_robot, ground_bodies=["left_foot"])
+    assert "--env.key-bodies: no body nose" in refusal(load_robot, key_bodies=["head_link", "nose"])
+
+
+def test_with_self_collision_arms_and_legs_stop_at_each_other_in_mjx_as_in_mujoco():
+    robot = load_robot(self_collision=True)
+    model = robot.model
+    qpos = np.concatenate([[0, 0, 2, 1, 0, 0, 0], np.zeros(JOINTS)])
+    for joint, angle in (("left_hip_roll", -0.35), ("right_hip_roll", 0.35), ("left_shoulder_roll", -0.4)):
+        qpos[model.joint(f"{joint}_joint").qposadr] = angle
+    data = solved(model, qpos)
+    found = {tuple(sorted(model.geom(g).name for g in pair)): i for i, pair in enumerate(data.contact.geom)}
+    assert ("left_shin_collision", "right_shin_collision") in found
+    assert any("left_hand" in first or "left_wrist" in first or "left_elbow" in first for first, _ in found)
+    assert touching(load_mjcf(), solved(load_mjcf(), qpos)) == set()
+
+    @jax.jit
+    def collide(qpos: jax.Array) -> mjx.Data:
+        moved = mjx.kinematics(robot.mjx_model, robot.mjx_data.replace(qpos=qpos))
+        return mjx.collision(robot.mjx_model, moved)
+
+    ours = collide(qpos.astype(np.float32))._impl.contact
+    names = [tuple(sorted(model.geom(g).name for g in pair)) for pair in np.asarray(ours.geom)]
+    pairs = [i for i, pair in enumerate(names) if "floor" not in pair]
+    assert len(pairs) == len(SELF_COLLISIONS)
+    for i in pairs:
+        if names[i] in found:
+            expected = data.contact.dist[found[names[i]]]
+            np.testing.assert_allclose(ours.dist[i], expected, atol=1e-5)
+        else:
+            assert ours.dist[i] > 0.0
 
 
 @pytest.mark.parametrize("pitch", [np.pi / 2, -np.pi / 2], ids=["prone", "supine"])

@@ -8,7 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.runs.metric_log import MetricLog, read_rows
+from mjx_mimic.runs.metric_log import MetricLog, curve_name, read_rows
 
 
 def log(path: Path, rows: range, samples: int = 0) -> None:
@@ -20,7 +20,23 @@ def log(path: Path, rows: range, samples: int = 0) -> None:
 def points(path: Path) -> list[tuple[int, float]]:
     accumulator = EventAccumulator(str(path / "tb"))
     accumulator.Reload()
-    return [(event.step, event.value) for event in accumulator.Scalars("kl")]
+    return [(event.step, event.value) for event in accumulator.Scalars("Learner/kl")]
+
+
+@pytest.mark.parametrize(
+    ("name", "curve"),
+    [
+        ("eval_return", "Main/eval_return"),
+        ("samples_per_s", "Main/samples_per_s"),
+        ("reward_pose", "Reward/reward_pose"),
+        ("ended_by_fall", "Ends/ended_by_fall"),
+        ("episodes", "Ends/episodes"),
+        ("critic_loss", "Learner/critic_loss"),
+        ("clip/walk/train_return", "Clips/walk/train_return"),
+    ],
+)
+def test_curves_are_in_groups(name, curve):
+    assert curve_name(name) == curve
 
 
 def test_numbers_that_are_not_finite_are_null(tmp_path):

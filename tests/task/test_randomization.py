@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import struct
-from helpers.robots import RigidRobot
+from helpers.robots import GlidingEnv, RigidRobot
 from scipy import stats
 from scipy.spatial.transform import Rotation
 
@@ -15,22 +14,10 @@ from mjx_mimic.clips.dataset import load_clips
 from mjx_mimic.config import NetworkConfig, PPOConfig, TrainConfig
 from mjx_mimic.learning.learner import Learner, TrainState, make_learner
 from mjx_mimic.task import randomization
-from mjx_mimic.task.env import EnvState, ImitationEnv, PhysicsTrace
 
 pytestmark = pytest.mark.slow
 
 ENVS = 64
-
-
-@struct.dataclass
-class GlidingEnv(ImitationEnv):
-    """The real task with free flight for physics: what was kicked moves on, whatever the motors do."""
-
-    def simulate(self, state: EnvState, pd_target: jax.Array) -> tuple[EnvState, PhysicsTrace]:
-        qpos, qvel = self.reference_coordinates(state, ahead=1)
-        drift = state.qvel[:2] - self.reference_coordinates(state)[1][:2]
-        next_state = replace(state, qpos=qpos, qvel=qvel.at[:2].add(drift), steps=state.steps + 1)
-        return next_state, PhysicsTrace(qpos[None, 7:], qvel[None, 6:])
 
 
 def learner_with(push: float, noise: float) -> Learner:

@@ -301,6 +301,17 @@ def test_nothing_is_earned_far_away(robot, rewards, name):
     np.testing.assert_allclose(total, 0.0, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_states_are_paid_one_by_one_whatever_their_leading_axes(rewards, pair, name):
+    flat, _ = rewards[name](*pair)
+    for leading in ((), (2, 3)):
+        count = int(np.prod(leading))
+        few = jax.tree.map(lambda x, n=count, shape=leading: x[:n].reshape(*shape, *x.shape[1:]), pair)
+        total, terms = rewards[name](*few)
+        assert {total.shape, *(term.shape for term in terms.values())} == {leading}
+        np.testing.assert_allclose(total.ravel(), flat[:count], rtol=0.0, atol=TOLERANCE)
+
+
 def moved(state: CharacterState, shift: np.ndarray, yaw: float) -> CharacterState:
     """The state as it looks after walking off: turned about the world's vertical axis, then shifted."""
     turn = Rotation.from_euler("z", yaw)
