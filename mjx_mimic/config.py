@@ -18,6 +18,9 @@ class Within:
     high: float
 
 
+Which = Literal["best", "last"] | int
+"""Which policy of a run: the best, the last, or that of the kept checkpoint with so many samples."""
+
 Weight = Annotated[float, Within(0.0, 1e6)]
 Scale = Annotated[float, Within(0.0, 1e6)]
 
@@ -232,6 +235,8 @@ class TrainConfig:
     """Episodes per evaluation."""
     eval_interval: Annotated[int, Within(0, 10**15)] = 0
     """Samples between evaluations, each of which comes with a checkpoint; 0: sized for the machine."""
+    keep_checkpoints: Annotated[int | Literal["all"], Within(2, 10**6)] = 2
+    """Checkpoints that are kept, the newest ones; each holds the best policy too."""
     env: EnvConfig = field(default_factory=EnvConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
@@ -384,7 +389,7 @@ def check_bounds(config: Any, prefix: str = "") -> None:
         if is_dataclass(value):
             check_bounds(value, f"{prefix}{name}.")
         bounds = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Within)]
-        numbers = value if isinstance(value, tuple) else () if value is None else (value,)
+        numbers = value if isinstance(value, tuple) else () if value in (None, "all") else (value,)
         for bound in bounds:
             for number in numbers:
                 option = f"--{prefix}{name}".replace("_", "-")

@@ -68,11 +68,11 @@ def from_dict(
 def _convert(value: Any, hint: Any, where: str) -> Any:
     """Return `value` as the type `hint`; YAML has lists for tuples and integers for floats."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:
-        if value is None and types.NoneType in arguments:
-            return None
-        (hint,) = (a for a in arguments if a is not types.NoneType)
-        return _convert(value, hint, where)
+    if origin in (types.UnionType, typing.Union):
+        words = [word for kind in arguments for word in typing.get_args(kind)]  # of a Literal
+        if value in words or (value is None and types.NoneType in arguments):
+            return value
+        return _convert(value, next(kind for kind in arguments if kind is not types.NoneType), where)
     if origin is Literal:
         if value not in arguments:
             raise UserError(f"{where} is {_shown(value)}; use one of {', '.join(map(str, arguments))}")

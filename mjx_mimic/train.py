@@ -30,6 +30,9 @@ class TrainCommand:
     """New run folder; without it runs/<clip>-<date>."""
     resume: bool = False
     """Continue the run in --out from its last checkpoint."""
+    init_from: Annotated[str | None, cli.shown("RUN[:best|last|SAMPLES]")] = None
+    """Start a new run from the networks and the normaliser of another one, by default its best policy. The
+    standard deviation comes along where it is learned; optimisers, counters and environments start anew."""
     video: bool = True
     """Record a video of the best policy at the end."""
     wandb: Annotated[str | None, cli.shown("PROJECT")] = None
@@ -53,6 +56,8 @@ def parse(arguments: Sequence[str]) -> TrainCommand:
     first, _ = cli.parse(TrainCommand, arguments, prog=PROGRAM, return_unknown_args=True)
     if first.preset and first.config:
         raise UserError("option --config: cannot be joined with --preset; choose one of them")
+    if first.resume and first.init_from:
+        raise UserError("option --init-from: cannot be joined with --resume, which goes on from --out")
     if first.resume and first.out is None:
         raise UserError("option --resume: needs --out, the run folder to continue")
     if first.config:
@@ -72,7 +77,9 @@ def main(arguments: Sequence[str]) -> int:
     cli.prepare_jax()
     from mjx_mimic import runs  # JAX and MuJoCo, after their settings
 
-    finished, out = runs.train_run(command.train, command.out, command.resume, command.wandb)
+    finished, out = runs.train_run(
+        command.train, command.out, command.resume, command.wandb, command.init_from
+    )
     if not finished:
         print(f"interrupted; to resume: python -m mjx_mimic.train --out {out} --resume")
         return cli.INTERRUPTED

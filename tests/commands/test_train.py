@@ -177,13 +177,42 @@ def test_resume_holds_the_run_to_its_configuration(refused, clip, tmp_path):
     assert "'sway' has changed" in refused("--resume", "--out", str(out))
 
 
-def test_resume_may_change_the_length_only(tmp_path):
-    stored = config.sized(TrainConfig(), "cpu", 2)
-    folder.create(tmp_path / "run", stored, Clips((sway(),), (1.0,)), 2)
-    longer = config.sized(TrainConfig(total_steps=stored.total_steps * 2), "cpu", 2)
-    folder.check_resumable(tmp_path / "run", longer, Clips((sway(),), (1.0,)), 2)
-    with pytest.raises(UserError, match="'devices' is 2 in the run and 1 here"):
-        folder.check_resumable(tmp_path / "run", longer, Clips((sway(),), (1.0,)), 1)
+def test_resume_may_change_length_schedule_and_devices_and_the_folder_says_so(tmp_path):
+    stored, clips = config.sized(TrainConfig(), "cpu", 2), Clips((sway(),), (1.0,))
+    source = {"run": "runs/other", "checkpoint": "best", "samples": 5}
+    folder.create(tmp_path / "run", stored, clips, 2, source)
+    changed = {"total_steps": 10**8, "eval_interval": 10**6, "keep_checkpoints": "all"}
+    wanted = config.sized(replace(stored, **changed), "cpu", 3 * 2**5)  # more episodes per evaluation
+    folder.check_resumable(tmp_path / "run", wanted, clips, 3 * 2**5)
+    folder.record_resumption(tmp_path / "run", wanted, 3 * 2**5)
+    found, record = config_yaml.read_run(tmp_path / "run")
+    assert found == wanted
+    assert (found.keep_checkpoints, found.eval_envs) == ("all", 96)
+    assert (record["devices"], record["init_from"]) == (96, source)
+
+
+def test_resume_on_devices_that_do_not_divide_the_environments_is_refused():
+    with pytest.raises(UserError, match="use a multiple of 3, the number of devices"):
+        config.sized(config.sized(TrainConfig(), "cpu", 2), "cpu", 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1", "from 2 to"),
+        ("most", "'most'"),
+    ],
+)
+def test_a_number_of_checkpoints_that_will_not_do(refused, tmp_path, text, words):
+    refused("--keep-checkpoints", text)
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"keep_checkpoints: {text}\n")
+    assert words in refused("--config", str(file))
+
+
+def test_a_first_run_and_one_to_resume_are_not_joined(refused, tmp_path):
+    message = refused("--resume", "--out", str(tmp_path), "--init-from", "runs/walk:last")
+    assert "--init-from: cannot be joined with --resume" in message
 
 
 def test_a_run_of_another_format_is_not_resumed(refused, clip, tmp_path):

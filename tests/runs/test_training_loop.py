@@ -100,7 +100,7 @@ def test_two_processes_with_one_seed_write_the_same_checkpoint_to_the_bit(finish
     states = []
     for out, process in zip(("one", "two"), processes, strict=True):
         assert process.wait(timeout=900) == 0, (finished / f"{out}.txt").read_text()
-        step = finished / out / "checkpoints" / str(updates)
+        step = finished / out / "checkpoints" / str(updates * STEPS)
         states.append([checkpoints._restore(step, item) for item in ("training", "last")])
     one, two = states
     assert len(jax.tree.leaves(one)) > 50
