@@ -178,13 +178,13 @@ def test_resume_holds_the_run_to_its_configuration(refused, clip, tmp_path):
 
 
 def test_resume_may_change_length_schedule_and_devices_and_the_folder_says_so(tmp_path):
-    stored, clips = config.sized(TrainConfig(), "cpu", 2), Clips((sway(),), (1.0,))
+    stored, clips = config.sized(TrainConfig(num_envs=192), "cpu", 2), Clips((sway(),), (1.0,))
     source = {"run": "runs/other", "checkpoint": "best", "samples": 5}
     folder.create(tmp_path / "run", stored, clips, 2, source)
     changed = {"total_steps": 10**8, "eval_interval": 10**6, "keep_checkpoints": "all"}
-    wanted = config.sized(replace(stored, **changed), "cpu", 3 * 2**5)  # more episodes per evaluation
-    folder.check_resumable(tmp_path / "run", wanted, clips, 3 * 2**5)
-    folder.record_resumption(tmp_path / "run", wanted, 3 * 2**5)
+    wanted = config.sized(replace(stored, **changed), "cpu", 96)  # more episodes per evaluation
+    folder.check_resumable(tmp_path / "run", wanted, clips, 96)
+    folder.record_resumption(tmp_path / "run", wanted, 96)
     found, record = config_yaml.read_run(tmp_path / "run")
     assert found == wanted
     assert (found.keep_checkpoints, found.eval_envs) == ("all", 96)
@@ -267,7 +267,7 @@ def test_config_files_with_a_defect(tmp_path, text, words):
     with pytest.raises(UserError) as error:
         config_yaml.read_config(path)
     assert words in str(error.value)
-    assert len(str(error.value)) < 400 + len(str(path))
+    assert len(str(error.value)) < 500 + len(str(path))
     assert str(path) in str(error.value)
     assert len(str(error.value).splitlines()) == 1
 
