@@ -23,6 +23,8 @@ class BenchCommand:
     """Numbers of parallel environments; 0: the preset's, or sized for the machine."""
     loops: bool = False
     """Time other ways to loop over the physics steps than the training's, too."""
+    contacts: bool = False
+    """Time bare physics with each set of contacts, without and with self-collision, too."""
     clips: int = 1000
     """Clips of 10 s in the largest library whose lookup is timed, after 1, 10, 100, ...; 0: no lookups."""
     repeats: int = 5
@@ -46,6 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         clips=command.clips,
         repeats=command.repeats,
         loops=command.loops,
+        contacts=command.contacts,
         path=command.json,
     )
     return 0

@@ -1,5 +1,6 @@
 """What a training step costs over bare physics, how physics is best looped over, and how exact it is."""
 
+import itertools
 import json
 import resource
 import statistics
@@ -21,7 +22,7 @@ from mjx_mimic.common.files import replacing
 from mjx_mimic.config import PRESETS, sized
 from mjx_mimic.learning.devices import map_devices
 from mjx_mimic.learning.learner import Learner, TrainState, make_learner
-from mjx_mimic.robot.constants import G1_JOINTS
+from mjx_mimic.robot.constants import CONTACT_SHAPES, G1_JOINTS
 from mjx_mimic.robot.model import load_robot
 from mjx_mimic.task import reference, start_sampling
 from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
@@ -43,6 +44,7 @@ def measure(
     clips: int,
     repeats: int,
     loops: bool,
+    contacts: bool = False,
     path: Path | None = None,
 ) -> None:
     """Time bare physics, the environment, the whole training step, and lookups among many clips.
@@ -57,6 +59,7 @@ def measure(
         clips: in the largest library whose lookup is timed; 0: no lookups.
         repeats: timed repetitions; the median counts.
         loops: whether to time other loops over the physics steps than the training's too, at the first size.
+        contacts: whether to time bare physics with each set of contacts too, at the first size.
         path: JSON file for the figures, written again after every part; None: none.
     """
     figures: Figures = {}
@@ -90,6 +93,8 @@ def measure(
         for learner, state, programs in learners:
             report(program_figures(learner, state, programs, repeats), f"{learner.config.num_envs}_envs_")
     report(physics_error(learners[0][0].env))
+    if contacts:
+        report(contact_figures(learners[0][0], repeats))
     if clips:
         report(library_figures(clips, repeats))
     report({"peak_host_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20})
@@ -154,6 +159,26 @@ def program_figures(
             figures[f"{name}_speed_over_physics"] = share
     memory = programs["training_step"].result()[1].memory_analysis()
     return figures | {"training_step_memory_mb": memory.temp_size_in_bytes / 2**20} if memory else figures
+
+
+def contact_figures(learner: Learner, repeats: int) -> Figures:
+    """Time bare physics with each set of shapes that touch the floor, without and with self-collision."""
+    figures: Figures = {}
+    for contacts, self_collision in itertools.product(CONTACT_SHAPES, (False, True)):
+        config = replace(learner.env.config, contacts=contacts, self_collision=self_collision)
+        robot = load_robot(contacts, config.physics_hz, self_collision=self_collision)
+        other = replace(learner, env=replace(learner.env, robot=robot, config=config))
+        state = other.init(jax.random.key(0))
+        run = map_devices(other.devices, repeated(bare_physics, other.config.unroll_length))
+        seconds = [timed(run, other.placed_env, state.env)[0] for _ in range(repeats + 1)]
+        name = f"physics_{contacts}{'_and_self_collision' if self_collision else ''}"
+        figures[f"{name}_samples_per_s"] = other.samples_per_step / statistics.median(seconds[1:])
+        figures[f"{name}_rows"] = robot.mjx_data._impl.efc_J.shape[0]
+    feet = figures["physics_feet_samples_per_s"]
+    speeds = {name: value for name, value in figures.items() if name.endswith("_samples_per_s")}
+    return figures | {
+        name.replace("samples_per_s", "speed_over_feet"): value / feet for name, value in speeds.items()
+    }
 
 
 def timed(function: Callable, *arguments: Any) -> tuple[float, Any]:

@@ -3,11 +3,11 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from helpers.processes import interruptible
 
 from mjx_mimic.display import gl
 
@@ -55,7 +55,7 @@ def test_a_stopped_command_leaves_the_old_file_and_nothing_else(tmp_path, comman
         out.write_bytes(OLD)
     before = sorted(tmp_path.iterdir())
     process = subprocess.Popen(
-        [sys.executable, *COMMANDS[command]], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=os.environ
+        interruptible(COMMANDS[command]), cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=os.environ
     )
     try:
         wait_for_half_a_file(tmp_path, process)

@@ -2,12 +2,12 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import jax
 import numpy as np
 
+from helpers.processes import interruptible
 from mjx_mimic import train
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.robot.constants import G1_JOINTS
@@ -42,7 +42,7 @@ def start(runs: Path, out: str, total: int, *options: str, **variables: str) -> 
 
     `variables` are added to its environment.
     """
-    command = [sys.executable, "-m", "mjx_mimic.train", "--motion", str(runs / "sway.npz"), "--no-video"]
+    command = interruptible(["-m", "mjx_mimic.train", "--motion", str(runs / "sway.npz"), "--no-video"])
     command += ["--out", str(runs / out), *SMALL, "--eval-interval", "1", "--total-steps", str(total)]
     environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir}
     environment |= variables
