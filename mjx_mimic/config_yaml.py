@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from mjx_mimic.common.errors import UserError, bare, quoted
 from mjx_mimic.common.files import read_yaml
-from mjx_mimic.config import TrainConfig
+from mjx_mimic.config import REPLACED, TrainConfig
 
 CONFIG_FILE = "config.yaml"
 """Name of the configuration in a run folder."""
@@ -50,6 +50,8 @@ def from_dict(
     hints = typing.get_type_hints(kind)
     known = {f.name for f in fields(kind)}
     for name in values:
+        if name in REPLACED:
+            raise UserError(f"{source}: field '{prefix}{name}' is no more; write {REPLACED[name]}")
         if name not in known:
             known_here = ", ".join(sorted(known))
             raise UserError(f"{source}: unknown field '{prefix}{bare(name)}'; known here: {known_here}")
@@ -66,11 +68,11 @@ def from_dict(
 def _convert(value: Any, hint: Any, where: str) -> Any:
     """Return `value` as the type `hint`; YAML has lists for tuples and integers for floats."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:
-        if value is None and types.NoneType in arguments:
-            return None
-        (hint,) = (a for a in arguments if a is not types.NoneType)
-        return _convert(value, hint, where)
+    if origin in (types.UnionType, typing.Union):
+        words = [word for kind in arguments for word in typing.get_args(kind)]  # of a Literal
+        if value in words or (value is None and types.NoneType in arguments):
+            return value
+        return _convert(value, next(kind for kind in arguments if kind is not types.NoneType), where)
     if origin is Literal:
         if value not in arguments:
             raise UserError(f"{where} is {_shown(value)}; use one of {', '.join(map(str, arguments))}")
@@ -114,6 +116,8 @@ def _settings(values: Any, file: Path) -> TrainConfig:
     """Take the settings out of a run's record, or of a file that holds nothing else."""
     if isinstance(values, Mapping) and "config" in values:
         values = values["config"]
+        if isinstance(values, Mapping):  # a run of an earlier version can still be looked at
+            values = {name: value for name, value in values.items() if name not in REPLACED}
     return from_dict(values, file)
 
 

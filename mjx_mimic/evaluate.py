@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import require_writable
+from mjx_mimic.config import Which
 
 PROGRAM = "python -m mjx_mimic.evaluate"
 
@@ -26,15 +27,16 @@ class EvaluateCommand:
     """Number of episodes; 0: 256 on a CPU, 4096 on an accelerator. At least one per clip."""
     start: Literal["both", "random", "first", "training"] = "both"
     """Start episodes at random phases, at the clips' first frames (undisturbed, one per clip), or both; or
-    where the training's environments were at the last checkpoint."""
+    where the training's environments were at the last checkpoint, or at that of --checkpoint SAMPLES."""
     seconds: float = 10.0
     """Length of an episode, s."""
     push: float = 0.0
     """Speed of a kick every 2 s in a random horizontal direction, m/s."""
     noise: float = 0.0
     """Noise on what the policy observes; 1 is about a real robot's."""
-    checkpoint: Literal["best", "last"] = "best"
-    """The policy with the best evaluation return, or the last one."""
+    checkpoint: Which = "best"
+    """The policy with the best evaluation return, the last one, or that of a kept checkpoint, by its
+    samples."""
     mjcf: Annotated[Path | None, cli.shown("FILE")] = None
     """With the engine mujoco: another G1 with the same joint names."""
     solver_iterations: int = 0
@@ -58,7 +60,9 @@ def main(arguments: Sequence[str]) -> int:
 
     found = clips.load_clips(command.motion) if command.motion else runs.load_run_clips(command.run)
     policy, env = runs.load_policy(command.run, command.checkpoint, found)
-    starts = runs.load_training_states(command.run) if command.start == "training" else None
+    starts = (
+        runs.load_training_states(command.run, command.checkpoint) if command.start == "training" else None
+    )
     protocol = evaluation.Protocol(command.seconds, command.push, command.noise)
     report = evaluation.evaluate(
         evaluation.Evaluation(env, policy, protocol, starts),

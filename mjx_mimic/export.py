@@ -4,11 +4,11 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import require_writable
+from mjx_mimic.config import Which
 
 PROGRAM = "python -m mjx_mimic.export"
 
@@ -21,8 +21,9 @@ class ExportCommand:
     """Run folder."""
     out: Path
     """ONNX file to write."""
-    checkpoint: Literal["best", "last"] = "best"
-    """The run's policy with the best evaluation return, or its last one."""
+    checkpoint: Which = "best"
+    """The run's policy with the best evaluation return, its last one, or that of a kept checkpoint, by its
+    samples."""
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -10,7 +10,7 @@ import tyro
 from mjx_mimic import mimickit_files
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.config import PRESETS, TrainConfig
+from mjx_mimic.config import PRESETS, REPLACED, TrainConfig
 from mjx_mimic.config_yaml import read_config
 from mjx_mimic.display import gl
 
@@ -34,6 +34,9 @@ class TrainCommand:
     """New run folder; without it runs/<clip>-<date>."""
     resume: bool = False
     """Continue the run in --out from its last checkpoint."""
+    init_from: Annotated[str | None, cli.shown("RUN[:best|last|SAMPLES]")] = None
+    """Start a new run from the networks and the normaliser of another one, by default its best policy. The
+    standard deviation comes along where it is learned; optimisers, counters and environments start anew."""
     video: bool = True
     """Record a video of the best policy at the end."""
     wandb: Annotated[str | None, cli.shown("PROJECT")] = None
@@ -51,6 +54,7 @@ def parse(arguments: Sequence[str]) -> TrainCommand:
         UserError: options that contradict each other, or a configuration that cannot be read.
     """
     arguments, theirs = mimickit_files.split(arguments)
+    _refuse_replaced(arguments)
     # What to start from decides the defaults of all other options, so it is read first.
     first, _ = cli.parse(TrainCommand, arguments, prog=PROGRAM, return_unknown_args=True)
     translation = _translation(first, arguments, theirs)
@@ -58,6 +62,8 @@ def parse(arguments: Sequence[str]) -> TrainCommand:
         raise UserError("options --preset, --config and --arg-file: cannot be joined; choose one of them")
     if translation and first.out is None:
         first = replace(first, out=translation.out)
+    if first.resume and first.init_from:
+        raise UserError("option --init-from: cannot be joined with --resume, which goes on from --out")
     if first.resume and first.out is None:
         raise UserError("option --resume: needs --out, the run folder to continue")
     if translation:
@@ -85,6 +91,15 @@ def _translation(
     return None
 
 
+def _refuse_replaced(arguments: Sequence[str]) -> None:
+    """Refuse options that there were, naming what there is instead."""
+    for argument in arguments:
+        field_name = argument.partition("=")[0].removeprefix("--").replace("-", "_")
+        if argument.startswith("--") and field_name in REPLACED:
+            option, remedy = (name.replace("_", "-") for name in (field_name, REPLACED[field_name]))
+            raise UserError(f"option --{option}: is no more; use --{remedy}")
+
+
 def main(arguments: Sequence[str]) -> int:
     """Train, and write a video of the best policy."""
     command = parse(arguments)
@@ -93,7 +108,9 @@ def main(arguments: Sequence[str]) -> int:
     cli.prepare_jax()
     from mjx_mimic import runs  # JAX and MuJoCo, after their settings
 
-    finished, out = runs.train_run(command.train, command.out, command.resume, command.wandb)
+    finished, out = runs.train_run(
+        command.train, command.out, command.resume, command.wandb, command.init_from
+    )
     if not finished:
         print(f"interrupted; to resume: python -m mjx_mimic.train --out {out} --resume")
         return cli.INTERRUPTED

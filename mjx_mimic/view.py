@@ -6,11 +6,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.config import Which
 from mjx_mimic.display import gl
 from mjx_mimic.display.options import SPEED_RANGE
 from mjx_mimic.display.playable import ClipPlayer, Playable
@@ -29,8 +30,9 @@ class ViewCommand:
     """Clip: a file, or the name of a bundled one."""
     clip: int = 0
     """With --run: which of its clips to begin with, counted from 0."""
-    checkpoint: Literal["best", "last"] = "best"
-    """With --run: the policy with the best evaluation return, or the last one."""
+    checkpoint: Which = "best"
+    """With --run: the policy with the best evaluation return, the last one, or that of a kept checkpoint, by
+    its samples."""
     speed: float = 1.0
     """Times real time."""
     browser: bool = False

@@ -258,7 +258,7 @@ def stored(tmp_path: Path, kind: str) -> Reader:
     learner = Learner(PointEnv(sign=jnp.float32(1.0)), POINT_CONFIG, tuple(jax.local_devices()))
     state = learner.init(jax.random.key(0))
     Checkpoints(tmp_path / "run").save(state, Progress(512, 1.0, 7.0), is_best=True)
-    whole = tmp_path / "run" / "checkpoints" / "0"
+    whole = tmp_path / "run" / "checkpoints" / "512"
     texts = [file.relative_to(whole) for file in sorted(whole.rglob("*")) if _is_text(file)]
     marks = [f"{name}\n".encode() for name in texts]
 
@@ -266,7 +266,7 @@ def stored(tmp_path: Path, kind: str) -> Reader:
         name, _, contents = path.read_bytes().partition(b"\n")
         run = path.with_name("run")
         shutil.copytree(tmp_path / "run", run)
-        step = run / "checkpoints" / "0"
+        step = run / "checkpoints" / "512"
         try:
             (step / name.decode()).write_bytes(contents)
             if kind == "signed" and name.decode() != DIGESTS:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mjx_mimic.clips.editing import sampled
 from mjx_mimic.clips.motion import Motion
+from mjx_mimic.config import Which
 from mjx_mimic.display.drawn_robot import pose_model
 from mjx_mimic.display.playable import Status
 from mjx_mimic.evaluation.mujoco_engine import addresses, keep_broken_states
@@ -18,7 +19,6 @@ from mjx_mimic.evaluation.recording import Snapshot, snapshot
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.robot import kinematics
 from mjx_mimic.robot.mjcf import load_mjcf
-from mjx_mimic.runs.checkpoints import Which
 from mjx_mimic.runs.folder import load_policy, load_run_clips, require_clip
 from mjx_mimic.task.env import EnvState, ImitationEnv
 

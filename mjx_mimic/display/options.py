@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import is_empty_folder
+from mjx_mimic.config import Which
 
 MAX_GIF_FPS = 50.0
 """A GIF counts in hundredths of a second, and browsers slow down frames shorter than two."""
@@ -47,8 +48,9 @@ class EpisodeOptions:
     """With --run: episodes in a grid; each clip once from its start, further ones from random phases."""
     clip: Annotated[int | None, cli.shown("INT")] = None
     """With --run: only this one of its clips, counted from 0; otherwise they take turns."""
-    checkpoint: Literal["best", "last"] = "best"
-    """With --run: the policy with the best evaluation return, or the last one."""
+    checkpoint: Which = "best"
+    """With --run: the policy with the best evaluation return, the last one, or that of a kept checkpoint, by
+    its samples."""
     engine: Literal["mujoco", "mjx"] = "mujoco"
     """With --run: physics, MuJoCo in C, which starts sooner and in which a fallen robot lies on the floor, or
     MJX with the run's own contacts, as in training."""

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from mjx_mimic.clips.dataset import Clips
@@ -81,6 +82,25 @@ def init_state(
     )
     # The types that a training step returns: from a weak one it would be compiled again for its second call.
     return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), state)
+
+
+def redistribute(state: TrainState, devices: int) -> TrainState:
+    """Return a state of any number of devices, on the host, for `devices` of them.
+
+    The environments are dealt out in their order; all else is the same on every device, and is copied; the
+    random numbers are others from here on.
+    """
+
+    def deal(values: np.ndarray) -> np.ndarray:
+        return values.reshape(devices, -1, *values.shape[2:])
+
+    def copy(values: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(values[:1], (devices, *values.shape[1:]))
+
+    own, shared = ("env", "observation"), ("actor", "critic", "normalizer", "failures", "iteration")
+    dealt = jax.tree.map(deal, {name: getattr(state, name) for name in own})
+    copied = jax.tree.map(copy, {name: getattr(state, name) for name in shared})
+    return TrainState(**dealt, **copied, key=jax.random.split(state.key[0], devices))
 
 
 def train_step(

@@ -375,7 +375,7 @@ AGENT = {
     **{f"critic_optimizer.{name}": key for name, key in _optimizer_keys("critic").items()},
     "discount": _plain("ppo.discount", float),
     "steps_per_iter": _plain("unroll_length", int),
-    "iters_per_output": Key("--eval-interval-s", "evaluations and checkpoints come by time"),
+    "iters_per_output": Key("--eval-interval", "in samples: times `steps_per_iter` and `num_envs`"),
     "test_episodes": _plain("eval_envs", int, "the first episode of so many environments"),
     "normalizer_samples": _plain("normalizer.samples", int, default=None),
     "actor_epochs": _plain("ppo.actor_epochs", int),

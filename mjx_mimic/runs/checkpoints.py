@@ -1,4 +1,4 @@
-"""Checkpoints of a run, written by orbax: `checkpoints/<updates>/`, the two newest.
+"""Checkpoints of a run, written by orbax: `checkpoints/<samples>/`, by default the two newest.
 
 Each holds everything at once, so that nothing in it can disagree: the training (`training`), the networks of
 the last and of the best policy (`last`, `best`), and how far the training is (`progress`). Orbax writes it
@@ -23,6 +23,7 @@ import orbax.checkpoint as ocp
 
 from mjx_mimic.common.errors import DiskFailure, UserError, bare
 from mjx_mimic.common.files import replacing, require_space
+from mjx_mimic.config import TrainConfig, Which
 from mjx_mimic.learning.devices import first_device
 from mjx_mimic.learning.learner import TrainState
 from mjx_mimic.learning.networks import Params
@@ -30,13 +31,9 @@ from mjx_mimic.learning.normalizer import Normalizer
 
 FOLDER = "checkpoints"
 DIGESTS = "sha256.json"
-KEPT = 2
-"""Checkpoints that are kept, so that one is left when the newest is damaged."""
-
 OVERHEAD_BYTES = 2**20
 """What a checkpoint takes beside its numbers."""
 
-Which = Literal["best", "last"]
 T = TypeVar("T")
 
 
@@ -57,14 +54,20 @@ class StoredPolicy:
     actor: Params
     critic: Params
     normalizer: Normalizer
+    samples: int
+    """Samples of the training at this checkpoint."""
 
 
 class Checkpoints:
     """The checkpoints of the run in one folder."""
 
-    def __init__(self, run: Path) -> None:
-        """Name the run; its checkpoints need not exist yet."""
+    def __init__(self, run: Path, keep: int | Literal["all"] = TrainConfig.keep_checkpoints) -> None:
+        """Name the run, whose checkpoints need not exist yet, and how many of the newest are to be kept.
+
+        At least two, so that one is left when the newest is damaged.
+        """
         self.folder = (run / FOLDER).absolute()
+        self._keep = None if keep == "all" else keep
         self._manager: ocp.CheckpointManager | None = None
         self._best: dict[str, Any] | None = None
 
@@ -86,7 +89,7 @@ class Checkpoints:
         if is_best or self._best is None:
             self._best = last
         items = {"training": training, "last": last, "best": self._best}
-        step = int(first_device(state.iteration))
+        step = progress.samples
         arguments = ocp.args.Composite(
             progress=ocp.args.JsonSave(asdict(progress)),
             **{name: ocp.args.StandardSave(item) for name, item in items.items()},
@@ -106,57 +109,56 @@ class Checkpoints:
         """Read the newest whole checkpoint, to go on from.
 
         Args:
-            like: a state of the same structure.
+            like: a state of the same structure, on any number of devices.
 
         Returns:
-            The state on the host, and its progress; None where no checkpoint was ever written.
+            The state on the host, of as many devices as it was saved from, and its progress; None where no
+            checkpoint was ever written.
 
         Raises:
             UserError: every checkpoint is damaged.
         """
         target = to_host(like)
 
-        def read(step: Path) -> tuple[TrainState, Progress]:
+        def read(step: Path) -> tuple[str, TrainState, Progress]:
             training = _restore(step, "training", target)
             self._best = _restore(step, "best")
             state = replace(training, key=jax.random.wrap_key_data(training.key))
-            return state, _progress(step)
+            return step.name, state, _progress(step)
 
         found = self._newest(read)
         # What is newer than this one is damaged, and would be in the way of the training's own.
         for step in self._steps():
-            if found is None or int(step.name) > int(found[0].iteration[0]):
+            if found is None or int(step.name) > int(found[0]):
                 shutil.rmtree(step, ignore_errors=True)
-        return found
+        return found and found[1:]
 
     def restore_policy(self, which: Which = "best") -> StoredPolicy:
-        """Read the networks of the newest whole checkpoint.
+        """Read the best or the last networks of the newest whole checkpoint, or the last ones of another.
 
         Raises:
             UserError: there is none, or a number of its networks is not finite.
         """
 
-        def read(step: Path) -> dict[str, Any]:
+        def read(step: Path) -> tuple[dict[str, Any], int]:
             if which == "best" and _progress(step).best_eval_return is None:
-                raise UserError(f"{step}: no evaluation yet, so no best policy; train for longer")
-            return _restore(step, which)
+                raise UserError(
+                    f"{step}: no evaluation yet, so no best policy; use --checkpoint last or train longer"
+                )
+            return _restore(step, "best" if which == "best" else "last"), _progress(step).samples
 
         if os.path.isdir(self.folder / "last"):
             raise UserError(f"{self.folder}: is of mjx_mimic 0.1; use that version for this run")
-        found = self._newest(read)
-        if found is None:
-            raise UserError(f"{self.folder}: there is no checkpoint; train for longer")
-        return StoredPolicy(found["actor"], found["critic"], Normalizer(**found["normalizer"]))
+        found, samples = self._chosen(which, read)
+        return StoredPolicy(found["actor"], found["critic"], Normalizer(**found["normalizer"]), samples)
 
-    def restore_env_states(self) -> dict[str, jax.Array]:
-        """Read the fields of `EnvState` of all environments (N, ...) of the newest whole checkpoint.
+    def restore_env_states(self, which: Which = "last") -> dict[str, jax.Array]:
+        """Read the fields of `EnvState` of all environments (N, ...) of the newest checkpoint, or another.
 
         Raises:
             UserError: there is none.
         """
-        found = self._newest(lambda step: _restore(step, "training"))
-        if found is None:
-            raise UserError(f"{self.folder}: there is no checkpoint; train for longer")
+        found = self._chosen(which, lambda step: _restore(step, "training"))
         return {name: jnp.asarray(x.reshape(-1, *x.shape[2:])) for name, x in found["env"].items()}
 
     @property
@@ -164,7 +166,7 @@ class Checkpoints:
         """Orbax's manager; removes what a killed save has left behind."""
         if self._manager is None:
             options = ocp.CheckpointManagerOptions(
-                max_to_keep=KEPT, enable_async_checkpointing=False, cleanup_tmp_directories=True
+                max_to_keep=self._keep, enable_async_checkpointing=False, cleanup_tmp_directories=True
             )
             self._manager = ocp.CheckpointManager(self.folder, options=options)
         return self._manager
@@ -176,6 +178,32 @@ class Checkpoints:
         except OSError:
             return []
         return [self.folder / name for name in sorted(names, key=int, reverse=True)]
+
+    def _chosen(self, which: Which, read: Callable[[Path], T]) -> T:
+        """Return what `read` makes of the checkpoint with so many samples, or of the newest that is whole.
+
+        Raises:
+            UserError: there is no such checkpoint, or it is damaged.
+        """
+        if not isinstance(which, int):
+            found = self._newest(read)
+            if found is None:
+                raise UserError(f"{self.folder}: there is no checkpoint; train for longer")
+            return found
+        step = self.folder / str(which)
+        if step not in self._steps():
+            kept = ", ".join(path.name for path in reversed(self._steps())) or "none"
+            raise UserError(
+                f"{self.folder}: there is no checkpoint with {which} samples; use one of these:"
+                f" {bare(kept, 600)} (train --keep-checkpoints keeps more)"
+            )
+        try:
+            damage = _damage(step)
+            if damage is None:
+                return read(step)
+        except (OSError, ValueError) as error:
+            damage = bare(error)
+        raise UserError(f"{step}: the checkpoint is damaged ({damage}); use another one")
 
     def _newest(self, read: Callable[[Path], T]) -> T | None:
         """Return what `read` makes of the newest checkpoint that it can read; None if there is none."""

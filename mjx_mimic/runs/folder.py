@@ -1,6 +1,7 @@
 """The run folder: what a training was asked for, and the policy that came of it."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -12,16 +13,21 @@ from mjx_mimic import __version__, config_yaml
 from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import replacing, unwritable, yaml_bytes
-from mjx_mimic.config import TrainConfig
+from mjx_mimic.config import TrainConfig, Which
 from mjx_mimic.config_yaml import CONFIG_FILE, FORMAT, read_run, record_digest
 from mjx_mimic.learning.networks import make_actor
 from mjx_mimic.learning.policy import Policy
-from mjx_mimic.runs.checkpoints import Checkpoints, Which
+from mjx_mimic.runs.checkpoints import Checkpoints
 from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
 
+MAY_CHANGE = ("total_steps", "eval_envs", "eval_interval", "keep_checkpoints")
+"""Settings that may change when a run is resumed: how long it trains, and when it is evaluated and saved."""
 
-def create(path: Path, config: TrainConfig, clips: Clips, devices: int) -> None:
-    """Make a new run folder with its configuration.
+
+def create(
+    path: Path, config: TrainConfig, clips: Clips, devices: int, init_from: Mapping[str, Any] | None = None
+) -> None:
+    """Make a new run folder with its configuration, and where its networks come from if they are not new.
 
     Raises:
         UserError: the folder is in use already or cannot be written.
@@ -36,10 +42,12 @@ def create(path: Path, config: TrainConfig, clips: Clips, devices: int) -> None:
     except (OSError, ValueError) as error:
         raise unwritable(path, error) from None
     with replacing(path / CONFIG_FILE) as file:
-        file.write(yaml_bytes(_record(config, clips, devices)))
+        file.write(yaml_bytes(_record(config, clips, devices, init_from)))
 
 
-def _record(config: TrainConfig, clips: Clips, devices: int) -> dict[str, Any]:
+def _record(
+    config: TrainConfig, clips: Clips, devices: int, init_from: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     packages = ("jax", "mujoco", "mujoco-mjx", "flax", "optax")
     record = {
         "format": FORMAT,
@@ -52,18 +60,20 @@ def _record(config: TrainConfig, clips: Clips, devices: int) -> dict[str, Any]:
         "platform": jax.default_backend(),
         "versions": {"mjx-mimic": __version__} | {name: version(name) for name in packages},
     }
+    if init_from:
+        record["init_from"] = init_from
     return record | {"digest": record_digest(record)}
 
 
 def check_resumable(path: Path, config: TrainConfig, clips: Clips, devices: int) -> None:
-    """Hold a continued run to what it was; only its length may change.
+    """Hold a continued run to what it was, but for what may change, and the devices.
 
     Raises:
-        UserError: a setting, a clip's contents, or the number of devices is another.
+        UserError: a setting or a clip's contents is another.
     """
     past, stored = read_run(path)
     wanted = _record(config, clips, devices)
-    found = config_yaml.difference(replace(past, total_steps=config.total_steps), config)
+    found = config_yaml.difference(replace(past, **{n: getattr(config, n) for n in MAY_CHANGE}), config)
     if found:
         raise UserError(
             f"{path / CONFIG_FILE}: {found}; leave the option out, or start anew with another --out"
@@ -80,11 +90,17 @@ def check_resumable(path: Path, config: TrainConfig, clips: Clips, devices: int)
                 f"{path / CONFIG_FILE}: clip '{new['name']}' has changed since (contents or weight);"
                 " restore it or start anew"
             )
-    if stored["devices"] != devices:
-        raise UserError(
-            f"{path / CONFIG_FILE}: field 'devices' is {stored['devices']} in the run and {devices} here;"
-            " resume on as many devices, or start anew"
-        )
+
+
+def record_resumption(path: Path, config: TrainConfig, devices: int) -> None:
+    """Write what a continued run may change into its configuration, so that the next one goes on with it."""
+    _, stored = read_run(path)
+    now = {"config": config_yaml.to_dict(config), "devices": devices, "platform": jax.default_backend()}
+    record = {**stored, **now}
+    record["digest"] = record_digest(record)
+    if record != stored:
+        with replacing(path / CONFIG_FILE) as file:
+            file.write(yaml_bytes(record))
 
 
 def load_run_clips(run: str | Path) -> Clips:
@@ -115,7 +131,8 @@ def load_policy(
 
     Args:
         run: the run folder.
-        checkpoint: the policy with the best evaluation return, or the last one.
+        checkpoint: the policy with the best evaluation return, the last one, or that of the kept checkpoint
+            with so many samples.
         clips: to act on instead of the run's own.
 
     Raises:
@@ -131,10 +148,10 @@ def load_policy(
     return Policy(stored.actor, moments, actor), env
 
 
-def load_training_states(run: Path) -> EnvState:
-    """Read where the environments (N, ...) of a run's training are at its newest checkpoint.
+def load_training_states(run: Path, checkpoint: Which = "last") -> EnvState:
+    """Read where the environments (N, ...) of a run's training are at its newest checkpoint, or at another.
 
     Raises:
         UserError: there is none, or it cannot be read.
     """
-    return EnvState(**Checkpoints(run).restore_env_states())
+    return EnvState(**Checkpoints(run).restore_env_states(checkpoint))

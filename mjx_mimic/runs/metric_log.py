@@ -26,7 +26,7 @@ CURVES_OF_CLIPS = 20
 _LARGEST = 2**63 - 1  # what is written counts no farther, and TensorBoard neither
 
 GROUPS = {
-    "Main": ("eval_", "train_", "samples", "wall_time"),
+    "Main": ("eval_", "best_eval_", "train_", "samples", "wall_time"),
     "Reward": ("reward",),
     "Ends": ("ended_by_", "episodes", "nonfinite_resets"),
     "Clips": ("clip/",),

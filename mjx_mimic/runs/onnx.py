@@ -10,11 +10,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.common.files import replacing
+from mjx_mimic.config import Which
 from mjx_mimic.learning.normalizer import CLIP
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.mjcf import load_mjcf
-from mjx_mimic.runs.checkpoints import Which
 from mjx_mimic.runs.folder import load_policy, load_run_clips
 from mjx_mimic.task.env import ImitationEnv
 

@@ -11,20 +11,26 @@ import jax
 from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.common.errors import DiskFailure, RunFailure, UserError
 from mjx_mimic.config import TrainConfig, sized
+from mjx_mimic.config_yaml import read_run
 from mjx_mimic.learning.devices import place
-from mjx_mimic.learning.learner import Learner, make_learner
+from mjx_mimic.learning.learner import Learner, make_learner, redistribute
 from mjx_mimic.runs import folder
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.lock import locked
 from mjx_mimic.runs.metric_log import MetricLog
 from mjx_mimic.runs.training_loop import train
+from mjx_mimic.runs.warm_start import Source, read_source, start_from
 
 STEP_BYTES = 88_000
 """What the compiled training step takes per environment beside its samples: 362 MB at 4096 on an H100."""
 
 
 def train_run(
-    config: TrainConfig, out: Path | None = None, resume: bool = False, wandb_project: str | None = None
+    config: TrainConfig,
+    out: Path | None = None,
+    resume: bool = False,
+    wandb_project: str | None = None,
+    init_from: str | None = None,
 ) -> tuple[bool, Path]:
     """Train in a run folder, a new one or one to resume.
 
@@ -33,6 +39,8 @@ def train_run(
         out: the run folder; None: runs/<clip>-<date>.
         resume: continue the run in `out` from its last checkpoint.
         wandb_project: Weights & Biases project to log to as well.
+        init_from: run to take the first networks and normaliser from, as RUN, RUN:best, RUN:last or
+            RUN:SAMPLES; not together with `resume`.
 
     Returns:
         Whether the training is complete (it is not after an interrupt), and the run folder.
@@ -48,12 +56,13 @@ def train_run(
         raise UserError("option --wandb: the package is not installed; install mjx-mimic[wandb]")
     learner = make_learner(config, clips, devices)
     check_memory(learner)
+    source = read_source(init_from, learner, clips) if init_from else None
     if resume:
         folder.check_resumable(out, config, clips, len(devices))
     else:
-        folder.create(out, config, clips, len(devices))
+        folder.create(out, config, clips, len(devices), source.record if source else None)
     with locked(out):
-        return _train(out, learner, clips, resume, wandb_project), out
+        return _train(out, learner, clips, resume, wandb_project, source), out
 
 
 def _file_name(text: str) -> str:
@@ -83,10 +92,17 @@ def check_memory(learner: Learner) -> None:
         )
 
 
-def _train(out: Path, learner: Learner, clips: Clips, resume: bool, wandb_project: str | None) -> bool:
+def _train(
+    out: Path,
+    learner: Learner,
+    clips: Clips,
+    resume: bool,
+    wandb_project: str | None,
+    source: Source | None,
+) -> bool:
     """Train in a run folder that is this process's alone; return whether the training is complete."""
     config, devices = learner.config, learner.devices
-    checkpoints = Checkpoints(out)
+    checkpoints = Checkpoints(out, config.keep_checkpoints)
     names = [motion.name for motion in clips.motions]
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")
     kind = f"{len(devices)} x {devices[0].device_kind}"
@@ -94,10 +110,29 @@ def _train(out: Path, learner: Learner, clips: Clips, resume: bool, wandb_projec
 
     state, progress = learner.init(jax.random.key(config.seed)), Progress()
     restored = checkpoints.restore_training(state) if resume else None
+    if resume and restored is None and "init_from" in read_run(out)[1]:
+        raise UserError(
+            f"{out}: was stopped before its first checkpoint; remove it and start anew with --init-from"
+        )
+    if source:
+        state = start_from(learner, state, source)
+        print(
+            f"networks and normaliser of {source.run} ({source.which}, at {source.stored.samples:,} samples)"
+        )
     try:
+        if resume:
+            folder.record_resumption(out, config, len(devices))
         if restored:
-            state, progress = place(devices, restored[0]), restored[1]
+            state, progress = restored
             print(f"resumed at {progress.samples:,} samples")
+            before = len(state.iteration)
+            if before != len(devices):
+                print(
+                    f"from {before} to {len(devices)} devices: the environments are redistributed, with new"
+                    " random numbers, so the training goes on, but not to the bit"
+                )
+                state = redistribute(state, len(devices))
+            state = place(devices, state)
         else:
             checkpoints.save(state, progress, is_best=False)  # so that there always is one
         with MetricLog(out, names, progress.samples, wandb_project) as log:

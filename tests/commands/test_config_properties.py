@@ -7,7 +7,7 @@ import types
 import typing
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from helpers.damage import WORDS
@@ -30,6 +30,10 @@ def values(hint: Any) -> st.SearchStrategy:
         return configs(kind)
     if origin is typing.Literal:
         return st.sampled_from(arguments)
+    if origin is typing.Union:  # a number or a word
+        return st.sampled_from(typing.get_args(arguments[1])) | values(
+            typing.Annotated[arguments[0], *bounds]
+        )
     if origin is types.UnionType:
         inner = typing.Annotated[arguments[0], *bounds] if bounds else arguments[0]
         return st.none() | values(inner)
@@ -89,7 +93,7 @@ def test_any_configuration_within_its_bounds_survives_yaml(settings):
 @given(st.sampled_from(list(bounded())), st.data())
 def test_any_number_out_of_its_bounds_is_refused_in_a_line(chosen, data):
     path, kind, bounds = chosen
-    is_whole = kind in (int, tuple[int, ...])
+    is_whole = kind in (int, tuple[int, ...], int | Literal["all"])
     if is_whole:
         number = data.draw(st.integers(max_value=int(bounds.low) - 1) | st.integers(int(bounds.high) + 1))
     else:

@@ -53,6 +53,26 @@ def test_unknown_options_presets_and_values(refused):
     assert "--env.reward" in refused("--env.reward", "silly")
 
 
+@pytest.mark.parametrize("option", ["--eval-interval-s", "--eval_interval_s", "--eval-interval-s=60"])
+def test_the_interval_in_seconds_of_earlier_versions_names_its_successor(refused, tmp_path, option):
+    assert "use --eval-interval, a number of samples" in refused(option, "60")
+    file = tmp_path / "old.yaml"
+    file.write_text("eval_interval_s: 60.0\n")
+    assert "'eval_interval_s' is no more; write eval_interval," in refused("--config", str(file))
+    run = tmp_path / "run"  # one of an earlier version can still be read
+    run.mkdir()
+    record = {"format": config_yaml.FORMAT, "config": {"seed": 3, "eval_interval_s": 60.0}}
+    record["digest"] = config_yaml.record_digest(record)
+    (run / "config.yaml").write_text(yaml.safe_dump(record))
+    assert config_yaml.read_run(run)[0].seed == 3
+
+
+def test_the_interval_of_evaluations_is_sized_for_the_machine():
+    assert config.sized(TrainConfig(), "cpu", 2).eval_interval == 500_000
+    assert config.sized(TrainConfig(), "gpu", 2).eval_interval == 13_000_000
+    assert config.sized(TrainConfig(eval_interval=7), "gpu", 2).eval_interval == 7
+
+
 def test_clips_that_cannot_be_read(refused, tmp_path):
     out = str(tmp_path / "run")
     assert "nofile" in refused("--motion", "nofile", "--out", out)
@@ -157,13 +177,42 @@ def test_resume_holds_the_run_to_its_configuration(refused, clip, tmp_path):
     assert "'sway' has changed" in refused("--resume", "--out", str(out))
 
 
-def test_resume_may_change_the_length_only(tmp_path):
-    stored = config.sized(TrainConfig(), "cpu", 2)
-    folder.create(tmp_path / "run", stored, Clips((sway(),), (1.0,)), 2)
-    longer = config.sized(TrainConfig(total_steps=stored.total_steps * 2), "cpu", 2)
-    folder.check_resumable(tmp_path / "run", longer, Clips((sway(),), (1.0,)), 2)
-    with pytest.raises(UserError, match="'devices' is 2 in the run and 1 here"):
-        folder.check_resumable(tmp_path / "run", longer, Clips((sway(),), (1.0,)), 1)
+def test_resume_may_change_length_schedule_and_devices_and_the_folder_says_so(tmp_path):
+    stored, clips = config.sized(TrainConfig(num_envs=192), "cpu", 2), Clips((sway(),), (1.0,))
+    source = {"run": "runs/other", "checkpoint": "best", "samples": 5}
+    folder.create(tmp_path / "run", stored, clips, 2, source)
+    changed = {"total_steps": 10**8, "eval_interval": 10**6, "keep_checkpoints": "all"}
+    wanted = config.sized(replace(stored, **changed), "cpu", 96)  # more episodes per evaluation
+    folder.check_resumable(tmp_path / "run", wanted, clips, 96)
+    folder.record_resumption(tmp_path / "run", wanted, 96)
+    found, record = config_yaml.read_run(tmp_path / "run")
+    assert found == wanted
+    assert (found.keep_checkpoints, found.eval_envs) == ("all", 96)
+    assert (record["devices"], record["init_from"]) == (96, source)
+
+
+def test_resume_on_devices_that_do_not_divide_the_environments_is_refused():
+    with pytest.raises(UserError, match="use a multiple of 3, the number of devices"):
+        config.sized(config.sized(TrainConfig(), "cpu", 2), "cpu", 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1", "from 2 to"),
+        ("most", "'most'"),
+    ],
+)
+def test_a_number_of_checkpoints_that_will_not_do(refused, tmp_path, text, words):
+    refused("--keep-checkpoints", text)
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"keep_checkpoints: {text}\n")
+    assert words in refused("--config", str(file))
+
+
+def test_a_first_run_and_one_to_resume_are_not_joined(refused, tmp_path):
+    message = refused("--resume", "--out", str(tmp_path), "--init-from", "runs/walk:last")
+    assert "--init-from: cannot be joined with --resume" in message
 
 
 def test_a_run_of_another_format_is_not_resumed(refused, clip, tmp_path):

@@ -93,6 +93,7 @@ POINT_CONFIG = TrainConfig(
     num_envs=32,
     unroll_length=16,
     eval_envs=16,
+    eval_interval=2048,
     network=NetworkConfig((16,), (16,), "tanh", initial_std=0.3),
     ppo=PPOConfig(actor_rate=1e-3, critic_rate=3e-3, max_rate=1e-2, target_kl=0.02),
 )

@@ -38,12 +38,12 @@ def sway(amplitude: float = 0.1) -> Motion:
 
 
 def start(runs: Path, out: str, total: int, *options: str, **variables: str) -> subprocess.Popen:
-    """A training as a process, whose output is in `<out>.txt`; a checkpoint with every update or two.
+    """A training as a process, whose output is in `<out>.txt`; evaluation and checkpoint with every update.
 
     `variables` are added to its environment.
     """
     command = interruptible(["-m", "mjx_mimic.train", "--motion", str(runs / "sway.npz"), "--no-video"])
-    command += ["--out", str(runs / out), *SMALL, "--eval-interval-s", "0.02", "--total-steps", str(total)]
+    command += ["--out", str(runs / out), *SMALL, "--eval-interval", "1", "--total-steps", str(total)]
     environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir}
     environment |= variables
     with (runs / f"{out}.txt").open("a") as log:

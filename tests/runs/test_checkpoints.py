@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers.point_env import POINT_CONFIG, PointEnv
+from helpers.refusals import refusal
 
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.learning.devices import place
-from mjx_mimic.learning.learner import Learner, TrainState
+from mjx_mimic.learning.learner import Learner, TrainState, redistribute
 from mjx_mimic.runs import checkpoints
 from mjx_mimic.runs.checkpoints import DIGESTS, Checkpoints, Progress, to_host
 
@@ -52,7 +53,7 @@ def assert_equal(left: TrainState, right: TrainState) -> None:
 
 def test_the_two_newest_are_kept_and_the_last_one_is_restored_to_the_bit(saved, learner):
     run, states = saved
-    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["2", "3"]
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["1024", "1536"]
     state, progress = Checkpoints(run).restore_training(learner.init(jax.random.key(1)))
     assert_equal(to_host(state), states[3])
     assert progress == Progress(1536, 3.0, 7.0)
@@ -111,7 +112,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_the_one_before_is_used_where_the_newest_is_damaged(run, saved, learner, capfd, damage):
-    DAMAGES[damage](run / "checkpoints" / "3")
+    DAMAGES[damage](run / "checkpoints" / "1536")
     stored = Checkpoints(run).restore_policy("last")
     expected = jax.tree.map(lambda leaf: leaf[0], saved[1][2].actor.params)
     jax.tree.map(np.testing.assert_array_equal, stored.actor, expected)
@@ -121,13 +122,13 @@ def test_the_one_before_is_used_where_the_newest_is_damaged(run, saved, learner,
     assert progress.samples == 1024
     told = [line for line in capfd.readouterr().err.splitlines() if "is damaged" in line]
     assert len(told) == 1
-    assert "checkpoints/3" in told[0]
-    assert not (run / "checkpoints" / "3").exists()  # it would be in the way
+    assert "checkpoints/1536" in told[0]
+    assert not (run / "checkpoints" / "1536").exists()  # it would be in the way
 
 
 @pytest.mark.parametrize("change", [truncate, flip, Path.unlink], ids=["truncated", "flipped", "missing"])
 def test_a_single_damaged_file_is_noticed_whichever_it_is(saved, learner, tmp_path, change):
-    files = [file.relative_to(saved[0]) for file in files_of(saved[0] / "checkpoints" / "3")]
+    files = [file.relative_to(saved[0]) for file in files_of(saved[0] / "checkpoints" / "1536")]
     assert len(files) > 20
     for number, name in enumerate(files):
         copy = tmp_path / str(number)
@@ -150,7 +151,7 @@ PROGRESS = {
 
 @pytest.mark.parametrize("text", PROGRESS.values(), ids=PROGRESS)
 def test_wrong_contents_with_a_right_digest_are_damage_too(run, learner, text):
-    step = run / "checkpoints" / "3"
+    step = run / "checkpoints" / "1536"
     (step / "progress" / "metadata").write_text(text)
     (step / DIGESTS).write_text(json.dumps(checkpoints._digests(step)))
     Checkpoints(run).restore_policy("best")
@@ -168,7 +169,7 @@ def test_all_damaged_is_one_line(run, learner):
             read()
 
 
-@pytest.mark.parametrize("stray", ["99", "notes", "7.orbax-checkpoint-tmp"])
+@pytest.mark.parametrize("stray", ["9999", "notes", "7.orbax-checkpoint-tmp"])
 def test_stray_folders_hide_no_checkpoint(run, saved, learner, stray):
     (run / "checkpoints" / stray).mkdir()
     state, _ = Checkpoints(run).restore_training(learner.init(jax.random.key(1)))
@@ -180,8 +181,8 @@ def test_what_killed_saves_left_is_removed_by_the_next_save(run, learner):
     checkpoints = Checkpoints(run)
     state, progress = checkpoints.restore_training(learner.init(jax.random.key(1)))
     state, _ = learner.train_step(place(learner.devices, state))
-    checkpoints.save(state, progress, is_best=False)
-    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["3", "4"]
+    checkpoints.save(state, replace(progress, samples=2048), is_best=False)
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["1536", "2048"]
 
 
 def test_networks_that_are_not_finite_are_neither_saved_nor_read(run, saved, learner, monkeypatch):
@@ -195,8 +196,7 @@ def test_networks_that_are_not_finite_are_neither_saved_nor_read(run, saved, lea
     assert sorted((run / "checkpoints").iterdir()) == before
     # As an older version might have written it.
     monkeypatch.setattr("mjx_mimic.runs.checkpoints.is_finite", lambda tree: True)
-    broken = replace(broken, iteration=jnp.full_like(broken.iteration, 9))
-    Checkpoints(run).save(broken, Progress(1, 1.0, 1.0), is_best=True)
+    Checkpoints(run).save(broken, Progress(4096, 1.0, 1.0), is_best=True)
     monkeypatch.undo()
     with pytest.raises(UserError, match="not finite"):
         Checkpoints(run).restore_policy("best")
@@ -211,3 +211,58 @@ def test_a_run_without_an_evaluation_has_no_best_policy(learner, tmp_path):
     assert Checkpoints(tmp_path).restore_policy("last")
     with pytest.raises(UserError, match="no evaluation yet"):
         Checkpoints(tmp_path).restore_policy("best")
+
+
+# Kept checkpoints, other devices --------------------------------------------------------------------------
+
+
+def kept_run(learner: Learner, run: Path, keep: int | str) -> Checkpoints:
+    """Checkpoints of four updates."""
+    checkpoints, state = Checkpoints(run, keep), learner.init(jax.random.key(0))
+    for number in range(4):
+        checkpoints.save(state, Progress(number * 512, 1.0, 7.0), is_best=number == 0)
+        state, _ = learner.train_step(state)
+    return checkpoints
+
+
+@pytest.mark.parametrize(("keep", "names"), [(3, [512, 1024, 1536]), ("all", [0, 512, 1024, 1536])])
+def test_as_many_are_kept_as_asked_for_and_read_by_their_samples(saved, learner, tmp_path, keep, names):
+    checkpoints = kept_run(learner, tmp_path, keep)
+    assert sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == names
+    for samples in names:
+        stored = checkpoints.restore_policy(samples)
+        expected = jax.tree.map(lambda leaf: leaf[0], saved[1][samples // 512].actor.params)
+        jax.tree.map(np.testing.assert_array_equal, stored.actor, expected)
+        assert stored.samples == samples
+        positions = checkpoints.restore_env_states(samples)["position"]
+        np.testing.assert_array_equal(positions, saved[1][samples // 512].env.position.reshape(-1, 2))
+    message = refusal(checkpoints.restore_policy, 700)
+    assert f"no checkpoint with 700 samples; use one of these: {', '.join(map(str, names))} (" in message
+
+
+def test_a_damaged_checkpoint_that_was_named_is_not_replaced_by_another(run):
+    truncate(run / "checkpoints" / "1024" / "progress" / "metadata")
+    assert "1024: the checkpoint is damaged" in refusal(Checkpoints(run).restore_policy, 1024)
+    assert Checkpoints(run).restore_policy(1536)
+
+
+def test_a_checkpoint_of_two_devices_goes_on_with_one_and_back(run, saved, learner):
+    one = Learner(learner.env, learner.config, learner.devices[:1])
+    before, (state, progress) = saved[1][3], Checkpoints(run).restore_training(one.init(jax.random.key(1)))
+    state = redistribute(state, 1)
+    for name in ("actor", "critic", "normalizer", "failures", "iteration"):
+        expected = jax.tree.map(lambda leaf: leaf[:1], getattr(before, name))
+        jax.tree.map(np.testing.assert_array_equal, getattr(state, name), expected)
+    np.testing.assert_array_equal(state.env.position[0], before.env.position.reshape(-1, 2))
+    np.testing.assert_array_equal(state.observation[0], before.observation.reshape(-1, 4))
+    state, metrics = one.train_step(place(one.devices, state))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((metrics, to_host(state))))
+    Checkpoints(run).save(state, replace(progress, samples=2048), is_best=False)
+    state, _ = Checkpoints(run).restore_training(learner.init(jax.random.key(1)))
+    state = redistribute(state, 2)
+    keys = jax.random.key_data(state.key)
+    assert not np.array_equal(keys[0], keys[1])  # else both would act alike
+    state, _ = learner.train_step(place(learner.devices, state))
+    np.testing.assert_array_equal(np.asarray(state.iteration), [5, 5])
+    for leaf in jax.tree.leaves((state.actor, state.critic, state.normalizer)):
+        np.testing.assert_array_equal(*np.asarray(leaf))

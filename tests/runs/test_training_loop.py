@@ -17,8 +17,9 @@ from mjx_mimic import config, train
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.common.errors import RunFailure
 from mjx_mimic.display import gl
-from mjx_mimic.learning.devices import first_device
+from mjx_mimic.learning.devices import first_device, place
 from mjx_mimic.learning.learner import Learner
+from mjx_mimic.learning.rollout import EvaluationMetrics
 from mjx_mimic.runs import checkpoints, folder, training_loop
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.metric_log import MetricLog
@@ -65,6 +66,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(finished, monkeypatch,
     assert "--resume" in capsys.readouterr().out
     before = rows(finished, "cut")[-1]["samples"]
     assert before == 2 * STEPS
+    assert "eval_return" not in rows(finished, "cut")[-1]  # an interrupt adds no candidate for the best
     assert command(finished, "cut", "--resume", *total) == 0
     assert f"resumed at {before:,} samples" in capsys.readouterr().out
     whole, cut = rows(finished, "whole"), rows(finished, "cut")
@@ -93,12 +95,12 @@ def _created(runs: Path):
 def test_two_processes_with_one_seed_write_the_same_checkpoint_to_the_bit(finished):
     """All of the training: networks, optimisers, environments, keys."""
     updates = 50
-    rarely = ("--eval-interval-s", "1000")  # at the start and the end
+    rarely = ("--eval-interval", str(10**9))  # at the start and the end
     processes = [start(finished, out, updates * STEPS, *rarely) for out in ("one", "two")]
     states = []
     for out, process in zip(("one", "two"), processes, strict=True):
         assert process.wait(timeout=900) == 0, (finished / f"{out}.txt").read_text()
-        step = finished / out / "checkpoints" / str(updates)
+        step = finished / out / "checkpoints" / str(updates * STEPS)
         states.append([checkpoints._restore(step, item) for item in ("training", "last")])
     one, two = states
     assert len(jax.tree.leaves(one)) > 50
@@ -132,3 +134,76 @@ def test_a_run_whose_updates_are_not_finite_ends_with_a_checkpoint_to_replay(tmp
     stored = saved.restore_policy("last")
     jax.tree.map(np.testing.assert_array_equal, stored.actor, before)  # as they were: all were skipped
     assert saved.restore_env_states()["position"].shape == (config.num_envs, 2)
+
+
+# When evaluations and checkpoints come, and which policy is the best ------------------------------------
+
+
+class Noted(Checkpoints):
+    """Checkpoints that are noted instead of written."""
+
+    def __init__(self, run: Path) -> None:
+        super().__init__(run)
+        self.saved: list[tuple[int, bool]] = []
+
+    def save(self, state, progress, is_best) -> None:
+        self.saved.append((progress.samples, is_best))
+
+
+@pytest.fixture(scope="module")
+def point_learner() -> Learner:
+    """Updates of 512 samples, an evaluation every 1200."""
+    settings = replace(POINT_CONFIG, total_steps=3072, eval_interval=1200)
+    return Learner(PointEnv(sign=jnp.float32(1.0)), settings, tuple(jax.local_devices()))
+
+
+def trained(
+    learner: Learner, path: Path, progress: Progress | None = None
+) -> tuple[list[dict], list[tuple[int, bool]]]:
+    """The reports with an evaluation, and samples and `is_best` of the checkpoints."""
+    noted, progress = Noted(path), progress or Progress()
+    with MetricLog(path, ["clip"], progress.samples, None) as log:
+        training_loop.train(learner, learner.init(jax.random.key(0)), progress, noted, log)
+    reports = [json.loads(row) for row in (path / "metrics.jsonl").read_text().splitlines()]
+    return [row for row in reports if "eval_return" in row], noted.saved
+
+
+def test_evaluations_come_where_the_samples_pass_a_multiple_of_the_interval(
+    point_learner, tmp_path, monkeypatch
+):
+    for name, seconds in (("a", 10.0), ("b", 0.0)):  # however often there is a report
+        monkeypatch.setattr(training_loop, "REPORT_INTERVAL_S", seconds)
+        (tmp_path / name).mkdir()
+        reports, saved = trained(point_learner, tmp_path / name)
+        assert [row["samples"] for row in reports] == [1536, 2560, 3072]
+        assert [samples for samples, _ in saved] == [1536, 2560, 3072]
+    (tmp_path / "c").mkdir()
+    reports, _ = trained(point_learner, tmp_path / "c", Progress(1024))  # resumed between two evaluations
+    assert [row["samples"] for row in reports] == [1536, 2560, 3072]
+
+
+def test_slow_updates_are_saved_without_an_evaluation(point_learner, tmp_path, monkeypatch):
+    monkeypatch.setattr(training_loop, "CHECKPOINT_INTERVAL_S", 0.0)
+    reports, saved = trained(point_learner, tmp_path)
+    assert [row["samples"] for row in reports] == [1536, 2560, 3072]
+    assert [samples for samples, _ in saved] == [512, 1024, 1536, 2048, 2560, 3072]
+    evaluated = {row["samples"] for row in reports}
+    assert not any(is_best for samples, is_best in saved if samples not in evaluated)
+
+
+def test_one_lucky_evaluation_makes_no_best_policy(point_learner, tmp_path, monkeypatch):
+    """What evaluations yield is given: the first and, where it beats the best, the second."""
+    given = iter([10.0, 20.0, 90.0, -70.0, 16.0, 18.0])
+    keys = []
+
+    def evaluated(state, key):
+        keys.append(jax.random.key_data(key).tolist())
+        count = len(point_learner.devices)
+        return place(point_learner.devices, EvaluationMetrics(*[np.full(count, next(given))] * 2))
+
+    monkeypatch.setitem(point_learner.__dict__, "evaluate", evaluated)
+    reports, saved = trained(point_learner, tmp_path)
+    assert [row["eval_return"] for row in reports] == [10.0, 90.0, 16.0]
+    assert [row["best_eval_return"] for row in reports] == [15.0, 15.0, 17.0]
+    assert saved == [(1536, True), (2560, False), (3072, True)]
+    assert len({tuple(key) for key in keys}) == len(keys)  # always other starts

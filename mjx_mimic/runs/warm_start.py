@@ -1,0 +1,97 @@
+"""A new run from the networks of another one."""
+
+import itertools
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+
+from mjx_mimic.clips.dataset import Clips
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.config import TrainConfig, Which
+from mjx_mimic.config_yaml import read_run
+from mjx_mimic.learning.devices import replicate
+from mjx_mimic.learning.learner import Learner, TrainState
+from mjx_mimic.learning.networks import LOG_STD
+from mjx_mimic.runs.checkpoints import Checkpoints, StoredPolicy
+from mjx_mimic.task.env import make_env
+
+NETWORKS = ("actor_hidden", "critic_hidden", "activation")
+"""Settings that the networks of both runs must have in common."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The run and the checkpoint that a new run starts from."""
+
+    run: Path
+    which: Which
+    config: TrainConfig
+    stored: StoredPolicy
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the new run's configuration says about it; the samples are those of the checkpoint read."""
+        return {"run": str(self.run), "checkpoint": self.which, "samples": self.stored.samples}
+
+
+def read_source(text: str, learner: Learner, clips: Clips) -> Source:
+    """Read what `--init-from` names: RUN, RUN:best, RUN:last or RUN:SAMPLES.
+
+    Raises:
+        UserError: there is no such run or checkpoint, or its networks do not fit the new run's.
+    """
+    named = re.fullmatch(r"(?s)(.+):(best|last|[0-9]{1,18})", text)
+    name, chosen = named.groups() if named else (text, "best")
+    which: Which = int(chosen) if chosen.isdecimal() else "best" if chosen == "best" else "last"
+    config, _ = read_run(Path(name))
+    _require_fit(name, config, learner, clips)
+    return Source(Path(name), which, config, Checkpoints(Path(name)).restore_policy(which))
+
+
+def _require_fit(run: str, past: TrainConfig, learner: Learner, clips: Clips) -> None:
+    """Refuse networks that cannot take the new run's observations, or are built otherwise."""
+
+    def require_equal(what: str, there: Any, here: Any) -> None:
+        if there != here:
+            raise UserError(
+                f"option --init-from: {what} is {there} in {run} and {here} here; set the same, or start from"
+                f" its settings with --config {run}"
+            )
+
+    for name in NETWORKS:
+        there, here = getattr(past.network, name), getattr(learner.config.network, name)
+        require_equal(f"field 'network.{name}'", there, here)
+    parts = make_env(clips.motions, past.env).observation_sizes(), learner.env.observation_sizes()
+    require_equal("field 'env.observation'", past.env.observation, learner.config.env.observation)
+    for there, here in itertools.zip_longest(*(sizes.items() for sizes in parts)):
+        require_equal("a part of the observation", _shown(there), _shown(here))
+
+
+def _shown(part: tuple[str, int] | None) -> str:
+    return f"{part[0]} ({part[1]} numbers)" if part else "none"
+
+
+def start_from(learner: Learner, state: TrainState, source: Source) -> TrainState:
+    """Put networks and normaliser of another run into a fresh state; everything else in it stays fresh.
+
+    The standard deviation comes along where the new run learns it, also one that was fixed.
+    """
+    params = dict(source.stored.actor["params"])
+    past = source.config.network
+    fixed = jnp.full((learner.env.num_actions,), jnp.log(past.initial_std), jnp.float32)
+    log_std = params.pop(LOG_STD, fixed)
+    if learner.config.network.learn_std:
+        params[LOG_STD] = log_std
+    moments = replace(source.stored.normalizer, min_std=learner.config.normalizer.min_std)
+    actor, critic, normalizer = replicate(
+        learner.devices, ({"params": params}, source.stored.critic, moments)
+    )
+    return replace(
+        state,
+        actor=replace(state.actor, params=actor),
+        critic=replace(state.critic, params=critic),
+        normalizer=normalizer,
+    )

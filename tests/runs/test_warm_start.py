@@ -1,0 +1,126 @@
+"""A new run from the networks of another one: what comes along, what does not, what cannot fit."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers.point_env import POINT_CONFIG, PointEnv
+from helpers.refusals import refusal
+from helpers.small_run import STEPS, command, sway
+
+from mjx_mimic import config, config_yaml
+from mjx_mimic.clips.dataset import Clips
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.config import EnvConfig, NetworkConfig, PPOConfig, TrainConfig
+from mjx_mimic.learning.devices import first_device
+from mjx_mimic.learning.learner import Learner, make_learner
+from mjx_mimic.runs import folder, warm_start
+from mjx_mimic.runs.checkpoints import Checkpoints, Progress
+
+CLIPS = Clips((sway(),), (1.0,))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The checkpoints of a training of two updates."""
+    learner = Learner(PointEnv(sign=jnp.float32(1.0)), POINT_CONFIG, tuple(jax.local_devices()))
+    state, checkpoints = learner.init(jax.random.key(0)), Checkpoints(tmp_path_factory.mktemp("source"))
+    for _ in range(2):
+        state, _ = learner.train_step(state)
+    checkpoints.save(state, Progress(1024, 1.0, 7.0), is_best=True)
+    return checkpoints
+
+
+@pytest.mark.parametrize("learn_std", [True, False])
+def test_networks_and_normaliser_come_along_and_all_else_is_new(trained, learn_std):
+    """With another learner, on another number of devices."""
+    settings = replace(
+        POINT_CONFIG,
+        network=replace(POINT_CONFIG.network, learn_std=learn_std, initial_std=0.05),
+        ppo=PPOConfig(optimizer="sgd", actor_rate=1e-4, critic_rate=1e-4, target_kl=None),
+    )
+    learner = Learner(PointEnv(sign=jnp.float32(1.0)), settings, tuple(jax.local_devices()[:1]))
+    stored = trained.restore_policy("last")
+    fresh = learner.init(jax.random.key(1))
+    source = warm_start.Source(Path("runs/a"), "last", POINT_CONFIG, stored)
+    state = warm_start.start_from(learner, fresh, source)
+    expected = dict(stored.actor["params"])
+    if not learn_std:
+        del expected["log_std"]
+    jax.tree.map(np.testing.assert_array_equal, first_device(state.actor.params)["params"], expected)
+    jax.tree.map(np.testing.assert_array_equal, first_device(state.critic.params), stored.critic)
+    jax.tree.map(np.testing.assert_array_equal, first_device(state.normalizer), stored.normalizer)
+    for name in ("env", "observation", "failures", "iteration"):
+        jax.tree.map(np.testing.assert_array_equal, getattr(state, name), getattr(fresh, name))
+    jax.tree.map(np.testing.assert_array_equal, state.actor.optimizer, fresh.actor.optimizer)
+    _, log_std = learner.policy(state).network.apply(
+        first_device(state.actor.params), first_device(state.observation)
+    )
+    np.testing.assert_allclose(log_std, expected.get("log_std", np.log([0.05, 0.05])), rtol=1e-6)
+    state, metrics = learner.train_step(state)
+    assert not first_device(metrics).skipped
+
+
+def test_a_standard_deviation_that_was_fixed_is_learned_from_there(trained):
+    learner = Learner(PointEnv(sign=jnp.float32(1.0)), POINT_CONFIG, tuple(jax.local_devices()))
+    stored = trained.restore_policy("last")
+    params = {name: values for name, values in stored.actor["params"].items() if name != "log_std"}
+    past = replace(POINT_CONFIG, network=replace(POINT_CONFIG.network, learn_std=False, initial_std=0.07))
+    source = warm_start.Source(Path("runs/a"), "last", past, replace(stored, actor={"params": params}))
+    state = warm_start.start_from(learner, learner.init(jax.random.key(0)), source)
+    log_std = first_device(state.actor.params)["params"]["log_std"]
+    np.testing.assert_allclose(np.exp(log_std), [0.07, 0.07], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("there", "words"),
+    [
+        (TrainConfig(network=NetworkConfig(actor_hidden=(64,))), ("network.actor_hidden", "(64,)", "(256,")),
+        (TrainConfig(network=NetworkConfig(critic_hidden=(64,))), ("network.critic_hidden", "(64,)")),
+        (TrainConfig(network=NetworkConfig(activation="relu")), ("network.activation", "relu", "elu")),
+        (TrainConfig(env=EnvConfig(observation="paper")), ("env.observation", "paper", "compact")),
+        (TrainConfig(env=EnvConfig(target_steps=(1, 5))), ("a part of the observation", "+5", "none")),
+    ],
+)
+def test_networks_that_cannot_fit_are_refused_with_both_values(tmp_path, there, words):
+    folder.create(tmp_path / "run", config.sized(there, "cpu", 2), CLIPS, 2)
+    learner = make_learner(config.sized(TrainConfig(), "cpu", 2), CLIPS, jax.local_devices())
+    message = refusal(warm_start.read_source, str(tmp_path / "run"), learner, CLIPS)
+    assert message.startswith("option --init-from: ")
+    assert all(word in message for word in words)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "which"), [("", "best"), (":best", "best"), (":last", "last"), (":1024", 1024)]
+)
+def test_a_checkpoint_is_named_after_a_colon(trained, tmp_path, suffix, which):
+    run = tmp_path / "a:b"
+    other = TrainConfig(push=1.0, ppo=PPOConfig(optimizer="sgd"), env=EnvConfig(reward="paper"))
+    folder.create(run, config.sized(other, "cpu", 2), CLIPS, 2)
+    (run / "checkpoints").symlink_to(trained.folder)
+    learner = make_learner(config.sized(TrainConfig(), "cpu", 2), CLIPS, jax.local_devices())
+    source = warm_start.read_source(f"{run}{suffix}", learner, CLIPS)
+    assert source.record == {"run": str(run), "checkpoint": which, "samples": 1024}
+    assert "use one of these: 1024" in refusal(warm_start.read_source, f"{run}:7", learner, CLIPS)
+
+
+def test_a_run_goes_on_from_another_and_says_so(finished, capsys):
+    """With another seed and reward; a killed one is not resumed as if it had been a first run."""
+    source = finished / "whole"
+    options = ("--init-from", f"{source}:last", "--seed", "5", "--total-steps", str(STEPS), "--no-video")
+    assert command(finished, "warm", *options) == 0
+    assert f"networks and normaliser of {source} (last, at {4 * STEPS:,} samples)" in capsys.readouterr().out
+    record = config_yaml.read_run(finished / "warm")[1]
+    assert record["init_from"] == {"run": str(source), "checkpoint": "last", "samples": 4 * STEPS}
+    first = Checkpoints(finished / "warm").restore_policy(0)
+    jax.tree.map(np.testing.assert_array_equal, first.actor, Checkpoints(source).restore_policy("last").actor)
+    (row,) = (finished / "warm" / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(row)["samples"] == STEPS
+    for checkpoint in (finished / "warm" / "checkpoints").iterdir():
+        checkpoint.rename(finished / f"moved_{checkpoint.name}")
+    with pytest.raises(UserError, match="was stopped before its first checkpoint"):
+        command(finished, "warm", "--resume", "--total-steps", str(STEPS), "--no-video")
