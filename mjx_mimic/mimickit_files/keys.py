@@ -116,7 +116,7 @@ ARGUMENTS = {
     ),
     "master_port": Key("", "there is one process, whatever the number of devices"),
     "logger": Key("--wandb PROJECT", "TensorBoard and metrics.jsonl always, W&B too", neutral=(["tb"],)),
-    "save_int_models": Key("", "the best and the two newest checkpoints are kept", bool, neutral=(False,)),
+    "save_int_models": Key("--keep-checkpoints", "all keeps every checkpoint", bool, neutral=(False,)),
     "test_episodes": Key("evaluate --episodes", "of its test mode, which is a command here"),
     "video": Key("--video, --no-video", "one video, at the end; render makes others", bool),
 }
@@ -375,7 +375,9 @@ AGENT = {
     **{f"critic_optimizer.{name}": key for name, key in _optimizer_keys("critic").items()},
     "discount": _plain("ppo.discount", float),
     "steps_per_iter": _plain("unroll_length", int),
-    "iters_per_output": Key("--eval-interval", "in samples: times `steps_per_iter` and `num_envs`"),
+    "iters_per_output": Key(
+        "--eval-interval", "MimicKit's is this times `steps_per_iter` times `num_envs` samples"
+    ),
     "test_episodes": _plain("eval_envs", int, "the first episode of so many environments"),
     "normalizer_samples": _plain("normalizer.samples", int, default=None),
     "actor_epochs": _plain("ppo.actor_epochs", int),
