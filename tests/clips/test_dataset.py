@@ -96,6 +96,16 @@ def test_files_of_a_list_are_beside_it_or_as_mimickit_has_them_in_the_working_fo
     assert names(str(listing)) == ["c", "a"]
 
 
+def test_files_of_a_list_are_found_in_the_folders_above_it(folder, tmp_path, monkeypatch):
+    """As in MimicKit's own lists, whose files are relative to the repository's root, from any folder."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    listing = folder / "deep" / "set.yml"
+    listing.write_text('motions:\n  - file: "clips/a.npz"\n  - file: walk\n')
+    assert names(str(listing)) == ["a", "walk"]
+
+
 LISTS = {
     "motions": ("", "'motions' is missing or empty"),
     "clips: [a.npz]": ("", "'motions' is missing or empty"),

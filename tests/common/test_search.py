@@ -2,12 +2,13 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 from helpers.refusals import refusal
 
 from mjx_mimic.common import search
-from mjx_mimic.common.search import matching
+from mjx_mimic.common.search import matching, upwards
 
 
 @pytest.fixture
@@ -62,3 +63,13 @@ def test_too_much_to_search_is_a_line(folder, monkeypatch):
         message = refusal(matching, pattern)
         assert message.startswith(f"{pattern}: ")
         assert "name the clips' own folder" in message
+
+
+def test_a_file_is_found_from_a_folder_upwards_then_in_the_current_one(folder, monkeypatch):
+    assert upwards("2", folder / "a" / "b") == folder / "a" / "b" / "2"
+    assert upwards("a/1", folder / "a" / "b") == folder / "a" / "1"
+    monkeypatch.chdir(folder / "a")
+    assert upwards("1", folder / "[c]") == Path("1")
+    assert upwards("b", folder / "a") is None  # a folder
+    for name in ("3", "x" * 300, "a\x00b"):
+        assert upwards(name, folder / "a") is None
