@@ -93,7 +93,7 @@ def test_any_configuration_within_its_bounds_survives_yaml(settings):
 @given(st.sampled_from(list(bounded())), st.data())
 def test_any_number_out_of_its_bounds_is_refused_in_a_line(chosen, data):
     path, kind, bounds = chosen
-    is_whole = kind in (int, tuple[int, ...], int | Literal["all"])
+    is_whole = kind in (int, int | None, int | Literal["all"], tuple[int, ...])
     if is_whole:
         number = data.draw(st.integers(max_value=int(bounds.low) - 1) | st.integers(int(bounds.high) + 1))
     else:
