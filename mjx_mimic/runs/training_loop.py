@@ -83,6 +83,7 @@ class Display:
     def __init__(self, total: int, done: int) -> None:
         self._console = Console(highlight=False, soft_wrap=True)
         self._total = total
+        self._reports = 0
         columns = (TextColumn("{task.percentage:3.0f}%"), BarColumn(20), TextColumn("{task.description}"))
         self._bar = Bar(*columns, TimeRemainingColumn(), console=self._console, speed_estimate_period=600)
         self._task = self._bar.add_task("compiling", total=total, completed=done)
@@ -109,8 +110,11 @@ class Display:
             result = f"evaluation {row['eval_return']:.1f}, {row['eval_episode_length']:.0f} steps"
             self.say(f"[{row['wall_time_s']:6.0f} s] {text}; {result}")
         elif not self._console.is_terminal:
-            left_s = (self._total - row["samples"]) / row["samples_per_s"]
-            self.say(f"[{row['wall_time_s']:6.0f} s] {text}; {left_s / 60:.0f} min left")
+            left_min = (self._total - row["samples"]) / row["samples_per_s"] / 60.0
+            # The first update takes as long as compiling does, so its speed says nothing of what is left.
+            left = "" if self._reports == 0 else f"; {left_min:.0f} min left"
+            self.say(f"[{row['wall_time_s']:6.0f} s] {text}{left}")
+        self._reports += 1
         self._bar.update(self._task, completed=row["samples"], description=text)
 
 
