@@ -358,6 +358,13 @@ def _minibatches(network: str) -> Key:
     return Key(_option(path), how, float, KEEP, translate)
 
 
+def _evaluations(draft: Draft, key: str, iterations: int) -> None:
+    """Turn iterations between evaluations into samples, those of one device."""
+    config = draft.config
+    samples = iterations * config.unroll_length * (config.num_envs or config.envs_per_accelerator)
+    draft.set("eval_interval", samples)
+
+
 AGENT = {
     "agent_name": Key("", "PPO; others are refused", str, REQUIRED, _only("PPO", "name a file with PPO")),
     "model.actor_net": _net("network.actor_hidden"),
@@ -376,7 +383,11 @@ AGENT = {
     "discount": _plain("ppo.discount", float),
     "steps_per_iter": _plain("unroll_length", int),
     "iters_per_output": Key(
-        "--eval-interval", "MimicKit's is this times `steps_per_iter` times `num_envs` samples"
+        "--eval-interval",
+        "in samples: times `steps_per_iter` times `num_envs`",
+        int,
+        KEEP,
+        _evaluations,
     ),
     "test_episodes": _plain("eval_envs", int, "the first episode of so many environments"),
     "normalizer_samples": _plain("normalizer.samples", int, default=None),
