@@ -514,7 +514,7 @@ def test_the_command_serves_a_clip_without_jax_until_it_is_interrupted():
         "import atexit, sys; from mjx_mimic import view; from mjx_mimic.common import cli;"
         "atexit.register(lambda: print('jax' in sys.modules)); cli.run(view.main)"
     )
-    command = [sys.executable, "-c", script, "--motion", "walk", "--browser", "--port", "0"]
+    command = interruptible(["-c", script, "--motion", "walk", "--browser", "--port", "0"])
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         line = process.stdout.readline()

@@ -117,7 +117,7 @@ def test_the_video_shows_the_whole_episode(finished):
 
 
 def test_a_run_whose_updates_are_not_finite_ends_with_a_checkpoint_to_replay(tmp_path):
-    config = replace(POINT_CONFIG, total_steps=10**6)
+    config = replace(POINT_CONFIG, total_steps=10**6, eval_interval=10**6)
     learner = Learner(PointEnv(sign=jnp.float32(jnp.nan)), config, tuple(jax.local_devices()))
     state = learner.init(jax.random.key(0))
     before = first_device(state.actor.params)
