@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
+from helpers.processes import interruptible
 from PIL import Image
 
 from mjx_mimic import view

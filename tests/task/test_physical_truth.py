@@ -25,7 +25,7 @@ from mjx_mimic.config import PRESETS, EnvConfig
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import Robot
 from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
-from mjx_mimic.task.observation import LAYOUTS
+from mjx_mimic.task.observation import LAYOUTS, Phase
 
 pytestmark = pytest.mark.slow
 
@@ -383,7 +383,10 @@ def see(env) -> Callable[[EnvState], Seen]:
         own, *targets = (jax.tree.map(lambda array, i=i: array[i], characters) for i in range(5))
         parts = {
             name: layout.parts(
-                env.robot, own, tuple(targets[i] for i in layout.target_steps), env.phase(state)
+                env.robot,
+                own,
+                {ahead: targets[ahead] for ahead in layout.target_steps},
+                Phase(env.phase(state), 4 if layout.phase else 0),
             )
             for name, layout in LAYOUTS.items()
         }
