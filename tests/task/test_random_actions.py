@@ -10,13 +10,15 @@ from mjx_mimic.common.paths import bundled_clips
 from mjx_mimic.config import EnvConfig
 from mjx_mimic.task.env import make_env
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.faults
 
 ENVS, STEPS, EPISODES = 128, 150, 1000
 
 
-def test_a_thousand_episodes_of_random_actions_stay_finite():
+def test_a_thousand_episodes_of_random_actions_stay_finite(pytestconfig):
     """On every bundled clip; an episode ends as in training, mostly by the fall that such actions lead to."""
+    if pytestconfig.option.markexpr != "faults":
+        pytest.skip("takes two minutes; run with -m faults")
     env = make_env([load_motion(name) for name in bundled_clips()], EnvConfig())
 
     @jax.jit
