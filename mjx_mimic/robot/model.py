@@ -21,8 +21,8 @@ from mjx_mimic.robot.mjcf import load_mjcf
 def exact_products() -> AbstractContextManager:
     """Return a context in which matrix products are computed in full float32, as physics needs.
 
-    The default of an H100 has 10 bits: a control step from the same state then ends 2.4e-4 rad beside the
-    host's in the median, and 0.01 rad/s.
+    The default of an H100 has 10 bits: a control step from the same state then ended 2.4e-4 beside the host's
+    in the worst coordinate of the median state.
     """
     return jax.default_matmul_precision("highest")
 
