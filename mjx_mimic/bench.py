@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from mjx_mimic.common import cli
 from mjx_mimic.common.files import require_writable
+from mjx_mimic.config import Preset
 
 PROGRAM = "python -m mjx_mimic.bench"
 
@@ -15,7 +16,7 @@ PROGRAM = "python -m mjx_mimic.bench"
 class BenchCommand:
     """Measure samples per second of bare mjx.step, of the environment, and of the whole training step."""
 
-    preset: Literal["default", "mimickit", "paper", "paper-released"] = "default"
+    preset: Preset = "default"
     """Settings to measure."""
     motion: str = "walk"
     """Clip: a file, or the name of a bundled one."""

@@ -251,7 +251,9 @@ PAPER = TrainConfig(
     ppo=PPOConfig(discount=0.95),
 )
 
-PRESETS: dict[str, TrainConfig] = {
+Preset = Literal["default", "mimickit", "paper", "paper-released"]
+
+PRESETS: dict[Preset, TrainConfig] = {
     "default": TrainConfig(),
     # MimicKit's G1 recipe (data/envs/deepmimic_g1_env.yaml, data/agents/deepmimic_g1_ppo_agent.yaml).
     # Its physics runs at 120 Hz in another engine; ours stays at the default rate. There every shape

@@ -3,20 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from mjx_mimic import mimickit_files
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.config import PRESETS, REPLACED, TrainConfig
+from mjx_mimic.config import PRESETS, REPLACED, Preset, TrainConfig
 from mjx_mimic.config_yaml import read_config
 from mjx_mimic.display import gl
 
 PROGRAM = "python -m mjx_mimic.train"
-
-Preset = Literal["default", "mimickit", "paper", "paper-released"]
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def plot_motion(motion: Motion, path: str | Path) -> None:
     their limits shaded in their colours, the pelvis' height in m, and bars where a foot stands.
 
     Raises:
-        UserError: the cannot be written.
+        UserError: the file cannot be written.
     """
     model = load_mjcf(visuals=False)
     time = np.arange(motion.num_frames) / motion.fps

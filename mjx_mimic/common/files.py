@@ -68,9 +68,7 @@ def read_yaml(path: Path) -> Any:
         UserError: the file cannot be read, or is not such YAML.
     """
     try:
-        if os.stat(path).st_size > MAX_YAML_BYTES:
-            raise UserError(f"{path}: is larger than {MAX_YAML_BYTES // 1024} KiB; give a file of settings")
-        return yaml.load(path.read_bytes().decode("utf-8-sig"), _PlainLoader)
+        return yaml.load(_settings_text(path), _PlainLoader)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({why(error)}); check the path") from None
     except yaml.MarkedYAMLError as error:
@@ -89,16 +87,20 @@ def read_text(path: Path) -> str:
         UserError: the file cannot be read, is larger than a file of settings, or is not text.
     """
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):  # a pipe or device could block or never end
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe or device could block or never end
             raise UserError(f"{path}: is a folder or a device; give a file of settings")
-        if status.st_size > MAX_YAML_BYTES:
-            raise UserError(f"{path}: is larger than {MAX_YAML_BYTES // 1024} KiB; give a file of settings")
-        return path.read_bytes().decode("utf-8-sig")
+        return _settings_text(path)
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not text in UTF-8; save it as such") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise UserError(f"{path}: cannot be read ({why(error)}); check the path") from None
+
+
+def _settings_text(path: Path) -> str:
+    """Return the text of a small file; OSError or ValueError if there is none."""
+    if os.stat(path).st_size > MAX_YAML_BYTES:
+        raise UserError(f"{path}: is larger than {MAX_YAML_BYTES // 1024} KiB; give a file of settings")
+    return path.read_bytes().decode("utf-8-sig")
 
 
 class _PlainLoader(yaml.SafeLoader):

@@ -45,7 +45,7 @@ def write_video(path: Path, frames: Iterator[Frame], fps: float) -> int:
         The number of frames.
 
     Raises:
-        UserError: there are no frames, ffmpeg is missing, or the cannot be written.
+        UserError: there are no frames, ffmpeg is missing, or the file cannot be written.
         RunFailure: ffmpeg fails, or the disk is full.
     """
     mediapy.set_ffmpeg(find_ffmpeg())

@@ -16,7 +16,7 @@ def plot_phases(path: Path, figures: PhaseFigures, names: Sequence[str]) -> None
     """Write a PNG with one column per clip: mean body distance, then contacts of reference and robot.
 
     Raises:
-        UserError: the cannot be written.
+        UserError: the file cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -19,7 +19,7 @@ from mjx_mimic.clips.dataset import load_clips
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.common.cli import cores
 from mjx_mimic.common.files import replacing
-from mjx_mimic.config import PRESETS, sized
+from mjx_mimic.config import PRESETS, Preset, sized
 from mjx_mimic.learning.devices import map_devices
 from mjx_mimic.learning.learner import Learner, TrainState, make_learner
 from mjx_mimic.robot.constants import CONTACT_SHAPES, G1_JOINTS
@@ -37,7 +37,7 @@ Step = Callable[[ImitationEnv, EnvState, jax.Array], EnvState]
 
 
 def measure(
-    preset: str,
+    preset: Preset,
     motion: str,
     sizes: Sequence[int],
     *,
@@ -164,15 +164,15 @@ def program_figures(
 def contact_figures(learner: Learner, repeats: int) -> Figures:
     """Time bare physics with each set of shapes that touch the floor, without and with self-collision."""
     figures: Figures = {}
+    states = learner.init(jax.random.key(0)).env  # which know nothing of contacts
     for contacts, self_collision in itertools.product(CONTACT_SHAPES, (False, True)):
         config = replace(learner.env.config, contacts=contacts, self_collision=self_collision)
         robot = load_robot(contacts, config.physics_hz, self_collision=self_collision)
         other = replace(learner, env=replace(learner.env, robot=robot, config=config))
-        state = other.init(jax.random.key(0))
         run = map_devices(other.devices, repeated(bare_physics, other.config.unroll_length))
-        seconds = [timed(run, other.placed_env, state.env)[0] for _ in range(repeats + 1)]
+        seconds = median_seconds(repeats, run, other.placed_env, states)
         name = f"physics_{contacts}{'_and_self_collision' if self_collision else ''}"
-        figures[f"{name}_samples_per_s"] = other.samples_per_step / statistics.median(seconds[1:])
+        figures[f"{name}_samples_per_s"] = other.samples_per_step / seconds
         figures[f"{name}_rows"] = robot.mjx_data._impl.efc_J.shape[0]
     feet = figures["physics_feet_samples_per_s"]
     speeds = {name: value for name, value in figures.items() if name.endswith("_samples_per_s")}
@@ -186,6 +186,11 @@ def timed(function: Callable, *arguments: Any) -> tuple[float, Any]:
     start = time.perf_counter()
     result = jax.block_until_ready(function(*arguments))
     return time.perf_counter() - start, result
+
+
+def median_seconds(repeats: int, function: Callable, *arguments: Any) -> float:
+    """Return the median time of so many calls after one that warms up."""
+    return statistics.median([timed(function, *arguments)[0] for _ in range(repeats + 1)][1:])
 
 
 def bare_physics(env: ImitationEnv, state: EnvState, action: jax.Array) -> EnvState:
@@ -227,9 +232,7 @@ def physics_error(env: ImitationEnv) -> Figures:
     """Compare a control step on this device with the same one on the host, from states of the reference.
 
     Returns:
-        The largest differences of coordinates after it, m or rad and m/s or rad/s, with JAX's default
-        precision of matrix products, as in the training, and with the highest. The default of some
-        accelerators has 10 bits, which physics would not forgive if it mattered.
+        The largest differences of coordinates after it, m or rad and m/s or rad/s.
     """
 
     def control_step(env: ImitationEnv) -> tuple[jax.Array, jax.Array]:
@@ -241,14 +244,11 @@ def physics_error(env: ImitationEnv) -> Figures:
     host = jax.devices("cpu")[0]
     with jax.default_device(host):
         expected = jax.jit(control_step)(jax.device_put(env, host))
-    figures: Figures = {}
-    for precision in ("default", "highest"):
-        with jax.default_matmul_precision(precision):
-            result = jax.jit(control_step)(env)
-        for name, ours, theirs in zip(("positions", "velocities"), result, expected, strict=True):
-            worst = float(np.abs(np.asarray(ours) - np.asarray(theirs)).max())
-            figures[f"error_of_{name}_at_{precision}_precision"] = worst
-    return figures
+    pairs = zip(("positions", "velocities"), jax.jit(control_step)(env), expected, strict=True)
+    return {
+        f"error_of_{name}": float(np.abs(np.asarray(ours) - np.asarray(theirs)).max())
+        for name, ours, theirs in pairs
+    }
 
 
 def library_figures(clips: int, repeats: int) -> dict[str, float]:
@@ -273,8 +273,8 @@ def library_figures(clips: int, repeats: int) -> dict[str, float]:
         start = time.perf_counter()
         env = jax.block_until_ready(make_env(motions, robot=robot))
         made_s = time.perf_counter() - start
-        seconds = [timed(start_poses, env, keys)[0] for _ in range(repeats + 1)]
-        figures[f"library_{count}_clips_lookup_us"] = 1e6 * statistics.median(seconds[1:]) / LOOKUPS
+        seconds = median_seconds(repeats, start_poses, env, keys)
+        figures[f"library_{count}_clips_lookup_us"] = 1e6 * seconds / LOOKUPS
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(env))
     return figures | {"library_make_s": made_s, "library_size_mb": size / 2**20}
 

@@ -31,6 +31,21 @@ def uniform(limit: float | None = None) -> Initializer:
     return initialize
 
 
+def first_weights(
+    initialization: str, output_scale: float, output_limit: float | None
+) -> tuple[Initializer, Initializer]:
+    """Return the first weights of the hidden layers and of the output layer.
+
+    Args:
+        initialization: a value of `NetworkConfig.initialization`.
+        output_scale: of the output layer, with `orthogonal`.
+        output_limit: of the output layer, with `torch`; see `uniform`.
+    """
+    if initialization == "torch":
+        return uniform(), uniform(output_limit)
+    return nn.initializers.orthogonal(2**0.5), nn.initializers.orthogonal(output_scale)
+
+
 class MLP(nn.Module):
     """Hidden layers with an activation, then a linear layer."""
 
@@ -61,11 +76,7 @@ class Actor(nn.Module):
     @nn.compact
     def __call__(self, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Map normalised observations (..., O) to means (..., A) and log standard deviations (A,)."""
-        inits = (
-            (uniform(), uniform(0.01))
-            if self.initialization == "torch"
-            else (nn.initializers.orthogonal(2**0.5), nn.initializers.orthogonal(0.01))
-        )
+        inits = first_weights(self.initialization, output_scale=0.01, output_limit=0.01)
         mean = MLP(self.hidden, self.num_actions, self.activation, *inits)(observation)
         log_std = jnp.full((self.num_actions,), jnp.log(self.initial_std))
         if self.learn_std:
@@ -83,11 +94,7 @@ class Critic(nn.Module):
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:
         """Map normalised observations (..., O) to values (...)."""
-        inits = (
-            (uniform(), uniform())
-            if self.initialization == "torch"
-            else (nn.initializers.orthogonal(2**0.5), nn.initializers.orthogonal(1.0))
-        )
+        inits = first_weights(self.initialization, output_scale=1.0, output_limit=None)
         return MLP(self.hidden, 1, self.activation, *inits)(observation)[..., 0]
 
 

@@ -197,13 +197,10 @@ class Checkpoints:
                 f"{self.folder}: there is no checkpoint with {which} samples; use one of these:"
                 f" {bare(kept, 600)} (train --keep-checkpoints keeps more)"
             )
-        try:
-            damage = _damage(step)
-            if damage is None:
-                return read(step)
-        except (OSError, ValueError) as error:
-            damage = bare(error)
-        raise UserError(f"{step}: the checkpoint is damaged ({damage}); use another one")
+        found, damage = _attempt(step, read)
+        if found is None:
+            raise UserError(f"{step}: the checkpoint is damaged ({damage}); use another one")
+        return found
 
     def _newest(self, read: Callable[[Path], T]) -> T | None:
         """Return what `read` makes of the newest checkpoint that it can read; None if there is none."""
@@ -216,17 +213,23 @@ class Checkpoints:
                 break
             step = untried[0]
             tried.add(step)
-            try:
-                damage = _damage(step)
-                if damage is None:
-                    return read(step)
-            except (OSError, ValueError) as error:
-                damage = bare(error)
+            found, damage = _attempt(step, read)
+            if found is not None:
+                return found
             if step in self._steps():  # else the training has removed it since
                 print(f"{step}: the checkpoint is damaged ({damage}); using the one before", file=sys.stderr)
         if not tried:
             return None
         raise UserError(f"{self.folder}: every checkpoint is damaged; restore the folder or start anew")
+
+
+def _attempt[R](step: Path, read: Callable[[Path], R]) -> tuple[R | None, str | None]:
+    """Return what `read` makes of a checkpoint, or None and what is wrong with it."""
+    try:
+        damage = _damage(step)
+        return (read(step), None) if damage is None else (None, damage)
+    except (OSError, ValueError) as error:
+        return None, bare(error)
 
 
 def _digests(step: Path) -> dict[str, str]:

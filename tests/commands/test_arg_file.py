@@ -1,10 +1,11 @@
 """MimicKit's command line, typed after `python -m mjx_mimic.train`."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 from helpers import mimickit_recipe
-from helpers.refusals import command_refusal
+from helpers.refusals import refusal_that_writes_nothing
 
 from mjx_mimic import train
 
@@ -19,13 +20,7 @@ def refused(tmp_path: Path, capsys, monkeypatch):
     """(arguments) -> the message of the command, which must have written nothing."""
     monkeypatch.chdir(tmp_path)
 
-    def message(*arguments: str) -> str:
-        before = sorted(tmp_path.rglob("*"))
-        found = command_refusal(train.main, ["--no-video", *arguments], capsys)
-        assert sorted(tmp_path.rglob("*")) == before
-        return found
-
-    return message
+    return partial(refusal_that_writes_nothing, train.main, tmp_path, capsys, "--no-video")
 
 
 def test_mimickits_command_line_with_an_argument_file(arg_file, tmp_path, capsys):

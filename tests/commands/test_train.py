@@ -7,12 +7,13 @@ import sys
 import types
 import typing
 from dataclasses import is_dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from helpers.refusals import command_refusal
+from helpers.refusals import refusal_that_writes_nothing
 from helpers.small_run import sway
 
 from mjx_mimic import config, config_yaml, train
@@ -35,13 +36,7 @@ def clip(tmp_path: Path) -> Path:
 def refused(tmp_path: Path, clip: Path, capsys):
     """(arguments) -> the message of the command, which must have written nothing."""
 
-    def message(*arguments: str) -> str:
-        before = sorted(tmp_path.rglob("*"))
-        found = command_refusal(train.main, ["--no-video", *arguments], capsys)
-        assert sorted(tmp_path.rglob("*")) == before
-        return found
-
-    return message
+    return partial(refusal_that_writes_nothing, train.main, tmp_path, capsys, "--no-video")
 
 
 def test_unknown_options_presets_and_values(refused):

@@ -1,6 +1,7 @@
 """What calls and commands say that must refuse their input."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,16 @@ def command_refusal(
     captured = capsys.readouterr()
     assert captured.out == ""
     return " ".join(captured.err.replace("\u2502", " ").split())
+
+
+def refusal_that_writes_nothing(
+    main: Callable[[Sequence[str]], int], folder: Path, capsys: pytest.CaptureFixture, *arguments: str
+) -> str:
+    """What `command_refusal` returns, of a command that must have left `folder` as it was."""
+    before = sorted(folder.rglob("*"))
+    found = command_refusal(main, arguments, capsys)
+    assert sorted(folder.rglob("*")) == before
+    return found
 
 
 def _one_line(error: UserError) -> str:

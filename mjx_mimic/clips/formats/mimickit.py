@@ -65,7 +65,7 @@ def write(path: str | Path, motion: Motion) -> None:
     """Write a clip as MimicKit does: a pickled dict of `loop_mode`, `fps` and `frames`, plain numbers only.
 
     Raises:
-        UserError: the frame rate is not a whole number, or the cannot be written.
+        UserError: the frame rate is not a whole number, or the file cannot be written.
     """
     if not float(motion.fps).is_integer():
         raise UserError(

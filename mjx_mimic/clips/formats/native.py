@@ -22,7 +22,7 @@ def write(path: str | Path, motion: Motion) -> None:
     """Write `FIELDS`, without pickles, and atomically: `path` holds its old contents or the whole new clip.
 
     Raises:
-        UserError: the cannot be written.
+        UserError: the file cannot be written.
     """
     with replacing(path) as file:
         np.savez(

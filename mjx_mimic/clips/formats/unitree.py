@@ -25,7 +25,7 @@ def write(path: str | Path, motion: Motion) -> None:
     """Write a clip of 30 frames/s that is not cyclic: the file cannot say otherwise.
 
     Raises:
-        UserError: another frame rate, a cyclic clip, or the cannot be written.
+        UserError: another frame rate, a cyclic clip, or the file cannot be written.
     """
     remedies = ["--loop clamp"] * (motion.loop != "clamp") + ["--fps 30"] * (motion.fps != FPS)
     if remedies:
