@@ -11,6 +11,7 @@ COMMANDS = {
     "render": "record a video of a policy or a clip",
     "plot": "draw learning curves of runs",
     "view": "watch a policy or a clip live, in a window or a browser",
+    "sweep": "train settings x clips x seeds, with one table and one plot",
     "export": "write a policy as an ONNX file",
     "bench": "measure what a training step costs on this machine",
     "motion": "inspect, validate, convert, preview, or retarget clips",

@@ -18,8 +18,8 @@ PROGRAM = "python -m mjx_mimic.plot"
 class PlotCommand:
     """Draw metrics of runs over samples or time.
 
-    Runs that differ in nothing but their seed are drawn as one curve: the mean, and a band from the lowest to
-    the highest.
+    Runs that differ in nothing but their seed are drawn as one curve: the median, and a band from the lowest
+    to the highest.
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]

@@ -133,6 +133,14 @@ class Checkpoints:
                 shutil.rmtree(step, ignore_errors=True)
         return found and found[1:]
 
+    def progress(self) -> Progress:
+        """Read how far the training is at the newest whole checkpoint; at its start where there is none.
+
+        Raises:
+            UserError: every checkpoint is damaged.
+        """
+        return self._newest(_progress) or Progress()
+
     def restore_policy(self, which: Which = "best") -> StoredPolicy:
         """Read the best or the last networks of the newest whole checkpoint, or the last ones of another.
 

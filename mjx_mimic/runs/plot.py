@@ -138,20 +138,7 @@ def write_curves(out: Path, runs: Sequence[Path], metrics: Sequence[str], over: 
     groups = [[(run, _read(run)) for run in group] for group in grouped(runs)]
     for panel, metric in zip(panels, metrics, strict=True):
         for group in groups:
-            curves = [_curve(run, found, metric, over) for run, found in group]
-            name = group[0][0].stem
-            if len(curves) == 1:
-                panel.plot(*curves[0], label=name)
-                continue
-            x = np.unique(np.concatenate([x for x, _ in curves]))
-            x = x[(x >= max(x[0] for x, _ in curves)) & (x <= min(x[-1] for x, _ in curves))]
-            values = np.stack([np.interp(x, *curve) for curve in curves])
-            (line,) = panel.plot(
-                x, values.mean(axis=0), label=f"{name}: mean and range of {len(curves)} seeds"
-            )
-            panel.fill_between(
-                x, values.min(axis=0), values.max(axis=0), color=line.get_color(), alpha=0.2, linewidth=0
-            )
+            draw_group(panel, [found for _, found in group], group[0][0].stem, metric, over)
         panel.set(title=metric, xlabel={"samples": "samples, millions", "minutes": "wall time, min"}[over])
         panel.grid(alpha=0.3)
         panel.legend(fontsize=7)
@@ -159,11 +146,39 @@ def write_curves(out: Path, runs: Sequence[Path], metrics: Sequence[str], over: 
         figure.savefig(file, format=out.suffix[1:].lower(), dpi=110)
 
 
+def draw_group(panel: Axes, seeds: Sequence[Metrics], name: str, metric: str, over: str) -> None:
+    """Draw a metric of one run, or the median and the range of runs that differ in their seed.
+
+    Args:
+        panel: to draw on.
+        seeds: the metrics of each run.
+        name: of the curve.
+        metric: by its name in `metrics.jsonl`.
+        over: "samples" or "minutes".
+
+    Raises:
+        UserError: a run has no such metric.
+    """
+    curves = [_curve(name, found, metric, over) for found in seeds]
+    if len(curves) == 1:
+        panel.plot(*curves[0], label=name)
+        return
+    x = np.unique(np.concatenate([x for x, _ in curves]))
+    x = x[(x >= max(x[0] for x, _ in curves)) & (x <= min(x[-1] for x, _ in curves))]
+    values = np.stack([np.interp(x, *curve) for curve in curves])
+    (line,) = panel.plot(
+        x, np.median(values, axis=0), label=f"{name}: median and range of {len(curves)} seeds"
+    )
+    panel.fill_between(
+        x, values.min(axis=0), values.max(axis=0), color=line.get_color(), alpha=0.2, linewidth=0
+    )
+
+
 def _read(run: Path) -> Metrics:
     return read_mimickit_log(run) if os.path.isfile(run) else read_metrics(run)
 
 
-def _curve(run: Path, found: Metrics, metric: str, over: str) -> tuple[NDArray, NDArray]:
+def _curve(run: str, found: Metrics, metric: str, over: str) -> tuple[NDArray, NDArray]:
     """Return where on the axis the metric was reported, and its values."""
     column, scale = {"samples": ("samples", 1e-6), "minutes": ("wall_time_s", 1 / 60.0)}[over]
     missing = [name for name in (metric, column) if not np.isfinite(found.get(name, np.nan)).any()]

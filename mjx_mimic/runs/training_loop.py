@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Self
@@ -211,9 +211,22 @@ def evaluate(learner: Learner, state: TrainState, progress: Progress) -> tuple[d
     if best is not None and not figures["eval_return"] > best:
         return figures | {"best_eval_return": best}, False
     again = first_device(learner.evaluate(state, jax.random.fold_in(key, 1)))
-    mean = (figures["eval_return"] + float(again.eval_return)) / 2.0
-    is_best = best is None or mean > best
-    return figures | {"best_eval_return": mean if best is None else max(mean, best)}, is_best
+    return judged(figures, float(again.eval_return), best)
+
+
+def judged(
+    figures: Mapping[str, float], second_return: float, best: float | None
+) -> tuple[dict[str, float], bool]:
+    """Add the best return so far to the figures of an evaluation; see `evaluate`.
+
+    Args:
+        figures: of the first evaluation.
+        second_return: evaluation return of the second one.
+        best: mean of both of the best policy before; None: there was none.
+    """
+    mean = (figures["eval_return"] + second_return) / 2.0
+    is_best = best is None or (figures["eval_return"] > best and mean > best)
+    return {**figures, "best_eval_return": mean if is_best or best is None else best}, is_best
 
 
 def evaluation_key(learner: Learner, progress: Progress) -> jax.Array:

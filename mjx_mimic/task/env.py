@@ -95,6 +95,10 @@ class ImitationEnv:
         """Return the same task whose episodes start elsewhere."""
         return replace(self, starts=starts)
 
+    def with_config(self, config: EnvConfig) -> Self:
+        """Return the same task with other settings."""
+        return replace(self, config=config)
+
     def reset(self, key: jax.Array) -> tuple[EnvState, jax.Array]:
         """Start an episode on the reference, by default at a random time (DeepMimic's RSI).
 
@@ -290,7 +294,7 @@ class ImitationEnv:
         ends = ~self.library.wraps[state.clip]
         limit, never = self.config.max_deviation, jnp.bool_(False)
         return termination.Causes(
-            fall=termination.has_fallen(character) if self.config.fall_ends else never,
+            fall=termination.has_fallen(character) & self.config.fall_ends,
             deviation=(
                 never
                 if limit is None

@@ -1,13 +1,13 @@
 """Tiny environments for the learner, where every number is known or learning takes seconds."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from mjx_mimic.config import NetworkConfig, PPOConfig, TrainConfig
+from mjx_mimic.config import EnvConfig, NetworkConfig, PPOConfig, TrainConfig
 from mjx_mimic.task.env import StepResult
 from mjx_mimic.task.reward import MimicKitTerms
 from mjx_mimic.task.start_sampling import StartDistribution, make_starts
@@ -64,6 +64,9 @@ class PointEnv:
     starts: StartDistribution = ONE_CLIP
     num_actions: int = struct.field(pytree_node=False, default=2)
     episode_steps: int = struct.field(pytree_node=False, default=40)
+
+    def with_config(self, config: EnvConfig) -> Self:
+        return self
 
     def reset(self, key: jax.Array) -> tuple[PointState, jax.Array]:
         angle_key, offset_key = jax.random.split(key)

@@ -1,0 +1,189 @@
+"""Trainings side by side: settings, clips and seeds that differ in numbers alone share one compiled step.
+
+The training step of `learner` is mapped once more, over M members, each with its own numbers, clips and
+networks. On an accelerator they learn at the same time; with one member at a time, the step is compiled once
+for all of them.
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from mjx_mimic.config import MimicKitRewardConfig, PaperRewardConfig, PPOConfig, TrainConfig
+from mjx_mimic.learning.devices import map_devices, place, replicate
+from mjx_mimic.learning.learner import Learner, TrainState, evaluate, init_state, train_step
+from mjx_mimic.learning.metrics import Metrics
+from mjx_mimic.learning.networks import make_actor, make_critic
+from mjx_mimic.learning.policy import Policy
+from mjx_mimic.learning.rollout import EvaluationMetrics
+from mjx_mimic.task.env import ImitationEnv
+
+NUMBERS = (
+    *(f"ppo.{f.name}" for f in fields(PPOConfig) if isinstance(f.default, float)),
+    *(f"env.mimickit_reward.{f.name}" for f in fields(MimicKitRewardConfig)),
+    *(f"env.paper_reward.{f.name}" for f in fields(PaperRewardConfig)),
+    "env.action_scale",
+    "env.max_deviation",
+    "network.initial_std",
+)
+"""Settings that a compiled step can take as numbers, by their dotted names. One that is None stays None."""
+
+
+def get(config: Any, name: str) -> Any:
+    """Return the field of a dotted name."""
+    for part in name.split("."):
+        config = getattr(config, part)
+    return config
+
+
+def put(config: Any, name: str, value: Any) -> Any:
+    """Return a configuration with another value in the field of a dotted name."""
+    head, _, rest = name.partition(".")
+    return replace(config, **{head: put(getattr(config, head), rest, value) if rest else value})
+
+
+def numbers_of(config: TrainConfig) -> dict[str, float]:
+    """Return the numbers of a configuration, by their names in `NUMBERS`."""
+    values = {name: get(config, name) for name in NUMBERS}
+    return {name: float(value) for name, value in values.items() if value is not None}
+
+
+def with_numbers(config: TrainConfig, numbers: Mapping[str, Any]) -> TrainConfig:
+    """Return a configuration with other numbers, which may be traced."""
+    for name, value in numbers.items():
+        config = put(config, name, value)
+    return config
+
+
+def structure(learner: Learner) -> Hashable:
+    """Return what two trainings must have in common to share a step.
+
+    These are all settings but the numbers, clips and seed, and how many clips there are in how many segments.
+    """
+    config = with_numbers(learner.config, dict.fromkeys(numbers_of(learner.config), 0.0))
+    shapes = tuple(x.shape for x in jax.tree.leaves(learner.env.starts))
+    return replace(config, motion=(), motion_weights=(), seed=0), shapes
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """The functions of `learner`, compiled for members of one structure; leaves are (D, M, ...).
+
+    Attributes:
+        group: all that will ever be members, some at a time.
+    """
+
+    group: Sequence[Learner]
+
+    @property
+    def devices(self) -> tuple[jax.Device, ...]:
+        """The devices, each of which holds environments of every member."""
+        return self.group[0].devices
+
+    @cached_property
+    def init(self) -> Callable[[Sequence[Learner]], TrainState]:
+        """(members) -> their first states, each that of a training alone."""
+        mapped = map_devices(self.devices, self._vmapped(self._init))
+
+        def keys(members: Sequence[Learner]) -> tuple[jax.Array, jax.Array]:
+            pairs = [jax.random.split(jax.random.key(member.config.seed)) for member in members]
+            own = jnp.stack([jax.random.split(pair[1], len(self.devices)) for pair in pairs], axis=1)
+            shared = replicate(self.devices, jnp.stack([pair[0] for pair in pairs]))
+            return shared, place(self.devices, own)
+
+        return lambda members: mapped(*self.arguments(members), *keys(members))
+
+    @cached_property
+    def train_step(self) -> Callable[[Any, TrainState], tuple[TrainState, Metrics]]:
+        """(arguments of the members, states) -> the next states and metrics. Donates the states."""
+        mapped = map_devices(self.devices, self._vmapped(self._train_step), donate=(2,))
+        return lambda arguments, state: mapped(*arguments, state)
+
+    @cached_property
+    def evaluate(self) -> Callable[[Any, TrainState, Sequence[jax.Array]], EvaluationMetrics]:
+        """(arguments of the members, states, their keys) -> metrics of deterministic episodes."""
+        mapped = map_devices(self.devices, self._vmapped(self._evaluate))
+
+        def run(arguments: Any, state: TrainState, keys: Sequence[jax.Array]) -> EvaluationMetrics:
+            devices = self.devices
+            own = [jax.random.split(jax.random.split(key)[1], len(devices)) for key in keys]
+            return mapped(*arguments, state, place(devices, jnp.stack(own, axis=1)))
+
+        return run
+
+    def arguments(self, members: Sequence[Learner]) -> tuple[ImitationEnv, dict[str, jax.Array]]:
+        """Return the tasks and the numbers of members, placed on the devices.
+
+        Clips of a group differ in their number of frames: the last one is repeated, and never looked up.
+        """
+        lengths = [max(map(_length, rows)) for rows in zip(*map(jax.tree.leaves, self._envs), strict=True)]
+        task = jax.tree.structure(self.group[0].env)
+        envs = [
+            jax.tree.unflatten(task, map(_padded, jax.tree.leaves(member.env), lengths)) for member in members
+        ]
+        numbers = [numbers_of(member.config) for member in members]
+        return replicate(self.devices, (jax.tree.map(_stack, *envs), jax.tree.map(_stack, *numbers)))
+
+    @property
+    def _envs(self) -> list[ImitationEnv]:
+        return [member.env for member in self.group]
+
+    def _learner(self, env: ImitationEnv, numbers: Mapping[str, jax.Array]) -> tuple:
+        """Return task, configuration and networks of one member, whose numbers are traced."""
+        config = with_numbers(self.group[0].config, numbers)
+        env = env.with_config(config.env)
+        return env, config, make_actor(config.network, env.num_actions), make_critic(config.network)
+
+    def _vmapped(self, function: Callable) -> Callable:
+        """Map (env, numbers, *rest) over the members of one device."""
+
+        def on_device(env: ImitationEnv, numbers: dict[str, jax.Array], *rest: Any) -> Any:
+            return jax.vmap(function)(env, numbers, *rest)
+
+        return on_device
+
+    def _init(
+        self, env: ImitationEnv, numbers: Mapping[str, jax.Array], shared: jax.Array, own: jax.Array
+    ) -> TrainState:
+        env, config, actor, critic = self._learner(env, numbers)
+        return init_state(env, config, actor, critic, (shared, own))
+
+    def _train_step(
+        self, env: ImitationEnv, numbers: Mapping[str, jax.Array], state: TrainState
+    ) -> tuple[TrainState, Metrics]:
+        env, config, actor, critic = self._learner(env, numbers)
+        return train_step(env, config, actor, critic, state)
+
+    def _evaluate(
+        self, env: ImitationEnv, numbers: Mapping[str, jax.Array], state: TrainState, key: jax.Array
+    ) -> EvaluationMetrics:
+        env, config, actor, _ = self._learner(env, numbers)
+        return evaluate(env, config, Policy(state.actor.params, state.normalizer, actor), key)
+
+
+def member_state(state: TrainState, member: int) -> TrainState:
+    """Return the state of one member, as that of a training alone: leaves (D, ...)."""
+    return jax.tree.map(lambda x: x[:, member], state)
+
+
+def stack_states(states: Sequence[TrainState]) -> TrainState:
+    """Put the states of members together, leaves (D, M, ...)."""
+    return jax.tree.map(lambda *x: jnp.stack(x, axis=1), *states)
+
+
+def _stack(*values: Any) -> jax.Array:
+    return jnp.stack([jnp.asarray(value) for value in values])
+
+
+def _length(x: jax.Array) -> int:
+    return x.shape[0] if x.ndim else 0
+
+
+def _padded(x: jax.Array, length: int) -> jax.Array:
+    """Repeat the last row of an array until it has so many."""
+    missing = length - _length(x)
+    return jnp.concatenate([x, jnp.repeat(x[-1:], missing, axis=0)]) if missing else x

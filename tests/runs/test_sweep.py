@@ -1,0 +1,242 @@
+"""Sweeps on the tiny environment: run folders, one compiled step, resumption, the table, refusals."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import jax.numpy as jnp
+import matplotlib.image
+import numpy as np
+import pytest
+from helpers.point_env import POINT_CONFIG, TRACED_STEPS, PointEnv
+from helpers.refusals import command_refusal, refusal
+
+from mjx_mimic import sweep as command
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.config import TrainConfig
+from mjx_mimic.learning.learner import Learner
+from mjx_mimic.runs import sweep
+from mjx_mimic.runs.checkpoints import Checkpoints
+from mjx_mimic.runs.metric_log import read_rows
+from mjx_mimic.runs.sweep import Member, members, outcome, read_sweep, table
+from mjx_mimic.runs.training_loop import Stop
+
+UPDATE = POINT_CONFIG.num_envs * POINT_CONFIG.unroll_length
+DESCRIPTION = f"""
+motion: [walk, kick]
+seeds: [0, 1]
+samples: {4 * UPDATE}
+settings:
+  default: {{}}
+  more KL: {{ppo.target_kl: 0.05, ppo.discount: 0.9}}
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def points() -> Iterator[None]:
+    """Trainings of points, not of robots."""
+
+    def point(config: TrainConfig, clips: object, devices: tuple) -> Learner:
+        return Learner(PointEnv(sign=jnp.float32(1.0)), config, devices)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep, "make_learner", point)
+        patch.setattr(sweep, "PRESETS", {"default": replace(POINT_CONFIG, eval_interval=2 * UPDATE)})
+        yield
+
+
+@pytest.fixture
+def described(tmp_path) -> Path:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(DESCRIPTION)
+    return path
+
+
+def trained(described: Path, out: str = "out") -> Path:
+    assert sweep.run(read_sweep(described), described.parent / out, described)
+    return described.parent / out
+
+
+def figures(run: Path) -> list[dict]:
+    """The reports of a run without its times."""
+    rows, damaged = read_rows(run / "metrics.jsonl")
+    assert damaged == 0
+    return [{k: v for k, v in row.items() if k not in ("wall_time_s", "samples_per_s")} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def traced_and_finished(points, tmp_path_factory) -> tuple[int, Path]:
+    """How often a control step was traced for a sweep, and its folder."""
+    path = tmp_path_factory.mktemp("sweep") / "sweep.yaml"
+    path.write_text(DESCRIPTION)
+    before = len(TRACED_STEPS)
+    out = trained(path)
+    return len(TRACED_STEPS) - before, out
+
+
+@pytest.fixture
+def finished(traced_and_finished) -> Path:
+    return traced_and_finished[1]
+
+
+def test_every_setting_clip_and_seed_is_a_run_and_one_step_is_compiled_for_all(
+    described, traced_and_finished
+):
+    traced, out = traced_and_finished
+    runs = sorted(str(path.parent.relative_to(out)) for path in out.glob("*/*/config.yaml"))
+    expected = [f"{s}/{c}-{i}" for s in ("default", "more_KL") for c in ("kick", "walk") for i in (0, 1)]
+    assert runs == sorted(expected)
+    for run in runs:
+        rows = figures(out / run)
+        assert [row["samples"] for row in rows] == [2 * UPDATE, 4 * UPDATE]
+        assert rows[0]["eval_return"] is not None
+        assert Checkpoints(out / run).restore_policy("last").samples == 4 * UPDATE
+    before = len(TRACED_STEPS)
+    described.write_text(DESCRIPTION.replace("  more", "  none: {ppo.target_kl: 0.03}\n  more"))
+    trained(described, "more")
+    assert len(TRACED_STEPS) - before == traced  # as often with three settings as with two
+
+
+def test_side_by_side_they_are_what_they_are_one_after_the_other(described, finished):
+    described.write_text(DESCRIPTION + "together: 3\n")
+    other = trained(described, "together")
+    for run in ("default/walk-0", "more_KL/kick-1"):
+        for a, b in zip(figures(finished / run), figures(other / run), strict=True):
+            assert a.keys() == b.keys()
+            np.testing.assert_allclose(a["eval_return"], b["eval_return"], rtol=0.02)
+            np.testing.assert_allclose(a["policy_std"], b["policy_std"], rtol=1e-3)
+
+
+def test_seeds_and_settings_differ(finished):
+    returns = [figures(finished / run)[-1]["train_return"] for run in ("default/walk-0", "default/walk-1")]
+    assert returns[0] != returns[1]
+    assert figures(finished / "default/walk-0") != figures(finished / "more_KL/walk-0")
+
+
+def test_a_stopped_sweep_goes_on_where_it_was(described, finished, monkeypatch):
+    out = described.parent / "stopped"
+    evaluate, calls = sweep.evaluate, []
+
+    def stopping(*arguments):
+        calls.append(arguments)
+        if len(calls) == 3:  # in the middle of the second training
+            stops[-1].requested = True
+        return evaluate(*arguments)
+
+    stops: list[Stop] = []
+
+    class Noted(Stop):
+        def __init__(self) -> None:
+            super().__init__()
+            stops.append(self)
+
+    monkeypatch.setattr(sweep, "Stop", Noted)
+    monkeypatch.setattr(sweep, "evaluate", stopping)
+    assert not sweep.run(read_sweep(described), out, described)
+    assert len(list(out.glob("*/*/config.yaml"))) == 2
+    assert sweep.run(read_sweep(described), out, described)
+    for run in ("default/walk-0", "default/walk-1", "more_KL/kick-1"):
+        found = [row for row in figures(out / run) if "eval_return" in row]
+        assert [row["samples"] for row in found] == [2 * UPDATE, 4 * UPDATE]
+        wanted = figures(finished / run)
+        assert [row["eval_return"] for row in found] == [row["eval_return"] for row in wanted]
+        assert found[-1]["policy_std"] == pytest.approx(wanted[-1]["policy_std"], rel=0.05)
+    count = len(calls)
+    assert sweep.run(read_sweep(described), out, described)
+    assert len(calls) == count  # nothing is left to do
+
+
+def test_another_setting_is_not_mixed_with_what_is_there(described, finished):
+    described.write_text(DESCRIPTION.replace("0.9", "0.8"))
+    message = refusal(sweep.run, read_sweep(described), finished, described)
+    assert "field 'ppo.discount' is 0.9 in the run and 0.8 here" in message
+
+
+def test_minutes_end_a_training(described):
+    described.write_text(DESCRIPTION + "minutes: 0.001\n")
+    out = trained(described)
+    assert [row["samples"] for row in figures(out / "default" / "walk-0")] == [UPDATE]
+
+
+def test_table_and_plot(finished):
+    lines = (finished / "table.md").read_text().splitlines()
+    assert [line.split(" | ")[:3] for line in lines[2:]] == [
+        [f"| {clip}", setting, "2"] for clip in ("walk", "kick") for setting in ("default", "more KL")
+    ]
+    picture = matplotlib.image.imread(finished / "curves.png")
+    assert picture.std() > 0.05
+
+
+def write_rows(path: Path, returns: list[float], lengths: list[float]) -> None:
+    path.mkdir(parents=True)
+    rows = [
+        {"samples": 1_000_000 * i, "wall_time_s": 60.0 * i, "eval_return": r, "eval_episode_length": n}
+        for i, (r, n) in enumerate(zip(returns, lengths, strict=True), start=1)
+    ]
+    (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_the_table_counts_samples_and_minutes_to_complete_episodes_and_returns(tmp_path):
+    write_rows(tmp_path / "a", [50.0, 210.0, 260.0], [100.0, 284.0, 300.0])
+    write_rows(tmp_path / "b", [90.0, 120.0, 240.0], [286.0, 300.0, 300.0])
+    first = outcome(tmp_path / "a", 300.0)
+    assert first is not None
+    assert first.eval_return == 260.0
+    assert first.complete == (3_000_000, 3.0)
+    assert first.thresholds == ((2_000_000, 2.0), (3_000_000, 3.0))
+    group = [Member("s", "c", TrainConfig(), tmp_path / name) for name in ("a", "b")]
+    cells = [cell.strip() for cell in table(group).splitlines()[-1].strip("|").split("|")]
+    # Medians over two seeds; the return of 250 is reached by one of them alone.
+    assert cells == ["c", "s", "2", "250.0 (240.0 to 260.0)", "2.00, 2.0", "2.50, 2.5", "-"]
+    assert outcome(tmp_path / "none", 300.0) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "field 'motion' is missing"),
+        ("motion: []", "field 'motion' is missing"),
+        ("motion: walk", "field 'motion' is"),
+        ("motion: [walk]\nseeds: []", "field 'seeds' is empty"),
+        ("motion: [walk]\nsteps: 3", "unknown field 'steps'"),
+        ("motion: [walk]\nsamples: -1", "field 'samples' is -1"),
+        ("motion: [walk]\nminutes: 0", "field 'minutes' is 0"),
+        ("motion: [walk]\nsettings: [a]", "field 'settings' is no mapping"),
+        ("motion: [walk]\nsettings: {}", "field 'settings' is no mapping"),
+        ("motion: [walk]\nsettings: {a: 3}", "setting a is no mapping"),
+        ("motion: [walk]\ncommon: 3", "field 'common' is no mapping"),
+        ("motion: [walk]\npreset: best", "field 'preset' is"),
+    ],
+)
+def test_descriptions_that_will_not_do(tmp_path, text, message):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(text)
+    assert message in refusal(read_sweep, path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("settings: {a: {ppo.klip: 1}}", "setting a: unknown field 'ppo.klip'"),
+        ("settings: {a: {ppo.clip.b: 1}}", "setting a: unknown field 'ppo.clip.b'"),
+        ("settings: {a: {ppo.clip: big}}", "field 'ppo.clip' is"),
+        ("settings: {a: {seed: 1}}", "seed has a field of its own"),
+        ("settings: {a/b: {}, a_b: {}}", "give settings and clips other names"),
+        ("seeds: [1, 1]", "give settings and clips other names"),
+    ],
+)
+def test_settings_that_will_not_do(tmp_path, text, message):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(f"motion: [walk]\n{text}")
+    assert message in refusal(lambda: members(read_sweep(path), tmp_path / "out", path))
+
+
+def test_the_command_refuses_before_it_writes(tmp_path, capsys):
+    path = tmp_path / "sweep.yaml"
+    path.write_text("motion: [walk]\nsettings: {a: {ppo.clip: -1}}")
+    message = command_refusal(command.main, [str(path), "--out", str(tmp_path / "out")], capsys)
+    assert "--ppo.clip" in message
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UserError):
+        command.main([str(tmp_path / "none.yaml")])
