@@ -80,6 +80,52 @@ class PaperRewardConfig:
     """Scale of the error of the root, m^-2."""
 
 
+Range = tuple[float, float]
+"""Lowest and highest value; a number is drawn between them for each episode."""
+Factor = Annotated[Range, Within(0.01, 100.0)]
+MOST_DELAY = 2.0
+"""Control steps."""
+
+
+@dataclass(frozen=True)
+class RandomizationConfig:
+    """How the robots of training differ from the model, each number drawn anew for each episode.
+
+    A range of equal ends, and a limit of 0, cost nothing.
+    """
+
+    friction: Annotated[Range, Within(0.01, 10.0)] = (1.0, 1.0)
+    """Coefficient of sliding friction between the robot and the floor; the model's is 1."""
+    mass: Factor = (1.0, 1.0)
+    """Masses and inertias of all links, relative to the model's."""
+    trunk_com: Annotated[float, Within(0.0, 0.5)] = 0.0
+    """Largest offset of the trunk's centre of mass along each axis, m."""
+    joint_offset: Annotated[float, Within(0.0, 0.5)] = 0.0
+    """Largest error of the zero of a joint's encoder, rad."""
+    joint_damping: Annotated[Range, Within(0.0, 100.0)] = (0.0, 0.0)
+    """Viscous friction of the joints, N m s/rad."""
+    armature: Factor = (1.0, 1.0)
+    """Rotor inertias of the joints, relative."""
+    kp: Factor = (1.0, 1.0)
+    """Proportional gains, relative."""
+    kd: Factor = (1.0, 1.0)
+    """Derivative gains, relative."""
+    motor_strength: Factor = (1.0, 1.0)
+    """Effort limits, relative."""
+    delay: Annotated[Range, Within(0.0, MOST_DELAY)] = (0.0, 0.0)
+    """Control steps, whole or not, until an action reaches the motors."""
+    gravity_tilt: Annotated[float, Within(0.0, 0.5)] = 0.0
+    """Largest tilt of gravity about each horizontal axis, rad: a floor that is not level."""
+    start_position: Annotated[float, Within(0.0, 1.0)] = 0.0
+    """Largest offset of the root at the start along each horizontal axis, m."""
+    start_rotation: Annotated[float, Within(0.0, 1.5)] = 0.0
+    """Largest turn of the root at the start about each axis, rad."""
+    start_joint: Annotated[float, Within(0.0, 1.5)] = 0.0
+    """Largest offset of each joint at the start, rad."""
+    start_velocity: Annotated[float, Within(0.0, 10.0)] = 0.0
+    """Largest velocity that is added to the root's at the start along each axis, m/s and rad/s."""
+
+
 @dataclass(frozen=True)
 class EnvConfig:
     """The task: observation, action, reward, termination, rates and contacts."""
@@ -128,6 +174,7 @@ class EnvConfig:
     empty: those of the shanks and feet, with `full` forearms and hands too, with `body` all."""
     self_collision: bool = False
     """Whether the legs collide with each other, and the arms with trunk and thighs."""
+    randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
 
 
 @dataclass(frozen=True)
@@ -365,6 +412,10 @@ def check(config: TrainConfig, devices: int) -> None:
     remedy = f"give {len(G1_JOINTS)}, one for each joint, not all 0"
     joints_do = len(env.joint_weights) == len(G1_JOINTS) and any(env.joint_weights)
     require(joints_do or not env.joint_weights, "--env.joint-weights", env.joint_weights, remedy)
+    for name, value in vars(env.randomization).items():
+        ascends = not isinstance(value, tuple) or (len(value) == 2 and value[0] <= value[1])
+        option = f"--env.randomization.{name}".replace("_", "-")
+        require(ascends, option, value, "give the lowest and the highest value, in this order")
     terms = env.mimickit_reward if env.reward == "mimickit" else env.paper_reward
     weights_do = any(value > 0 for name, value in vars(terms).items() if name.endswith("_weight"))
     option = f"--env.{env.reward}-reward"

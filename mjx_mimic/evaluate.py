@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import require_writable
-from mjx_mimic.config import Which
+from mjx_mimic.config import MOST_DELAY, Which
 
 PROGRAM = "python -m mjx_mimic.evaluate"
 
@@ -34,6 +34,12 @@ class EvaluateCommand:
     """Speed of a kick every 2 s in a random horizontal direction, m/s."""
     noise: float = 0.0
     """Noise on what the policy observes; 1 is about a real robot's."""
+    friction: float | None = None
+    """Coefficient of sliding friction between the robot and the floor; None: the model's, 1."""
+    mass: float | None = None
+    """Masses of all links, relative to the model's."""
+    delay: float | None = None
+    """Control steps, whole or not, until an action reaches the motors."""
     checkpoint: Which = "best"
     """The policy with the best evaluation return, the last one, or that of a kept checkpoint, by its
     samples."""
@@ -63,7 +69,9 @@ def main(arguments: Sequence[str]) -> int:
     starts = (
         runs.load_training_states(command.run, command.checkpoint) if command.start == "training" else None
     )
-    protocol = evaluation.Protocol(command.seconds, command.push, command.noise)
+    protocol = evaluation.Protocol(
+        command.seconds, command.push, command.noise, command.friction, command.mass, command.delay
+    )
     report = evaluation.evaluate(
         evaluation.Evaluation(env, policy, protocol, starts),
         [motion.name for motion in found.motions],
@@ -93,6 +101,14 @@ def check(command: EvaluateCommand) -> None:
     """
     if command.engine != "mujoco" and (command.mjcf or command.solver_iterations):
         raise UserError("options --mjcf and --solver-iterations: they need --engine mujoco")
+    robots = {
+        "--friction": (command.friction, 0.01, 10.0),
+        "--mass": (command.mass, 0.1, 10.0),
+        "--delay": (command.delay, 0.0, MOST_DELAY),
+    }
+    cli.require_range({name: (v, low, high) for name, (v, low, high) in robots.items() if v is not None})
+    if command.mjcf and (command.friction is not None or command.mass is not None):
+        raise UserError("option --mjcf: friction and masses are the file's; leave --friction and --mass out")
     if command.start == "training" and command.motion:
         raise UserError("option --start: training needs the run's own clips; leave --motion out")
     cli.require_range(

@@ -15,6 +15,7 @@ from mjx_mimic.evaluation import tracking_errors
 from mjx_mimic.evaluation.recording import Recording
 from mjx_mimic.evaluation.tracking_errors import Effort, TrackingErrors
 from mjx_mimic.learning.policy import Policy
+from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import EnvState, ImitationEnv
 from mjx_mimic.task.randomization import PUSH_INTERVAL_S, pushed, sensed
 
@@ -33,6 +34,23 @@ class Protocol:
     """Speed of a horizontal kick to the root every 2 s, m/s, its direction random."""
     noise: float = 0.0
     """Noise on what the policy observes; 1 is about a real robot's."""
+    friction: float | None = None
+    """Coefficient of sliding friction; None: the model's."""
+    mass: float | None = None
+    """Masses of all links, relative to the model's."""
+    delay: float | None = None
+    """Control steps until an action reaches the motors."""
+
+    @property
+    def dynamics(self) -> Dynamics:
+        """The robot of the episodes."""
+        return Dynamics(
+            **{
+                name: jnp.float32(value)
+                for name in ("friction", "mass", "delay")
+                if (value := getattr(self, name)) is not None
+            }
+        )
 
 
 @struct.dataclass
@@ -113,6 +131,8 @@ class Evaluation:
             clip, phase = state.clip, self.env.phase(state)
             # The episode begins here: its steps are counted from 0.
             state = replace(state, start_time=self.env.time(state), steps=jnp.int32(0))
+        if jax.tree.leaves(self.protocol.dynamics):
+            state = self.env.with_dynamics(state, self.protocol.dynamics)
         left = jnp.ceil((1.0 - phase) * library.length[clip] * self.env.config.control_hz - 1e-3)
         horizon = jnp.where(library.wraps[clip], self.steps, jnp.minimum(left, self.steps))
         interval = round(PUSH_INTERVAL_S * self.env.config.control_hz)

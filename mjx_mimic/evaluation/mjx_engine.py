@@ -79,6 +79,8 @@ def _recordings(env: ImitationEnv, episode: Episode, start: Snapshot, track: Sna
 
 def simulate(env: ImitationEnv, state: EnvState, pd_target: jax.Array) -> tuple[EnvState, Effort]:
     """Simulate a control step with MJX, as in training, with the effort of its physics steps."""
+    targets, _ = env.motor_targets(state, pd_target, env.substeps)
     state, trace = env.simulate(state, pd_target)
-    spent = tracking_errors.effort(env.robot, pd_target, trace.dof_pos, trace.dof_vel)
+    reached = pd_target if targets is None else targets
+    spent = tracking_errors.effort(env.robot, reached, trace.dof_pos, trace.dof_vel)
     return state, jax.tree.map(jnp.mean, spent)

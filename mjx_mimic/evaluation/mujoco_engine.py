@@ -1,8 +1,11 @@
 """The evaluation of a policy with MuJoCo in C: the same episodes and figures, other physics code."""
 
+import copy
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -39,27 +42,26 @@ class Simulations:
             data.qpos[self._positions], data.qvel[self._velocities] = positions, velocities
         self._threads = ThreadPoolExecutor(cores())
 
-    def step(self, qvel: NDArray, pd_target: NDArray, substeps: int) -> tuple[NDArray, NDArray]:
+    def step(self, qvel: NDArray, targets: NDArray) -> tuple[NDArray, NDArray]:
         """Take a control step from the current positions with velocities `qvel` (N, 35).
 
         Args:
             qvel: (N, 35).
-            pd_target: (N, 29) rad.
-            substeps: S physics steps.
+            targets: (N, S, 29) rad, PD targets of S physics steps.
 
         Returns:
             qpos (N, S + 1, 36) and qvel (N, S + 1, 35) before the first and after each physics step.
         """
-        count = len(self._data)
+        count, substeps = targets.shape[:2]
         positions, velocities = np.empty((count, substeps + 1, 36)), np.empty((count, substeps + 1, 35))
 
         def advance(robots: range) -> None:
             for robot in robots:
                 data = self._data[robot]
                 data.qvel[self._velocities] = qvel[robot]
-                data.ctrl[self._controls] = pd_target[robot]
                 for step in range(substeps + 1):
                     if step:
+                        data.ctrl[self._controls] = targets[robot, step - 1]
                         mujoco.mj_step(self._model, data)
                     positions[robot, step] = data.qpos[self._positions]
                     velocities[robot, step] = data.qvel[self._velocities]
@@ -104,7 +106,11 @@ def run_in_mujoco(
 
     @jax.jit
     def act(state: EnvState, episode: Episode, number: jax.Array) -> tuple[EnvState, jax.Array, jax.Array]:
-        return evaluation.act_all(state, episode, index, number, seed)
+        state, action, pd_target = evaluation.act_all(state, episode, index, number, seed)
+        targets, state = jax.vmap(lambda s, t: env.motor_targets(s, t, env.substeps))(state, pd_target)
+        if targets is None:
+            targets = jnp.repeat(pd_target[:, None], env.substeps, axis=1)
+        return state, action, targets
 
     @jax.jit
     def measure(
@@ -112,13 +118,13 @@ def run_in_mujoco(
         figures: PhaseFigures,
         state: EnvState,
         action: jax.Array,
-        pd_target: jax.Array,
+        targets: jax.Array,
         coordinates: tuple[jax.Array, jax.Array],
     ) -> tuple[EnvState, Episode, PhaseFigures]:
         qpos, qvel = coordinates
         next_state = replace(state, qpos=qpos[:, -1], qvel=qvel[:, -1], steps=state.steps + 1)
         joints = (qpos[:, :-1, 7:], qvel[:, :-1, 6:])
-        spent = tracking_errors.effort(env.robot, pd_target[:, None], *joints)
+        spent = tracking_errors.effort(env.robot, targets, *joints)
         spent = jax.tree.map(lambda x: x.mean(axis=1), spent)
         return (next_state, *evaluation.measure_all(episode, figures, next_state, action, spent))
 
@@ -129,12 +135,10 @@ def run_in_mujoco(
 
     track = [snapshots(state)] if recorded else []
     for number in range(1, evaluation.steps + 1):
-        state, action, pd_target = act(state, episode, jnp.int32(number))
-        qpos, qvel = simulations.step(
-            np.asarray(state.qvel, float), np.asarray(pd_target, float), env.substeps
-        )
+        state, action, targets = act(state, episode, jnp.int32(number))
+        qpos, qvel = simulations.step(np.asarray(state.qvel, float), np.asarray(targets, float))
         coordinates = (qpos.astype(np.float32), qvel.astype(np.float32))
-        state, episode, figures = measure(episode, figures, state, action, pd_target, coordinates)
+        state, episode, figures = measure(episode, figures, state, action, targets, coordinates)
         if recorded:
             track.append(snapshots(state))
     episode = jax.tree.map(np.asarray, episode)
@@ -153,6 +157,15 @@ def addresses(model: mujoco.MjModel) -> tuple[NDArray, NDArray, NDArray]:
     positions = [*range(model.jnt_qposadr[root], model.jnt_qposadr[root] + 7), *model.jnt_qposadr[joints]]
     velocities = [*range(model.jnt_dofadr[root], model.jnt_dofadr[root] + 6), *model.jnt_dofadr[joints]]
     return np.array(positions), np.array(velocities), np.array([model.actuator(n).id for n in G1_JOINTS])
+
+
+def with_fields(model: mujoco.MjModel, fields: Mapping[str, Any]) -> mujoco.MjModel:
+    """Return a copy of a model with other fields, by their names; see `dynamics.model_fields`."""
+    model = copy.deepcopy(model)
+    for name, value in fields.items():
+        *parents, last = name.split(".")
+        getattr(getattr(model, parents[0]) if parents else model, last)[:] = np.asarray(value)
+    return model
 
 
 def load_other(path: Path, robot: Robot) -> mujoco.MjModel:

@@ -19,7 +19,8 @@ from mjx_mimic.common.files import replacing
 from mjx_mimic.evaluation import plot, summary
 from mjx_mimic.evaluation.episodes import Evaluation, Outcome
 from mjx_mimic.evaluation.mjx_engine import run_in_mjx
-from mjx_mimic.evaluation.mujoco_engine import load_other, run_in_mujoco
+from mjx_mimic.evaluation.mujoco_engine import load_other, run_in_mujoco, with_fields
+from mjx_mimic.task.dynamics import model_fields
 
 Engine = Literal["mjx", "mujoco"]
 Start = Literal["both", "random", "first", "training"]
@@ -165,6 +166,7 @@ def _run(
         return run_in_mjx(evaluation, at_first, seed, jax.local_devices(), recorded)
     robot = evaluation.env.robot
     model = load_other(mjcf, robot) if mjcf else robot.model
+    model = with_fields(model, model_fields(robot, evaluation.protocol.dynamics))
     if solver_iterations:
         model.opt.iterations = solver_iterations
         model.opt.ls_iterations = 50

@@ -6,7 +6,7 @@ moments and metrics are averaged over the devices, so that the copies stay equal
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ import numpy as np
 from flax import struct
 
 from mjx_mimic.clips.dataset import Clips
-from mjx_mimic.config import PPOConfig, TrainConfig
+from mjx_mimic.config import PPOConfig, RandomizationConfig, TrainConfig
 from mjx_mimic.learning import normalizer as normalizing
 from mjx_mimic.learning import ppo
 from mjx_mimic.learning import rollout as rollouts
@@ -198,7 +198,8 @@ def make_batch(normalizer: Normalizer, transitions: Transition, config: PPOConfi
 
 
 def evaluate(env: ImitationEnv, config: TrainConfig, policy: Policy, key: jax.Array) -> EvaluationMetrics:
-    """Evaluate the policy in deterministic episodes, `eval_envs` over all devices."""
+    """Evaluate the policy in deterministic episodes of the nominal robot, `eval_envs` over all devices."""
+    env = env.with_config(replace(config.env, randomization=RandomizationConfig()))
     count = config.eval_envs // jax.lax.axis_size(DEVICES)
     return average(rollouts.evaluate(env, policy, count, key))
 

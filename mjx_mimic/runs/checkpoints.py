@@ -160,14 +160,14 @@ class Checkpoints:
         found, samples = self._chosen(which, read)
         return StoredPolicy(found["actor"], found["critic"], Normalizer(**found["normalizer"]), samples)
 
-    def restore_env_states(self, which: Which = "last") -> dict[str, jax.Array]:
+    def restore_env_states(self, which: Which = "last") -> dict[str, Any]:
         """Read the fields of `EnvState` of all environments (N, ...) of the newest checkpoint, or another.
 
         Raises:
             UserError: there is none.
         """
         found = self._chosen(which, lambda step: _restore(step, "training"))
-        return {name: jnp.asarray(x.reshape(-1, *x.shape[2:])) for name, x in found["env"].items()}
+        return jax.tree.map(lambda x: jnp.asarray(x.reshape(-1, *x.shape[2:])), found["env"])
 
     @property
     def _writer(self) -> ocp.CheckpointManager:

@@ -18,6 +18,7 @@ from mjx_mimic.config_yaml import CONFIG_FILE, FORMAT, read_run, record_digest
 from mjx_mimic.learning.networks import make_actor
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.runs.checkpoints import Checkpoints
+from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
 
 MAY_CHANGE = ("total_steps", "eval_envs", "eval_interval", "keep_checkpoints")
@@ -154,4 +155,5 @@ def load_training_states(run: Path, checkpoint: Which = "last") -> EnvState:
     Raises:
         UserError: there is none, or it cannot be read.
     """
-    return EnvState(**Checkpoints(run).restore_env_states(checkpoint))
+    found = Checkpoints(run).restore_env_states(checkpoint)
+    return EnvState(**found | {"dynamics": Dynamics(**found.get("dynamics") or {})})

@@ -1,5 +1,6 @@
 """The imitation task: one G1, one reference, pure functions of an explicit state. Batch it with `vmap`."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self
@@ -12,9 +13,10 @@ from mujoco import mjx
 
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.config import EnvConfig
+from mjx_mimic.config import MOST_DELAY, EnvConfig, RandomizationConfig
 from mjx_mimic.robot.model import CharacterState, Robot, exact_products, load_robot
-from mjx_mimic.task import observation, reference, start_sampling, termination
+from mjx_mimic.task import dynamics, observation, reference, start_sampling, termination
+from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.reference import MotionLibrary, make_library
 from mjx_mimic.task.reward import RewardTerms, mimickit_reward, paper_reward
 from mjx_mimic.task.start_sampling import StartDistribution, make_starts
@@ -34,6 +36,8 @@ class EnvState:
     start_time: jax.Array  # () s, time in the clip at the episode's start
     steps: jax.Array  # () int, control steps since then
     episode_return: jax.Array  # ()
+    dynamics: Dynamics = Dynamics()  # how this robot differs from the model
+    targets: jax.Array | None = None  # (H, J) rad, PD targets before, the newest first; None: without delay
 
 
 @struct.dataclass
@@ -111,10 +115,22 @@ class ImitationEnv:
     def draw_start(self, key: jax.Array) -> EnvState:
         """Return the reference of a clip drawn by its weight, at a random time or at its first frame."""
         clip, time = start_sampling.sample(self.starts, key)
-        return self.reset_to(clip, time if self.config.start == "random" else jnp.zeros_like(time))
+        state = self.reset_to(clip, time if self.config.start == "random" else jnp.zeros_like(time))
+        config = self.config.randomization
+        if config == RandomizationConfig():
+            return state
+        robot_key, start_key = jax.random.split(jax.random.fold_in(key, 1))
+        qpos, qvel = dynamics.perturbed_start(config, state.qpos, state.qvel, start_key)
+        state = replace(state, qpos=qpos, qvel=qvel)
+        return self.with_dynamics(state, dynamics.draw(config, self.robot, robot_key))
+
+    def with_dynamics(self, state: EnvState, robot: Dynamics) -> EnvState:
+        """Return a state at the start of an episode whose robot is another."""
+        targets = None if robot.delay is None else jnp.tile(state.qpos[7:], (math.ceil(MOST_DELAY), 1))
+        return replace(state, dynamics=robot, targets=targets)
 
     def reset_to(self, clip: jax.Array, time: jax.Array) -> EnvState:
-        """Return the state of the reference of `clip` () at `time` () s."""
+        """Return the state of the reference of `clip` () at `time` () s, of the nominal robot."""
         qpos, qvel = reference.lookup(self.library, clip, time)
         return EnvState(
             qpos=qpos,
@@ -196,21 +212,40 @@ class ImitationEnv:
             substeps: physics steps; None: those of a control step.
             unroll: whether to compile them one after the other instead of as a loop.
         """
+        length = substeps or self.substeps
+        model = dynamics.replace_fields(
+            self.robot.mjx_model, dynamics.model_fields(self.robot, state.dynamics)
+        )
 
-        def physics_step(carry: tuple, _: None) -> tuple[tuple, PhysicsTrace]:
+        def physics_step(carry: tuple, target: jax.Array | None) -> tuple[tuple, PhysicsTrace]:
             qpos, qvel, warm_start = carry
-            data = self.robot.mjx_data.replace(
-                qpos=qpos, qvel=qvel, qacc_warmstart=warm_start, ctrl=pd_target
-            )
+            target = pd_target if target is None else target
+            data = self.robot.mjx_data.replace(qpos=qpos, qvel=qvel, qacc_warmstart=warm_start, ctrl=target)
             with exact_products():
-                data = mjx.step(self.robot.mjx_model, data)
+                data = mjx.step(model, data)
             return (data.qpos, data.qvel, data.qacc_warmstart), PhysicsTrace(qpos[7:], qvel[6:])
 
         coordinates = (state.qpos, state.qvel, state.warm_start)
+        targets, state = self.motor_targets(state, pd_target, length)
         (qpos, qvel, warm_start), trace = jax.lax.scan(
-            physics_step, coordinates, None, length=substeps or self.substeps, unroll=unroll
+            physics_step, coordinates, targets, length=length, unroll=unroll
         )
         return replace(state, qpos=qpos, qvel=qvel, warm_start=warm_start, steps=state.steps + 1), trace
+
+    def motor_targets(
+        self, state: EnvState, pd_target: jax.Array, substeps: int
+    ) -> tuple[jax.Array | None, EnvState]:
+        """Return the targets (S, J) rad of the physics steps, and the state that remembers this one.
+
+        None where the motors follow `pd_target` at once.
+        """
+        robot = state.dynamics
+        if robot.delay is None and robot.joint_offset is None:
+            return None, state
+        targets = dynamics.motor_targets(robot, pd_target, state.targets, substeps)
+        if state.targets is not None:
+            state = replace(state, targets=jnp.concatenate([pd_target[None], state.targets[:-1]]))
+        return targets, state
 
     def time(self, state: EnvState, ahead: int = 0) -> jax.Array:
         """Return the time in the clip, s, `ahead` control steps from now."""
@@ -237,7 +272,9 @@ class ImitationEnv:
         return observation.concatenated(self.observation_parts(state))
 
     def observation_parts(self, state: EnvState) -> observation.Parts:
-        """Return the named parts of the observation of a state, in their order."""
+        """Return the named parts of the observation of a state, in their order, as the encoders show it."""
+        if state.dynamics.joint_offset is not None:
+            state = replace(state, qpos=state.qpos.at[7:].add(state.dynamics.joint_offset))
         targets = {ahead: self.reference(state, ahead) for ahead in self.target_steps}
         phase = observation.Phase(self.phase(state), self.phase_frequencies)
         return self.layout.parts(self.robot, self.character(state), targets, phase)

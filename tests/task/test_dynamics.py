@@ -1,0 +1,171 @@
+"""Robots that differ from the model: their numbers, their delays, and the same physics as MuJoCo in C."""
+
+from dataclasses import fields, replace
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import pytest
+from helpers.refusals import refusal
+
+from mjx_mimic.clips import load_motion
+from mjx_mimic.config import EnvConfig, RandomizationConfig, TrainConfig, check
+from mjx_mimic.evaluation.mujoco_engine import with_fields
+from mjx_mimic.robot.model import load_robot
+from mjx_mimic.task import dynamics, make_env
+from mjx_mimic.task.dynamics import Dynamics
+
+EVERYTHING = RandomizationConfig(
+    friction=(0.3, 0.4),
+    mass=(1.2, 1.3),
+    trunk_com=0.05,
+    joint_offset=0.03,
+    joint_damping=(0.5, 1.0),
+    armature=(1.5, 2.0),
+    kp=(0.7, 0.9),
+    kd=(1.1, 1.3),
+    motor_strength=(0.1, 0.2),
+    delay=(0.5, 2.0),
+    gravity_tilt=0.1,
+    start_position=0.05,
+    start_rotation=0.1,
+    start_joint=0.1,
+    start_velocity=0.3,
+)
+
+
+@pytest.fixture(scope="module")
+def robot():
+    return load_robot()
+
+
+def test_what_does_not_vary_is_not_drawn(robot):
+    assert jax.tree.leaves(dynamics.draw(RandomizationConfig(), robot, jax.random.key(0))) == []
+    one = dynamics.draw(RandomizationConfig(kp=(0.9, 1.1)), robot, jax.random.key(0))
+    assert len(jax.tree.leaves(one)) == 1
+    assert one.kp is not None
+    assert dynamics.model_fields(robot, Dynamics()) == {}
+
+
+def test_numbers_are_drawn_within_their_ranges_and_fill_them(robot):
+    drawn = jax.vmap(lambda key: dynamics.draw(EVERYTHING, robot, key))(
+        jax.random.split(jax.random.key(1), 400)
+    )
+    for name, config in {
+        "friction": "friction",
+        "mass": "mass",
+        "damping": "joint_damping",
+        "armature": "armature",
+        "kp": "kp",
+        "kd": "kd",
+        "strength": "motor_strength",
+        "delay": "delay",
+    }.items():
+        low, high = getattr(EVERYTHING, config)
+        values = np.asarray(getattr(drawn, name))
+        assert low <= values.min() < low + 0.05 * (high - low)
+        assert high - 0.05 * (high - low) < values.max() <= high
+        if values.ndim == 2:  # joints differ
+            assert np.corrcoef(values[:, 0], values[:, 1])[0, 1] < 0.2
+    for name, limit in {"trunk_com": 0.05, "joint_offset": 0.03}.items():
+        values = np.asarray(getattr(drawn, name))
+        assert 0.95 * limit < np.abs(values).max() <= limit
+        assert abs(values.mean()) < 0.1 * limit
+    gravity = np.asarray(drawn.gravity)
+    np.testing.assert_allclose(np.linalg.norm(gravity, axis=1), 9.81, rtol=1e-5)
+    tilt = np.arccos(-gravity[:, 2] / 9.81)
+    assert 0.1 < tilt.max() <= 0.1 * np.sqrt(2.0) + 1e-4
+
+
+@pytest.mark.parametrize(
+    ("delay", "ages"),
+    [
+        (0.0, [0, 0, 0, 0]),
+        (0.25, [1, 0, 0, 0]),
+        (0.5, [1, 1, 0, 0]),
+        (1.0, [1, 1, 1, 1]),
+        (1.5, [2, 2, 1, 1]),
+        (2.0, [2, 2, 2, 2]),
+    ],
+)
+def test_a_target_arrives_so_many_control_steps_late(delay, ages):
+    history = jnp.array([[10.0], [20.0]])
+    robot = Dynamics(delay=jnp.float32(delay))
+    found = dynamics.motor_targets(robot, jnp.array([0.0]), history, 4)
+    np.testing.assert_array_equal(found[:, 0], 10.0 * np.array(ages))
+
+
+def test_an_encoder_that_shows_too_much_lowers_the_target_behind_it():
+    robot = Dynamics(joint_offset=jnp.array([0.1]), delay=jnp.float32(1.0))
+    found = dynamics.motor_targets(robot, jnp.array([1.0]), jnp.array([[2.0], [3.0]]), 2)
+    np.testing.assert_allclose(found, [[1.9], [1.9]])
+    alone = dynamics.motor_targets(replace(robot, delay=None), jnp.array([1.0]), None, 2)
+    np.testing.assert_allclose(alone, [[0.9], [0.9]])
+
+
+def test_the_start_is_moved_by_no_more_than_the_limits(robot):
+    qpos = jnp.asarray(
+        robot.model.key("stand").qpos if robot.model.nkey else np.r_[0, 0, 0.8, 1, 0, 0, 0, [0] * 29]
+    )
+    qvel = jnp.zeros(35)
+    keys = jax.random.split(jax.random.key(2), 300)
+    moved, speed = jax.vmap(lambda key: dynamics.perturbed_start(EVERYTHING, qpos, qvel, key))(keys)
+    offset = np.asarray(moved - qpos)
+    assert 0.045 < np.abs(offset[:, :2]).max() <= 0.05 + 1e-6
+    assert np.abs(offset[:, 2]).max() == 0.0
+    assert 0.095 < np.abs(offset[:, 7:]).max() <= 0.1 + 1e-6
+    assert 0.28 < np.abs(np.asarray(speed)[:, :6]).max() <= 0.3 + 1e-6
+    assert np.abs(np.asarray(speed)[:, 6:]).max() == 0.0
+    np.testing.assert_allclose(np.linalg.norm(np.asarray(moved)[:, 3:7], axis=1), 1.0, rtol=1e-5)
+    turn = 2.0 * np.arccos(np.clip(np.abs(np.asarray(moved)[:, 3:7] @ np.asarray(qpos[3:7])), 0.0, 1.0))
+    assert 0.1 < turn.max() <= 0.1 * np.sqrt(3.0) + 1e-3
+
+
+@pytest.mark.slow
+def test_every_field_has_the_effect_in_mjx_that_it_has_in_mujoco():
+    env = make_env([load_motion("walk")], EnvConfig(randomization=EVERYTHING))
+    state = jax.jit(env.draw_start)(jax.random.key(3))
+    drawn = [f.name for f in fields(Dynamics) if getattr(state.dynamics, f.name) is not None]
+    assert len(drawn) == len(fields(Dynamics))
+    # In the air: on the floor one solver iteration is not where MuJoCo's own is (tests of the engines).
+    state = replace(state, qpos=state.qpos.at[2].add(0.5), targets=state.targets.at[1].add(0.3))
+    target = state.qpos[7:] + 0.2
+    after, _ = jax.jit(env.simulate)(state, target)
+    np.testing.assert_array_equal(after.targets, [target, state.targets[0]])
+
+    model_fields = dynamics.model_fields(env.robot, state.dynamics)
+    targets, _ = env.motor_targets(state, target, env.substeps)
+
+    def in_mujoco(without: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+        kept = {name: value for name, value in model_fields.items() if name != without}
+        model = with_fields(env.robot.model, kept)
+        data = mujoco.MjData(model)
+        data.qpos[:], data.qvel[:] = np.asarray(state.qpos), np.asarray(state.qvel)
+        for ctrl in np.asarray(targets):
+            data.ctrl[:] = ctrl
+            mujoco.mj_step(model, data)
+        return data.qpos.copy(), data.qvel.copy()
+
+    qpos, qvel = in_mujoco()
+    np.testing.assert_allclose(after.qpos, qpos, atol=1e-5)
+    np.testing.assert_allclose(after.qvel, qvel, atol=1e-4)
+    # And each one has an effect; friction has none in the air.
+    for name in set(model_fields) - {"geom_friction"}:
+        assert np.abs(in_mujoco(name)[1] - qvel).max() > 1e-3, name
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"friction": (1.2, 0.4)}, "--env.randomization.friction"),
+        ({"friction": (-1.0, 1.0)}, "--env.randomization.friction"),
+        ({"delay": (0.0, 3.0)}, "--env.randomization.delay"),
+        ({"delay": (0.0,)}, "--env.randomization.delay"),
+        ({"mass": (0.0, 1.0)}, "--env.randomization.mass"),
+        ({"joint_offset": -0.1}, "--env.randomization.joint-offset"),
+    ],
+)
+def test_ranges_that_will_not_do(values, message):
+    config = TrainConfig(num_envs=4, env=EnvConfig(randomization=replace(RandomizationConfig(), **values)))
+    assert message in refusal(check, config, 1)
