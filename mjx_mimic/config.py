@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from mjx_mimic.common.cli import require_range
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.robot.constants import G1_JOINTS, KEY_BODIES, ContactSet
+from mjx_mimic.robot.constants import G1_JOINTS, KEY_BODIES, ContactChoice
 
 
 @dataclass(frozen=True)
@@ -166,9 +166,10 @@ class EnvConfig:
     """Control steps per second."""
     physics_hz: Annotated[float, Within(1.0, 100_000.0)] = 180.0
     """Physics steps per second; a multiple of the control rate."""
-    contacts: ContactSet = "feet"
-    """Shapes that collide with the floor: the soles alone; with `legs`, thighs and shins too; with `full`,
-    hands, forearms, pelvis, torso and head as well; with `body`, hips and upper arms also."""
+    contacts: ContactChoice = "auto"
+    """Shapes that collide with the floor, by default the smallest set that the clips need: with `feet` the
+    soles alone; with `legs`, thighs and shins too; with `full`, hands, forearms, pelvis, torso and head as
+    well; with `body`, hips and upper arms also."""
     ground_bodies: tuple[str, ...] = ()
     """Bodies that may be on the floor without a fall (MimicKit `contact_bodies`); `all`: nothing is a fall;
     empty: those of the shanks and feet, with `full` forearms and hands too, with `body` all."""

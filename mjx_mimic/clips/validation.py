@@ -14,12 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips.foot_contacts import foot_contacts, runs_of_true
+from mjx_mimic.clips.ground_contacts import NEAR_FLOOR, needed_contacts
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.robot.constants import (
-    ALL_BODIES,
-    CONTACT_SHAPES,
     G1_JOINTS,
-    GROUND_BODIES,
     JOINT_SPEED_LIMIT,
     SIDES,
     SOLE_GEOMS,
@@ -30,7 +28,6 @@ from mjx_mimic.robot.mjcf import load_mjcf
 Array = NDArray[np.float64]
 Severity = Literal["ok", "warning", "error"]
 
-NEAR_FLOOR = 0.01  # m; a shape lower than this is on the floor
 SUNK = 0.001  # m; soft contacts give way by less, so a shape deeper than this is reported
 AIRBORNE = 0.03  # m; while nothing is lower than this, the robot flies
 _STILL = 1e-9  # m and rad; a step smaller than this is no movement
@@ -293,14 +290,8 @@ def contact_options(model: mujoco.MjModel, shapes: Sequence[str]) -> str:
         model: the robot.
         shapes: names of geoms without "_collision".
     """
-    stems = {name.removeprefix("left_").removeprefix("right_") for name in shapes}
-    contacts = next(name for name, known in CONTACT_SHAPES.items() if stems <= set(known))
-    bodies = [model.body(model.geom(f"{name}_collision").bodyid[0]).name for name in shapes]
-    allowed = GROUND_BODIES[contacts]
-    missing = [] if allowed == ALL_BODIES else sorted(set(bodies) - set(allowed))
-    if not missing:
-        return f"--env.contacts {contacts}"
-    return f"--env.contacts {contacts} --env.ground-bodies {' '.join([*allowed, *missing])}"
+    contacts, bodies = needed_contacts(model, shapes)
+    return f"--env.contacts {contacts}" + (f" --env.ground-bodies {' '.join(bodies)}" if bodies else "")
 
 
 def _foot_sliding(motion: Motion, model: mujoco.MjModel) -> Finding:

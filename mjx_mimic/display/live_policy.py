@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import jax
 import mujoco
@@ -18,6 +19,7 @@ from mjx_mimic.evaluation.mujoco_engine import addresses, keep_broken_states
 from mjx_mimic.evaluation.recording import Snapshot, snapshot
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.robot import kinematics
+from mjx_mimic.robot.constants import ContactSet
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.runs.folder import load_policy, load_run_clips, require_clip
 from mjx_mimic.task.env import EnvState, ImitationEnv
@@ -36,7 +38,7 @@ class Live:
         """Put the policy at the start of its clip number `clip`; `motions` are those of `env`."""
         self._env = env
         config = env.config
-        self.model = load_mjcf(config.contacts, config.physics_hz)
+        self.model = load_mjcf(cast(ContactSet, config.contacts), config.physics_hz)
         keep_broken_states(self.model)
         self.data = mujoco.MjData(self.model)
         self.clips = tuple(motion.name for motion in motions)

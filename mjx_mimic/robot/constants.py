@@ -95,6 +95,8 @@ KEY_BODIES = (*FEET, "head_link", "left_wrist_yaw_link", "right_wrist_yaw_link")
 """Bodies whose positions MimicKit observes and rewards, in its order."""
 
 ContactSet = Literal["feet", "legs", "full", "body"]
+ContactChoice = Literal["auto", "feet", "legs", "full", "body"]
+"""A set, or the smallest one that the clips need."""
 
 _LEG_GROUND = tuple(f"{side}_{link}_link" for side in SIDES for link in ("knee", "ankle_roll"))
 _ARM_GROUND = tuple(

@@ -28,6 +28,7 @@ from mjx_mimic.runs.lock import locked
 from mjx_mimic.runs.metric_log import METRICS_FILE, MetricLog, read_rows
 from mjx_mimic.runs.plot import draw_group, read_metrics
 from mjx_mimic.runs.training_loop import Stop, clip_summary, evaluation_key, judged, summary
+from mjx_mimic.task.env import with_contacts
 
 ENVS_TOGETHER = 8192
 """Environments of all trainings that an accelerator is given at a time."""
@@ -185,8 +186,10 @@ def run(sweep: Sweep, out: Path, source: Path) -> bool:
         for member in members(sweep, out, source)
     ]
     missing = []
-    for member in everyone:
+    for index, member in enumerate(everyone):
         clips = load_clips(member.config.motion)
+        env_config = with_contacts(member.config.env, clips.motions)
+        member = everyone[index] = replace(member, config=replace(member.config, env=env_config))
         if os.path.exists(member.path / CONFIG_FILE):
             folder.check_resumable(member.path, member.config, clips, len(devices))
         done = Checkpoints(member.path).progress()

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -20,6 +21,7 @@ from mjx_mimic.runs.lock import locked
 from mjx_mimic.runs.metric_log import MetricLog
 from mjx_mimic.runs.training_loop import train
 from mjx_mimic.runs.warm_start import Source, read_source, start_from
+from mjx_mimic.task.env import with_contacts
 
 STEP_BYTES = 88_000
 """What the compiled training step takes per environment beside its samples: 362 MB at 4096 on an H100."""
@@ -51,6 +53,7 @@ def train_run(
     devices = tuple(jax.local_devices())
     config = sized(config, devices[0].platform, len(devices))
     clips = load_clips(config.motion, config.motion_weights)
+    config = replace(config, env=with_contacts(config.env, clips.motions))
     out = out or Path("runs") / f"{_file_name(clips.motions[0].name)}-{time.strftime('%Y%m%d-%H%M%S')}"
     if wandb_project and importlib.util.find_spec("wandb") is None:
         raise UserError("option --wandb: the package is not installed; install mjx-mimic[wandb]")
@@ -107,6 +110,8 @@ def _train(
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")
     kind = f"{len(devices)} x {devices[0].device_kind}"
     print(f"{shown}: {config.num_envs} environments on {kind}; run folder {out}")
+    if config.env.contacts != "feet":
+        print(f"contacts: {config.env.contacts}, because more than the soles may be on the floor")
 
     state, progress = learner.init(jax.random.key(config.seed)), Progress()
     restored = checkpoints.restore_training(state) if resume else None

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Self
+from typing import Self, cast
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,12 @@ import numpy as np
 from flax import struct
 from mujoco import mjx
 
+from mjx_mimic.clips.ground_contacts import needed_contacts, touching_shapes
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import MOST_DELAY, EnvConfig, RandomizationConfig
+from mjx_mimic.robot.constants import ContactSet
+from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import CharacterState, Robot, exact_products, load_robot
 from mjx_mimic.task import dynamics, observation, reference, start_sampling, termination
 from mjx_mimic.task.dynamics import Dynamics
@@ -343,6 +346,19 @@ class ImitationEnv:
         )
 
 
+def with_contacts(config: EnvConfig, motions: Sequence[Motion]) -> EnvConfig:
+    """Return settings whose contacts are no longer `auto`, but the smallest set that the clips need.
+
+    So are the bodies that may be on the floor, unless the settings name some.
+    """
+    if config.contacts != "auto":
+        return config
+    model = load_mjcf("body", config.physics_hz, visuals=False)
+    shapes = {shape for motion in motions for shape in touching_shapes(model, motion)}
+    contacts, bodies = needed_contacts(model, sorted(shapes))
+    return replace(config, contacts=contacts, ground_bodies=config.ground_bodies or bodies)
+
+
 def make_env(
     motions: Sequence[Motion],
     config: EnvConfig | None = None,
@@ -366,8 +382,9 @@ def make_env(
     """
     config = EnvConfig() if config is None else config
     if robot is None:
+        config = with_contacts(config, motions)
         robot = load_robot(
-            config.contacts,
+            cast(ContactSet, config.contacts),
             config.physics_hz,
             ground_bodies=config.ground_bodies,
             key_bodies=config.key_bodies,

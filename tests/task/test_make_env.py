@@ -1,5 +1,7 @@
 """What the task is made of: settings, sizes and defaults, and the exact end of a clip. No physics here."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,8 +10,9 @@ from helpers.robots import RigidRobot
 from helpers.small_run import sway
 
 from mjx_mimic.clips.editing import with_loop
+from mjx_mimic.clips.motion import Motion
 from mjx_mimic.config import EnvConfig
-from mjx_mimic.task.env import ImitationEnv, make_env
+from mjx_mimic.task.env import ImitationEnv, make_env, with_contacts
 from mjx_mimic.task.observation import LAYOUTS
 from mjx_mimic.task.start_sampling import make_starts
 
@@ -32,6 +35,33 @@ def test_a_task_loads_the_robot_that_its_settings_ask_for(contacts):
     able = np.flatnonzero(env.robot.model.geom_conaffinity)
     assert (len(able) > 8) == (contacts == "full")
     assert env.substeps == 8
+
+
+def posed(quat: list[float], height: float) -> Motion:
+    """The sway, turned over and put at another height."""
+    clip = sway()
+    count = clip.num_frames
+    return replace(
+        clip, root_pos=np.tile([0.0, 0.0, height], (count, 1)), root_quat=np.tile(np.array(quat), (count, 1))
+    )
+
+
+@pytest.mark.parametrize(
+    ("clips", "contacts", "bodies"),
+    [
+        ([sway()], "feet", ()),
+        ([posed([1.0, 0.0, 0.0, 0.0], 0.4)], "legs", ()),  # through its knees: the shins are in the floor
+        ([posed([0.0, 1.0, 0.0, 0.0], 0.55)], "full", ("head_link",)),  # upside down: the head
+        ([posed([0.7071068, 0.0, 0.7071068, 0.0], 0.1)], "body", ()),  # on its face
+        ([sway(), posed([0.7071068, 0.0, 0.7071068, 0.0], 0.1)], "body", ()),
+    ],
+)
+def test_contacts_are_the_smallest_set_that_the_clips_need(clips, contacts, bodies):
+    config = with_contacts(EnvConfig(), clips)
+    assert config.contacts == contacts
+    assert set(bodies) <= set(config.ground_bodies)
+    chosen = EnvConfig(contacts="legs", ground_bodies=("pelvis",))
+    assert with_contacts(chosen, clips) == chosen
 
 
 def test_a_task_has_the_settings_given_or_the_defaults(light):
