@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from mjx_mimic.common.cli import cores
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.evaluation import tracking_errors
 from mjx_mimic.evaluation.episodes import Episode, Evaluation, Outcome, PhaseFigures
 from mjx_mimic.evaluation.recording import Snapshot, recordings, snapshot
 from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import Robot
+from mjx_mimic.task import tracking_errors
 from mjx_mimic.task.env import EnvState, ImitationEnv
 
 FLOOR_SIZE = (0.0, 0.0, 1.0)

@@ -26,12 +26,14 @@ CURVES_OF_CLIPS = 20
 _LARGEST = 2**63 - 1  # what is written counts no farther, and TensorBoard neither
 
 GROUPS = {
+    "Evaluation": ("eval_error_",),
     "Main": ("eval_", "best_eval_", "train_", "samples", "wall_time"),
     "Reward": ("reward",),
     "Ends": ("ended_by_", "episodes", "nonfinite_resets"),
     "Clips": ("clip/",),
 }
-"""Groups of curves in TensorBoard and Weights & Biases by how names begin; all others are the Learner's."""
+"""Groups of curves in TensorBoard and Weights & Biases by how names begin, the first that fits; all others
+are the Learner's."""
 
 Row = dict[str, float | None]
 """A report; None where a figure is not a finite number."""

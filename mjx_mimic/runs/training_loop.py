@@ -207,7 +207,11 @@ def evaluate(learner: Learner, state: TrainState, progress: Progress) -> tuple[d
     """
     key, best = evaluation_key(learner, progress), progress.best_eval_return
     first = first_device(learner.evaluate(state, key))
-    figures = {name: float(value) for name, value in vars(first).items()}
+    figures = {
+        "eval_return": float(first.eval_return),
+        "eval_episode_length": float(first.eval_episode_length),
+        **{f"eval_error_{name}": float(value) for name, value in vars(first.errors).items()},
+    }
     if best is not None and not figures["eval_return"] > best:
         return figures | {"best_eval_return": best}, False
     again = first_device(learner.evaluate(state, jax.random.fold_in(key, 1)))
@@ -253,6 +257,8 @@ def summary(window: Sequence[Metrics], samples_per_step: int) -> dict[str, float
         **{f"ended_by_{name}": value for name, value in vars(mean.ended_by).items()},
         "nonfinite_resets": round(mean.ended_by.nonfinite * steps),
         **vars(mean.actor),
+        **vars(mean.advantage),
+        **{name: float(value) for name, value in vars(window[-1].normalizer).items()},
         "critic_loss": mean.critic_loss,
         "explained_variance": mean.explained_variance,
         "policy_std": mean.std,

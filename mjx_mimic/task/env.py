@@ -18,6 +18,7 @@ from mjx_mimic.task import observation, reference, start_sampling, termination
 from mjx_mimic.task.reference import MotionLibrary, make_library
 from mjx_mimic.task.reward import RewardTerms, mimickit_reward, paper_reward
 from mjx_mimic.task.start_sampling import StartDistribution, make_starts
+from mjx_mimic.task.tracking_errors import TrackingErrors, tracking_errors
 
 
 @struct.dataclass
@@ -48,6 +49,7 @@ class StepResult:
     final_observation: jax.Array  # (O,) before it
     reward: jax.Array  # ()
     reward_terms: RewardTerms
+    errors: TrackingErrors  # before any reset; costs nothing where nobody reads it
     causes: termination.Causes
     episode_return: jax.Array  # () so far, this step included
     episode_length: jax.Array  # () int, likewise
@@ -156,6 +158,7 @@ class ImitationEnv:
             final_observation=self.observe(next_state),
             reward=reward,
             reward_terms=terms,
+            errors=tracking_errors(character, target),
             causes=causes,
             episode_return=next_state.episode_return,
             episode_length=next_state.steps,

@@ -23,6 +23,7 @@ from mjx_mimic.learning.rollout import EvaluationMetrics
 from mjx_mimic.runs import checkpoints, folder, training_loop
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.metric_log import MetricLog
+from mjx_mimic.task.tracking_errors import TrackingErrors
 
 # mediapy leaves the pipes of its ffmpeg process to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -40,7 +41,11 @@ def test_a_run_folder_has_all_that_is_promised(finished, capsys):
     expected = {f"reward_{term}" for term in terms} | {f"ended_by_{cause}" for cause in causes}
     expected |= {"wall_time_s", "samples_per_s", "critic_loss", "kl", "clip_fraction", "learning_rate"}
     expected |= {"train_return", "train_episode_length", "eval_return", "eval_episode_length"}
-    expected |= {"nonfinite_resets"}
+    expected |= {"nonfinite_resets", "advantage_mean", "advantage_std"}
+    expected |= {"normalizer_mean", "normalizer_std", "normalizer_samples"}
+    errors = ("root_position", "root_rotation", "body_position", "body_rotation")
+    errors += ("joint_velocity", "root_velocity", "root_angular_velocity", "global_body_position")
+    expected |= {f"eval_error_{error}" for error in errors}
     assert expected <= set(last)
     assert all(np.isfinite(value) for value in last.values())
     assert 0.0 < last["eval_return"] <= last["eval_episode_length"] <= 12
@@ -199,11 +204,13 @@ def test_one_lucky_evaluation_makes_no_best_policy(point_learner, tmp_path, monk
     def evaluated(state, key):
         keys.append(jax.random.key_data(key).tolist())
         count = len(point_learner.devices)
-        return place(point_learner.devices, EvaluationMetrics(*[np.full(count, next(given))] * 2))
+        value = np.full(count, next(given))
+        return place(point_learner.devices, EvaluationMetrics(value, value, TrackingErrors(*[value] * 8)))
 
     monkeypatch.setitem(point_learner.__dict__, "evaluate", evaluated)
     reports, saved = trained(point_learner, tmp_path)
     assert [row["eval_return"] for row in reports] == [10.0, 90.0, 16.0]
+    assert [row["eval_error_root_rotation"] for row in reports] == [10.0, 90.0, 16.0]
     assert [row["best_eval_return"] for row in reports] == [15.0, 15.0, 17.0]
     assert saved == [(1536, True), (2560, False), (3072, True)]
     assert len({tuple(key) for key in keys}) == len(keys)  # always other starts
