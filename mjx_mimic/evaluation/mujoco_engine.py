@@ -1,5 +1,6 @@
 """The evaluation of a policy with MuJoCo in C: the same episodes and figures, other physics code."""
 
+import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -98,45 +99,22 @@ def run_in_mujoco(
         recorded: episodes to record, the first ones.
     """
     index = jnp.arange(len(at_first))
-    state, episode, figures = jax.jit(lambda: evaluation.begin_all(index, jnp.asarray(at_first), seed))()
+    evaluation = jax.device_put(evaluation)
+    state, episode, figures = _begin(evaluation, index, jnp.asarray(at_first), seed=seed)
     simulations = Simulations(model, np.asarray(state.qpos, float), np.asarray(state.qvel, float))
     env = evaluation.env
-
-    @jax.jit
-    def act(state: EnvState, episode: Episode, number: jax.Array) -> tuple[EnvState, jax.Array, jax.Array]:
-        return evaluation.act_all(state, episode, index, number, seed)
-
-    @jax.jit
-    def measure(
-        episode: Episode,
-        figures: PhaseFigures,
-        state: EnvState,
-        action: jax.Array,
-        pd_target: jax.Array,
-        coordinates: tuple[jax.Array, jax.Array],
-    ) -> tuple[EnvState, Episode, PhaseFigures]:
-        qpos, qvel = coordinates
-        next_state = replace(state, qpos=qpos[:, -1], qvel=qvel[:, -1], steps=state.steps + 1)
-        joints = (qpos[:, :-1, 7:], qvel[:, :-1, 6:])
-        spent = tracking_errors.effort(env.robot, pd_target[:, None], *joints)
-        spent = jax.tree.map(lambda x: x.mean(axis=1), spent)
-        return (next_state, *evaluation.measure_all(episode, figures, next_state, action, spent))
-
-    @jax.jit
-    def snapshots(state: EnvState) -> Snapshot:
-        first = jax.tree.map(lambda x: x[:recorded], state)
-        return jax.vmap(snapshot, (None, 0))(env, first)
-
-    track = [snapshots(state)] if recorded else []
+    track = [_snapshots(env, state, recorded)] if recorded else []
     for number in range(1, evaluation.steps + 1):
-        state, action, pd_target = act(state, episode, jnp.int32(number))
+        state, action, pd_target = _act(evaluation, state, episode, index, jnp.int32(number), seed=seed)
         qpos, qvel = simulations.step(
             np.asarray(state.qvel, float), np.asarray(pd_target, float), env.substeps
         )
         coordinates = (qpos.astype(np.float32), qvel.astype(np.float32))
-        state, episode, figures = measure(episode, figures, state, action, pd_target, coordinates)
+        state, episode, figures = _measure(
+            evaluation, episode, figures, state, action, pd_target, coordinates
+        )
         if recorded:
-            track.append(snapshots(state))
+            track.append(_snapshots(env, state, recorded))
     episode = jax.tree.map(np.asarray, episode)
     found = []
     if recorded:
@@ -144,6 +122,36 @@ def run_in_mujoco(
         kept = jax.tree.map(lambda x: x[:recorded], episode)
         found = recordings(joined, kept.horizon, kept.clip, env.config.control_hz)
     return Outcome(episode, jax.tree.map(np.asarray, figures), found)
+
+
+# Compiled once for all policies of a task: the videos of a training show one after another.
+_begin = jax.jit(Evaluation.begin_all, static_argnames="seed")
+_act = jax.jit(Evaluation.act_all, static_argnames="seed")
+
+
+@jax.jit
+def _measure(
+    evaluation: Evaluation,
+    episode: Episode,
+    figures: PhaseFigures,
+    state: EnvState,
+    action: jax.Array,
+    pd_target: jax.Array,
+    coordinates: tuple[jax.Array, jax.Array],
+) -> tuple[EnvState, Episode, PhaseFigures]:
+    """Put N robots where the physics steps of a control step have led, and add it to the figures."""
+    qpos, qvel = coordinates
+    next_state = replace(state, qpos=qpos[:, -1], qvel=qvel[:, -1], steps=state.steps + 1)
+    joints = (qpos[:, :-1, 7:], qvel[:, :-1, 6:])
+    spent = tracking_errors.effort(evaluation.env.robot, pd_target[:, None], *joints)
+    spent = jax.tree.map(lambda x: x.mean(axis=1), spent)
+    return (next_state, *evaluation.measure_all(episode, figures, next_state, action, spent))
+
+
+@functools.partial(jax.jit, static_argnames="recorded")
+def _snapshots(env: ImitationEnv, state: EnvState, recorded: int) -> Snapshot:
+    first = jax.tree.map(lambda x: x[:recorded], state)
+    return jax.vmap(snapshot, (None, 0))(env, first)
 
 
 def addresses(model: mujoco.MjModel) -> tuple[NDArray, NDArray, NDArray]:
