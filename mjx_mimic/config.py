@@ -236,7 +236,7 @@ class TrainConfig:
     eval_interval: Annotated[int, Within(0, 10**15)] = 0
     """Samples between evaluations, each of which comes with a checkpoint; 0: sized for the machine."""
     video_interval: Annotated[int | None, Within(0, 10**15)] = None
-    """Samples between videos of an evaluation episode; 0: none before the end; None: sized for the machine."""
+    """Samples between videos of an evaluation episode; 0: none before the end; None: sized here."""
     keep_checkpoints: Annotated[int | Literal["all"], Within(2, 10**6)] = 2
     """Checkpoints that are kept, the newest ones; each holds the best policy too."""
     env: EnvConfig = field(default_factory=EnvConfig)
