@@ -110,6 +110,13 @@ def _rgb(rgba: Sequence[float]) -> Color:
     return red, green, blue
 
 
+def _linear(color: Color) -> NDArray[np.uint8]:
+    """Return an sRGB colour in linear light, which viser takes colours of batched meshes for."""
+    share = np.array(color) / 255.0
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    return np.round(255.0 * linear).astype(np.uint8)
+
+
 class BrowserView:
     """A page that shows a session and its controls.
 
@@ -175,8 +182,8 @@ class BrowserView:
             shadow_opacity=0.35,
         )
         camera = self.server.initial_camera
-        x, y, z = CAMERA
-        camera.position, camera.look_at = (x * columns, y * columns, z * columns**0.5), LOOK_AT
+        x, y, z = np.array(CAMERA) * (1 + columns) / 2.0
+        camera.position, camera.look_at = (x, y, z), LOOK_AT
         camera.fov = math.radians(45.0)
         self.server.gui.configure_theme(control_width="small", show_logo=False, show_share_button=False)
 
@@ -203,7 +210,7 @@ class BrowserView:
                     mesh.faces,
                     np.tile([1.0, 0.0, 0.0, 0.0], (count, 1)),
                     np.zeros((count, 3)),
-                    batched_colors=color,
+                    batched_colors=_linear(color),
                     lod="off",
                     opacity=opacity,
                     cast_shadow=opacity is None,

@@ -93,7 +93,7 @@ def show(session: Session) -> None:
     with window as viewer:
         viewer.cam.type = mujoco.mjtCamera.mjCAMERA_TRACKING
         viewer.cam.trackbodyid = playable.model.body("pelvis").id
-        viewer.cam.distance, viewer.cam.azimuth, viewer.cam.elevation = 3.0 * columns, 130.0, -12.0
+        viewer.cam.distance, viewer.cam.azimuth, viewer.cam.elevation = 1.5 * (1 + columns), 130.0, -12.0
 
         def before_step() -> None:
             with viewer.lock():

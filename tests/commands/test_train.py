@@ -66,6 +66,9 @@ def test_the_interval_of_evaluations_is_sized_for_the_machine():
     assert config.sized(TrainConfig(), "cpu", 2).eval_interval == 500_000
     assert config.sized(TrainConfig(), "gpu", 2).eval_interval == 13_000_000
     assert config.sized(TrainConfig(eval_interval=7), "gpu", 2).eval_interval == 7
+    assert config.sized(TrainConfig(), "cpu", 2).video_interval == 2_000_000
+    assert config.sized(TrainConfig(), "gpu", 2).video_interval == 52_000_000
+    assert config.sized(TrainConfig(video_interval=0), "gpu", 2).video_interval == 0
 
 
 def test_clips_that_cannot_be_read(refused, tmp_path):
