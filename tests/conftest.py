@@ -107,8 +107,8 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Path:
-    """A folder with a clip, `sway.npz`, and `whole`, a run on it of four updates, with a video after the second
-    and at the end where there is a GL library."""
+    """A folder with a clip, `sway.npz`, and `whole`, a run on it of four updates. It has videos after the
+    second one and at the end where there is a GL library."""
     from helpers.small_run import STEPS, command, sway
 
     from mjx_mimic.clips.formats import native

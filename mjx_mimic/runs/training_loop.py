@@ -22,6 +22,7 @@ from mjx_mimic.learning.devices import first_device
 from mjx_mimic.learning.learner import Learner, TrainState
 from mjx_mimic.learning.metrics import Metrics
 from mjx_mimic.learning.policy import Policy
+from mjx_mimic.learning.rollout import EvaluationMetrics
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.metric_log import MetricLog
 from mjx_mimic.task.env import ImitationEnv
@@ -242,15 +243,20 @@ def evaluate(learner: Learner, state: TrainState, progress: Progress) -> tuple[d
     """
     key, best = evaluation_key(learner, progress), progress.best_eval_return
     first = first_device(learner.evaluate(state, key))
-    figures = {
-        "eval_return": float(first.eval_return),
-        "eval_episode_length": float(first.eval_episode_length),
-        **{f"eval_error_{name}": float(value) for name, value in vars(first.errors).items()},
-    }
+    figures = evaluation_figures(first)
     if best is not None and not figures["eval_return"] > best:
         return figures | {"best_eval_return": best}, False
     again = first_device(learner.evaluate(state, jax.random.fold_in(key, 1)))
     return judged(figures, float(again.eval_return), best)
+
+
+def evaluation_figures(metrics: EvaluationMetrics) -> dict[str, float]:
+    """Return the metrics of an evaluation by the names of `metrics.jsonl`."""
+    return {
+        "eval_return": float(metrics.eval_return),
+        "eval_episode_length": float(metrics.eval_episode_length),
+        **{f"eval_error_{name}": float(value) for name, value in vars(metrics.errors).items()},
+    }
 
 
 def judged(
