@@ -289,6 +289,7 @@ def summary(window: Sequence[Metrics], samples_per_step: int) -> dict[str, float
         return float(np.sum(values * episodes) / max(episodes.sum(), 1.0))
 
     steps = samples_per_step * len(window)
+    last = window[-1].normalizer
     return {
         "train_return": over_episodes("train_return"),
         "train_episode_length": over_episodes("train_episode_length"),
@@ -299,7 +300,9 @@ def summary(window: Sequence[Metrics], samples_per_step: int) -> dict[str, float
         "nonfinite_resets": round(mean.ended_by.nonfinite * steps),
         **vars(mean.actor),
         **vars(mean.advantage),
-        **{name: float(value) for name, value in vars(window[-1].normalizer).items()},
+        "normalizer_mean": float(last.normalizer_mean),
+        "normalizer_std": float(last.normalizer_std),
+        "normalizer_samples": round(float(last.normalizer_samples)),
         "critic_loss": mean.critic_loss,
         "explained_variance": mean.explained_variance,
         "policy_std": mean.std,
