@@ -131,7 +131,8 @@ class BrowserView:
         self._ghost_data = mujoco.MjData(session.playable.model)
         drawn = session.playable.drawn()
         # The camera follows the first robot, and looks at the middle of all.
-        self._middle = np.mean([robot.shift[:2] for robot in drawn], axis=0)
+        roots = np.array([robot.data.qpos[:2] + robot.shift[:2] for robot in drawn])
+        self._middle = roots.mean(axis=0) - roots[0]
         self._followed = np.zeros(2)
         self._written_at = 0.0
         self._build_scene(columns_of(len(drawn)))

@@ -73,9 +73,10 @@ class MetricLog:
         for row in kept:
             self._add_events(row)
         self._videos = path / VIDEOS
-        for video in sorted(self._videos.glob("*.gif")):
-            if video.stem.isdecimal() and int(video.stem) <= samples:
-                self._add_video_event(video, int(video.stem))
+        videos = {int(file.stem): file for file in self._videos.glob("*.gif") if file.stem.isdecimal()}
+        for of_samples, video in sorted(videos.items()):
+            if of_samples <= samples:
+                self._add_video_event(video, of_samples)
         self._wandb = None
         if wandb_project:
             import wandb  # an extra

@@ -186,7 +186,8 @@ def train(
             ending = stop.requested or complete
             span = samples_before, progress.samples
             evaluation_is_due = complete or has_multiple(*span, learner.config.eval_interval)
-            video_is_due = not ending and has_multiple(*span, learner.config.video_interval)
+            is_shown = write_video is not None and not ending
+            video_is_due = is_shown and has_multiple(*span, learner.config.video_interval)
             checkpoint_is_due = evaluation_is_due or ending or now - saved >= CHECKPOINT_INTERVAL_S
             if not (checkpoint_is_due or video_is_due) and now - window_start < REPORT_INTERVAL_S:
                 continue
