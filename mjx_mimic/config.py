@@ -283,6 +283,8 @@ class TrainConfig:
     """Episodes per evaluation."""
     eval_interval: Annotated[int, Within(0, 10**15)] = 0
     """Samples between evaluations, each of which comes with a checkpoint; 0: sized for the machine."""
+    video_interval: Annotated[int | None, Within(0, 10**15)] = None
+    """Samples between videos of an evaluation episode; 0: none before the end; None: sized here."""
     keep_checkpoints: Annotated[int | Literal["all"], Within(2, 10**6)] = 2
     """Checkpoints that are kept, the newest ones; each holds the best policy too."""
     env: EnvConfig = field(default_factory=EnvConfig)
@@ -347,13 +349,16 @@ PRESETS: dict[Preset, TrainConfig] = {
     ),
 }
 
-# Environments per device, samples in all, and samples between evaluations, where the user names no number.
+# Environments per device, samples in all, and samples between evaluations and between videos, where the user
+# names no number.
 ENVS_PER_DEVICE = {"cpu": 128}
 TOTAL_STEPS = {"cpu": 12_000_000}
 EVAL_INTERVAL = {"cpu": 500_000}
+VIDEO_INTERVAL = {"cpu": 2_000_000}
 ENVS_PER_ACCELERATOR = 4096
 TOTAL_STEPS_ON_ACCELERATOR = 300_000_000
 EVAL_INTERVAL_ON_ACCELERATOR = 13_000_000  # about MimicKit's, 100 iterations of 4096 x 32 samples
+VIDEO_INTERVAL_ON_ACCELERATOR = 4 * EVAL_INTERVAL_ON_ACCELERATOR
 
 REPLACED = {"eval_interval_s": "eval_interval, a number of samples"}
 """Fields of earlier versions, and what to use instead."""
@@ -365,8 +370,12 @@ def sized(config: TrainConfig, platform: str, devices: int) -> TrainConfig:
     Raises:
         UserError: a number that cannot be trained with.
     """
+    video_interval = config.video_interval
+    if video_interval is None:
+        video_interval = VIDEO_INTERVAL.get(platform, VIDEO_INTERVAL_ON_ACCELERATOR)
     config = replace(
         config,
+        video_interval=video_interval,
         num_envs=config.num_envs
         or config.envs_per_accelerator * (1 if platform == "cpu" else devices)
         or ENVS_PER_DEVICE.get(platform, ENVS_PER_ACCELERATOR) * devices,

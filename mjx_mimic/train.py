@@ -36,7 +36,7 @@ class TrainCommand:
     """Start a new run from the networks and the normaliser of another one, by default its best policy. The
     standard deviation comes along where it is learned; optimisers, counters and environments start anew."""
     video: bool = True
-    """Record a video of the best policy at the end."""
+    """Write videos: of the best policy at the end, and of the training on its way (--video-interval)."""
     wandb: Annotated[str | None, cli.shown("PROJECT")] = None
     """Weights & Biases project to log to as well; needs the extra `wandb`."""
     train: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
@@ -103,21 +103,27 @@ def main(arguments: Sequence[str]) -> int:
     command = parse(arguments)
     # MuJoCo reads its choice of GL library when it is first imported, so this comes before it.
     backend = gl.choose_gl_backend() if command.video else None
+    if command.video and backend is None:
+        print(f"no video: {gl.NO_GL}", flush=True)
     cli.prepare_jax()
     from mjx_mimic import runs  # JAX and MuJoCo, after their settings
 
+    if backend:
+        from mjx_mimic.display import episode_video  # only where something can draw
+
     finished, out = runs.train_run(
-        command.train, command.out, command.resume, command.wandb, command.init_from
+        command.train,
+        command.out,
+        command.resume,
+        command.wandb,
+        command.init_from,
+        episode_video.write_draft_video if backend else None,
     )
     if not finished:
         print(f"interrupted; to resume: python -m mjx_mimic.train --out {out} --resume")
         return cli.INTERRUPTED
     if backend:
-        from mjx_mimic.display.episode_video import write_episode_video  # only where something can draw
-
-        write_episode_video(*runs.load_policy(out), out / "videos" / "final.mp4")
-    elif command.video:
-        print(f"no video: {gl.NO_GL}")
+        episode_video.write_episode_video(*runs.load_policy(out), out / "videos" / "final.mp4")
     return 0
 
 

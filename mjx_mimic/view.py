@@ -30,9 +30,13 @@ class ViewCommand:
     """Clip: a file, or the name of a bundled one."""
     clip: int = 0
     """With --run: which of its clips to begin with, counted from 0."""
-    checkpoint: Which = "best"
+    num_envs: int = 1
+    """With --run: robots side by side; each clip once from its start, further ones from random phases."""
+    checkpoint: Annotated[Which | None, cli.shown("best|last|SAMPLES")] = None
     """With --run: the policy with the best evaluation return, the last one, or that of a kept checkpoint, by
-    its samples."""
+    its samples; without this option the best one, with --follow the last one."""
+    follow: bool = False
+    """With --run: load new checkpoints of a training as they come, and print a line for each."""
     speed: float = 1.0
     """Times real time."""
     browser: bool = False
@@ -73,6 +77,13 @@ def check(command: ViewCommand) -> None:
     """
     if (command.run is None) == (command.motion is None):
         raise UserError("options --run and --motion: give one of them")
+    if command.motion and command.num_envs > 1:
+        raise UserError("option --num-envs: a clip is the same in each; it needs --run")
+    if command.motion and command.follow:
+        raise UserError("option --follow: a clip does not change; it needs --run")
+    if command.follow and isinstance(command.checkpoint, int):
+        raise UserError("option --follow: cannot be joined with --checkpoint SAMPLES; use best or last")
+    cli.require_range({"--num-envs": (command.num_envs, 1, 64)})
     cli.require_range({"--speed": (command.speed, *SPEED_RANGE), "--port": (command.port, 0, 65535)})
 
 
@@ -85,12 +96,15 @@ def open_playable(command: ViewCommand) -> Playable:
     if command.run is None:
         assert command.motion is not None
         return ClipPlayer(load_motion(command.motion))
-    # One robot: a core is quicker than an accelerator, and leaves that to a training.
+    # Few robots: a core is quicker than an accelerator, and leaves that to a training.
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     cli.prepare_jax()
-    from mjx_mimic.display.live_policy import open_run  # JAX, after its settings; a clip needs none
+    from mjx_mimic.display.side_by_side import open_run  # JAX, after its settings; a clip needs none
 
-    return open_run(command.run, command.checkpoint, command.clip)
+    checkpoint: Which | None = command.checkpoint
+    if checkpoint is None:
+        checkpoint = "last" if command.follow else "best"
+    return open_run(command.run, checkpoint, command.clip, command.num_envs, command.follow)
 
 
 if __name__ == "__main__":

@@ -107,13 +107,14 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Path:
-    """A folder with a clip, `sway.npz`, and `whole`, a run on it of four updates, with its video where there
-    is a GL library."""
+    """A folder with a clip, `sway.npz`, and `whole`, a run on it of four updates. It has videos after the
+    second one and at the end where there is a GL library."""
     from helpers.small_run import STEPS, command, sway
 
     from mjx_mimic.clips.formats import native
 
     path = tmp_path_factory.mktemp("training")
     native.write(path / "sway.npz", sway())
-    assert command(path, "whole", "--total-steps", str(4 * STEPS)) == 0
+    often = ("--video-interval", str(2 * STEPS))
+    assert command(path, "whole", "--total-steps", str(4 * STEPS), *often) == 0
     return path

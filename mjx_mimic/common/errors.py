@@ -11,7 +11,7 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(_line(message))
+        super().__init__(one_line(message))
 
 
 class RunFailure(Exception):
@@ -21,10 +21,10 @@ class RunFailure(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(_line(message))
+        super().__init__(one_line(message))
 
 
-def _line(message: str) -> str:
+def one_line(message: str) -> str:
     """Make one line of bounded length that every terminal can show.
 
     Names of files and libraries' own messages may hold line breaks, control characters and much else. What is

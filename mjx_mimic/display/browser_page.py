@@ -18,6 +18,7 @@ from scipy.spatial.transform import Rotation
 from viser import _messages
 
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.display.captions import columns_of
 from mjx_mimic.display.drawn_robot import GHOST_COLOR, pose_model
 from mjx_mimic.display.options import SPEED_RANGE
 from mjx_mimic.display.session import Session
@@ -109,6 +110,13 @@ def _rgb(rgba: Sequence[float]) -> Color:
     return red, green, blue
 
 
+def _linear(color: Color) -> NDArray[np.uint8]:
+    """Return an sRGB colour in linear light, which viser takes colours of batched meshes for."""
+    share = np.array(color) / 255.0
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    return np.round(255.0 * linear).astype(np.uint8)
+
+
 class BrowserView:
     """A page that shows a session and its controls.
 
@@ -121,32 +129,42 @@ class BrowserView:
         self.server = server
         self.session = session
         self._ghost_data = mujoco.MjData(session.playable.model)
+        drawn = session.playable.drawn()
+        # The camera follows the first robot, and looks at the middle of all.
+        roots = np.array([robot.data.qpos[:2] + robot.shift[:2] for robot in drawn])
+        self._middle = roots.mean(axis=0) - roots[0]
         self._followed = np.zeros(2)
         self._written_at = 0.0
-        self._build_scene()
+        self._build_scene(columns_of(len(drawn)))
         meshes = body_meshes(session.playable.model)
-        self.robot = self._add_robot("robot", meshes, None)
-        self.ghost = self._add_robot("ghost", meshes, GHOST_OPACITY)
+        self.robots = self._add_robots("robot", meshes, len(drawn))
+        self.ghosts = self._add_robots("ghost", meshes, len(drawn), GHOST_OPACITY)
         self._add_controls()
         self._jump_to_robot()
         self.draw()
 
     def draw(self) -> None:
         """Send what has changed to all visitors, in one piece."""
-        playable, reference = self.session.playable, self.session.reference()
+        playable, drawn = self.session.playable, self.session.drawn()
+        shifts = np.array([robot.shift for robot in drawn])
         with self.server.atomic():
             self._follow(playable.data.qpos[:2])
-            _move(self.robot, playable.data)
-            if self.ghost_root.visible != (reference is not None):
-                self.ghost_root.visible = reference is not None
-            if reference is not None:
-                pose_model(playable.model, self._ghost_data, reference)
-                _move(self.ghost, self._ghost_data)
+            _move(self.robots, [(robot.data.xpos, robot.data.xquat) for robot in drawn], shifts)
+            references = [robot.reference for robot in drawn if robot.reference is not None]
+            if self.ghost_root.visible != bool(references):
+                self.ghost_root.visible = bool(references)
+            if references:
+                _move(self.ghosts, [self._ghost_poses(reference) for reference in references], shifts)
             if time.monotonic() > self._written_at + _TEXT_INTERVAL_S:
                 self._written_at = time.monotonic()
                 self._write_status()
 
-    def _build_scene(self) -> None:
+    def _ghost_poses(self, reference: NDArray) -> tuple[NDArray, NDArray]:
+        """Return positions (B, 3) m and quaternions (B, 4) of the bodies of a reference (36,)."""
+        pose_model(self.session.playable.model, self._ghost_data, reference)
+        return self._ghost_data.xpos.copy(), self._ghost_data.xquat.copy()
+
+    def _build_scene(self, columns: int) -> None:
         scene = self.server.scene
         scene.set_up_direction("+z")
         sky = np.linspace(*SKY, 64)[:, None].repeat(2, axis=1)
@@ -165,35 +183,43 @@ class BrowserView:
             shadow_opacity=0.35,
         )
         camera = self.server.initial_camera
-        camera.position, camera.look_at = CAMERA, LOOK_AT
+        x, y, z = np.array(CAMERA) * (1 + columns) / 2.0
+        camera.position, camera.look_at = (x, y, z), LOOK_AT
         camera.fov = math.radians(45.0)
         self.server.gui.configure_theme(control_width="small", show_logo=False, show_share_button=False)
 
-    def _add_robot(
-        self, name: str, meshes: dict[int, dict[Color, trimesh.Trimesh]], opacity: float | None
-    ) -> dict[int, viser.FrameHandle]:
-        """Add a frame for each body, with its meshes fixed in it."""
+    def _add_robots(
+        self,
+        name: str,
+        meshes: dict[int, dict[Color, trimesh.Trimesh]],
+        count: int,
+        opacity: float | None = None,
+    ) -> dict[int, list[viser.BatchedMeshHandle]]:
+        """Add the meshes of each body, `count` times each: so many robots take no more messages than one."""
         scene = self.server.scene
         root = scene.add_frame(f"/world/{name}", show_axes=False)
         if opacity is not None:
             self.ghost_root = root
-        frames = {}
+        handles: dict[int, list[viser.BatchedMeshHandle]] = {}
         for body, of_color in meshes.items():
-            path = f"/world/{name}/{body}"  # short: it goes with each message
-            frames[body] = scene.add_frame(path, show_axes=False)
             if opacity is not None:
                 of_color = {_rgb(GHOST_COLOR): _joined(of_color.values())}
-            for number, (color, mesh) in enumerate(of_color.items()):
-                scene.add_mesh_simple(
-                    f"{path}/{number}",
+            handles[body] = [
+                scene.add_batched_meshes_simple(
+                    f"/world/{name}/{body}_{number}",  # short: it goes with each message
                     mesh.vertices.astype(np.float32),
                     mesh.faces,
-                    color=color,
+                    np.tile([1.0, 0.0, 0.0, 0.0], (count, 1)),
+                    np.zeros((count, 3)),
+                    batched_colors=_linear(color),
+                    lod="off",
                     opacity=opacity,
                     cast_shadow=opacity is None,
                     receive_shadow=False,
                 )
-        return frames
+                for number, (color, mesh) in enumerate(of_color.items())
+            ]
+        return handles
 
     def _add_controls(self) -> None:
         session, gui = self.session, self.server.gui
@@ -202,7 +228,7 @@ class BrowserView:
         step = gui.add_button("Single step")
         reset = gui.add_button("Reset")
         speed = gui.add_slider("Speed", *SPEED_RANGE, 0.1, session.speed)
-        ghost = gui.add_checkbox("Ghost", session.ghost, visible=session.reference() is not None)
+        ghost = gui.add_checkbox("Ghost", session.ghost, visible=session.playable.reference() is not None)
         self._following = gui.add_checkbox("Follow the robot", True)
         self._pause.on_update(lambda _: session.ask(session.pause, self._pause.value))
         step.on_click(lambda _: self._single_step())
@@ -243,13 +269,29 @@ class BrowserView:
         if self._following.value:
             share = 1.0 - math.exp(-1.0 / (FRAMES_PER_SECOND * _CAMERA_LAG_S))
             self._followed += share * (root - self._followed)
-        self._world.position = (-self._followed[0], -self._followed[1], 0.0)
+        x, y = self._followed + self._middle
+        self._world.position = (-x, -y, 0.0)
 
     def _write_status(self) -> None:
         rows = self.session.playable.status().rows()
         self._text.content = "\n\n".join(f"{label}: **{value}**" for label, value in rows)
 
 
-def _move(frames: dict[int, viser.FrameHandle], data: mujoco.MjData) -> None:
-    for body, frame in frames.items():
-        frame.position, frame.wxyz = data.xpos[body], data.xquat[body]
+def _move(
+    handles: dict[int, list[viser.BatchedMeshHandle]],
+    poses: Sequence[tuple[NDArray, NDArray]],
+    shifts: NDArray,
+) -> None:
+    """Put the bodies of N robots in their places.
+
+    Args:
+        handles: of the meshes of each body.
+        poses: for each robot positions (B, 3) m and quaternions (B, 4) of all bodies.
+        shifts: (N, 3) m, added to the positions.
+    """
+    positions = np.stack([xpos for xpos, _ in poses]) + shifts[:, None]
+    quaternions = np.stack([xquat for _, xquat in poses])
+    for body, of_body in handles.items():
+        for handle in of_body:
+            handle.batched_positions = positions[:, body]
+            handle.batched_wxyzs = quaternions[:, body]

@@ -50,6 +50,11 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
+def columns_of(count: int) -> int:
+    """Return the columns of a nearly square grid of `count` places."""
+    return math.ceil(math.sqrt(count))
+
+
 def grid(count: int, width: int, height: int) -> tuple[int, int, int]:
     """Arrange `count` pictures of `width` x `height` pixels in a nearly square grid.
 
@@ -57,7 +62,7 @@ def grid(count: int, width: int, height: int) -> tuple[int, int, int]:
         The number of columns, and the width and height of a tile: shrunk, if need be, until the grid fits in
         `MAX_WIDTH` x `MAX_HEIGHT`, and even, as H.264 wants them.
     """
-    columns = math.ceil(math.sqrt(count))
+    columns = columns_of(count)
     rows = math.ceil(count / columns)
     scale = min(1.0, MAX_WIDTH / (columns * width), MAX_HEIGHT / (rows * height))
     return columns, 2 * int(scale * width / 2), 2 * int(scale * height / 2)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import mujoco
 
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.display.captions import columns_of
 from mjx_mimic.display.drawn_robot import add_robot, pose_model
 from mjx_mimic.display.gl import has_display
 from mjx_mimic.display.session import Session, run
@@ -75,6 +76,7 @@ def show(session: Session) -> None:
 
     playable = session.playable
     ghost = mujoco.MjData(playable.model)
+    columns = columns_of(len(playable.drawn()))
     others = set(threading.enumerate())
     try:
         window = mujoco_viewer.launch_passive(
@@ -91,19 +93,15 @@ def show(session: Session) -> None:
     with window as viewer:
         viewer.cam.type = mujoco.mjtCamera.mjCAMERA_TRACKING
         viewer.cam.trackbodyid = playable.model.body("pelvis").id
-        viewer.cam.distance, viewer.cam.azimuth, viewer.cam.elevation = 3.0, 130.0, -12.0
+        viewer.cam.distance, viewer.cam.azimuth, viewer.cam.elevation = 1.5 * (1 + columns), 130.0, -12.0
 
         def before_step() -> None:
             with viewer.lock():
                 apply_perturbation(playable.model, playable.data, viewer.perturb)
 
         def draw() -> None:
-            reference = session.reference()
             with viewer.lock():
-                viewer.user_scn.ngeom = 0
-                if reference is not None:
-                    pose_model(playable.model, ghost, reference)
-                    add_robot(playable.model, ghost, viewer.user_scn)
+                add_others(session, ghost, viewer.user_scn)
             viewer.set_texts(texts(session))
             viewer.sync()
 
@@ -111,6 +109,24 @@ def show(session: Session) -> None:
     # Python must not end under the thread that still closes the window.
     for thread in set(threading.enumerate()) - others:
         thread.join(_CLOSING_S)
+
+
+def add_others(session: Session, ghost: mujoco.MjData, scene: mujoco.MjvScene) -> None:
+    """Fill a scene with all that is drawn but for the first robot, which the viewer draws itself.
+
+    Args:
+        session: what is shown.
+        ghost: is posed like one reference after the other.
+        scene: is emptied first.
+    """
+    model = session.playable.model
+    scene.ngeom = 0
+    for number, robot in enumerate(session.drawn()):
+        if number > 0:
+            add_robot(model, robot.data, scene, color=None, shift=robot.shift)
+        if robot.reference is not None:
+            pose_model(model, ghost, robot.reference)
+            add_robot(model, ghost, scene, shift=robot.shift)
 
 
 def texts(session: Session) -> list[tuple[int, int, str, str]]:

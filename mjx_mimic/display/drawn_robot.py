@@ -24,7 +24,7 @@ def add_robot(
     model: mujoco.MjModel,
     data: mujoco.MjData,
     scene: mujoco.MjvScene,
-    color: Sequence[float] = GHOST_COLOR,
+    color: Sequence[float] | None = GHOST_COLOR,
     shift: Sequence[float] | NDArray = (0.0, 0.0, 0.0),
 ) -> None:
     """Add the robot in the pose of `data` to a scene that may show another one.
@@ -33,13 +33,14 @@ def add_robot(
         model: the robot.
         data: its pose, brought up to date by `pose_model`.
         scene: to add to.
-        color: rgba of the whole robot.
+        color: rgba of the whole robot; None: its own colours.
         shift: (3,) m in the world frame, from where `data` has it.
     """
     first = scene.ngeom
     dynamic = mujoco.mjtCatBit.mjCAT_DYNAMIC
     mujoco.mjv_addGeoms(model, data, mujoco.MjvOption(), mujoco.MjvPerturb(), dynamic, scene)
     for geom in scene.geoms[first : scene.ngeom]:
-        geom.rgba[:] = color
-        geom.matid = -1
+        if color is not None:
+            geom.rgba[:] = color
+            geom.matid = -1
         geom.pos[:] += shift

@@ -26,6 +26,8 @@ from mjx_mimic.task.env import ImitationEnv
 
 AFTER_FAILURE_S = 1.0
 """How long the video of a training goes on after a failure, s."""
+DRAFT_SECONDS, DRAFT_FPS = 10.0, 15.0
+DRAFT_WIDTH, DRAFT_HEIGHT = 320, 240
 
 
 def write_episode_video(policy: Policy, env: ImitationEnv, path: Path) -> None:
@@ -36,16 +38,37 @@ def write_episode_video(policy: Policy, env: ImitationEnv, path: Path) -> None:
     Raises:
         UserError: the video cannot be written.
     """
-    evaluation = Evaluation(env, policy, Protocol(env.config.episode_seconds))
+    _write_episode(policy, env, path, env.config.episode_seconds)
+
+
+def write_draft_video(policy: Policy, env: ImitationEnv, path: Path) -> None:
+    """Draw what `write_episode_video` draws in a fraction of the time, for a training that waits for it.
+
+    The frames are small, coarse and about `DRAFT_FPS` per second, for `DRAFT_SECONDS` at most.
+
+    Raises:
+        UserError: the video cannot be written.
+    """
+    _write_episode(policy, env, path, min(env.config.episode_seconds, DRAFT_SECONDS), draft=True)
+
+
+def _write_episode(
+    policy: Policy, env: ImitationEnv, path: Path, seconds: float, draft: bool = False
+) -> None:
+    evaluation = Evaluation(env, policy, Protocol(seconds))
     outcome = run_in_mujoco(evaluation, np.array([True]), 0, model_to_watch(env), recorded=1)
     (recording,) = outcome.recordings
     failure = recording.failure
     last = len(recording.qpos) - 1
     if failure is not None:
         last = failure[0] + round(AFTER_FAILURE_S * env.config.control_hz)
-    qpos, reference = recording.qpos[: last + 1], recording.reference[: last + 1]
-    frames = render_frames(load_mjcf(), qpos, reference, fps=recording.fps)
-    write_video(path, frames, recording.fps)
+    every = max(1, round(recording.fps / DRAFT_FPS)) if draft else 1
+    qpos, reference = (x[: last + 1 : every] for x in (recording.qpos, recording.reference))
+    width, height = (DRAFT_WIDTH, DRAFT_HEIGHT) if draft else (VideoOptions.width, VideoOptions.height)
+    frames = render_frames(
+        load_mjcf(), qpos, reference, fps=recording.fps / every, width=width, height=height, draft=draft
+    )
+    write_video(path, frames, recording.fps / every)
     steps, total = outcome.episode.episode_length[0], outcome.episode.episode_return[0]
     print(f"video: {path} (return {total:.1f} in {steps} of {len(recording.qpos) - 1} control steps)")
 

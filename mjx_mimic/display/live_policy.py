@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import cast
 
 import jax
@@ -12,17 +11,23 @@ from numpy.typing import NDArray
 
 from mjx_mimic.clips.editing import sampled
 from mjx_mimic.clips.motion import Motion
-from mjx_mimic.config import Which
 from mjx_mimic.display.drawn_robot import pose_model
-from mjx_mimic.display.playable import Status
+from mjx_mimic.display.playable import Drawn, Status
 from mjx_mimic.evaluation.mujoco_engine import addresses, keep_broken_states
 from mjx_mimic.evaluation.recording import Snapshot, snapshot
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.robot import kinematics
 from mjx_mimic.robot.constants import ContactSet
 from mjx_mimic.robot.mjcf import load_mjcf
-from mjx_mimic.runs.folder import load_policy, load_run_clips, require_clip
 from mjx_mimic.task.env import EnvState, ImitationEnv
+
+_begin = jax.jit(ImitationEnv.reset_to)
+
+
+@jax.jit
+def _decide(env: ImitationEnv, policy: Policy, state: EnvState) -> tuple[jax.Array, Snapshot]:
+    action = policy.act(env.observe(state))
+    return env.pd_target(state, action), snapshot(env, state)
 
 
 class Live:
@@ -43,16 +48,8 @@ class Live:
         self.data = mujoco.MjData(self.model)
         self.clips = tuple(motion.name for motion in motions)
         self.timestep, self.single_step = self.model.opt.timestep, env.substeps
-        self._motions = motions
+        self.motions, self.policy = motions, policy
         self._positions, self._velocities, self._controls = addresses(self.model)
-
-        def decide(env: ImitationEnv, policy: Policy, state: EnvState) -> tuple[jax.Array, Snapshot]:
-            action = policy.act(env.observe(state))
-            return env.pd_target(state, action), snapshot(env, state)
-
-        self._policy = policy
-        self._compiled = jax.jit(decide)
-        self._begin = jax.jit(ImitationEnv.reset_to)
         self.reset(clip)
 
     def reset(self, clip: int) -> None:
@@ -62,10 +59,12 @@ class Live:
     def start(self, clip: int, seconds: float) -> None:
         """Begin an episode on the reference of clip number `clip` at `seconds`."""
         self.clip = clip
-        self.state = self._begin(self._env, np.int32(clip), np.float32(seconds))
+        self.state = _begin(self._env, np.int32(clip), np.float32(seconds))
         mujoco.mj_resetData(self.model, self.data)
         self.data.qpos[self._positions] = self.state.qpos
         self.data.qvel[self._velocities] = self.state.qvel
+        self.origin = np.array([*self.state.qpos[:2], 0.0])
+        """(3,) m, where the root began this episode, on the floor."""
         self._substep = 0
         self._failure: str | None = None
         self._decide()
@@ -105,7 +104,11 @@ class Live:
 
     def reference(self) -> NDArray:
         """Return the reference's qpos (36,) now, between two control steps too."""
-        return sampled(self._motions[self.clip], np.array([self._seconds]))[0]
+        return sampled(self.motions[self.clip], np.array([self._seconds]))[0]
+
+    def drawn(self) -> list[Drawn]:
+        """Return the only robot."""
+        return [Drawn(self.data, self.reference())]
 
     def status(self) -> Status:
         """Return clip, time, phase, reward and failure."""
@@ -130,20 +133,8 @@ class Live:
 
     def _decide(self) -> None:
         """Set the motors' targets for the next control step, and note how the last one ended."""
-        pd_target, self._snapshot = jax.device_get(self._compiled(self._env, self._policy, self.state))
+        pd_target, self._snapshot = jax.device_get(_decide(self._env, self.policy, self.state))
         self.data.ctrl[self._controls] = pd_target
         causes = self._snapshot.causes
         if self._failure is None and causes.terminated:
             self._failure = f"{'fall' if causes.fall else 'deviation'} at {self._seconds:.2f} s"
-
-
-def open_run(run: Path, checkpoint: Which, clip: int) -> Live:
-    """Put a run's policy at the start of its clip number `clip`.
-
-    Raises:
-        UserError: no run in this folder, no such checkpoint, no such clip, or a clip cannot be read.
-    """
-    clips = load_run_clips(run)
-    require_clip(clips, clip)
-    policy, env = load_policy(run, checkpoint, clips)
-    return Live(policy, env, clips.motions, clip)

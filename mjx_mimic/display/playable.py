@@ -1,6 +1,6 @@
 """What a live view plays: a clip by itself, or a policy that follows one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import mujoco
@@ -38,6 +38,17 @@ class Status:
         return rows
 
 
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A robot as a view draws it."""
+
+    data: mujoco.MjData
+    reference: NDArray | None
+    """(36,) qpos of its reference, if that is to be drawn."""
+    shift: NDArray = field(default_factory=lambda: np.zeros(3))
+    """(3,) m in the world frame, from where `data` and `reference` have it."""
+
+
 class Playable(Protocol):
     """A clip by itself, or a policy that follows one: what a `Session` drives."""
 
@@ -45,14 +56,16 @@ class Playable(Protocol):
     data: mujoco.MjData
     clips: tuple[str, ...]
     """Names of the clips to choose from."""
-    clip: int
-    """Index of the current one in `clips`."""
     timestep: float
     """Time that `step` takes, s."""
     single_step: int
     """Calls of `step` in what the user sees as one: a control step, or a frame of a clip."""
     simulated: bool
     """Whether it can be pushed."""
+
+    @property
+    def clip(self) -> int:
+        """Index of the current one in `clips`."""
 
     def reset(self, clip: int) -> None:
         """Begin clip number `clip`."""
@@ -68,6 +81,9 @@ class Playable(Protocol):
 
     def reference(self) -> NDArray | None:
         """Return the reference's qpos (36,), if it differs from what is shown."""
+
+    def drawn(self) -> list[Drawn]:
+        """Return what is to be drawn, each with its reference; the first one is `data`, where it is."""
 
     def status(self) -> Status:
         """Return the state for people to read."""
@@ -107,6 +123,10 @@ class ClipPlayer:
 
     def reference(self) -> None:
         """Return None: what is shown is the reference."""
+
+    def drawn(self) -> list[Drawn]:
+        """Return the only robot."""
+        return [Drawn(self.data, None)]
 
     def status(self) -> Status:
         """Return the name of the clip, and the time and phase in it."""

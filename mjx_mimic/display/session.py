@@ -3,13 +3,13 @@
 import queue
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mjx_mimic.display.options import SPEED_RANGE
-from mjx_mimic.display.playable import Playable
+from mjx_mimic.display.playable import Drawn, Playable
 
 _LONGEST_TICK_S = 0.1
 
@@ -89,9 +89,10 @@ class Session:
             self.playable.step()
         self.playable.refresh()
 
-    def reference(self) -> NDArray | None:
-        """Return the qpos (36,) of the ghost, if one is to be drawn."""
-        return self.playable.reference() if self.ghost else None
+    def drawn(self) -> list[Drawn]:
+        """Return the robots to draw, with their references if ghosts are to be drawn."""
+        drawn = self.playable.drawn()
+        return drawn if self.ghost else [replace(robot, reference=None) for robot in drawn]
 
 
 def run(

@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from mjx_mimic.evaluation import tracking_errors
 from mjx_mimic.evaluation.recording import Recording
-from mjx_mimic.evaluation.tracking_errors import Effort, TrackingErrors
 from mjx_mimic.learning.policy import Policy
+from mjx_mimic.task import tracking_errors
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import EnvState, ImitationEnv
 from mjx_mimic.task.randomization import PUSH_INTERVAL_S, pushed, sensed
+from mjx_mimic.task.tracking_errors import Effort, TrackingErrors, no_errors
 
 PHASE_BINS = 50
 SUCCESS_LIMITS = (0.5, 0.25)
@@ -146,7 +146,7 @@ class Evaluation:
             episode_length=jnp.int32(0),
             episode_return=zero,
             reward=zero,
-            errors=TrackingErrors(*[zero] * 8),
+            errors=no_errors(),
             effort=Effort(zero, zero),
             foot_slip=zero,
             action_change=zero,

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from mjx_mimic.evaluation import tracking_errors
 from mjx_mimic.evaluation.episodes import Episode, Evaluation, Outcome
 from mjx_mimic.evaluation.recording import Recording, Snapshot, recordings, snapshot
-from mjx_mimic.evaluation.tracking_errors import Effort
 from mjx_mimic.learning.devices import DEVICES, first_device, map_devices, place, replicate
+from mjx_mimic.task import tracking_errors
 from mjx_mimic.task.env import EnvState, ImitationEnv
+from mjx_mimic.task.tracking_errors import Effort
 
 
 def run_in_mjx(

@@ -1,6 +1,7 @@
 """The evaluation of a policy with MuJoCo in C: the same episodes and figures, other physics code."""
 
 import copy
+import functools
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,12 +16,12 @@ from numpy.typing import NDArray
 
 from mjx_mimic.common.cli import cores
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.evaluation import tracking_errors
 from mjx_mimic.evaluation.episodes import Episode, Evaluation, Outcome, PhaseFigures
 from mjx_mimic.evaluation.recording import Snapshot, recordings, snapshot
 from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import Robot
+from mjx_mimic.task import tracking_errors
 from mjx_mimic.task.env import EnvState, ImitationEnv
 
 FLOOR_SIZE = (0.0, 0.0, 1.0)
@@ -100,47 +101,18 @@ def run_in_mujoco(
         recorded: episodes to record, the first ones.
     """
     index = jnp.arange(len(at_first))
-    state, episode, figures = jax.jit(lambda: evaluation.begin_all(index, jnp.asarray(at_first), seed))()
+    evaluation = jax.device_put(evaluation)
+    state, episode, figures = _begin(evaluation, index, jnp.asarray(at_first), seed=seed)
     simulations = Simulations(model, np.asarray(state.qpos, float), np.asarray(state.qvel, float))
     env = evaluation.env
-
-    @jax.jit
-    def act(state: EnvState, episode: Episode, number: jax.Array) -> tuple[EnvState, jax.Array, jax.Array]:
-        state, action, pd_target = evaluation.act_all(state, episode, index, number, seed)
-        targets, state = jax.vmap(lambda s, t: env.motor_targets(s, t, env.substeps))(state, pd_target)
-        if targets is None:
-            targets = jnp.repeat(pd_target[:, None], env.substeps, axis=1)
-        return state, action, targets
-
-    @jax.jit
-    def measure(
-        episode: Episode,
-        figures: PhaseFigures,
-        state: EnvState,
-        action: jax.Array,
-        targets: jax.Array,
-        coordinates: tuple[jax.Array, jax.Array],
-    ) -> tuple[EnvState, Episode, PhaseFigures]:
-        qpos, qvel = coordinates
-        next_state = replace(state, qpos=qpos[:, -1], qvel=qvel[:, -1], steps=state.steps + 1)
-        joints = (qpos[:, :-1, 7:], qvel[:, :-1, 6:])
-        spent = tracking_errors.effort(env.robot, targets, *joints)
-        spent = jax.tree.map(lambda x: x.mean(axis=1), spent)
-        return (next_state, *evaluation.measure_all(episode, figures, next_state, action, spent))
-
-    @jax.jit
-    def snapshots(state: EnvState) -> Snapshot:
-        first = jax.tree.map(lambda x: x[:recorded], state)
-        return jax.vmap(snapshot, (None, 0))(env, first)
-
-    track = [snapshots(state)] if recorded else []
+    track = [_snapshots(env, state, recorded)] if recorded else []
     for number in range(1, evaluation.steps + 1):
-        state, action, targets = act(state, episode, jnp.int32(number))
+        state, action, targets = _act(evaluation, state, episode, index, jnp.int32(number), seed=seed)
         qpos, qvel = simulations.step(np.asarray(state.qvel, float), np.asarray(targets, float))
         coordinates = (qpos.astype(np.float32), qvel.astype(np.float32))
-        state, episode, figures = measure(episode, figures, state, action, targets, coordinates)
+        state, episode, figures = _measure(evaluation, episode, figures, state, action, targets, coordinates)
         if recorded:
-            track.append(snapshots(state))
+            track.append(_snapshots(env, state, recorded))
     episode = jax.tree.map(np.asarray, episode)
     found = []
     if recorded:
@@ -148,6 +120,54 @@ def run_in_mujoco(
         kept = jax.tree.map(lambda x: x[:recorded], episode)
         found = recordings(joined, kept.horizon, kept.clip, env.config.control_hz)
     return Outcome(episode, jax.tree.map(np.asarray, figures), found)
+
+
+# Compiled once for all policies of a task: the videos of a training show one after another.
+_begin = jax.jit(Evaluation.begin_all, static_argnames="seed")
+
+
+@functools.partial(jax.jit, static_argnames="seed")
+def _act(
+    evaluation: Evaluation,
+    state: EnvState,
+    episode: Episode,
+    index: jax.Array,
+    number: jax.Array,
+    *,
+    seed: int,
+) -> tuple[EnvState, jax.Array, jax.Array]:
+    """Return states, actions (N, J), and the targets (N, S, J) rad of the physics steps."""
+    env = evaluation.env
+    state, action, pd_target = evaluation.act_all(state, episode, index, number, seed)
+    targets, state = jax.vmap(lambda s, t: env.motor_targets(s, t, env.substeps))(state, pd_target)
+    if targets is None:
+        targets = jnp.repeat(pd_target[:, None], env.substeps, axis=1)
+    return state, action, targets
+
+
+@jax.jit
+def _measure(
+    evaluation: Evaluation,
+    episode: Episode,
+    figures: PhaseFigures,
+    state: EnvState,
+    action: jax.Array,
+    targets: jax.Array,
+    coordinates: tuple[jax.Array, jax.Array],
+) -> tuple[EnvState, Episode, PhaseFigures]:
+    """Put N robots where the physics steps of a control step have led, and add it to the figures."""
+    qpos, qvel = coordinates
+    next_state = replace(state, qpos=qpos[:, -1], qvel=qvel[:, -1], steps=state.steps + 1)
+    joints = (qpos[:, :-1, 7:], qvel[:, :-1, 6:])
+    spent = tracking_errors.effort(evaluation.env.robot, targets, *joints)
+    spent = jax.tree.map(lambda x: x.mean(axis=1), spent)
+    return (next_state, *evaluation.measure_all(episode, figures, next_state, action, spent))
+
+
+@functools.partial(jax.jit, static_argnames="recorded")
+def _snapshots(env: ImitationEnv, state: EnvState, recorded: int) -> Snapshot:
+    first = jax.tree.map(lambda x: x[:recorded], state)
+    return jax.vmap(snapshot, (None, 0))(env, first)
 
 
 def addresses(model: mujoco.MjModel) -> tuple[NDArray, NDArray, NDArray]:

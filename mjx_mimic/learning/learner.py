@@ -21,7 +21,7 @@ from mjx_mimic.learning import normalizer as normalizing
 from mjx_mimic.learning import ppo
 from mjx_mimic.learning import rollout as rollouts
 from mjx_mimic.learning.devices import DEVICES, average, map_devices, place, replicate
-from mjx_mimic.learning.metrics import Metrics, summarize
+from mjx_mimic.learning.metrics import AdvantageMoments, Metrics, summarize
 from mjx_mimic.learning.networks import Actor, Critic, make_actor, make_critic
 from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.learning.policy import Policy, ValueFunction
@@ -125,7 +125,7 @@ def train_step(
         noise=config.noise,
         bootstrap_clip_end=config.ppo.bootstrap_clip_end,
     )
-    batch = make_batch(state.normalizer, transitions, config.ppo)
+    batch, advantage = make_batch(state.normalizer, transitions, config.ppo)
     new_critic, critic_losses = ppo.update_critic(
         state.critic, critic.apply, batch, config.ppo, critic_key, average
     )
@@ -147,10 +147,12 @@ def train_step(
     metrics = summarize(
         transitions,
         batch,
+        advantage,
         actor_metrics,
         critic_losses,
         log_std,
         new_actor.learning_rate,
+        new_moments,
         env.starts,
         is_skipped=~is_finite,
     )
@@ -174,11 +176,16 @@ def all_finite(tree: Any) -> jax.Array:
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
-def make_batch(normalizer: Normalizer, transitions: Transition, config: PPOConfig) -> ppo.Batch:
+def make_batch(
+    normalizer: Normalizer, transitions: Transition, config: PPOConfig
+) -> tuple[ppo.Batch, AdvantageMoments]:
     """Turn a rollout (T, N, ...) into samples (T N, ...).
 
     Advantages are normalised over the samples of all devices; observations by the normaliser that the policy
     acted with.
+
+    Returns:
+        The samples, and the moments of the advantages before they are normalised.
     """
     done = transitions.done.astype(jnp.float32)
     reward, value, next_value = transitions.reward, transitions.value, transitions.next_value
@@ -194,7 +201,8 @@ def make_batch(normalizer: Normalizer, transitions: Transition, config: PPOConfi
         advantage=advantage,
         value_target=target,
     )
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
+    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
+    return flat, AdvantageMoments(advantage_mean=mean, advantage_std=std)
 
 
 def evaluate(env: ImitationEnv, config: TrainConfig, policy: Policy, key: jax.Array) -> EvaluationMetrics:

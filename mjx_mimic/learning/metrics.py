@@ -6,6 +6,7 @@ from flax import struct
 
 from mjx_mimic.learning import ppo
 from mjx_mimic.learning.devices import DEVICES, average
+from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.learning.rollout import Transition
 from mjx_mimic.task import termination
 from mjx_mimic.task.reward import RewardTerms
@@ -25,6 +26,23 @@ class ClipMetrics:
 
 
 @struct.dataclass
+class AdvantageMoments:
+    """Of the advantages of all devices, before they are normalised."""
+
+    advantage_mean: jax.Array  # ()
+    advantage_std: jax.Array  # ()
+
+
+@struct.dataclass
+class NormalizerMoments:
+    """Of the normaliser of observations after a training step."""
+
+    normalizer_mean: jax.Array  # () mean absolute mean of the numbers observed
+    normalizer_std: jax.Array  # () mean standard deviation of the numbers observed
+    normalizer_samples: jax.Array  # () observations in it
+
+
+@struct.dataclass
 class Metrics:
     """What one training step reports, over all devices.
 
@@ -38,10 +56,12 @@ class Metrics:
     reward_terms: RewardTerms
     ended_by: termination.Causes  # share of the steps that ended so
     actor: ppo.ActorMetrics
+    advantage: AdvantageMoments
     critic_loss: jax.Array
     explained_variance: jax.Array  # of the value targets by the values
     std: jax.Array  # of the policy, mean over joints
     learning_rate: jax.Array  # of the policy
+    normalizer: NormalizerMoments
     skipped: jax.Array  # () 1 where the update was skipped because a number was not finite, else 0
     clips: ClipMetrics
 
@@ -49,10 +69,12 @@ class Metrics:
 def summarize(
     transitions: Transition,
     batch: ppo.Batch,
+    advantage: AdvantageMoments,
     actor_metrics: ppo.ActorMetrics,
     critic_losses: jax.Array,
     log_std: jax.Array,
     learning_rate: jax.Array,
+    normalizer: Normalizer,
     starts: StartDistribution,
     is_skipped: jax.Array,
 ) -> Metrics:
@@ -82,10 +104,16 @@ def summarize(
         reward_terms=reward_terms,
         ended_by=causes,
         actor=actor,
+        advantage=advantage,
         critic_loss=critic_loss,
         explained_variance=1.0 - average(jnp.square(residual).mean()) / jnp.maximum(target_variance, 1e-8),
         std=jnp.mean(jnp.exp(log_std)),
         learning_rate=learning_rate,
+        normalizer=NormalizerMoments(
+            normalizer_mean=jnp.abs(normalizer.mean).mean(),
+            normalizer_std=jnp.sqrt(normalizer.variance).mean(),
+            normalizer_samples=normalizer.count,
+        ),
         skipped=is_skipped.astype(jnp.float32),
         clips=_clip_metrics(transitions, starts),
     )

@@ -10,6 +10,7 @@ from mjx_mimic.task.env import EnvState, ImitationEnv
 from mjx_mimic.task.randomization import disturbed
 from mjx_mimic.task.reward import RewardTerms
 from mjx_mimic.task.termination import Causes
+from mjx_mimic.task.tracking_errors import TrackingErrors, no_errors
 
 
 @struct.dataclass
@@ -101,6 +102,7 @@ class EvaluationMetrics:
 
     eval_return: jax.Array  # () mean
     eval_episode_length: jax.Array  # () mean, control steps
+    errors: TrackingErrors  # () mean of the episodes' means over their control steps
 
 
 def evaluate(env: ImitationEnv, policy: Policy, num_episodes: int, key: jax.Array) -> EvaluationMetrics:
@@ -116,16 +118,27 @@ def evaluate(env: ImitationEnv, policy: Policy, num_episodes: int, key: jax.Arra
     state, observation = jax.vmap(env.reset)(jax.random.split(reset_key, num_episodes))
 
     def control_step(carry: tuple, key: jax.Array) -> tuple[tuple, None]:
-        state, observation, running, total, length = carry
+        state, observation, running, total, length, finite_steps, errors = carry
         keys = jax.random.split(key, num_episodes)
         state, result = jax.vmap(env.step)(state, policy.act(observation), keys)
         total = total + jnp.where(running, result.reward, 0.0)
         length = length + running
+        is_measured = running & ~result.causes.nonfinite
+        finite_steps = finite_steps + is_measured
+        errors = jax.tree.map(
+            lambda total, error: total + jnp.where(is_measured, error, 0.0), errors, result.errors
+        )
         running = running & ~(result.causes.terminated | result.causes.truncated)
-        return (state, result.observation, running, total, length), None
+        return (state, result.observation, running, total, length, finite_steps, errors), None
 
     zero = jnp.zeros(num_episodes)
-    start = (state, observation, jnp.ones(num_episodes, bool), zero, zero)
+    errors = jax.tree.map(lambda _: zero, no_errors())
+    start = (state, observation, jnp.ones(num_episodes, bool), zero, zero, zero, errors)
     keys = jax.random.split(step_key, env.episode_steps)
-    (*_, total, length), _ = jax.lax.scan(control_step, start, keys)
-    return EvaluationMetrics(eval_return=total.mean(), eval_episode_length=length.mean())
+    (*_, total, length, finite_steps, errors), _ = jax.lax.scan(control_step, start, keys)
+    return EvaluationMetrics(
+        eval_return=total.mean(),
+        eval_episode_length=length.mean(),
+        # An episode whose first control step breaks the simulation has no errors.
+        errors=jax.tree.map(lambda total: jnp.nanmean(total / finite_steps), errors),
+    )

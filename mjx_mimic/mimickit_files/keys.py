@@ -118,7 +118,7 @@ ARGUMENTS = {
     "logger": Key("--wandb PROJECT", "TensorBoard and metrics.jsonl always, W&B too", neutral=(["tb"],)),
     "save_int_models": Key("--keep-checkpoints", "all keeps every checkpoint", bool, neutral=(False,)),
     "test_episodes": Key("evaluate --episodes", "of its test mode, which is a command here"),
-    "video": Key("--video, --no-video", "one video, at the end; render makes others", bool),
+    "video": Key("--video, --no-video", "one every --video-interval samples, and one at the end", bool),
 }
 
 # -- the environment

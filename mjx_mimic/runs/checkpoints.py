@@ -160,6 +160,11 @@ class Checkpoints:
         found, samples = self._chosen(which, read)
         return StoredPolicy(found["actor"], found["critic"], Normalizer(**found["normalizer"]), samples)
 
+    def newest(self) -> int | None:
+        """Return the samples of the newest finished checkpoint without reading it; None if there is none."""
+        finished = (step for step in self._steps() if (step / DIGESTS).is_file())
+        return next((int(step.name) for step in finished), None)
+
     def restore_env_states(self, which: Which = "last") -> dict[str, Any]:
         """Read the fields of `EnvState` of all environments (N, ...) of the newest checkpoint, or another.
 

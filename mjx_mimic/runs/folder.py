@@ -21,8 +21,9 @@ from mjx_mimic.runs.checkpoints import Checkpoints
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
 
-MAY_CHANGE = ("total_steps", "eval_envs", "eval_interval", "keep_checkpoints")
-"""Settings that may change when a run is resumed: how long it trains, and when it is evaluated and saved."""
+MAY_CHANGE = ("total_steps", "eval_envs", "eval_interval", "video_interval", "keep_checkpoints")
+"""Settings that may change when a run is resumed: how long it trains, and when it is evaluated, shown and
+saved."""
 
 
 def create(

@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.summary import scalar
 
 from mjx_mimic.common.errors import UserError
@@ -20,18 +21,23 @@ from mjx_mimic.common.files import read_yaml, replacing
 from mjx_mimic.config_yaml import CONFIG_FILE
 
 METRICS_FILE = "metrics.jsonl"
+VIDEOS = "videos"
+"""Folder of a run for its videos: those on the way are `<samples>.gif`."""
+VIDEO_NAME = "Evaluation/video"
 CURVES_OF_CLIPS = 20
 """With more clips than this, their returns are not logged as curves."""
 
 _LARGEST = 2**63 - 1  # what is written counts no farther, and TensorBoard neither
 
 GROUPS = {
+    "Evaluation": ("eval_error_",),
     "Main": ("eval_", "best_eval_", "train_", "samples", "wall_time"),
     "Reward": ("reward",),
     "Ends": ("ended_by_", "episodes", "nonfinite_resets"),
     "Clips": ("clip/",),
 }
-"""Groups of curves in TensorBoard and Weights & Biases by how names begin; all others are the Learner's."""
+"""Groups of curves in TensorBoard and Weights & Biases by how names begin, the first that fits; all others
+are the Learner's."""
 
 Row = dict[str, float | None]
 """A report; None where a figure is not a finite number."""
@@ -66,6 +72,11 @@ class MetricLog:
         self._board = EventsWriter(str(path / "tb" / "events"))
         for row in kept:
             self._add_events(row)
+        self._videos = path / VIDEOS
+        videos = {int(file.stem): file for file in self._videos.glob("*.gif") if file.stem.isdecimal()}
+        for of_samples, video in sorted(videos.items()):
+            if of_samples <= samples:
+                self._add_video_event(video, of_samples)
         self._wandb = None
         if wandb_project:
             import wandb  # an extra
@@ -93,6 +104,28 @@ class MetricLog:
         if self._wandb:
             curves = {curve_name(name): value for name, value in row.items()}
             self._wandb.log(curves, step=int(report["samples"]))
+
+    def video_path(self, samples: int) -> Path:
+        """Return where the video of the policy after `samples` belongs."""
+        return self._videos / f"{samples}.gif"
+
+    def add_video(self, samples: int) -> None:
+        """Add the video of the policy after `samples`, which is in its place."""
+        file = self.video_path(samples)
+        self._add_video_event(file, samples)
+        self._board.flush()
+        if self._wandb:
+            import wandb
+
+            self._wandb.log({VIDEO_NAME: wandb.Video(str(file), format="gif")}, step=samples)
+
+    def _add_video_event(self, file: Path, samples: int) -> None:
+        """Add a GIF as an image, as `SummaryWriter.add_video` does it: TensorBoard plays what moves."""
+        gif = file.read_bytes()
+        width, height = (int.from_bytes(gif[at : at + 2], "little") for at in (6, 8))
+        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=gif)
+        summary = Summary(value=[Summary.Value(tag=VIDEO_NAME, image=image)])
+        self._board.write_event(Event(wall_time=time.time(), step=samples, summary=summary))
 
     def _add_events(self, row: Row) -> None:
         for name, value in row.items():

@@ -27,7 +27,15 @@ from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.lock import locked
 from mjx_mimic.runs.metric_log import METRICS_FILE, MetricLog, read_rows
 from mjx_mimic.runs.plot import draw_group, read_metrics
-from mjx_mimic.runs.training_loop import Stop, clip_summary, evaluation_key, judged, summary
+from mjx_mimic.runs.training_loop import (
+    Stop,
+    clip_summary,
+    evaluation_figures,
+    evaluation_key,
+    has_multiple,
+    judged,
+    summary,
+)
 from mjx_mimic.task.env import with_contacts
 
 ENVS_TOGETHER = 8192
@@ -256,9 +264,7 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
         while not ending:
             state, metrics = population.train_step(arguments, state)
             window.append(first_device(metrics))
-            is_at_interval = (
-                samples + samples_per_step
-            ) // config.eval_interval > samples // config.eval_interval
+            is_at_interval = has_multiple(samples, samples + samples_per_step, config.eval_interval)
             samples, now = samples + samples_per_step, time.monotonic()
             progress = [replace(p, samples=samples, wall_time_s=earlier_s + now - start) for p in progress]
             ending = samples >= config.total_steps or stop.requested or is_over(sweep, progress[0])
@@ -335,7 +341,7 @@ def evaluate(
     second = first_device(population.evaluate(arguments, state, again))
     results = []
     for index, done in enumerate(progress):
-        figures = {name: float(values[index]) for name, values in vars(first).items()}
+        figures = evaluation_figures(jax.tree.map(lambda x, index=index: x[index], first))
         results.append(judged(figures, float(second.eval_return[index]), done.best_eval_return))
     return results
 

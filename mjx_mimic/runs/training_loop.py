@@ -4,9 +4,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Self
 
 import jax
@@ -16,12 +17,15 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from mjx_mimic.common.cli import INTERRUPTED
-from mjx_mimic.common.errors import RunFailure
+from mjx_mimic.common.errors import RunFailure, one_line
 from mjx_mimic.learning.devices import first_device
 from mjx_mimic.learning.learner import Learner, TrainState
 from mjx_mimic.learning.metrics import Metrics
+from mjx_mimic.learning.policy import Policy
+from mjx_mimic.learning.rollout import EvaluationMetrics
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.metric_log import MetricLog
+from mjx_mimic.task.env import ImitationEnv
 
 REPORT_INTERVAL_S = 10.0
 CHECKPOINT_INTERVAL_S = 600.0
@@ -29,6 +33,9 @@ CHECKPOINT_INTERVAL_S = 600.0
 MAX_SKIPPED_UPDATES = 10
 """Updates in a row that may be skipped before the run is given up."""
 
+
+WriteVideo = Callable[[Policy, ImitationEnv, Path], None]
+"""Writes a video of an episode of a policy on its task to a file."""
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -119,13 +126,20 @@ class Display:
 
 
 def train(
-    learner: Learner, state: TrainState, progress: Progress, checkpoints: Checkpoints, log: MetricLog
+    learner: Learner,
+    state: TrainState,
+    progress: Progress,
+    checkpoints: Checkpoints,
+    log: MetricLog,
+    write_video: WriteVideo | None = None,
 ) -> bool:
     """Train to `total_steps` samples.
 
     An evaluation and a checkpoint come whenever the samples pass a multiple of `eval_interval`, and at the
     end; a checkpoint alone comes at an interrupt, and where evaluations are more than CHECKPOINT_INTERVAL_S
-    apart. So which policies are evaluated depends neither on the machine's speed nor on interrupts.
+    apart. So which policies are evaluated depends neither on the machine's speed nor on interrupts. A video
+    comes, if there is `write_video`, whenever the samples pass a multiple of `video_interval`, but not at the
+    end.
 
     Returns:
         Whether it got there; False after an interrupt, whose checkpoint is written.
@@ -151,7 +165,7 @@ def train(
             if saved is None:
                 display.say(f"first update {now - start:.1f} s after the start")
                 saved = now
-            intervals_before = progress.samples // learner.config.eval_interval
+            samples_before = progress.samples
             progress = replace(
                 progress,
                 samples=progress.samples + learner.samples_per_step,
@@ -170,10 +184,12 @@ def train(
                 )
             complete = progress.samples >= total
             ending = stop.requested or complete
-            is_at_interval = progress.samples // learner.config.eval_interval > intervals_before
-            evaluation_is_due = complete or is_at_interval
+            span = samples_before, progress.samples
+            evaluation_is_due = complete or has_multiple(*span, learner.config.eval_interval)
+            is_shown = write_video is not None and not ending
+            video_is_due = is_shown and has_multiple(*span, learner.config.video_interval)
             checkpoint_is_due = evaluation_is_due or ending or now - saved >= CHECKPOINT_INTERVAL_S
-            if not checkpoint_is_due and now - window_start < REPORT_INTERVAL_S:
+            if not (checkpoint_is_due or video_is_due) and now - window_start < REPORT_INTERVAL_S:
                 continue
             row = {
                 "samples": progress.samples,
@@ -192,8 +208,29 @@ def train(
             if checkpoint_is_due:
                 checkpoints.save(state, progress, is_best)
                 saved = time.monotonic()
+            if video_is_due and write_video:
+                did_work = add_video(write_video, learner, state, progress.samples, log)
+                write_video = write_video if did_work else None
             window, window_start = [], time.monotonic()
     return progress.samples >= total
+
+
+def has_multiple(first: int, last: int, interval: int | None) -> bool:
+    """Return whether a multiple of `interval` is over `first` and not over `last`; never without one."""
+    return last // interval > first // interval if interval else False
+
+
+def add_video(
+    write_video: WriteVideo, learner: Learner, state: TrainState, samples: int, log: MetricLog
+) -> bool:
+    """Write a video of the policy and log it; return whether that worked: no training is to fail at it."""
+    try:
+        write_video(first_device(learner.policy(state)), learner.env, log.video_path(samples))
+        log.add_video(samples)
+    except Exception as error:  # of OpenGL, of ffmpeg, of whatever a machine may lack
+        print(f"no more videos of this training: {one_line(str(error))}", flush=True)
+        return False
+    return True
 
 
 def evaluate(learner: Learner, state: TrainState, progress: Progress) -> tuple[dict[str, float], bool]:
@@ -207,11 +244,20 @@ def evaluate(learner: Learner, state: TrainState, progress: Progress) -> tuple[d
     """
     key, best = evaluation_key(learner, progress), progress.best_eval_return
     first = first_device(learner.evaluate(state, key))
-    figures = {name: float(value) for name, value in vars(first).items()}
+    figures = evaluation_figures(first)
     if best is not None and not figures["eval_return"] > best:
         return figures | {"best_eval_return": best}, False
     again = first_device(learner.evaluate(state, jax.random.fold_in(key, 1)))
     return judged(figures, float(again.eval_return), best)
+
+
+def evaluation_figures(metrics: EvaluationMetrics) -> dict[str, float]:
+    """Return the metrics of an evaluation by the names of `metrics.jsonl`."""
+    return {
+        "eval_return": float(metrics.eval_return),
+        "eval_episode_length": float(metrics.eval_episode_length),
+        **{f"eval_error_{name}": float(value) for name, value in vars(metrics.errors).items()},
+    }
 
 
 def judged(
@@ -244,6 +290,7 @@ def summary(window: Sequence[Metrics], samples_per_step: int) -> dict[str, float
         return float(np.sum(values * episodes) / max(episodes.sum(), 1.0))
 
     steps = samples_per_step * len(window)
+    last = window[-1].normalizer
     return {
         "train_return": over_episodes("train_return"),
         "train_episode_length": over_episodes("train_episode_length"),
@@ -253,6 +300,10 @@ def summary(window: Sequence[Metrics], samples_per_step: int) -> dict[str, float
         **{f"ended_by_{name}": value for name, value in vars(mean.ended_by).items()},
         "nonfinite_resets": round(mean.ended_by.nonfinite * steps),
         **vars(mean.actor),
+        **vars(mean.advantage),
+        "normalizer_mean": float(last.normalizer_mean),
+        "normalizer_std": float(last.normalizer_std),
+        "normalizer_samples": round(float(last.normalizer_samples)),
         "critic_loss": mean.critic_loss,
         "explained_variance": mean.explained_variance,
         "policy_std": mean.std,

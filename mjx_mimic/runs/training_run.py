@@ -19,7 +19,7 @@ from mjx_mimic.runs import folder
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.lock import locked
 from mjx_mimic.runs.metric_log import MetricLog
-from mjx_mimic.runs.training_loop import train
+from mjx_mimic.runs.training_loop import WriteVideo, train
 from mjx_mimic.runs.warm_start import Source, read_source, start_from
 from mjx_mimic.task.env import with_contacts
 
@@ -33,6 +33,7 @@ def train_run(
     resume: bool = False,
     wandb_project: str | None = None,
     init_from: str | None = None,
+    write_video: WriteVideo | None = None,
 ) -> tuple[bool, Path]:
     """Train in a run folder, a new one or one to resume.
 
@@ -43,6 +44,7 @@ def train_run(
         wandb_project: Weights & Biases project to log to as well.
         init_from: run to take the first networks and normaliser from, as RUN, RUN:best, RUN:last or
             RUN:SAMPLES; not together with `resume`.
+        write_video: writes the videos that come every `video_interval` samples; None: there are none.
 
     Returns:
         Whether the training is complete (it is not after an interrupt), and the run folder.
@@ -65,7 +67,7 @@ def train_run(
     else:
         folder.create(out, config, clips, len(devices), source.record if source else None)
     with locked(out):
-        return _train(out, learner, clips, resume, wandb_project, source), out
+        return _train(out, learner, clips, resume, wandb_project, source, write_video), out
 
 
 def _file_name(text: str) -> str:
@@ -102,6 +104,7 @@ def _train(
     resume: bool,
     wandb_project: str | None,
     source: Source | None,
+    write_video: WriteVideo | None,
 ) -> bool:
     """Train in a run folder that is this process's alone; return whether the training is complete."""
     config, devices = learner.config, learner.devices
@@ -141,7 +144,7 @@ def _train(
         else:
             checkpoints.save(state, progress, is_best=False)  # so that there always is one
         with MetricLog(out, names, progress.samples, wandb_project) as log:
-            return train(learner, state, progress, checkpoints, log)
+            return train(learner, state, progress, checkpoints, log, write_video)
     except (
         OSError,
         UserError,

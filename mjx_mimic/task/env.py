@@ -23,6 +23,7 @@ from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.reference import MotionLibrary, make_library
 from mjx_mimic.task.reward import RewardTerms, mimickit_reward, paper_reward
 from mjx_mimic.task.start_sampling import StartDistribution, make_starts
+from mjx_mimic.task.tracking_errors import TrackingErrors, tracking_errors
 
 
 @struct.dataclass
@@ -55,6 +56,7 @@ class StepResult:
     final_observation: jax.Array  # (O,) before it
     reward: jax.Array  # ()
     reward_terms: RewardTerms
+    errors: TrackingErrors  # before any reset; costs nothing where nobody reads it
     causes: termination.Causes
     episode_return: jax.Array  # () so far, this step included
     episode_length: jax.Array  # () int, likewise
@@ -175,6 +177,7 @@ class ImitationEnv:
             final_observation=self.observe(next_state),
             reward=reward,
             reward_terms=terms,
+            errors=tracking_errors(character, target),
             causes=causes,
             episode_return=next_state.episode_return,
             episode_length=next_state.steps,

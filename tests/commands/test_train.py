@@ -66,6 +66,26 @@ def test_the_interval_of_evaluations_is_sized_for_the_machine():
     assert config.sized(TrainConfig(), "cpu", 2).eval_interval == 500_000
     assert config.sized(TrainConfig(), "gpu", 2).eval_interval == 13_000_000
     assert config.sized(TrainConfig(eval_interval=7), "gpu", 2).eval_interval == 7
+    assert config.sized(TrainConfig(), "cpu", 2).video_interval == 2_000_000
+    assert config.sized(TrainConfig(), "gpu", 2).video_interval == 52_000_000
+    assert config.sized(TrainConfig(video_interval=0), "gpu", 2).video_interval == 0
+
+
+def test_a_machine_that_cannot_draw_trains_and_is_named_once(tmp_path, monkeypatch, capsys):
+    given = []
+
+    def train_run(*arguments):
+        given.append(arguments)
+        return True, tmp_path
+
+    monkeypatch.setattr("mjx_mimic.display.gl.choose_gl_backend", lambda: None)
+    monkeypatch.setattr("mjx_mimic.runs.train_run", train_run)
+    assert train.main([]) == 0
+    assert given[0][-1] is None
+    assert capsys.readouterr().out.count("no video: no OpenGL library found") == 1
+    assert train.main(["--no-video"]) == 0
+    assert given[1][-1] is None
+    assert capsys.readouterr().out == ""
 
 
 def test_clips_that_cannot_be_read(refused, tmp_path):
@@ -90,6 +110,7 @@ def test_clips_that_cannot_be_read(refused, tmp_path):
         ("--env.episode-seconds", "0.011", "one control step"),
         ("--ppo.min-rate", "0.5", "up to --ppo.max-rate"),
         ("--motion-weights", "0", "not all 0"),
+        ("--video-interval", "-1", "from 0"),
     ],
 )
 def test_numbers_that_cannot_be_trained_with(refused, clip, tmp_path, option, value, remedy):

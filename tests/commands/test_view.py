@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -31,6 +32,7 @@ from mjx_mimic.display import desktop_window
 from mjx_mimic.display.live_policy import Live
 from mjx_mimic.display.playable import ClipPlayer
 from mjx_mimic.display.session import Session
+from mjx_mimic.display.side_by_side import SideBySide
 from mjx_mimic.evaluation.mujoco_engine import Simulations
 from mjx_mimic.learning.networks import Actor
 from mjx_mimic.learning.normalizer import Normalizer
@@ -66,6 +68,12 @@ def policy(env) -> Policy:
 @pytest.fixture(scope="module")
 def live(policy, env, clips) -> Live:
     return Live(policy, env, clips.motions)
+
+
+@pytest.fixture(scope="module")
+def crowd(policy, env, clips) -> SideBySide:
+    """Five robots on two clips."""
+    return SideBySide([Live(policy, env, clips.motions) for _ in range(5)])
 
 
 @pytest.fixture
@@ -154,6 +162,69 @@ def test_a_fall_is_reported_and_a_broken_simulation_begins_again(walking, tmp_pa
     assert "broke" in walking.status().failure
     walking.reset(0)
     assert walking.status().failure is None
+
+
+def test_robots_stand_in_a_grid_and_each_is_a_robot_of_its_own(crowd, walking):
+    crowd.reset(0)
+    assert [robot.clip for robot in crowd.robots] == [0, 1, 0, 1, 0]
+    times = [robot.status().seconds for robot in crowd.robots]
+    assert times[:2] == [0.0, 0.0]  # each clip once from its start
+    assert min(times[2:]) > 0.0
+    drawn = crowd.drawn()
+    np.testing.assert_array_equal(drawn[0].shift, 0.0)
+    roots = np.array([robot.data.qpos[:2] + robot.shift[:2] for robot in drawn])
+    expected = [[0.0, 0.0], [0.0, 1.5], [0.0, 3.0], [-1.5, 0.0], [-1.5, 1.5]]
+    np.testing.assert_allclose(roots - roots[0], expected, atol=1e-6)
+    walking.reset(0)
+    for _ in range(2):
+        control_step(crowd)
+        control_step(walking)
+    np.testing.assert_allclose(crowd.data.qpos, walking.data.qpos, atol=1e-9)
+    assert np.abs(crowd.robots[2].data.qpos[7:] - walking.data.qpos[7:]).max() > 0.01
+    before = [robot.data.qvel.copy() for robot in crowd.robots]
+    crowd.kick(1.0, 0.0)
+    for robot, velocity in zip(crowd.robots, before, strict=True):
+        assert np.linalg.norm(robot.data.qvel[:2] - velocity[:2]) == pytest.approx(1.0)
+    crowd.reset(1)
+    assert crowd.clip == 1
+    assert [robot.clip for robot in crowd.robots] == [1, 0, 1, 0, 1]
+
+
+def test_the_window_draws_the_other_robots_in_their_own_colours(crowd):
+    session = Session(crowd)
+    model, ghost = crowd.model, mujoco.MjData(crowd.model)
+    scene = mujoco.MjvScene(model, 10_000)
+    geoms = {}
+    for session.ghost in (False, True):
+        desktop_window.add_others(session, ghost, scene)
+        geoms[session.ghost] = scene.ngeom
+    of_robot = geoms[False] // 4
+    assert of_robot > 20
+    assert geoms == {False: 4 * of_robot, True: 9 * of_robot}  # and five ghosts
+    session.ghost = False
+    desktop_window.add_others(session, ghost, scene)
+    assert len({tuple(geom.rgba) for geom in scene.geoms[:of_robot]}) > 1
+
+
+def test_a_new_policy_acts_from_the_next_control_step(policy, env, clips):
+    """A follower hands it over; nothing is compiled again and no robot starts anew."""
+
+    class Given:
+        def load_newer(self, before):
+            return given
+
+    given = None
+    shown = SideBySide([Live(policy, env, clips.motions) for _ in range(2)], Given())
+    session = Session(shown)
+    session.tick(0.1)
+    given = replace(policy, params=jax.tree.map(jnp.zeros_like, policy.params))
+    seconds_before = shown.status().seconds
+    session.tick(0.1)
+    session.tick(0.1)
+    assert seconds_before < shown.status().seconds < seconds_before + 0.3
+    for robot in shown.robots:
+        centre = env.reference_coordinates(robot.state, ahead=1)[0][7:]
+        np.testing.assert_allclose(robot.pd_target, centre, atol=1e-5)
 
 
 # A session ---------------------------------------------------------------------------------------------
@@ -415,17 +486,35 @@ def test_the_page_moves_the_bodies_and_the_ghost(server, live):
         session.tick(0.1)
         shown.draw()
     torso = live.model.body("torso_link").id
-    np.testing.assert_allclose(shown.robot[torso].position, live.data.xpos[torso])
-    np.testing.assert_allclose(shown.robot[torso].wxyz, live.data.xquat[torso])
+    for handle in shown.robots[torso]:
+        np.testing.assert_allclose(handle.batched_positions, live.data.xpos[[torso]], atol=1e-5)
+        np.testing.assert_allclose(handle.batched_wxyzs, live.data.xquat[[torso]], atol=1e-5)
     ghost = mujoco.MjData(live.model)
     ghost.qpos = live.reference()
     mujoco.mj_kinematics(live.model, ghost)
-    np.testing.assert_allclose(shown.ghost[torso].position, ghost.xpos[torso])
+    np.testing.assert_allclose(shown.ghosts[torso][0].batched_positions, ghost.xpos[[torso]], atol=1e-5)
     assert np.abs(ghost.xpos[torso] - live.data.xpos[torso]).max() > 1e-3
     assert shown.ghost_root.visible
     session.show_ghost(False)
     shown.draw()
     assert not shown.ghost_root.visible
+
+
+def test_the_page_shows_robots_beside_each_other(server, crowd):
+    from mjx_mimic.display.browser_page import BrowserView
+
+    crowd.reset(0)
+    session = Session(crowd)
+    shown = BrowserView(session, server)
+    session.tick(0.1)
+    shown.draw()
+    torso = crowd.model.body("torso_link").id
+    positions = np.array([robot.data.xpos[torso] + robot.shift for robot in crowd.drawn()])
+    for handle in shown.robots[torso]:
+        np.testing.assert_allclose(handle.batched_positions, positions, atol=1e-5)
+    apart = np.linalg.norm(positions[:, None, :2] - positions[None, :, :2], axis=-1)
+    assert apart[~np.eye(len(apart), dtype=bool)].min() > 1.0
+    assert len(shown.ghosts[torso][0].batched_positions) == len(positions)
 
 
 def test_an_address_that_cannot_be_served_is_refused_at_once(server):
@@ -538,6 +627,12 @@ def test_the_command_serves_a_clip_without_jax_until_it_is_interrupted():
         (["--motion", "walk", "--speed", "0"], "--speed"),
         (["--motion", "walk", "--speed", "nan"], "--speed"),
         (["--motion", "walk", "--port", "70000"], "--port"),
+        (["--run", "a", "--num-envs", "0"], "--num-envs"),
+        (["--run", "a", "--num-envs", "65"], "--num-envs"),
+        (["--motion", "walk", "--num-envs", "2"], "--num-envs"),
+        (["--follow"], "--run and --motion"),
+        (["--motion", "walk", "--follow"], "--follow"),
+        (["--run", "a", "--follow", "--checkpoint", "512"], "--follow"),
         (["--motion", "noclip", "--browser", "--port", "0"], "noclip"),
         (["--run", "nowhere", "--browser", "--port", "0"], "nowhere"),
     ],

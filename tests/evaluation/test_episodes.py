@@ -14,12 +14,14 @@ from scipy.spatial.transform import Rotation
 from mjx_mimic.clips.dataset import load_clips
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import EnvConfig, NetworkConfig
-from mjx_mimic.evaluation import mjx_engine, mujoco_engine, summary, tracking_errors
+from mjx_mimic.evaluation import mjx_engine, mujoco_engine, summary
 from mjx_mimic.evaluation.episodes import Evaluation, Outcome, Protocol
 from mjx_mimic.evaluation.recording import Snapshot, recordings
+from mjx_mimic.learning import rollout
 from mjx_mimic.learning.networks import make_actor
 from mjx_mimic.learning.normalizer import empty
 from mjx_mimic.learning.policy import Policy
+from mjx_mimic.task import tracking_errors
 from mjx_mimic.task.env import ImitationEnv, make_env
 from mjx_mimic.task.termination import Causes
 
@@ -192,6 +194,23 @@ def test_broken_episodes_count_as_failed_and_not_as_zero_error(in_c, env):
     assert not np.isfinite(found["mpjpe_global"].values[0])
     rest = found["mpjpe_global"].values[1:]
     assert found["mpjpe_global"].summary()["mean"] == pytest.approx(rest.mean())
+
+
+def test_the_errors_of_a_training_are_those_of_an_evaluation(evaluation, env):
+    """Of whole episodes from the clip's first frame, so the same states in both."""
+    config = replace(env.config, start="first", max_deviation=None, fall_ends=False, episode_seconds=SECONDS)
+    whole = replace(evaluation(), env=replace(env, config=config))
+    devices = jax.local_devices()[:1]
+    outcome = mjx_engine.run_in_mjx(whole, np.array([True]), 0, devices)
+    found = jax.jit(lambda w, key: rollout.evaluate(w.env, w.policy, 2, key))(whole, jax.random.key(0))
+    expected = {metric.name: metric for metric in summary.episode_metrics(outcome.episode, env.control_dt)}
+    assert found.eval_episode_length == outcome.episode.steps[0] == STEPS
+    for name in set(vars(found.errors)) - {"global_body_position"}:
+        value = expected[name].values[0]
+        assert value > 0.0
+        np.testing.assert_allclose(getattr(found.errors, name), value, rtol=0.02, err_msg=name)
+    mpjpe = expected["mpjpe_global"].values[0] / 1000.0
+    np.testing.assert_allclose(found.errors.global_body_position, mpjpe, rtol=0.02)
 
 
 def test_the_table_has_total_and_clips(in_c, env):

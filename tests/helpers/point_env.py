@@ -12,6 +12,7 @@ from mjx_mimic.task.env import StepResult
 from mjx_mimic.task.reward import MimicKitTerms
 from mjx_mimic.task.start_sampling import StartDistribution, make_starts
 from mjx_mimic.task.termination import Causes
+from mjx_mimic.task.tracking_errors import no_errors
 
 TRACED_STEPS: list[str] = []
 """Grows whenever JAX traces `step` of an environment below, so whenever something is compiled anew."""
@@ -31,6 +32,7 @@ def step_result(
         final_observation=kw.get("final_observation", observe(reached)),
         reward=reward,
         reward_terms=MimicKitTerms(*(jnp.abs(reward) for _ in range(5))),
+        errors=kw.get("errors", no_errors()),
         causes=causes,
         episode_return=reached.episode_return,
         episode_length=reached.steps,

@@ -17,9 +17,9 @@ from mjx_mimic.config import NetworkConfig, PPOConfig
 from mjx_mimic.learning import ppo
 from mjx_mimic.learning.devices import DEVICES, average, first_device, map_devices, place
 from mjx_mimic.learning.learner import Learner, TrainState, evaluate, make_batch
-from mjx_mimic.learning.metrics import Metrics, summarize
+from mjx_mimic.learning.metrics import AdvantageMoments, Metrics, summarize
 from mjx_mimic.learning.networks import Actor, Critic, make_actor, make_critic
-from mjx_mimic.learning.normalizer import Normalizer
+from mjx_mimic.learning.normalizer import Normalizer, empty
 from mjx_mimic.learning.policy import Policy, ValueFunction
 from mjx_mimic.learning.rollout import Transition, rollout
 from mjx_mimic.runs.checkpoints import to_host
@@ -27,6 +27,7 @@ from mjx_mimic.task.env import StepResult
 from mjx_mimic.task.reward import MimicKitTerms
 from mjx_mimic.task.start_sampling import StartDistribution
 from mjx_mimic.task.termination import Causes
+from mjx_mimic.task.tracking_errors import TrackingErrors
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +220,8 @@ def test_two_devices_with_the_same_environments_learn_like_one(learner, devices)
     metrics, twin_metrics = first_device(metrics), first_device(twin_metrics)
     assert twin_metrics.episodes == 2 * metrics.episodes > 0
     doubled = jax.tree.map(lambda x: 2.0 * x, metrics.clips)  # sums, where all else is a mean
-    metrics = replace(metrics, episodes=metrics.episodes * 2, clips=doubled)
+    normalizer = replace(metrics.normalizer, normalizer_samples=metrics.normalizer.normalizer_samples * 2)
+    metrics = replace(metrics, episodes=metrics.episodes * 2, clips=doubled, normalizer=normalizer)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), metrics, twin_metrics)
 
 
@@ -327,8 +329,9 @@ class RailEnv:
         fresh = RailState(state.kind, jnp.int32(0), jnp.float32(0.0))
         following = jax.tree.map(lambda new, old: jnp.where(ends, new, old), fresh, reached)
         final = jnp.where(broken, jnp.nan, self.observe(reached))
+        errors = TrackingErrors(*[jnp.where(broken, jnp.nan, reward)] * 8)
         return following, step_result(
-            following, reached, self.observe, reward, ended, final_observation=final
+            following, reached, self.observe, reward, ended, final_observation=final, errors=errors
         )
 
 
@@ -459,7 +462,9 @@ def test_advantages_are_gae_normalised_over_all_devices(rails):
     config = RAIL_CONFIG.ppo
     steps = jax.tree.map(lambda x: x[:, :4], steps)
     halves = jax.tree.map(lambda x: jnp.stack([x[:, :2], x[:, 2:]]), steps)
-    batch = jax.jit(jax.vmap(lambda half: make_batch(moments, half, config), axis_name=DEVICES))(halves)
+    batch, advantage = jax.jit(jax.vmap(lambda half: make_batch(moments, half, config), axis_name=DEVICES))(
+        halves
+    )
     raw = ppo.gae(
         steps.reward,
         steps.value,
@@ -469,6 +474,8 @@ def test_advantages_are_gae_normalised_over_all_devices(rails):
         config.gae_lambda,
     )
     raw = np.asarray(raw, np.float64)
+    np.testing.assert_allclose(advantage.advantage_mean, [raw.mean()] * 2, rtol=1e-4)
+    np.testing.assert_allclose(advantage.advantage_std, [raw.std()] * 2, rtol=1e-4)
     expected = (raw - raw.mean()) / (raw.std() + 1e-5)
     assert abs(expected[:, :2].mean()) > 0.1, "the devices would agree by chance"
     clipped = np.abs(expected) > config.advantage_clip
@@ -499,7 +506,7 @@ def on_rails(learner: Learner, kinds: list[list[int]]) -> TrainState:
 
 def test_metrics_count_whole_episodes_over_all_devices_and_updates(rail_learner):
     state, metrics = rail_learner.train_step(on_rails(rail_learner, [[FAILS, TIMES_OUT], [NEVER, BOTH]]))
-    first, metrics = first_device(metrics), rail_learner.train_step(state)[1]
+    first = first_device(metrics)
     # Steps 1 to 8: failures at 3 and 6, a time-out at 5, both at 4 and 8. Lengths 3 3 5 4 4.
     assert first.episodes == 5
     np.testing.assert_allclose(first.train_episode_length, 19.0 / 5.0, rtol=1e-6)
@@ -510,6 +517,12 @@ def test_metrics_count_whole_episodes_over_all_devices_and_updates(rail_learner)
     assert first.ended_by.nonfinite == first.ended_by.clip_end == 0.0
     # 1+2+3+1+2+3+1+2, 1+2+3+4+5+1+2+3, 36, 2 (1+2+3+4)
     np.testing.assert_allclose(first.reward, (15 + 21 + 36 + 20) / 32.0, rtol=1e-6)
+    # What the normaliser has seen: the first observations, and those of the rollout.
+    moments = first_device(state.normalizer)
+    assert first.normalizer.normalizer_samples == moments.count == 4 + 32
+    np.testing.assert_allclose(first.normalizer.normalizer_mean, np.abs(moments.mean).mean(), rtol=1e-6)
+    np.testing.assert_allclose(first.normalizer.normalizer_std, np.sqrt(moments.variance).mean(), rtol=1e-6)
+    metrics = rail_learner.train_step(state)[1]
     # Steps 9 to 16: failures at 9, 12, 15, time-outs at 10 and 15, both at 12 and 16; those at 9 and 10
     # began before.
     second = first_device(metrics)
@@ -560,10 +573,12 @@ def test_explained_variance_is_that_of_all_devices_targets():
             return summarize(
                 steps,
                 batch,
+                AdvantageMoments(zero, zero),
                 losses,
                 jnp.zeros((2, 2)),
                 jnp.zeros(1),
                 jnp.float32(0.0),
+                empty(1),
                 ONE_CLIP,
                 jnp.bool_(False),
             )
@@ -606,15 +621,19 @@ def test_an_evaluation_counts_the_first_episode_of_each_environment_alone(rail_l
     mapped = map_devices(rail_learner.devices, lambda *of: evaluate(of[0], RAIL_CONFIG, *of[1:]))
     keys = jax.random.split(jax.random.key(1), 2)
 
-    def result(kinds: list[int]) -> tuple[float, float]:
+    def result(kinds: list[int]) -> tuple[float, float, float]:
         env = RailEnv(place(rail_learner.devices, jnp.asarray(kinds)), rail_learner.placed_env.starts)
         metrics = first_device(mapped(env, policy, keys))
-        return float(metrics.eval_return), float(metrics.eval_episode_length)
+        errors = vars(metrics.errors).values()
+        assert len(set(map(float, errors))) == 1
+        return float(metrics.eval_return), float(metrics.eval_episode_length), float(next(iter(errors)))
 
-    assert result([FAILS, FAILS]) == (6.0, 3.0)  # eight steps have room for two and a half
-    assert result([TIMES_OUT, TIMES_OUT]) == (15.0, 5.0)
-    assert result([NEVER, NEVER]) == (36.0, 8.0)
-    assert result([FAILS, TIMES_OUT]) == (10.5, 4.0)  # the mean over both devices
+    # Return, length, and the mean over an episode of an error that is the number of the step.
+    assert result([FAILS, FAILS]) == (6.0, 3.0, 2.0)  # eight steps have room for two and a half
+    assert result([TIMES_OUT, TIMES_OUT]) == (15.0, 5.0, 3.0)
+    assert result([NEVER, NEVER]) == (36.0, 8.0, 4.5)
+    assert result([FAILS, TIMES_OUT]) == (10.5, 4.0, 2.5)  # the mean over both devices
+    assert result([BREAKS, BREAKS])[2] == 1.0  # its second and last step has none
 
 
 def test_an_evaluation_acts_with_the_policys_mean_and_depends_on_its_key_alone(learner):

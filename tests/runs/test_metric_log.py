@@ -27,6 +27,8 @@ def points(path: Path) -> list[tuple[int, float]]:
     ("name", "curve"),
     [
         ("eval_return", "Main/eval_return"),
+        ("eval_error_root_position", "Evaluation/eval_error_root_position"),
+        ("normalizer_std", "Learner/normalizer_std"),
         ("samples_per_s", "Main/samples_per_s"),
         ("reward_pose", "Reward/reward_pose"),
         ("ended_by_fall", "Ends/ended_by_fall"),

@@ -2,8 +2,10 @@
 
 import json
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,8 @@ import pytest
 from helpers.point_env import POINT_CONFIG, PointEnv
 from helpers.small_run import SMALL, STEPS, command, start, sway
 from helpers.videos import read
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator, ImageEvent
 
 from mjx_mimic import config, train
 from mjx_mimic.clips.dataset import Clips
@@ -23,6 +27,7 @@ from mjx_mimic.learning.rollout import EvaluationMetrics
 from mjx_mimic.runs import checkpoints, folder, training_loop
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.metric_log import MetricLog
+from mjx_mimic.task.tracking_errors import TrackingErrors
 
 # mediapy leaves the pipes of its ffmpeg process to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -40,7 +45,11 @@ def test_a_run_folder_has_all_that_is_promised(finished, capsys):
     expected = {f"reward_{term}" for term in terms} | {f"ended_by_{cause}" for cause in causes}
     expected |= {"wall_time_s", "samples_per_s", "critic_loss", "kl", "clip_fraction", "learning_rate"}
     expected |= {"train_return", "train_episode_length", "eval_return", "eval_episode_length"}
-    expected |= {"nonfinite_resets"}
+    expected |= {"nonfinite_resets", "advantage_mean", "advantage_std"}
+    expected |= {"normalizer_mean", "normalizer_std", "normalizer_samples"}
+    errors = ("root_position", "root_rotation", "body_position", "body_rotation")
+    errors += ("joint_velocity", "root_velocity", "root_angular_velocity", "global_body_position")
+    expected |= {f"eval_error_{error}" for error in errors}
     assert expected <= set(last)
     assert all(np.isfinite(value) for value in last.values())
     assert 0.0 < last["eval_return"] <= last["eval_episode_length"] <= 12
@@ -116,6 +125,29 @@ def test_the_video_shows_the_whole_episode(finished):
     assert video.std() > 10
 
 
+def test_a_video_on_the_way_shows_the_robot_and_is_an_image_that_tensorboard_plays(finished):
+    if gl.choose_gl_backend() is None:
+        pytest.skip(gl.NO_GL)
+    (file,) = (finished / "whole" / "videos").glob("*.gif")  # the end has its own
+    assert file.name == f"{2 * STEPS}.gif"
+    video = read(file)
+    assert video.shape[1:] == (240, 320, 3)
+    assert 2 <= len(video) <= 7  # every other of 12 control steps and the start
+    assert video.std(axis=(1, 2, 3)).min() > 10
+    assert np.abs(video[-1].astype(int) - video[0]).max() > 50
+    ((step, image),) = images(finished / "whole")
+    assert step == 2 * STEPS
+    assert image.encoded_image_string == file.read_bytes()
+    assert (image.width, image.height) == (320, 240)
+
+
+def images(run: Path) -> list[tuple[int, ImageEvent]]:
+    accumulator = EventAccumulator(str(run / "tb"))
+    accumulator.Reload()
+    found = accumulator.Images("Evaluation/video") if accumulator.Tags()["images"] else []
+    return [(event.step, event) for event in found]
+
+
 def test_a_run_whose_updates_are_not_finite_ends_with_a_checkpoint_to_replay(tmp_path):
     config = replace(POINT_CONFIG, total_steps=10**6, eval_interval=10**6)
     learner = Learner(PointEnv(sign=jnp.float32(jnp.nan)), config, tuple(jax.local_devices()))
@@ -158,12 +190,12 @@ def point_learner() -> Learner:
 
 
 def trained(
-    learner: Learner, path: Path, progress: Progress | None = None
+    learner: Learner, path: Path, progress: Progress | None = None, write_video=None
 ) -> tuple[list[dict], list[tuple[int, bool]]]:
     """The reports with an evaluation, and samples and `is_best` of the checkpoints."""
     noted, progress = Noted(path), progress or Progress()
     with MetricLog(path, ["clip"], progress.samples, None) as log:
-        training_loop.train(learner, learner.init(jax.random.key(0)), progress, noted, log)
+        training_loop.train(learner, learner.init(jax.random.key(0)), progress, noted, log, write_video)
     reports = [json.loads(row) for row in (path / "metrics.jsonl").read_text().splitlines()]
     return [row for row in reports if "eval_return" in row], noted.saved
 
@@ -180,6 +212,63 @@ def test_evaluations_come_where_the_samples_pass_a_multiple_of_the_interval(
     (tmp_path / "c").mkdir()
     reports, _ = trained(point_learner, tmp_path / "c", Progress(1024))  # resumed between two evaluations
     assert [row["samples"] for row in reports] == [1536, 2560, 3072]
+
+
+def drawn(policy, env, path: Path) -> None:
+    """A video of two frames, of a policy on the host."""
+    assert isinstance(jax.tree.leaves(policy.params)[0], np.ndarray)
+    path.parent.mkdir(exist_ok=True)
+    frames = [Image.fromarray(np.full((6, 8, 3), shade, np.uint8)) for shade in (50, 200)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+
+
+def test_videos_come_where_the_samples_pass_a_multiple_of_the_interval(point_learner, tmp_path):
+    config = replace(point_learner.config, video_interval=1000)
+    learner = replace(point_learner, config=config)
+    learner.__dict__.update(train_step=point_learner.train_step, evaluate=point_learner.evaluate)
+    trained(learner, tmp_path, write_video=drawn)
+    assert {file.name for file in (tmp_path / "videos").iterdir()} == {"1024.gif", "2048.gif"}  # not at 3072
+    found = images(tmp_path)
+    assert [step for step, _ in found] == [1024, 2048]
+    for step, image in found:
+        assert image.encoded_image_string == (tmp_path / "videos" / f"{step}.gif").read_bytes()
+        assert (image.width, image.height) == (8, 6)
+    # TensorBoard's events are made anew when the run is resumed.
+    with MetricLog(tmp_path, ["clip"], 1024):
+        pass
+    assert [step for step, _ in images(tmp_path)] == [1024]
+
+
+def test_weights_and_biases_get_the_video(tmp_path, monkeypatch):
+    logged = []
+    run = SimpleNamespace(log=lambda curves, step: logged.append((curves, step)), finish=lambda: None)
+    wandb = SimpleNamespace(
+        init=lambda **_: run, Video=lambda file, format: (Path(file).read_bytes(), format)
+    )
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    (tmp_path / "config.yaml").write_text("format: 2\n")
+    with MetricLog(tmp_path, ["clip"], 0, "project") as log:
+        drawn(SimpleNamespace(params=np.zeros(1)), None, log.video_path(64))
+        log.add_video(64)
+    gif = (tmp_path / "videos" / "64.gif").read_bytes()
+    assert logged == [({"Evaluation/video": (gif, "gif")}, 64)]
+
+
+def test_a_failure_to_draw_is_one_line_and_the_training_goes_on(point_learner, tmp_path, capsys):
+    learner = replace(point_learner, config=replace(point_learner.config, video_interval=512))
+    learner.__dict__.update(train_step=point_learner.train_step, evaluate=point_learner.evaluate)
+    calls = []
+
+    def fail(policy, env, path):
+        calls.append(path)
+        raise RuntimeError("gladLoadGL\nerror")
+
+    reports, _ = trained(learner, tmp_path, write_video=fail)
+    assert reports[-1]["samples"] == 3072
+    assert len(calls) == 1
+    out = capsys.readouterr().out
+    assert out.count("no more videos of this training: gladLoadGL error\n") == 1
+    assert images(tmp_path) == []
 
 
 def test_slow_updates_are_saved_without_an_evaluation(point_learner, tmp_path, monkeypatch):
@@ -199,11 +288,13 @@ def test_one_lucky_evaluation_makes_no_best_policy(point_learner, tmp_path, monk
     def evaluated(state, key):
         keys.append(jax.random.key_data(key).tolist())
         count = len(point_learner.devices)
-        return place(point_learner.devices, EvaluationMetrics(*[np.full(count, next(given))] * 2))
+        value = np.full(count, next(given))
+        return place(point_learner.devices, EvaluationMetrics(value, value, TrackingErrors(*[value] * 8)))
 
     monkeypatch.setitem(point_learner.__dict__, "evaluate", evaluated)
     reports, saved = trained(point_learner, tmp_path)
     assert [row["eval_return"] for row in reports] == [10.0, 90.0, 16.0]
+    assert [row["eval_error_root_rotation"] for row in reports] == [10.0, 90.0, 16.0]
     assert [row["best_eval_return"] for row in reports] == [15.0, 15.0, 17.0]
     assert saved == [(1536, True), (2560, False), (3072, True)]
     assert len({tuple(key) for key in keys}) == len(keys)  # always other starts

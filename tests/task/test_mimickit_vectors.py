@@ -18,12 +18,12 @@ import pytest
 from mjx_mimic.clips.editing import with_loop
 from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.clips.motion import Motion
-from mjx_mimic.evaluation.tracking_errors import tracking_errors
 from mjx_mimic.learning import ppo
 from mjx_mimic.robot import rotation
 from mjx_mimic.robot.model import CharacterState, Robot
 from mjx_mimic.task import observation, reference, reward, termination
 from mjx_mimic.task.reference import MotionLibrary
+from mjx_mimic.task.tracking_errors import tracking_errors
 
 DATA = Path(__file__).parents[1] / "data"
 OURS = {"walk": "wrap", "kick_clamped": "clamp"}

@@ -48,6 +48,11 @@ def tracking_errors(state: CharacterState, reference: CharacterState) -> Trackin
     )
 
 
+def no_errors() -> TrackingErrors:
+    """Return errors of 0, to add others to."""
+    return TrackingErrors(*[jnp.float32(0.0)] * 8)
+
+
 @struct.dataclass
 class Effort:
     """What the motors spend in one control step, as means over its physics steps."""
