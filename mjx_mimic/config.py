@@ -130,8 +130,11 @@ class RandomizationConfig:
 class EnvConfig:
     """The task: observation, action, reward, termination, rates and contacts."""
 
-    observation: Literal["compact", "mimickit", "mimickit-local", "paper"] = "compact"
+    observation: Literal["compact", "mimickit", "mimickit-local", "paper", "onboard"] = "compact"
     """Layout of the observation; the documents list the parts of each."""
+    privileged_critic: bool = False
+    """Whether the value function sees more than the policy: the true state with the place, without noise, and
+    how the robot differs from the model."""
     target_steps: Annotated[tuple[int, ...], Within(1, 1000)] = ()
     """Control steps ahead whose reference is observed, such as 1 2 3; empty: the layout's."""
     phase: bool | None = None
@@ -141,7 +144,7 @@ class EnvConfig:
     action: Literal["reference", "mimickit"] = "reference"
     """Centre and scale of the PD targets: the reference pose and a share of the effort, or MimicKit's fixed
     joint ranges."""
-    action_scale: Annotated[float, Within(1e-3, 10.0)] = 0.5
+    action_scale: Annotated[float, Within(1e-3, 10.0)] = 1.0
     """With the action `reference`: share of a motor's effort limit that one unit of action asks for."""
     reward: Literal["mimickit", "paper"] = "mimickit"
     """MimicKit's five terms, or the four of the DeepMimic paper."""
@@ -219,7 +222,7 @@ class PPOConfig:
     """Learning rate of the policy; the first one, where target_kl is set."""
     critic_rate: Annotated[float, Within(0.0, 1.0)] = 1e-3
     """Learning rate of the value function."""
-    target_kl: Annotated[float | None, Within(1e-6, 10.0)] = 0.015
+    target_kl: Annotated[float | None, Within(1e-6, 10.0)] = 0.06
     """KL divergence per minibatch to which the policy's learning rate is steered; None: it stays constant."""
     min_rate: Annotated[float, Within(0.0, 1.0)] = 1e-6
     """Lower limit of the steered learning rate."""
@@ -277,7 +280,7 @@ class TrainConfig:
     """Samples to train on, which are control steps of all environments; 0: sized for the machine."""
     seed: Annotated[int, Within(-(2**63), 2**63 - 1)] = 0
     """Seed of every random number."""
-    unroll_length: Annotated[int, Within(1, 100_000)] = 32
+    unroll_length: Annotated[int, Within(1, 100_000)] = 16
     """Control steps of each environment between two updates."""
     eval_envs: Annotated[int, Within(1, 10**6)] = 64
     """Episodes per evaluation."""

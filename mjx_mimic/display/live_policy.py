@@ -25,9 +25,9 @@ _begin = jax.jit(ImitationEnv.reset_to)
 
 
 @jax.jit
-def _decide(env: ImitationEnv, policy: Policy, state: EnvState) -> tuple[jax.Array, Snapshot]:
-    action = policy.act(env.observe(state))
-    return env.pd_target(state, action), snapshot(env, state)
+def _decide(env: ImitationEnv, policy: Policy, state: EnvState) -> tuple[EnvState, jax.Array, Snapshot]:
+    commanded, pd_target = env.command(state, policy.act(env.observe(state)))
+    return commanded, pd_target, snapshot(env, state)
 
 
 class Live:
@@ -133,7 +133,7 @@ class Live:
 
     def _decide(self) -> None:
         """Set the motors' targets for the next control step, and note how the last one ended."""
-        pd_target, self._snapshot = jax.device_get(_decide(self._env, self.policy, self.state))
+        self.state, pd_target, self._snapshot = jax.device_get(_decide(self._env, self.policy, self.state))
         self.data.ctrl[self._controls] = pd_target
         causes = self._snapshot.causes
         if self._failure is None and causes.terminated:

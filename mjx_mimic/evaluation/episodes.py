@@ -167,9 +167,10 @@ class Evaluation:
             interval = round(PUSH_INTERVAL_S * self.env.config.control_hz)
             due = (state.steps - episode.push_offset) % interval == 0
             state = pushed(state, jnp.where(due, self.protocol.push, 0.0), push_key)
-        seen = sensed(state, self.protocol.noise, noise_key) if self.protocol.noise else state
-        action = self.policy.act(self.env.observe(seen))
-        return state, action, self.env.pd_target(state, action)
+        seen = sensed(state, self.protocol.noise, noise_key) if self.protocol.noise else None
+        action = self.policy.act(self.env.observe(state, seen))
+        state, pd_target = self.env.command(state, action)
+        return state, action, pd_target
 
     def measure(
         self, episode: Episode, state: EnvState, action: jax.Array, effort: Effort

@@ -223,7 +223,7 @@ class Learner:
     @cached_property
     def actor(self) -> Actor:
         """The policy's network."""
-        return make_actor(self.config.network, self.env.num_actions)
+        return make_actor(self.config.network, self.env.num_actions, self.env.policy_inputs)
 
     @cached_property
     def critic(self) -> Critic:

@@ -72,10 +72,13 @@ class Actor(nn.Module):
     initial_std: float
     learn_std: bool
     initialization: str = "orthogonal"
+    inputs: int | None = None
+    """Numbers of the observation that the policy sees, the first ones; None: all of them."""
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Map normalised observations (..., O) to means (..., A) and log standard deviations (A,)."""
+        observation = observation[..., : self.inputs]
         inits = first_weights(self.initialization, output_scale=0.01, output_limit=0.01)
         mean = MLP(self.hidden, self.num_actions, self.activation, *inits)(observation)
         log_std = jnp.full((self.num_actions,), jnp.log(self.initial_std))
@@ -98,8 +101,8 @@ class Critic(nn.Module):
         return MLP(self.hidden, 1, self.activation, *inits)(observation)[..., 0]
 
 
-def make_actor(config: NetworkConfig, num_actions: int) -> Actor:
-    """Make the policy's network."""
+def make_actor(config: NetworkConfig, num_actions: int, inputs: int | None = None) -> Actor:
+    """Make the policy's network, which sees all of the observation, or its first `inputs` numbers."""
     return Actor(
         hidden=config.actor_hidden,
         num_actions=num_actions,
@@ -107,6 +110,7 @@ def make_actor(config: NetworkConfig, num_actions: int) -> Actor:
         initial_std=config.initial_std,
         learn_std=config.learn_std,
         initialization=config.initialization,
+        inputs=inputs,
     )
 
 

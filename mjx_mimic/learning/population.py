@@ -136,7 +136,8 @@ class Population:
         """Return task, configuration and networks of one member, whose numbers are traced."""
         config = with_numbers(self.group[0].config, numbers)
         env = env.with_config(config.env)
-        return env, config, make_actor(config.network, env.num_actions), make_critic(config.network)
+        actor = make_actor(config.network, env.num_actions, env.policy_inputs)
+        return env, config, actor, make_critic(config.network)
 
     def _vmapped(self, function: Callable) -> Callable:
         """Map (env, numbers, *rest) over the members of one device."""

@@ -145,7 +145,7 @@ def load_policy(
     clips = load_clips(config.motion, config.motion_weights) if clips is None else clips
     stored = Checkpoints(run).restore_policy(checkpoint)
     env = make_env(clips.motions, config.env, weights=clips.weights)
-    actor = make_actor(config.network, env.num_actions)
+    actor = make_actor(config.network, env.num_actions, env.policy_inputs)
     moments = replace(stored.normalizer, min_std=config.normalizer.min_std)
     return Policy(stored.actor, moments, actor), env
 

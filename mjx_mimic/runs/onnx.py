@@ -33,7 +33,8 @@ def export_policy(run: Path, checkpoint: Which, out: Path) -> None:
     model = policy_graph(policy, metadata(env, clips))
     with replacing(out) as file:
         file.write(model.SerializeToString())
-    print(f"{out}: {len(policy.normalizer.mean)} numbers in, {len(G1_JOINTS)} actions out")
+    size = sum(env.observation_sizes().values())
+    print(f"{out}: {size} numbers in, {len(G1_JOINTS)} actions out")
 
 
 def metadata(env: ImitationEnv, clips: Clips) -> dict[str, Any]:
@@ -77,8 +78,16 @@ def policy_graph(policy: Policy, metadata: dict[str, Any]) -> onnx.ModelProto:
         metadata: kept in the model's properties, each value as JSON.
     """
     layers, moments = policy.params["params"]["MLP_0"], policy.normalizer
-    std = np.maximum(np.sqrt(np.asarray(moments.variance, np.float32)), np.float32(moments.min_std))
-    constants = {"mean": moments.mean, "std": std, "low": -CLIP, "high": CLIP, "least": -1.0, "most": 1.0}
+    size = len(layers["Dense_0"]["kernel"])  # what only the value function sees follows
+    std = np.maximum(np.sqrt(np.asarray(moments.variance, np.float32)), np.float32(moments.min_std))[:size]
+    constants = {
+        "mean": moments.mean[:size],
+        "std": std,
+        "low": -CLIP,
+        "high": CLIP,
+        "least": -1.0,
+        "most": 1.0,
+    }
     nodes = [
         helper.make_node("Sub", ["observation", "mean"], ["centred"]),
         helper.make_node("Div", ["centred", "std"], ["scaled"]),
@@ -91,7 +100,7 @@ def policy_graph(policy: Policy, metadata: dict[str, Any]) -> onnx.ModelProto:
         if i < len(layers) - 1:
             nodes += _activation(policy.network.activation, f"sum_{i}", f"hidden_{i + 1}")
     nodes.append(helper.make_node("Clip", [f"sum_{len(layers) - 1}", "least", "most"], ["action"]))
-    size, actions = len(moments.mean), len(layers[f"Dense_{len(layers) - 1}"]["bias"])
+    actions = len(layers[f"Dense_{len(layers) - 1}"]["bias"])
     graph = helper.make_graph(
         nodes,
         "mjx_mimic policy",

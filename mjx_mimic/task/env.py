@@ -41,6 +41,7 @@ class EnvState:
     steps: jax.Array  # () int, control steps since then
     episode_return: jax.Array  # ()
     dynamics: Dynamics = Dynamics()  # how this robot differs from the model
+    action: jax.Array | None = None  # (J,) the last one; None: it is not observed
     targets: jax.Array | None = None  # (H, J) rad, PD targets before, the newest first; None: without delay
 
 
@@ -145,6 +146,7 @@ class ImitationEnv:
             start_time=time,
             steps=jnp.int32(0),
             episode_return=jnp.float32(0.0),
+            action=jnp.zeros(self.num_actions) if self.layout.action else None,
         )
 
     def step(self, state: EnvState, action: jax.Array, key: jax.Array) -> tuple[EnvState, StepResult]:
@@ -161,7 +163,7 @@ class ImitationEnv:
         Returns:
             The next state, after a reset if there was one, and what the step yielded.
         """
-        next_state, _ = self.simulate(state, self.pd_target(state, action))
+        next_state, _ = self.simulate(*self.command(state, action))
         character, target = self.character(next_state), self.reference(next_state)
         causes = self.causes(next_state, character, target)
         reward, terms = self.compute_reward(character, target)
@@ -184,6 +186,11 @@ class ImitationEnv:
             segment=start_sampling.segment_of(self.starts, state.clip, self.phase(state)),
         )
         return state_or_reset, result
+
+    def command(self, state: EnvState, action: jax.Array) -> tuple[EnvState, jax.Array]:
+        """Return the state, which remembers an action (J,) that is observed, and the PD target (J,) rad."""
+        target = self.pd_target(state, action)
+        return (replace(state, action=jnp.clip(action, -1.0, 1.0)) if self.layout.action else state), target
 
     def pd_target(self, state: EnvState, action: jax.Array) -> jax.Array:
         """Return the joint angles (J,) rad that an action (J,) in [-1, 1] asks the motors for.
@@ -273,17 +280,35 @@ class ImitationEnv:
         """Return the reference with its bodies `ahead` control steps from now."""
         return self.robot.character_state(*self.reference_coordinates(state, ahead))
 
-    def observe(self, state: EnvState) -> jax.Array:
-        """Return the observation (O,) of a state."""
-        return observation.concatenated(self.observation_parts(state))
+    def observe(self, state: EnvState, sensed: EnvState | None = None) -> jax.Array:
+        """Return the observation (O,) of a state.
+
+        What the policy sees comes first. With `privileged_critic`, what only the value function sees follows.
+
+        Args:
+            state: unbatched.
+            sensed: the state as the sensors show it to the policy; None: as it is.
+        """
+        seen = self.observation_parts(state if sensed is None else sensed)
+        if self.config.privileged_critic:
+            seen = seen | self.privileged_parts(state)
+        return observation.concatenated(seen)
 
     def observation_parts(self, state: EnvState) -> observation.Parts:
-        """Return the named parts of the observation of a state, in their order, as the encoders show it."""
+        """Return the named parts of what the policy sees, in their order, as the encoders show them."""
         if state.dynamics.joint_offset is not None:
             state = replace(state, qpos=state.qpos.at[7:].add(state.dynamics.joint_offset))
         targets = {ahead: self.reference(state, ahead) for ahead in self.target_steps}
         phase = observation.Phase(self.phase(state), self.phase_frequencies)
-        return self.layout.parts(self.robot, self.character(state), targets, phase)
+        parts = self.layout.parts(self.robot, self.character(state), targets, phase)
+        return parts if state.action is None else parts | {"last action": state.action}
+
+    def privileged_parts(self, state: EnvState) -> observation.Parts:
+        """Return the named parts of what only the value function sees: the true state, and the robot's."""
+        phase = observation.Phase(self.phase(state), frequencies=0)
+        parts = observation.compact(self.robot, self.character(state), {1: self.reference(state, 1)}, phase)
+        values = {name: value for name, value in vars(state.dynamics).items() if value is not None}
+        return {f"value function: {name}": jnp.atleast_1d(part) for name, part in (parts | values).items()}
 
     @property
     def layout(self) -> observation.Layout:
@@ -306,8 +331,13 @@ class ImitationEnv:
         """Whether the root's place and heading count; never where the observation does not show the place."""
         return self.config.track_root and self.layout.shows_place
 
+    @property
+    def policy_inputs(self) -> int | None:
+        """How many numbers of the observation the policy sees, the first ones; None: all of them."""
+        return sum(self.observation_sizes().values()) if self.config.privileged_critic else None
+
     def observation_sizes(self) -> dict[str, int]:
-        """Return how many numbers each part of the observation has, in their order; nothing is computed."""
+        """Return how many numbers each part that the policy sees has, in their order; nothing is computed."""
         sizes: dict[str, int] = {}
 
         def trace(state: EnvState) -> None:

@@ -46,6 +46,7 @@ class Layout:
         shows_place: whether the policy sees how far it is from the reference's place and heading; if not,
             neither reward nor termination counts them.
         frame: of the vectors, for people.
+        action: whether the last action is seen.
     """
 
     parts: Callable[[Robot, CharacterState, Targets, Phase], Parts]
@@ -53,6 +54,7 @@ class Layout:
     phase: bool
     shows_place: bool
     frame: str
+    action: bool = False
 
 
 def concatenated(parts: Parts) -> jax.Array:
@@ -119,11 +121,50 @@ def compact(robot: Robot, state: CharacterState, targets: Targets, phase: Phase)
     return parts
 
 
+def onboard(robot: Robot, state: CharacterState, targets: Targets, phase: Phase) -> Parts:
+    """What a robot's own sensors show, and the reference: no place, no heading, no linear velocity.
+
+    Vectors are in the frame of the pelvis, where the inertial sensor is; those of a reference in its own.
+    """
+    del robot
+    parts = _inertial("gravity", "gyro", state) | {
+        "joint angles": state.dof_pos,
+        "joint velocities": state.dof_vel,
+    }
+    if phase.frequencies:
+        parts[f"sines and cosines of the phase at {phase.turns} turns"] = phase_features(phase)[..., 1:]
+    for ahead, target in targets.items():
+        name = f"reference +{ahead}"
+        parts |= _inertial(f"{name}: gravity", f"{name}: root angular velocity", target) | {
+            f"{name}: root velocity": rotation.rotate_inverse(target.root_quat, target.root_vel),
+            f"{name}: root height": target.root_pos[..., 2:],
+            f"{name}: joint angles": target.dof_pos,
+        }
+    return parts
+
+
+def _inertial(gravity: str, spin: str, state: CharacterState) -> Parts:
+    """Return the direction of gravity and the angular velocity in the frame of the pelvis."""
+    down = jnp.broadcast_to(jnp.array([0.0, 0.0, -1.0]), state.root_pos.shape)
+    return {
+        gravity: rotation.rotate_inverse(state.root_quat, down),
+        spin: rotation.rotate_inverse(state.root_quat, state.root_ang_vel),
+    }
+
+
 _HEADING = "heading of the root"
 LAYOUTS: dict[str, Layout] = {
     "compact": Layout(compact, (1,), phase=True, shows_place=True, frame=_HEADING),
     "mimickit": Layout(mimickit, (1, 2, 3), phase=False, shows_place=True, frame="world"),
     "mimickit-local": Layout(mimickit_local, (1, 2, 3), phase=True, shows_place=False, frame=_HEADING),
+    "onboard": Layout(
+        onboard,
+        (1, 3),
+        phase=True,
+        shows_place=False,
+        frame="pelvis, and the reference's pelvis",
+        action=True,
+    ),
     # Heading frame and phase only, as in DeepMimic (Peng et al. 2018, States and Actions).
     "paper": Layout(mimickit_local, (), phase=True, shows_place=False, frame=_HEADING),
 }

@@ -35,7 +35,7 @@ def disturbed(
         due = jax.random.bernoulli(when_key, env.control_dt / PUSH_INTERVAL_S)
         speed = jnp.where(due, jax.random.uniform(speed_key, maxval=push), 0.0)
         state = pushed(state, speed, push_key)
-    return state, env.observe(sensed(state, noise, noise_key) if noise else state)
+    return state, env.observe(state, sensed(state, noise, noise_key) if noise else None)
 
 
 def pushed(state: EnvState, speed: float | jax.Array, key: jax.Array) -> EnvState:

@@ -65,6 +65,7 @@ class PointEnv:
     sign: jax.Array  # () of the reward
     starts: StartDistribution = ONE_CLIP
     num_actions: int = struct.field(pytree_node=False, default=2)
+    policy_inputs: None = struct.field(pytree_node=False, default=None)
     episode_steps: int = struct.field(pytree_node=False, default=40)
 
     def with_config(self, config: EnvConfig) -> Self:

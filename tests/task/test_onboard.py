@@ -1,0 +1,118 @@
+"""What a robot's sensors show to the policy, and what only the value function sees."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers.small_run import sway
+from scipy.spatial.transform import Rotation
+
+from mjx_mimic.config import EnvConfig, NetworkConfig, RandomizationConfig
+from mjx_mimic.learning.networks import make_actor
+from mjx_mimic.task.dynamics import Dynamics
+from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
+from mjx_mimic.task.randomization import sensed
+
+
+@pytest.fixture(scope="module")
+def env(robot) -> ImitationEnv:
+    config = EnvConfig(
+        observation="onboard", privileged_critic=True, randomization=RandomizationConfig(joint_offset=0.05)
+    )
+    return make_env([sway()], config, robot=robot)
+
+
+@pytest.fixture(scope="module")
+def parts(env):
+    """(state, state that is sensed) -> what the policy sees, by name; what only the value function sees."""
+
+    @jax.jit
+    def split(state: EnvState, seen: EnvState):
+        policy = env.observation_parts(seen)
+        return policy, env.privileged_parts(state), env.observe(state, seen)
+
+    return split
+
+
+def some_state(env: ImitationEnv) -> EnvState:
+    state = env.reset_to(jnp.int32(0), jnp.float32(0.2))
+    turn = Rotation.from_euler("zyx", [0.8, 0.3, -0.2]).as_quat(scalar_first=True)
+    qpos = state.qpos.at[:2].set(jnp.array([3.0, -2.0])).at[3:7].set(jnp.asarray(turn))
+    return replace(
+        state,
+        qpos=qpos,
+        qvel=state.qvel.at[:6].set(jnp.arange(6.0)),
+        action=jnp.linspace(-1.0, 1.0, 29),
+        dynamics=Dynamics(joint_offset=jnp.full(29, 0.01)),
+    )
+
+
+def test_the_inertial_sensor_is_in_the_pelvis(env, parts):
+    state = some_state(env)
+    seen, _, _ = parts(state, state)
+    turn = Rotation.from_quat(np.asarray(state.qpos[3:7]), scalar_first=True)
+    np.testing.assert_allclose(seen["gravity"], turn.inv().apply([0.0, 0.0, -1.0]), atol=1e-6)
+    np.testing.assert_allclose(
+        seen["gyro"], [3.0, 4.0, 5.0], atol=1e-5
+    )  # MuJoCo's own is in the root's frame
+    np.testing.assert_allclose(seen["last action"], state.action)
+
+
+def test_encoders_show_their_offset_and_the_value_function_the_truth(env, parts):
+    state = some_state(env)
+    seen, privileged, _ = parts(state, state)
+    np.testing.assert_allclose(seen["joint angles"], state.qpos[7:] + 0.01, atol=1e-6)
+    np.testing.assert_allclose(privileged["value function: joint angles"], state.qpos[7:], atol=1e-6)
+    np.testing.assert_allclose(privileged["value function: joint_offset"], 0.01 * np.ones(29), atol=1e-6)
+
+
+def test_place_and_heading_are_not_seen(env, parts):
+    state = some_state(env)
+    turn = Rotation.from_euler("z", 1.1) * Rotation.from_quat(np.asarray(state.qpos[3:7]), scalar_first=True)
+    moved = replace(
+        state,
+        qpos=state.qpos.at[:2].add(5.0).at[3:7].set(jnp.asarray(turn.as_quat(scalar_first=True))),
+        qvel=state.qvel.at[:3].add(2.0),  # nor the linear velocity
+    )
+    (before, truth, _), (after, moved_truth, _) = parts(state, state), parts(moved, moved)
+    for name in before:
+        np.testing.assert_allclose(before[name], after[name], atol=1e-5, err_msg=name)
+    place = "value function: reference +1: offset of the root"
+    assert np.abs(np.asarray(truth[place] - moved_truth[place])).max() > 1.0
+    assert not env.track_root
+
+
+def test_noise_is_on_the_policys_part_alone_and_comes_first(env, parts):
+    state = some_state(env)
+    noisy = sensed(state, 1.0, jax.random.key(0))
+    _, _, clean = parts(state, state)
+    _, _, seen = parts(state, noisy)
+    count = env.policy_inputs
+    assert count == sum(env.observation_sizes().values())
+    np.testing.assert_array_equal(clean[count:], seen[count:])
+    assert np.abs(np.asarray(clean - seen)[:count]).max() > 0.01
+
+
+def test_the_policy_does_not_depend_on_what_it_does_not_see(env):
+    actor = make_actor(NetworkConfig((8,), (8,)), 29, inputs=10)
+    observation = jax.random.normal(jax.random.key(1), (20,))
+    params = actor.init(jax.random.key(0), observation)
+    assert params["params"]["MLP_0"]["Dense_0"]["kernel"].shape == (10, 8)
+    mean, _ = actor.apply(params, observation)
+    other, _ = actor.apply(params, observation.at[10:].set(9.0))
+    np.testing.assert_array_equal(mean, other)
+    changed, _ = actor.apply(params, observation.at[9].set(9.0))
+    assert np.abs(np.asarray(mean - changed)).max() > 1e-4
+
+
+def test_the_last_action_is_remembered_as_it_was_clipped(env):
+    state = env.reset_to(jnp.int32(0), jnp.float32(0.0))
+    np.testing.assert_array_equal(state.action, np.zeros(29))
+    after, target = env.command(state, jnp.full(29, 2.0))
+    np.testing.assert_array_equal(after.action, np.ones(29))
+    np.testing.assert_allclose(target, env.pd_target(state, jnp.ones(29)))
+    plain = make_env([sway()], EnvConfig(), robot=env.robot)
+    assert plain.reset_to(jnp.int32(0), jnp.float32(0.0)).action is None
+    assert plain.policy_inputs is None
