@@ -127,6 +127,18 @@ class RandomizationConfig:
 
 
 @dataclass(frozen=True)
+class PenaltyConfig:
+    """What training takes off the reward for what motors do not like. Returns do not count it."""
+
+    action_change: Weight = 0.0
+    """Weight of the mean square, over joints, of the change of the action since the control step before."""
+    torque: Weight = 0.0
+    """Weight of the mean square of the motors' torques, relative to their effort limits."""
+    joint_limit: Weight = 0.0
+    """Weight of the summed angles by which joints are within 0.05 rad of their limits or beyond, rad."""
+
+
+@dataclass(frozen=True)
 class EnvConfig:
     """The task: observation, action, reward, termination, rates and contacts."""
 
@@ -150,6 +162,7 @@ class EnvConfig:
     """MimicKit's five terms, or the four of the DeepMimic paper."""
     mimickit_reward: MimicKitRewardConfig = field(default_factory=MimicKitRewardConfig)
     paper_reward: PaperRewardConfig = field(default_factory=PaperRewardConfig)
+    penalty: PenaltyConfig = field(default_factory=PenaltyConfig)
     joint_weights: Annotated[tuple[float, ...], Within(0.0, 1e6)] = ()
     """Weights of the joints in MimicKit's reward, one for each in the documents' order; empty: MimicKit's."""
     key_bodies: tuple[str, ...] = KEY_BODIES
@@ -304,7 +317,26 @@ PAPER = TrainConfig(
     ppo=PPOConfig(discount=0.95),
 )
 
-Preset = Literal["default", "mimickit", "paper", "paper-released"]
+# The field's ranges for the G1 (BeyondMimic, OpenTrack, MuJoCo Playground).
+RANDOMIZATION = RandomizationConfig(
+    friction=(0.3, 1.3),
+    mass=(0.9, 1.1),
+    trunk_com=0.03,
+    joint_offset=0.01,
+    joint_damping=(0.0, 0.5),
+    armature=(1.0, 1.05),
+    kp=(0.9, 1.1),
+    kd=(0.9, 1.1),
+    motor_strength=(0.9, 1.0),
+    delay=(0.0, 0.7),
+    gravity_tilt=0.02,
+    start_position=0.05,
+    start_rotation=0.1,
+    start_joint=0.1,
+    start_velocity=0.3,
+)
+
+Preset = Literal["default", "mimickit", "paper", "paper-released", "robust", "deploy"]
 
 PRESETS: dict[Preset, TrainConfig] = {
     "default": TrainConfig(),
@@ -339,6 +371,24 @@ PRESETS: dict[Preset, TrainConfig] = {
             action_bound_weight=10.0,
             bootstrap_clip_end=False,
         ),
+    ),
+    "robust": TrainConfig(
+        push=1.0, noise=1.0, env=EnvConfig(privileged_critic=True, randomization=RANDOMIZATION)
+    ),
+    # Control steps of 20 ms instead of 33; discount, rollout and delay are about as long in seconds.
+    "deploy": TrainConfig(
+        push=1.0,
+        noise=1.0,
+        unroll_length=24,
+        env=EnvConfig(
+            observation="onboard",
+            privileged_critic=True,
+            control_hz=50.0,
+            physics_hz=200.0,
+            penalty=PenaltyConfig(action_change=0.1, torque=0.05, joint_limit=0.5),
+            randomization=replace(RANDOMIZATION, delay=(0.0, 1.0)),
+        ),
+        ppo=PPOConfig(discount=0.982),
     ),
     "paper": PAPER,
     "paper-released": replace(

@@ -23,7 +23,7 @@ class Transition:
     value: jax.Array  # (N,)
     next_value: jax.Array  # (N,) before any reset; 0 after a failure, and perhaps after the clip's end
     done: jax.Array  # (N,)
-    reward: jax.Array  # (N,)
+    reward: jax.Array  # (N,) less the penalty
     reward_terms: RewardTerms
     causes: Causes
     episode_return: jax.Array  # (N,)
@@ -83,7 +83,7 @@ def rollout(
             value=value_function(observation),
             next_value=jnp.where(worthless, 0.0, value_function(result.final_observation)),
             done=causes.terminated | causes.truncated,
-            reward=result.reward,
+            reward=result.reward - result.penalty,
             reward_terms=result.reward_terms,
             causes=causes,
             episode_return=result.episode_return,

@@ -25,6 +25,9 @@ from mjx_mimic.task.reward import RewardTerms, mimickit_reward, paper_reward
 from mjx_mimic.task.start_sampling import StartDistribution, make_starts
 from mjx_mimic.task.tracking_errors import TrackingErrors, tracking_errors
 
+LIMIT_MARGIN = 0.05
+"""Distance from a joint's limit within which `PenaltyConfig.joint_limit` counts, rad."""
+
 
 @struct.dataclass
 class EnvState:
@@ -55,7 +58,8 @@ class StepResult:
 
     observation: jax.Array  # (O,) after a reset if there was one
     final_observation: jax.Array  # (O,) before it
-    reward: jax.Array  # ()
+    reward: jax.Array  # () for the imitation
+    penalty: jax.Array  # () that training takes off it
     reward_terms: RewardTerms
     errors: TrackingErrors  # before any reset; costs nothing where nobody reads it
     causes: termination.Causes
@@ -146,7 +150,7 @@ class ImitationEnv:
             start_time=time,
             steps=jnp.int32(0),
             episode_return=jnp.float32(0.0),
-            action=jnp.zeros(self.num_actions) if self.layout.action else None,
+            action=jnp.zeros(self.num_actions) if self.remembers_action else None,
         )
 
     def step(self, state: EnvState, action: jax.Array, key: jax.Array) -> tuple[EnvState, StepResult]:
@@ -167,8 +171,11 @@ class ImitationEnv:
         character, target = self.character(next_state), self.reference(next_state)
         causes = self.causes(next_state, character, target)
         reward, terms = self.compute_reward(character, target)
+        penalty = self.compute_penalty(state, next_state, action)
         # A broken simulation earns nothing; without this its NaN would outlive the reset in the returns.
-        reward, terms = jax.tree.map(lambda x: jnp.where(causes.nonfinite, 0.0, x), (reward, terms))
+        reward, penalty, terms = jax.tree.map(
+            lambda x: jnp.where(causes.nonfinite, 0.0, x), (reward, penalty, terms)
+        )
         next_state = replace(next_state, episode_return=state.episode_return + reward)
 
         done = causes.terminated | causes.truncated
@@ -178,6 +185,7 @@ class ImitationEnv:
             observation=self.observe(state_or_reset),
             final_observation=self.observe(next_state),
             reward=reward,
+            penalty=penalty,
             reward_terms=terms,
             errors=tracking_errors(character, target),
             causes=causes,
@@ -190,7 +198,12 @@ class ImitationEnv:
     def command(self, state: EnvState, action: jax.Array) -> tuple[EnvState, jax.Array]:
         """Return the state, which remembers an action (J,) that is observed, and the PD target (J,) rad."""
         target = self.pd_target(state, action)
-        return (replace(state, action=jnp.clip(action, -1.0, 1.0)) if self.layout.action else state), target
+        return (state if state.action is None else replace(state, action=jnp.clip(action, -1.0, 1.0))), target
+
+    @property
+    def remembers_action(self) -> bool:
+        """Whether the last action is part of the state, because it is observed or its change is penalised."""
+        return self.layout.action or self.config.penalty.action_change > 0.0
 
     def pd_target(self, state: EnvState, action: jax.Array) -> jax.Array:
         """Return the joint angles (J,) rad that an action (J,) in [-1, 1] asks the motors for.
@@ -301,7 +314,9 @@ class ImitationEnv:
         targets = {ahead: self.reference(state, ahead) for ahead in self.target_steps}
         phase = observation.Phase(self.phase(state), self.phase_frequencies)
         parts = self.layout.parts(self.robot, self.character(state), targets, phase)
-        return parts if state.action is None else parts | {"last action": state.action}
+        if self.layout.action and state.action is not None:
+            parts = parts | {"last action": state.action}
+        return parts
 
     def privileged_parts(self, state: EnvState) -> observation.Parts:
         """Return the named parts of what only the value function sees: the true state, and the robot's."""
@@ -359,6 +374,32 @@ class ImitationEnv:
             self.config.mimickit_reward,
             self.config.joint_weights,
         )
+
+    def compute_penalty(self, before: EnvState, after: EnvState, action: jax.Array) -> jax.Array:
+        """Return what training takes off the reward () for a control step, by the weights of `PenaltyConfig`.
+
+        Args:
+            before: the state in which the action was chosen.
+            after: the state that it led to, with the torques of its last physics step.
+            action: (J,).
+        """
+        config, robot, total = self.config.penalty, self.robot, jnp.float32(0.0)
+        if config.action_change and before.action is not None:
+            change = jnp.clip(action, -1.0, 1.0) - before.action
+            # The first action of an episode changes nothing.
+            total += config.action_change * jnp.where(before.steps > 0, jnp.mean(jnp.square(change)), 0.0)
+        if config.torque:
+            error = self.pd_target(before, action) - after.qpos[7:]
+            torque = (robot.kp * error - robot.kd * after.qvel[6:]) / robot.effort_limit
+            total += config.torque * jnp.mean(jnp.square(jnp.clip(torque, -1.0, 1.0)))
+        if config.joint_limit:
+            low, high = robot.joint_range.T
+            angle = after.qpos[7:]
+            excess = jnp.maximum(angle - (high - LIMIT_MARGIN), 0.0) + jnp.maximum(
+                low + LIMIT_MARGIN - angle, 0.0
+            )
+            total += config.joint_limit * jnp.sum(excess)
+        return total
 
     def causes(
         self, state: EnvState, character: CharacterState, target: CharacterState

@@ -31,6 +31,7 @@ def step_result(
         observation=observe(state),
         final_observation=kw.get("final_observation", observe(reached)),
         reward=reward,
+        penalty=jnp.float32(0.0),
         reward_terms=MimicKitTerms(*(jnp.abs(reward) for _ in range(5))),
         errors=kw.get("errors", no_errors()),
         causes=causes,

@@ -1,7 +1,7 @@
 """The fused training step on tiny environments: it learns, bootstraps right, and is one on all devices."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from flax import struct
 from helpers.compiling import compilations
 from helpers.point_env import ONE_CLIP, POINT_CONFIG, TRACED_STEPS, PointEnv, causes, step_result
 
-from mjx_mimic.config import NetworkConfig, PPOConfig
+from mjx_mimic.config import EnvConfig, NetworkConfig, PPOConfig
 from mjx_mimic.learning import ppo
 from mjx_mimic.learning.devices import DEVICES, average, first_device, map_devices, place
 from mjx_mimic.learning.learner import Learner, TrainState, evaluate, make_batch
@@ -303,7 +303,11 @@ class RailEnv:
     kind: jax.Array
     starts: StartDistribution = ONE_CLIP
     num_actions: int = struct.field(pytree_node=False, default=1)
+    policy_inputs: None = struct.field(pytree_node=False, default=None)
     episode_steps: int = struct.field(pytree_node=False, default=8)
+
+    def with_config(self, config: EnvConfig) -> Self:
+        return self
 
     def reset(self, key: jax.Array) -> tuple[RailState, jax.Array]:
         del key

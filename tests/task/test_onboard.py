@@ -9,7 +9,15 @@ import pytest
 from helpers.small_run import sway
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.config import EnvConfig, NetworkConfig, RandomizationConfig
+from mjx_mimic.config import (
+    PRESETS,
+    EnvConfig,
+    NetworkConfig,
+    PenaltyConfig,
+    RandomizationConfig,
+    check,
+    sized,
+)
 from mjx_mimic.learning.networks import make_actor
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
@@ -116,3 +124,38 @@ def test_the_last_action_is_remembered_as_it_was_clipped(env):
     plain = make_env([sway()], EnvConfig(), robot=env.robot)
     assert plain.reset_to(jnp.int32(0), jnp.float32(0.0)).action is None
     assert plain.policy_inputs is None
+
+
+def test_penalties_are_what_their_weights_say(robot):
+    weights = PenaltyConfig(action_change=2.0, torque=3.0, joint_limit=5.0)
+    env = make_env([sway()], EnvConfig(penalty=weights), robot=robot)
+    before = replace(
+        env.reset_to(jnp.int32(0), jnp.float32(0.1)), steps=jnp.int32(4), action=jnp.full(29, 0.5)
+    )
+    high, low = robot.joint_range[:, 1], robot.joint_range[:, 0]
+    angles = np.asarray(before.qpos[7:]).copy()
+    angles[0], angles[1] = high[0] + 0.02, low[1] + 0.04  # 0.07 and 0.01 rad into the margin of 0.05
+    after = replace(before, qpos=before.qpos.at[7:].set(angles), qvel=before.qvel.at[6:].set(0.3))
+    action = jnp.full(29, -2.0)  # clipped to -1
+
+    def penalty(**changes: float) -> float:
+        config = replace(PenaltyConfig(0.0, 0.0, 0.0), **changes)
+        other = env.with_config(replace(env.config, penalty=config))
+        return float(other.compute_penalty(before, after, action))
+
+    assert penalty() == 0.0
+    assert penalty(action_change=2.0) == pytest.approx(2.0 * 1.5**2)
+    margin = np.maximum(angles - high + 0.05, 0.0) + np.maximum(low + 0.05 - angles, 0.0)
+    assert margin.sum() == pytest.approx(0.08, abs=1e-5)
+    assert penalty(joint_limit=5.0) == pytest.approx(5.0 * margin.sum(), rel=1e-5)
+    target = np.asarray(env.pd_target(before, action))
+    torque = np.clip((robot.kp * (target - angles) - robot.kd * 0.3) / robot.effort_limit, -1.0, 1.0)
+    assert penalty(torque=3.0) == pytest.approx(3.0 * np.mean(torque**2), rel=1e-4)
+    first = replace(before, steps=jnp.int32(0))
+    other = env.with_config(replace(env.config, penalty=PenaltyConfig(action_change=2.0)))
+    assert float(other.compute_penalty(first, after, action)) == 0.0
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_hold_to_their_own_limits(preset):
+    check(sized(PRESETS[preset], "cpu", 2), 2)
