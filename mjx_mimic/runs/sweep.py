@@ -212,6 +212,7 @@ def run(sweep: Sweep, out: Path, source: Path) -> bool:
             size = sweep.together or default_together(group[0].member.config, devices[0].platform)
             for start in range(0, len(group), size):
                 train(population, sweep, group[start : start + size], stop)
+                stop.in_flight = False
                 write_report(out, everyone)
                 if stop.requested:
                     return False
@@ -264,6 +265,7 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
         while not ending:
             state, metrics = population.train_step(arguments, state)
             window.append(first_device(metrics))
+            stop.in_flight = True  # from here on, an interrupt leaves a checkpoint
             is_at_interval = has_multiple(samples, samples + samples_per_step, config.eval_interval)
             samples, now = samples + samples_per_step, time.monotonic()
             progress = [replace(p, samples=samples, wall_time_s=earlier_s + now - start) for p in progress]
