@@ -182,7 +182,8 @@ def test_run_folders_that_are_in_use_or_cannot_be_made(refused, clip, tmp_path):
 def test_resume_holds_the_run_to_its_configuration(refused, clip, tmp_path):
     assert "--out" in refused("--resume")
     assert "no run" in refused("--resume", "--out", str(tmp_path / "nowhere"))
-    stored = config.sized(TrainConfig(motion=(str(clip),), seed=3), "cpu", 2)
+    own = TrainConfig(motion=(str(clip),), seed=3, env=EnvConfig(contacts="feet"))
+    stored = config.sized(own, "cpu", 2)
     out = tmp_path / "run"
     folder.create(out, stored, Clips((sway(),), (1.0,)), 2)
     message = refused("--resume", "--out", str(out), "--seed", "4")
