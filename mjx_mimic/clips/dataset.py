@@ -23,10 +23,17 @@ _LISTS = (".yaml", ".yml")
 
 @dataclass(frozen=True)
 class Clips:
-    """The clips that a policy is trained on; `weights` say how often, relative to each other."""
+    """The clips that a policy is trained on.
+
+    Attributes:
+        motions: the clips.
+        weights: how often each is trained on, relative to the others.
+        files: the file or bundled name of each, for messages; empty: unknown.
+    """
 
     motions: tuple[Motion, ...]
     weights: tuple[float, ...]
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,11 +67,13 @@ def load_clips(entries: Sequence[str], weights: Sequence[float] = ()) -> Clips:
         raise UserError(f"{bare(', '.join(entries))}: all weights are 0; give one clip a weight over 0")
     motions: list[Motion] = []
     shares: list[float] = []
+    files: list[str] = []
     for listed in found:
         read = load_all(listed.file, Reading(source_fps=listed.source_fps))
         motions += read
         shares += [listed.weight / len(read)] * len(read)
-    return Clips(tuple(motions), tuple(shares))
+        files += [listed.file] * len(read)
+    return Clips(tuple(motions), tuple(shares), tuple(files))
 
 
 def _files(entry: str) -> list[_Listed]:

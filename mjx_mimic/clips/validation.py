@@ -30,6 +30,8 @@ from mjx_mimic.robot.mjcf import load_mjcf
 Array = NDArray[np.float64]
 Severity = Literal["ok", "warning", "error"]
 
+FLOOR_CONTACT = "floor contact beside soles"
+"""Name of the check of which bodies are on the floor."""
 CONTROL_STEP = 1.0 / 30.0
 """Seconds between two actions."""
 SUNK = 0.001  # m; soft contacts give way by less, so a shape deeper than this is reported
@@ -84,10 +86,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """The findings of all checks on the clip called `name`."""
+    """The findings of all checks on the clip called `name`.
+
+    Attributes:
+        name: name of the clip.
+        findings: one for each check.
+        touching: bodies that are on the floor with another part than a sole, each with its % of the frames.
+    """
 
     name: str
     findings: tuple[Finding, ...]
+    touching: tuple[tuple[str, float], ...] = ()
 
     def count(self, severity: Severity) -> int:
         """Count the findings of that severity."""
@@ -134,6 +143,7 @@ def validate(motion: Motion) -> Report:
         turn=(turn[1:] * turn[:-1].inv()).as_rotvec(),
         joints=np.diff(motion.dof_pos, axis=0),
     )
+    on_floor, touching = _floor(motion, model)
     findings = [
         _length(motion),
         _frame_rate(motion),
@@ -141,13 +151,13 @@ def validate(motion: Motion) -> Report:
         _joint_limits(motion, model),
         *_joint_changes(changes, motion.fps, model),
         *_root_jumps(changes, motion.fps),
-        *_floor(motion, model),
+        *on_floor,
         _foot_sliding(motion, model),
         _still_frames(motion, changes),
     ]
     if motion.loop == "wrap":
         findings += _seam(motion, changes)
-    return Report(motion.name, tuple(findings))
+    return Report(motion.name, tuple(findings), touching)
 
 
 def _graded(
@@ -283,8 +293,8 @@ def _outstanding(steps: Array) -> Array:
     return np.maximum(np.maximum(above, np.minimum(before, after) - steps), 0.0)
 
 
-def _floor(motion: Motion, model: mujoco.MjModel) -> list[Finding]:
-    """Check depth, flights and contacts.
+def _floor(motion: Motion, model: mujoco.MjModel) -> tuple[list[Finding], tuple[tuple[str, float], ...]]:
+    """Check depth, flights and contacts, and list the bodies on the floor as `Report.touching` does.
 
     An episode that starts in the floor is thrown out of it; one that starts above it falls.
     """
@@ -308,10 +318,13 @@ def _floor(motion: Motion, model: mujoco.MjModel) -> list[Finding]:
 
     touching = 100.0 * np.mean(clearance[:, ~soles] < NEAR_FLOOR, axis=0, keepdims=True)
     needed = contact_options(model, others[touching[0] > 0.0])
-    beside = "floor contact beside soles"
     remedy = f"train with {needed}"
-    contact = _graded(beside, touching, (0.0, np.inf), "% of frames", remedy, names=tuple(others))
-    return [depth, longest, contact]
+    contact = _graded(FLOOR_CONTACT, touching, (0.0, np.inf), "% of frames", remedy, names=tuple(others))
+    bodies: dict[str, float] = {}
+    for name, share in zip(others, touching[0], strict=True):
+        body = model.body(model.geom(f"{name}_collision").bodyid[0]).name
+        bodies[body] = max(bodies.get(body, 0.0), float(share))
+    return [depth, longest, contact], tuple((body, share) for body, share in bodies.items() if share > 0.0)
 
 
 def contact_options(model: mujoco.MjModel, shapes: Sequence[str]) -> str:

@@ -66,10 +66,11 @@ def split(fields: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
             " again"
         )
     ends = points.astype(int).tolist()
-    per_frame = [name for name in ("qpos", "qvel") if name in fields]
+    stored = [name for name in ("qpos", "qvel") if name in fields]
+    tables = {name: numbers(fields, name, (frames, None), path) for name in stored}
     kept = {name: fields[name] for name in ("joint_names", "frequency") if name in fields}
     return {
-        str(number): kept | {name: np.asarray(fields[name])[first:last] for name in per_frame}
+        str(number): kept | {name: table[first:last] for name, table in tables.items()}
         for number, (first, last) in enumerate(itertools.pairwise(ends), 1)
     }
 
