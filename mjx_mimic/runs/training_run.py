@@ -60,7 +60,7 @@ def train_run(
     config = sized(config, devices[0].platform, len(devices))
     clips = load_clips(config.motion, config.motion_weights)
     config = replace(config, env=with_contacts(config.env, clips.motions))
-    ground_bodies = ALL_BODIES
+    ground_bodies: tuple[str, ...] = ALL_BODIES
     if config.env.fall_ends and config.env.contacts != "auto":  # which it no longer is
         ground_bodies = config.env.ground_bodies or GROUND_BODIES[config.env.contacts]
     for line in require_fit(clips, ground_bodies, trust or resume):
