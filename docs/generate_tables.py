@@ -28,14 +28,29 @@ CONTENTS = {
         "stored",
     ),
     "mimickit": ("`loop_mode`, `fps`, `frames` of 35 numbers", "exponential map", "stored, a whole number"),
-    "unitree": ("36 columns without names", "quaternion xyzw", "always 30"),
+    "unitree": (
+        "36 columns, with or without names, after one of time or frame numbers",
+        "quaternion xyzw, or as named",
+        "30 without time",
+    ),
+    "holosoma": ("`fps`, `joint_names`, `joint_pos` with the root's 7 columns", "quaternion wxyz", "stored"),
+    "base-pose": (
+        "`joint_names`, `joint_pos`, `base_pos_w`, `base_quat_w`, `framerate`",
+        "quaternion wxyz",
+        "stored",
+    ),
+    "motion_lib": (
+        "`root_trans_offset`, `root_rot`, `dof`, `fps`; or a dict of such dicts",
+        "quaternion xyzw",
+        "stored",
+    ),
     "gmr": ("`fps`, `root_pos`, `root_rot`, `dof_pos`", "quaternion xyzw", "stored"),
     "beyondmimic": (
-        "`fps`, `joint_pos`, `body_pos_w`, ...; bodies and joints breadth-first",
+        "`fps`, `joint_pos`, `body_pos_w`, ... of all bodies or some; breadth-first",
         "quaternion wxyz of body 0",
         "stored",
     ),
-    "mjlab": ("the same fields; bodies and joints depth-first", "quaternion wxyz of body 0", "stored"),
+    "mjlab": ("the same fields; depth-first", "quaternion wxyz of body 0", "stored"),
     "locomujoco": ("`qpos`, `joint_names`, `frequency`", "quaternion wxyz", "stored"),
     "protomotions": ("named columns in cm and degrees", "extrinsic x-y-z Euler angles", "always 120"),
 }

@@ -43,24 +43,39 @@ def observe(qpos, qvel, clip, time, dt):
     return np.concatenate([*own, *target]).astype(np.float32)
 
 
+def read(clip_file):
+    """Read a clip of this project; a clip in another format has to be converted first."""
+    try:
+        clip = dict(np.load(clip_file))
+    except (OSError, EOFError, TypeError, ValueError):  # no file, or one of another kind
+        clip = {}
+    if "format_version" not in clip:
+        command = f"python -m mjx_mimic.motion convert {clip_file} clip.npz"
+        sys.exit(f"{clip_file}: is no clip of mjx_mimic; convert it first: {command}")
+    return clip
+
+
 def main(policy, clip_file, scene):
     session = onnxruntime.InferenceSession(policy)
     about = {key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items()}
     assert (about["observation_layout"], about["action_center"]) == ("compact", "reference")
-    clip, model = dict(np.load(clip_file)), mujoco.MjModel.from_xml_path(scene)
+    clip, model = read(clip_file), mujoco.MjModel.from_xml_path(scene)
     model.opt.timestep, dt = 1.0 / about["physics_hz"], 1.0 / about["control_hz"]
     data = mujoco.MjData(model)
     _, pos, rotation, joints, vel, ang_vel, joint_vel = reference(clip, 0.0)
     data.qpos[:] = np.concatenate([pos, rotation.as_quat(scalar_first=True), joints])
     data.qvel[:] = np.concatenate([vel, rotation.inv().apply(ang_vel), joint_vel])
-    for step in range(300):
+    steps = 300  # or to the end of a clip that ends
+    if str(clip["loop"]) == "clamp":
+        steps = min(steps, int((len(clip["root_pos"]) - 1) / float(clip["fps"]) / dt))
+    for step in range(steps):
         (action,) = session.run(
             None, {"observation": observe(data.qpos, data.qvel, clip, step * dt, dt)[None]}
         )
         data.ctrl[:] = reference(clip, (step + 1) * dt)[3] + about["action_scale"] * action[0]
         mujoco.mj_step(model, data, nstep=round(about["physics_hz"] * dt))
-    off = np.linalg.norm(data.qpos[:3] - reference(clip, 300 * dt)[1])
-    print(f"after 300 steps the pelvis is {data.qpos[2]:.3f} m high, {off:.3f} m off the reference")
+    off = np.linalg.norm(data.qpos[:3] - reference(clip, steps * dt)[1])
+    print(f"after {steps} steps the pelvis is {data.qpos[2]:.3f} m high, {off:.3f} m off the reference")
 
 
 if __name__ == "__main__":

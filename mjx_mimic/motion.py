@@ -20,6 +20,9 @@ File = Positional[Annotated[str, arg(metavar="FILE")]]
 Files = Positional[Annotated[tuple[str, ...], cli.shown("FILE [FILE ...]")]]
 Seconds = Annotated[float | None, cli.shown("SECONDS")]
 Rate = Annotated[float | None, cli.shown("HZ")]
+Factor = Annotated[float | None, cli.shown("FACTOR")]
+Count = Annotated[int | None, cli.shown("N")]
+StoredAs = Annotated[Literal["xyzw", "wxyz", "breadth-first"] | None, cli.shown("{xyzw,wxyz,breadth-first}")]
 Loop = Annotated[Literal["wrap", "clamp"] | None, cli.shown("{wrap,clamp}")]
 Lift = Annotated[Literal["auto"] | float | None, cli.shown("auto|METRES")]
 Name = Annotated[str | None, cli.shown("NAME")]
@@ -56,16 +59,32 @@ class ConvertCommand:
     """File in any known format, or the name of a bundled clip."""
     out: Positional[Annotated[Path, arg(metavar="OUT")]]
     """File to write: .npz native, .pkl MimicKit, .csv Unitree."""
+    source_fps: Rate = None
+    """Frame rate of the file, where it states none or a wrong one."""
     start: Seconds = None
-    """Cut: time of the first frame to keep."""
+    """Cut: time of the first frame to keep; what is cut off is not checked."""
     end: Seconds = None
     """Cut: time of the last frame to keep."""
+    drop_bad: bool = False
+    """Cut frames with NaN off the ends, and fill those in between."""
+    pad: bool = False
+    """Set joints that the file lacks to 0: for the G1 with 23 joints."""
+    stored_as: StoredAs = None
+    """Order of the quaternion or the joints that the file really has, where it looks wrong."""
+    drop_repeated: bool = False
+    """Take out frames that repeat the one before, and lower the rate accordingly."""
+    speed: Factor = None
+    """Play faster, or slower below 1."""
+    clip_joints: bool = False
+    """Set angles beyond their limits to the limits."""
     loop: Loop = None
     """Declare the clip cyclic or not, its frames unchanged."""
     smooth: Rate = None
     """Remove what vibrates faster than this."""
     make_cyclic: bool = False
     """Find a cycle in the clip and close it smoothly."""
+    cycles: Count = None
+    """Play a cyclic clip so many times, each cycle turned on by the one before; the result ends."""
     fps: Rate = None
     """Resample to this frame rate; a cyclic clip keeps its period, so its rate is the nearest possible."""
     mirror: bool = False
@@ -74,6 +93,20 @@ class ConvertCommand:
     """Raise by this height; auto: up or down until the lowest point is on the floor."""
     name: Name = None
     """Name of the new clip."""
+    force: bool = False
+    """Write over an existing file."""
+
+
+@dataclass(frozen=True)
+class JoinCommand:
+    """Let clips follow one another, each turned and moved to begin where the one before ends."""
+
+    files: Files
+    """Two or more clips: files in any known format, or names of bundled clips."""
+    out: Annotated[Path | None, cli.shown("FILE")] = None
+    """File to write: .npz native, .pkl MimicKit, .csv Unitree; else joined.npz in this folder."""
+    blend: Annotated[float, cli.shown("SECONDS")] = 0.3
+    """Time in which one clip is faded into the next."""
     force: bool = False
     """Write over an existing file."""
 
@@ -120,6 +153,7 @@ Command = (
     Annotated[InfoCommand, subcommand("info")]
     | Annotated[ValidateCommand, subcommand("validate")]
     | Annotated[ConvertCommand, subcommand("convert")]
+    | Annotated[JoinCommand, subcommand("join")]
     | Annotated[PreviewCommand, subcommand("preview")]
     | Annotated[RetargetCommand, subcommand("retarget")]
 )
@@ -135,6 +169,8 @@ def main(arguments: Sequence[str]) -> int:
             return validate(command)
         case ConvertCommand():
             return convert(command)
+        case JoinCommand():
+            return join(command)
         case PreviewCommand():
             return preview(command)
         case _:
@@ -207,21 +243,37 @@ def convert(command: ConvertCommand) -> int:
     if command.make_cyclic and command.loop == "clamp":
         raise UserError("options --make-cyclic and --loop clamp: give one of them")
     from mjx_mimic.clips import conversion
+    from mjx_mimic.clips.formats.base import Reading
 
     lines = conversion.convert(
         command.source,
         command.out,
         command.force,
-        start=command.start,
-        end=command.end,
+        Reading(command.start, command.end, command.drop_bad, command.source_fps, command.pad),
+        stored_as=command.stored_as,
+        drop_repeated=command.drop_repeated,
+        speed=command.speed,
+        clip_joints=command.clip_joints,
         loop=command.loop,
         smooth=command.smooth,
         make_cyclic=command.make_cyclic,
+        cycles=command.cycles,
         fps=command.fps,
         mirror=command.mirror,
         lift=command.lift,
         name=command.name,
     )
+    print("\n".join(lines))
+    return 0
+
+
+def join(command: JoinCommand) -> int:
+    """Read clips, let them follow one another, write the result, and print what was done."""
+    if len(command.files) < 2:
+        raise UserError("no two clips are named; give two or more files or names of bundled clips")
+    from mjx_mimic.clips import conversion
+
+    lines = conversion.join(command.files, command.out or Path("joined.npz"), command.blend, command.force)
     print("\n".join(lines))
     return 0
 

@@ -35,6 +35,8 @@ class TrainCommand:
     init_from: Annotated[str | None, cli.shown("RUN[:best|last|SAMPLES]")] = None
     """Start a new run from the networks and the normaliser of another one, by default its best policy. The
     standard deviation comes along where it is learned; optimisers, counters and environments start anew."""
+    trust: bool = False
+    """Train also on clips that `motion validate` finds unfit for training."""
     video: bool = True
     """Write videos: of the best policy at the end, and of the training on its way (--video-interval)."""
     wandb: Annotated[str | None, cli.shown("PROJECT")] = None
@@ -118,6 +120,7 @@ def main(arguments: Sequence[str]) -> int:
         command.wandb,
         command.init_from,
         episode_video.write_draft_video if backend else None,
+        command.trust,
     )
     if not finished:
         print(f"interrupted; to resume: python -m mjx_mimic.train --out {out} --resume")

@@ -29,7 +29,7 @@ from helpers.small_run import sway
 
 from mjx_mimic import config, config_yaml
 from mjx_mimic.clips.dataset import Clips, load_clips
-from mjx_mimic.clips.formats import load_motion
+from mjx_mimic.clips.formats import load_all, load_motion
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.paths import motions_dir
 from mjx_mimic.config import TrainConfig
@@ -155,6 +155,35 @@ def archive(tmp_path: Path, fields: dict) -> bytes:
 
 def pickled(tmp_path: Path, fields: dict) -> bytes:
     return clip_files.write_pickle(tmp_path / "sample.pkl", fields).read_bytes()
+
+
+def other_layouts(tmp_path: Path, kind: str) -> Reader:
+    """Layouts that people have beside those of the known programs."""
+    walk = clip_files.walk()
+    match kind:
+        case "some bodies":
+            fields = clip_files.tracking(walk, "depth", "depth")
+            bodies = {name: fields[name][:, [0, 4, 9, 15]] for name in ("body_pos_w", "body_quat_w")}
+            samples = [archive(tmp_path, fields | bodies)]
+        case "holosoma":
+            qpos = np.concatenate([walk.root_pos, walk.root_quat, walk.dof_pos], axis=1)
+            fields = {"fps": np.array([60]), "joint_names": np.array(walk.joint_names), "joint_pos": qpos}
+            samples = [archive(tmp_path, fields)]
+        case "base pose":
+            fields = {"joint_names": np.array(walk.joint_names), "joint_pos": walk.dof_pos}
+            base = {"base_pos_w": walk.root_pos, "base_quat_w": walk.root_quat, "framerate": np.array(60)}
+            samples = [archive(tmp_path, fields | base)]
+        case "motion_lib":
+            fields = {"root_trans_offset": walk.root_pos, "root_rot": clip_files.xyzw(walk), "fps": 60}
+            fields["dof"] = walk.dof_pos.astype(np.float32)
+            samples = [pickled(tmp_path, fields), pickled(tmp_path, {"a": fields, "b": fields})]
+        case _:
+            names = ("time", *"xyz", "qx", "qy", "qz", "qw", *walk.joint_names)
+            rows = np.c_[np.arange(20) / 60, clip_files.unitree(walk)[:20]].tolist()
+            table = clip_files.write_csv(tmp_path / "a.csv", rows, names).read_bytes()
+            samples = [table, table.replace(b",", b";").replace(b".", b","), b"# x\n" + table]
+    damaged = {b"P": damage.of_archive, b"\x80": damage.of_pickle}.get(samples[0][:1], damage.of_text)
+    return Reader("clip", load_all, samples, damaged)
 
 
 def clip(tmp_path: Path, kind: str) -> Reader:
@@ -294,7 +323,9 @@ def _is_text(file: Path) -> bool:
 
 
 FORMATS = ("native", "beyondmimic", "mjlab", "locomujoco", "mimickit", "gmr", "unitree", "protomotions")
+OTHERS = ("some bodies", "holosoma", "base pose", "motion_lib", "named table")
 READERS: dict[str, tuple[Callable[[Path, str], Reader], str]] = {name: (clip, name) for name in FORMATS} | {
+    **{name: (other_layouts, name) for name in OTHERS},
     "bvh": (recordings, "lafan1"),
     "config": (configurations, "settings"),
     "run": (configurations, "run"),

@@ -1,87 +1,138 @@
 """What `convert` and `info` of the motion command do."""
 
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from mjx_mimic.clips import editing, loop_closing
+from mjx_mimic.clips import editing, loop_closing, orders
 from mjx_mimic.clips.formats import key_to_write, load_motion, load_with_format, save_motion
+from mjx_mimic.clips.formats.base import AS_IT_SAYS, Reading
 from mjx_mimic.clips.motion import Motion
+from mjx_mimic.common.errors import quoted
 from mjx_mimic.robot.mjcf import load_mjcf
 
 
-def convert(source: str, out: Path, force: bool, **edits: Any) -> list[str]:
-    """Read the clip `source`, apply `edits` (see `apply_edits`), and write it to `out`.
+def convert(source: str, out: Path, force: bool, reading: Reading = AS_IT_SAYS, **edits: Any) -> list[str]:
+    """Read the clip `source` as `reading` says, apply `edits` (see `apply_edits`), and write it to `out`.
 
     Returns:
         A line for the file that was written, and one for each edit.
     """
     key = key_to_write(out, force)
-    motion, done = apply_edits(load_motion(source), **edits)
+    motion, done = apply_edits(load_motion(source, reading), **edits)
     save_motion(out, motion, key)
     size = f"{motion.num_frames} frames at {motion.fps:.6g} frames/s, {motion.length:.3f} s"
     return [f"{out}: {key}, {size}, {motion.loop}", *(f"  {edit}" for edit in done)]
 
 
-def apply_edits(
-    motion: Motion,
-    start: float | None = None,
-    end: float | None = None,
-    loop: str | None = None,
-    smooth: float | None = None,
-    make_cyclic: bool = False,
-    fps: float | None = None,
-    mirror: bool = False,
-    lift: Literal["auto"] | float | None = None,
-    name: str | None = None,
-) -> tuple[Motion, list[str]]:
-    """Apply the edits that are asked for, in the order of the arguments.
+def join(sources: Sequence[str], out: Path, blend: float, force: bool) -> list[str]:
+    """Read the clips `sources`, let each follow the one before, and write the result to `out`.
+
+    Returns:
+        A line for the file that was written.
+    """
+    key = key_to_write(out, force)
+    motion = functools.reduce(lambda a, b: editing.joined(a, b, blend), map(load_motion, sources))
+    save_motion(out, motion, key)
+    size = f"{motion.num_frames} frames at {motion.fps:.6g} frames/s, {motion.length:.3f} s"
+    return [f"{out}: {key}, {size}, {motion.loop}"]
+
+
+def apply_edits(motion: Motion, **edits: Any) -> tuple[Motion, list[str]]:
+    """Apply the edits that are asked for, in the order of `EDITS`.
 
     Args:
         motion: the clip.
-        start: s, cut off the frames before.
-        end: s, cut off the frames after.
-        loop: "wrap" or "clamp", declared only.
-        smooth: Hz, remove what vibrates faster.
-        make_cyclic: find a cycle and close it.
-        fps: frames/s, resample.
-        mirror: swap left and right.
-        lift: m, raise; "auto": put the lowest point on the floor.
-        name: new name.
+        edits: the value of each; None or False: it is not asked for.
 
     Returns:
         The edited clip, and a description of each edit.
     """
     done = []
-    if start is not None or end is not None:
-        before = motion.length
-        motion = editing.cut(motion, start or 0.0, end)
-        done.append(f"cut {before:.3f} s to {motion.length:.3f} s")
-    if loop is not None:
-        motion = editing.with_loop(motion, loop)
-        done.append(f"declared '{loop}'")
-    if smooth is not None:
-        motion = editing.smoothed(motion, smooth)
-        done.append(f"smoothed at {smooth:g} Hz")
-    if make_cyclic:
-        cycle = loop_closing.find_loop(motion)
-        first, last = cycle.first / motion.fps, cycle.last / motion.fps
-        motion = loop_closing.made_cyclic(motion)
-        done.append(f"made cyclic from {first:.3f} to {last:.3f} s, gap {100 * cycle.gap:.0f}% closed")
-    if fps is not None:
-        done.append(f"resampled from {motion.fps:.6g} frames/s")
-        motion = editing.resampled(motion, fps)
-    if mirror:
-        motion = editing.mirrored(motion)
-        done.append("mirrored")
-    if lift is not None:
-        height = motion.root_pos[0, 2]
-        motion = editing.lifted(motion, None if lift == "auto" else lift)
-        done.append(f"lifted by {motion.root_pos[0, 2] - height:+.4f} m")
-    if name is not None:
-        motion = editing.named(motion, name)
+    for name, edit in EDITS.items():
+        value = edits.pop(name, None)
+        if value is not None and value is not False:
+            motion, what = edit(motion, value)
+            done.append(what)
+    if edits:
+        raise TypeError(f"no such edits: {', '.join(edits)}")
     return motion, done
+
+
+def _stored_as(motion: Motion, order: orders.Order) -> tuple[Motion, str]:
+    return editing.stored_as(motion, order), f"read as {order}"
+
+
+def _drop_repeated(motion: Motion, _: bool) -> tuple[Motion, str]:
+    rest = editing.without_repeats(motion)
+    count = motion.num_frames - rest.num_frames
+    return rest, f"left out {count} repeated frames, now {rest.fps:.6g} frames/s"
+
+
+def _speed(motion: Motion, factor: float) -> tuple[Motion, str]:
+    played = editing.at_speed(motion, factor)
+    return played, f"played at {factor:g} times the speed, {motion.length:.3f} s in {played.length:.3f} s"
+
+
+def _clip_joints(motion: Motion, _: bool) -> tuple[Motion, str]:
+    return editing.within_limits(motion), "joints kept within their limits"
+
+
+def _loop(motion: Motion, loop: str) -> tuple[Motion, str]:
+    return editing.with_loop(motion, loop), f"declared '{loop}'"
+
+
+def _smooth(motion: Motion, cutoff_hz: float) -> tuple[Motion, str]:
+    return editing.smoothed(motion, cutoff_hz), f"smoothed at {cutoff_hz:g} Hz"
+
+
+def _make_cyclic(motion: Motion, _: bool) -> tuple[Motion, str]:
+    cycle = loop_closing.find_loop(motion)
+    first, last = cycle.first / motion.fps, cycle.last / motion.fps
+    closed = loop_closing.made_cyclic(motion)
+    return closed, f"made cyclic from {first:.3f} to {last:.3f} s, gap {100 * cycle.gap:.0f}% closed"
+
+
+def _cycles(motion: Motion, count: int) -> tuple[Motion, str]:
+    return editing.cycles(motion, count), f"{count} cycles, one after another"
+
+
+def _fps(motion: Motion, fps: float) -> tuple[Motion, str]:
+    return editing.resampled(motion, fps), f"resampled from {motion.fps:.6g} frames/s"
+
+
+def _mirror(motion: Motion, _: bool) -> tuple[Motion, str]:
+    return editing.mirrored(motion), "mirrored"
+
+
+def _lift(motion: Motion, height: float | Literal["auto"]) -> tuple[Motion, str]:
+    lifted = editing.lifted(motion, None if height == "auto" else height)
+    return lifted, f"lifted by {lifted.root_pos[0, 2] - motion.root_pos[0, 2]:+.4f} m"
+
+
+def _name(motion: Motion, name: str) -> tuple[Motion, str]:
+    return editing.named(motion, name), f"named {quoted(name)}"
+
+
+EDITS: dict[str, Callable[[Motion, Any], tuple[Motion, str]]] = {
+    "stored_as": _stored_as,
+    "drop_repeated": _drop_repeated,
+    "speed": _speed,
+    "clip_joints": _clip_joints,
+    "loop": _loop,
+    "smooth": _smooth,
+    "make_cyclic": _make_cyclic,
+    "cycles": _cycles,
+    "fps": _fps,
+    "mirror": _mirror,
+    "lift": _lift,
+    "name": _name,
+}
+"""Edits by the names of the options of `convert`, in the order in which they are applied; each returns the
+edited clip and what was done."""
 
 
 def describe(file: str) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 import glob
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mjx_mimic.clips.formats import load_motion
-from mjx_mimic.clips.motion import Motion
+from mjx_mimic.clips.formats import load_all
+from mjx_mimic.clips.formats.base import Reading
+from mjx_mimic.clips.motion import Motion, frame_rate
 from mjx_mimic.common import paths
 from mjx_mimic.common.errors import UserError, bare, quoted
 from mjx_mimic.common.files import read_yaml
@@ -22,10 +23,26 @@ _LISTS = (".yaml", ".yml")
 
 @dataclass(frozen=True)
 class Clips:
-    """The clips that a policy is trained on; `weights` say how often, relative to each other."""
+    """The clips that a policy is trained on.
+
+    Attributes:
+        motions: the clips.
+        weights: how often each is trained on, relative to the others.
+        files: the file or bundled name of each, for messages; empty: unknown.
+    """
 
     motions: tuple[Motion, ...]
     weights: tuple[float, ...]
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """A file or a bundled name, its weight, and its frame rate if the list states it."""
+
+    file: str
+    weight: float = 1.0
+    source_fps: float | None = None
 
 
 def load_clips(entries: Sequence[str], weights: Sequence[float] = ()) -> Clips:
@@ -36,20 +53,30 @@ def load_clips(entries: Sequence[str], weights: Sequence[float] = ()) -> Clips:
             in the order of the names), a pattern with `*`, `?`, `[]` (`**` for any folders), or a YAML list.
         weights: weight of each clip of an entry, multiplied by its weight in a YAML list; empty: 1.
 
+    A file that holds several clips stands for all of them, which share its weight.
+
     Raises:
         UserError: an entry stands for no clip, or one of its clips cannot be read.
     """
     found = [
-        (file, weight * share)
+        replace(listed, weight=weight * listed.weight)
         for entry, weight in zip(entries, weights or [1.0] * len(entries), strict=True)
-        for file, share in _files(entry)
+        for listed in _files(entry)
     ]
-    if sum(weight for _, weight in found) <= 0:
+    if sum(listed.weight for listed in found) <= 0:
         raise UserError(f"{bare(', '.join(entries))}: all weights are 0; give one clip a weight over 0")
-    return Clips(tuple(load_motion(file) for file, _ in found), tuple(weight for _, weight in found))
+    motions: list[Motion] = []
+    shares: list[float] = []
+    files: list[str] = []
+    for listed in found:
+        read = load_all(listed.file, Reading(source_fps=listed.source_fps))
+        motions += read
+        shares += [listed.weight / len(read)] * len(read)
+        files += [listed.file] * len(read)
+    return Clips(tuple(motions), tuple(shares), tuple(files))
 
 
-def _files(entry: str) -> list[tuple[str, float]]:
+def _files(entry: str) -> list[_Listed]:
     """List the files or bundled names that an entry stands for, with their weights in it."""
     path = Path(entry)
     if path.suffix.lower() in _LISTS:
@@ -62,17 +89,17 @@ def _files(entry: str) -> list[tuple[str, float]]:
         files = matching(entry)
         remedy = "no file matches this pattern; mend it"
     else:
-        return [(entry, 1.0)]
+        return [_Listed(entry)]
     if not files:
         raise UserError(f"{entry}: {remedy}")
-    return [(file, 1.0) for file in files]
+    return [_Listed(file) for file in files]
 
 
-def _listed(path: Path) -> list[tuple[str, float]]:
-    """List the clips of a YAML list, `motions: [{file: ..., weight: ...}, ...]` (MimicKit `MotionLib`).
+def _listed(path: Path) -> list[_Listed]:
+    r"""List the clips of a YAML list, `motions: [{file: ..., weight: ...}, ...]` (MimicKit `MotionLib`).
 
     A relative file is looked for beside the list, then in the folders above it (in MimicKit it is relative to
-    the repository's root), and in the working folder.
+    the repository's root), and in the working folder; where there is none, with "/" for "\".
     """
     contents = read_yaml(path)
     motions = contents.get("motions") if isinstance(contents, Mapping) else None
@@ -83,15 +110,30 @@ def _listed(path: Path) -> list[tuple[str, float]]:
         field = f"{path}: field 'motions[{index}]"
         if not isinstance(item, Mapping) or not isinstance(item.get("file"), str):
             raise UserError(f"{field}.file' is missing; write '- file: PATH'")
-        unknown = sorted(map(str, set(item) - {"file", "weight"}))
+        unknown = sorted(map(str, set(item) - {"file", "weight", "source_fps"}))
         if unknown:
-            raise UserError(f"{field}' has unknown {quoted(unknown[0])}; known here: file, weight")
+            raise UserError(
+                f"{field}' has unknown {quoted(unknown[0])}; known here: file, weight, source_fps"
+            )
         weight = item.get("weight", 1.0)
         if not isinstance(weight, int | float) or isinstance(weight, bool) or not 0 <= weight <= MAX_WEIGHT:
             raise UserError(f"{field}.weight' is {bare(repr(weight))}; use a number from 0 to {MAX_WEIGHT:g}")
+        fps = item.get("source_fps")
+        if fps is not None:
+            fps = frame_rate(fps, f"{field}.source_fps'")
         if Path(item["file"]).suffix.lower() in _LISTS:
             raise UserError(f"{field}.file' is a list itself; name its clips here")
-        beside, above = str(path.parent / item["file"]), upwards(item["file"], path.parent)
-        entry = beside if os.path.exists(beside) or matching(beside) else str(above or item["file"])
-        found += [(file, weight * share) for file, share in _files(entry)]
+        entry = _found(item["file"], path.parent) or _found(item["file"].replace("\\", "/"), path.parent)
+        found += [
+            _Listed(listed.file, weight * listed.weight, fps) for listed in _files(entry or item["file"])
+        ]
     return found
+
+
+def _found(name: str, folder: Path) -> str | None:
+    """Find what a list in `folder` calls `name`: files beside it, one in the folders above, or here."""
+    beside = str(folder / name)
+    if os.path.exists(beside) or os.path.exists(beside.partition("#")[0]) or matching(beside):
+        return beside
+    above = upwards(name, folder)
+    return None if above is None else str(above)

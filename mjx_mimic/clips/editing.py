@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from mjx_mimic.clips import orders
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.robot.constants import MIRROR_INDEX, MIRROR_SIGN
-from mjx_mimic.robot.kinematics import floor_clearance
+from mjx_mimic.robot.constants import G1_JOINTS, MIRROR_INDEX, MIRROR_SIGN
+from mjx_mimic.robot.kinematics import floor_clearance, heading
 from mjx_mimic.robot.mjcf import load_mjcf
 
 Array = NDArray[np.float64]
@@ -129,21 +130,145 @@ def cut(motion: Motion, start: float = 0.0, end: float | None = None) -> Motion:
     Raises:
         UserError: outside the clip, or fewer than two frames.
     """
-    end = motion.length if end is None else end
-    if not -0.5 / motion.fps <= start < end <= motion.length + 0.5 / motion.fps:
-        raise UserError(
-            f"{motion.name}: start and end are {start:g} and {end:g} s; give 0 <= start < end <="
-            f" {motion.length:.4g} s, the clip's length"
-        )
-    first, last = (min(max(round(time * motion.fps), 0), motion.num_frames - 1) for time in (start, end))
-    if first == last:
-        raise UserError(
-            f"{motion.name}: from {start:g} to {end:g} s there is one frame; leave at least"
-            f" {1.0 / motion.fps:.3g} s"
-        )
+    first, last = frame_range(motion.num_frames, motion.fps, start, end, motion.name)
     if (first, last) == (0, motion.num_frames - 1):
         return motion
     return edited(motion, qpos=motion.qpos[first : last + 1], loop="clamp")
+
+
+def frame_range(frames: int, fps: float, start: float, end: float | None, source: str) -> tuple[int, int]:
+    """Find the frames nearest to `start` and `end` (s; None: the last one) in a clip with so many frames.
+
+    Raises:
+        UserError: outside the clip, or fewer than two frames.
+    """
+    length = (frames - 1) / fps
+    end = length if end is None else end
+    if not -0.5 / fps <= start < end <= length + 0.5 / fps:
+        raise UserError(
+            f"{source}: start and end are {start:g} and {end:g} s; give 0 <= start < end <="
+            f" {length:.4g} s, the clip's length"
+        )
+    first, last = (min(max(round(time * fps), 0), frames - 1) for time in (start, end))
+    if first == last:
+        raise UserError(
+            f"{source}: from {start:g} to {end:g} s there is one frame; leave at least {1.0 / fps:.3g} s"
+        )
+    return first, last
+
+
+def stored_as(motion: Motion, order: orders.Order) -> Motion:
+    """Read the clip again, as one whose quaternion or joints are stored in another order than was assumed."""
+    quaternion, joints = orders.reread(motion.root_quat, motion.dof_pos, order)
+    return edited(motion, root_quat=quaternion, dof_pos=joints)
+
+
+def without_repeats(motion: Motion) -> Motion:
+    """Take out frames that repeat the one before, and lower the rate so that the clip lasts as long.
+
+    This is the clip as it was before its rate was raised by repeating frames.
+
+    Raises:
+        UserError: all frames are the same.
+    """
+    moves = np.any(np.diff(motion.qpos, axis=0) != 0.0, axis=1)
+    kept = np.flatnonzero(np.concatenate([[True], moves]))
+    if len(kept) < 2:
+        raise UserError(f"{motion.name}: is one pose, so no frame repeats another; leave it as it is")
+    # The first frame of the last run and the first frame of the first one are as far apart as in the file.
+    fps = motion.fps * (len(kept) - 1) / (kept[-1] - kept[0])
+    whole = float(round(fps))
+    return edited(motion, qpos=motion.qpos[kept], fps=whole if abs(fps - whole) < 0.02 * fps else fps)
+
+
+def at_speed(motion: Motion, factor: float) -> Motion:
+    """Play the clip `factor` times as fast: the same frames at another rate.
+
+    Raises:
+        UserError: `factor` is not from 0.01 to 100.
+    """
+    if not 0.01 <= factor <= 100.0:
+        raise UserError(f"{motion.name}: the speed is {factor:g}; give a factor from 0.01 to 100")
+    return edited(motion, fps=motion.fps * factor)
+
+
+def within_limits(motion: Motion) -> Motion:
+    """Set each angle beyond its joint's limits to the limit."""
+    model = load_mjcf(visuals=False)
+    low, high = model.jnt_range[[model.joint(name).id for name in G1_JOINTS]].T
+    return edited(motion, dof_pos=np.clip(motion.dof_pos, low, high))
+
+
+def joined(first: Motion, second: Motion, blend: float) -> Motion:
+    """Let `second` follow `first`, turned and moved to begin where `first` ends, facing the same way.
+
+    The last `blend` seconds of `first` and the first of `second` are played at once, and the one is faded out
+    as the other is faded in. The frames are at the rate of `first`; the clip ends.
+
+    Args:
+        first: the first clip.
+        second: the second one.
+        blend: s; 0: the frame that `first` ends with is the one that `second` begins with.
+
+    Raises:
+        UserError: `blend` is negative or longer than one of the clips.
+    """
+    shortest = min(first.length, second.length)
+    if not 0.0 <= blend <= shortest:
+        raise UserError(
+            f"{first.name}: the blend is {blend:g} s; give 0 to {shortest:.4g} s, what the shorter one lasts"
+        )
+    other = sampled(second, np.arange(int(second.length * first.fps + _ROUNDING) + 1) / first.fps)
+    count = max(round(blend * first.fps), 0) + 1  # frames that both clips have
+    if count > min(len(other), first.num_frames):
+        count = min(len(other), first.num_frames)
+    meets = first.qpos[-count]
+    yaw = float(heading(meets[3:7]) - heading(other[0, 3:7]))
+    other = _moved(other, yaw, meets[:2] - _turned(other[:1, :3], yaw)[0, :2])
+
+    share = np.linspace(0.0, 1.0, count) if count > 1 else np.zeros(1)
+    share = (share**2 * (3.0 - 2.0 * share))[:, None]
+    before, after = first.qpos[-count:], other[:count]
+    both = (1.0 - share) * before + share * after
+    turns = Rotation.from_quat(before[:, 3:7], scalar_first=True)
+    step = (turns.inv() * Rotation.from_quat(after[:, 3:7], scalar_first=True)).as_rotvec()
+    both[:, 3:7] = (turns * Rotation.from_rotvec(share * step)).as_quat(scalar_first=True)
+    qpos = np.concatenate([first.qpos[:-count], both, other[count:]])
+    return edited(first, qpos=qpos, loop="clamp")
+
+
+def cycles(motion: Motion, count: int) -> Motion:
+    """Play a cyclic clip `count` times, each cycle turned on by the turn of the one before; the clip ends.
+
+    A walk along a circle stays on it, where a "wrap" clip turns back at each seam.
+
+    Raises:
+        UserError: `count` is not from 1 to 1000, or the clip does not close.
+    """
+    if not 1 <= count <= 1000:
+        raise UserError(f"{motion.name}: the number of cycles is {count}; give one from 1 to 1000")
+    qpos = motion.qpos
+    start, end = heading(qpos[[0, -1], 3:7])
+    turn, here, steps = float(end - start), qpos, [qpos]
+    for _ in range(count - 1):
+        here = _moved(here, turn, here[-1, :2] - _turned(here[:1, :3], turn)[0, :2])
+        steps.append(here[1:])
+    return edited(motion, qpos=np.concatenate(steps), loop="clamp")
+
+
+def _turned(points: Array, yaw: float) -> Array:
+    """Turn points (N, 3) about the world's vertical axis by `yaw` rad."""
+    return Rotation.from_euler("z", yaw).apply(points)
+
+
+def _moved(qpos: Array, yaw: float, shift: Array) -> Array:
+    """Turn frames (N, 36) about the world's vertical axis by `yaw` rad, then move them by `shift` (2,) m."""
+    moved = qpos.copy()
+    moved[:, :3] = _turned(qpos[:, :3], yaw)
+    moved[:, :2] += shift
+    turns = Rotation.from_euler("z", yaw) * Rotation.from_quat(qpos[:, 3:7], scalar_first=True)
+    moved[:, 3:7] = turns.as_quat(scalar_first=True)
+    return moved
 
 
 def lifted(motion: Motion, height: float | None = None) -> Motion:

@@ -123,7 +123,7 @@ def make_motion(
     """Build a `Motion`: check every field, sort the joints, normalise the quaternions.
 
     Args:
-        name: label of the clip, printable and not empty.
+        name: label of the clip; what cannot be printed in it becomes a space.
         fps: frames per second, > 0.
         root_pos: (T, 3) m, T >= 2.
         root_quat: (T, 4) wxyz, either sign; norms within 1e-2 of 1 are renormalised.
@@ -135,9 +135,10 @@ def make_motion(
     Raises:
         UserError: a field is missing, has the wrong type or shape, is not finite or makes no sense.
     """
-    if not isinstance(name, str) or not name or not name.isprintable():
-        raise UserError(f"{source}: name must be printable text, not empty; give the clip a name")
-    fps = _frame_rate(fps, source)
+    if not isinstance(name, str):
+        raise UserError(f"{source}: name is a {type(name).__name__}; give the clip a name")
+    name = clean_name(name)
+    fps = frame_rate(fps, source)
     if not isinstance(loop, str) or loop not in ("wrap", "clamp"):
         shown = quoted(loop) if isinstance(loop, str) else f"a {type(loop).__name__}"
         raise UserError(f"{source}: loop is {shown}; use 'wrap' for a cyclic clip, else 'clamp'")
@@ -160,14 +161,20 @@ def make_motion(
     return Motion(name, fps, position, quaternion, angles, G1_JOINTS, "wrap" if loop == "wrap" else "clamp")
 
 
+def clean_name(name: str) -> str:
+    """Make a clip's name out of any text: one line, each character printable, "clip" if nothing is left."""
+    return " ".join("".join(c if c.isprintable() else " " for c in name).split()) or "clip"
+
+
 def real_array(
     values: ArrayLike,
     field: str,
     shape: tuple[int | None, ...],
     source: str | Path,
     columns: Sequence[str] = (),
+    finite: bool = True,
 ) -> Array:
-    """Copy `values` into a finite float64 array.
+    """Copy `values` into a float64 array.
 
     Args:
         values: an array, or lists nested as deep as the shape.
@@ -175,6 +182,7 @@ def real_array(
         shape: the expected shape; None stands for T, any number of frames.
         source: the file, for messages.
         columns: names of the last axis, for messages; without them, its indices are given.
+        finite: whether NaN and infinity are refused.
 
     Raises:
         UserError: the values are not real numbers, have another shape, or are not finite.
@@ -188,9 +196,7 @@ def real_array(
         except ValueError as error:
             raise UserError(f"{source}: {field} is ragged; give every frame as many numbers") from error
         except OverflowError as error:
-            raise UserError(
-                f"{source}: {field} has an integer beyond float64; repair or cut its frame"
-            ) from error
+            raise UserError(f"{source}: {field} has an integer beyond float64; give real numbers") from error
     else:
         array = np.asarray(values)
         if array.dtype.kind not in "iuf":
@@ -205,7 +211,8 @@ def real_array(
         )
     with np.errstate(over="ignore", invalid="ignore"):  # of a longer float, and of a signalling NaN
         array = array.astype(np.float64, order="C")
-    check_finite(array, field, source, columns)
+    if finite:
+        check_finite(array, field, source, columns)
     return array
 
 
@@ -217,7 +224,7 @@ def check_finite(array: Array, field: str, source: str | Path, columns: Sequence
         where = "".join(f", column {columns[i] if columns else i}" for i in index)
         raise UserError(
             f"{source}: {field} is {array[tuple(bad[0])]} at frame {frame}{where}"
-            f" ({len(bad)} such value(s)); repair or cut these frames"
+            f" ({len(bad)} such value(s)); convert --drop-bad mends them"
         )
 
 
@@ -233,8 +240,8 @@ def _holds_numbers(values: Sequence, depth: int) -> bool:
     return all(_holds_numbers(row, depth - 1) for row in values)
 
 
-def _frame_rate(fps: object, source: str | Path) -> float:
-    """`fps` as a float, checked."""
+def frame_rate(fps: object, source: str | Path) -> float:
+    """Convert frames per second to a float; UserError if they are none."""
     if isinstance(fps, bool) or not isinstance(fps, int | float | np.integer | np.floating):
         raise UserError(f"{source}: fps is a {type(fps).__name__}; give one number > 0, in frames/s")
     try:
@@ -251,7 +258,7 @@ def _joint_columns(names: Sequence[str], source: str | Path) -> list[int]:
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise UserError(f"{source}: joint_names is not a list of text; give the 29 G1 joint names")
     faults = [
-        f"{fault} {', '.join(map(quoted, found[:3]))}" + (f" and {len(found) - 3} more" if found[3:] else "")
+        f"{fault} {', '.join(map(quoted, found[:8]))}" + (f" and {len(found) - 8} more" if found[8:] else "")
         for fault, found in (
             ("unknown", [name for name in names if name not in G1_JOINTS]),
             ("missing", [name for name in G1_JOINTS if name not in names]),
@@ -260,7 +267,9 @@ def _joint_columns(names: Sequence[str], source: str | Path) -> list[int]:
         if found
     ]
     if faults:
-        raise UserError(f"{source}: joint_names: {'; '.join(faults)}; name each of the 29 G1 joints once")
+        only_missing = set(names) < set(G1_JOINTS) and len(set(names)) == len(names)
+        remedy = "convert --pad sets them to 0" if only_missing else "name each of the 29 G1 joints once"
+        raise UserError(f"{source}: joint_names: {'; '.join(faults)}; {remedy}")
     return [names.index(name) for name in G1_JOINTS]
 
 
@@ -274,6 +283,6 @@ def _unit(quaternion: Array, source: str | Path) -> Array:
         shown = "is zero" if norm[frame] < _ZERO_NORM else f"has norm {norm[frame]:.6g}"
         raise UserError(
             f"{source}: root_quat {shown} at frame {frame} ({len(bad)} such frame(s));"
-            " give unit quaternions in the order wxyz"
+            " give unit ones, or convert --drop-bad mends them"
         )
     return quaternion / np.where(np.abs(norm - 1.0) < _ROUNDING, 1.0, norm)[:, None]

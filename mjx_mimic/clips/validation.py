@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
+from mjx_mimic.clips import orders
 from mjx_mimic.clips.foot_contacts import foot_contacts, runs_of_true
 from mjx_mimic.clips.ground_contacts import NEAR_FLOOR, needed_contacts
+from mjx_mimic.clips.loop_closing import MAX_TURN
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.robot.constants import (
     G1_JOINTS,
@@ -28,11 +30,17 @@ from mjx_mimic.robot.mjcf import load_mjcf
 Array = NDArray[np.float64]
 Severity = Literal["ok", "warning", "error"]
 
+FLOOR_CONTACT = "floor contact beside soles"
+"""Name of the check of which bodies are on the floor."""
+CONTROL_STEP = 1.0 / 30.0
+"""Seconds between two actions."""
 SUNK = 0.001  # m; soft contacts give way by less, so a shape deeper than this is reported
 AIRBORNE = 0.03  # m; while nothing is lower than this, the robot flies
 _STILL = 1e-9  # m and rad; a step smaller than this is no movement
 _JOINT_JUMP = (0.3, 0.8)  # rad, limits of a warning and of an error
-_FILL_GAP = "cut the frames before or after it, or fill the gap"
+_FILL_GAP = (
+    "convert --end or --start cuts there; where both sides are needed, motion join --blend 0.3 joins them"
+)
 
 
 @dataclass(frozen=True)
@@ -78,10 +86,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """The findings of all checks on the clip called `name`."""
+    """The findings of all checks on the clip called `name`.
+
+    Attributes:
+        name: name of the clip.
+        findings: one for each check.
+        touching: bodies that are on the floor with another part than a sole, each with its % of the frames.
+    """
 
     name: str
     findings: tuple[Finding, ...]
+    touching: tuple[tuple[str, float], ...] = ()
 
     def count(self, severity: Severity) -> int:
         """Count the findings of that severity."""
@@ -128,18 +143,21 @@ def validate(motion: Motion) -> Report:
         turn=(turn[1:] * turn[:-1].inv()).as_rotvec(),
         joints=np.diff(motion.dof_pos, axis=0),
     )
+    on_floor, touching = _floor(motion, model)
     findings = [
+        _length(motion),
         _frame_rate(motion),
+        _order(motion),
         _joint_limits(motion, model),
         *_joint_changes(changes, motion.fps, model),
         *_root_jumps(changes, motion.fps),
-        *_floor(motion, model),
+        *on_floor,
         _foot_sliding(motion, model),
         _still_frames(motion, changes),
     ]
     if motion.loop == "wrap":
         findings += _seam(motion, changes)
-    return Report(motion.name, tuple(findings))
+    return Report(motion.name, tuple(findings), touching)
 
 
 def _graded(
@@ -169,16 +187,42 @@ def _graded(
     )
 
 
+def _length(motion: Motion) -> Finding:
+    """Check the length: an episode on a clip shorter than a control step ends at its first step."""
+    remedy = "give a longer part of the recording, or convert --loop wrap if it is a pose to hold"
+    figure = 1000.0 * CONTROL_STEP / motion.length
+    if motion.loop == "wrap" and _is_one_pose(motion):
+        figure = 0.0  # it is held for ever
+    return _graded("control step", 0.1 * figure, (100.0, 100.0), "% of the clip", remedy)
+
+
+def _order(motion: Motion) -> Finding:
+    """Check whether the robot would move far better with the quaternion or the joints in another order."""
+    found = orders.better_order(motion)
+    if found is None:
+        return _graded("order", 0.0, (0.2, 0.2), "m/s of slide", "")
+    order, read, other = found
+    what = "joints" if order == "breadth-first" else "quaternion"
+    remedy = (
+        f"what touches the floor would slide at {other.slide:.2f} m/s, {100 * other.gap:.0f} cm off it, with"
+        f" the {what} {order}: convert --stored-as {order} reads it so; train --trust if it is right as it is"
+    )
+    figure = max(read.slide, read.gap)
+    return Finding("order", "error", figure, 0.2, "m/s of slide", what, None, 1.0, remedy)
+
+
 def _frame_rate(motion: Motion) -> Finding:
     """Check the frame rate: velocities are differences of frames, and too few blur them."""
-    remedy = "export the clip again with more frames/s; resampling cannot add any"
+    remedy = (
+        "export the clip with more frames/s; if the rate is wrong, convert --source-fps 60 states another"
+    )
     return _graded("frame interval", 1000.0 / motion.fps, (42.0, 101.0), "ms", remedy)
 
 
 def _joint_limits(motion: Motion, model: mujoco.MjModel) -> Finding:
     """Check the joints' ranges: a policy cannot reach angles beyond them."""
     beyond = beyond_limits(model, motion.dof_pos)
-    remedy = "retarget within the limits; over 0.8 rad, look for a wrong joint order or degrees"
+    remedy = "retarget within the limits, or convert --clip-joints; over 0.8 rad, the order may be wrong"
     return _graded("joint limits", beyond, (0.01, 0.8), "rad beyond", remedy, motion.fps, G1_JOINTS)
 
 
@@ -209,7 +253,7 @@ def _joint_changes(changes: _Changes, fps: float, model: mujoco.MjModel) -> list
         figures=speed,
         limits=(1.0, 2.0),
         unit="of the motor's limit",
-        remedy="slow the clip down, smooth it, or look for a wrong frame rate",
+        remedy="convert --speed 0.8 slows it down, --smooth 8 removes jitter; or the frame rate is wrong",
         fps=fps,
         names=G1_JOINTS,
     )
@@ -249,8 +293,8 @@ def _outstanding(steps: Array) -> Array:
     return np.maximum(np.maximum(above, np.minimum(before, after) - steps), 0.0)
 
 
-def _floor(motion: Motion, model: mujoco.MjModel) -> list[Finding]:
-    """Check depth, flights and contacts.
+def _floor(motion: Motion, model: mujoco.MjModel) -> tuple[list[Finding], tuple[tuple[str, float], ...]]:
+    """Check depth, flights and contacts, and list the bodies on the floor as `Report.touching` does.
 
     An episode that starts in the floor is thrown out of it; one that starts above it falls.
     """
@@ -274,10 +318,13 @@ def _floor(motion: Motion, model: mujoco.MjModel) -> list[Finding]:
 
     touching = 100.0 * np.mean(clearance[:, ~soles] < NEAR_FLOOR, axis=0, keepdims=True)
     needed = contact_options(model, others[touching[0] > 0.0])
-    beside = "floor contact beside soles"
     remedy = f"train with {needed}"
-    contact = _graded(beside, touching, (0.0, np.inf), "% of frames", remedy, names=tuple(others))
-    return [depth, longest, contact]
+    contact = _graded(FLOOR_CONTACT, touching, (0.0, np.inf), "% of frames", remedy, names=tuple(others))
+    bodies: dict[str, float] = {}
+    for name, share in zip(others, touching[0], strict=True):
+        body = model.body(model.geom(f"{name}_collision").bodyid[0]).name
+        bodies[body] = max(bodies.get(body, 0.0), float(share))
+    return [depth, longest, contact], tuple((body, share) for body, share in bodies.items() if share > 0.0)
 
 
 def contact_options(model: mujoco.MjModel, shapes: Sequence[str]) -> str:
@@ -307,20 +354,42 @@ def _foot_sliding(motion: Motion, model: mujoco.MjModel) -> Finding:
     return _graded("foot sliding", drift, (0.05, np.inf), "m per contact", remedy, motion.fps, names)
 
 
+def _is_one_pose(motion: Motion) -> bool:
+    """Tell whether no frame differs from the first."""
+    return bool(np.all(np.abs(motion.qpos - motion.qpos[0]) < _STILL))
+
+
 def _still_frames(motion: Motion, changes: _Changes) -> Finding:
-    """Check for repeated frames: from a rate that was raised by repeating, or a recording that froze."""
+    """Check for repeated frames: from a rate that was raised by repeating, or a recording that froze.
+
+    A clip that is one pose repeats nothing. In a rate that was raised, the frames that move come at regular
+    intervals: after every one, two, ... frames, or one more now and then.
+    """
     change = np.concatenate([changes.root, changes.turn, changes.joints], axis=1)
     still = np.all(np.abs(change) < _STILL, axis=1)
-    remedy = "cut them, or export the clip at its true frame rate"
+    if still.all():
+        still[:] = False
+    apart = np.diff(np.flatnonzero(~still))
+    regular = len(apart) > 2 and still.any() and int(np.ptp(apart)) <= 1
+    remedy = (
+        "the rate was raised by repeating frames: convert --drop-repeated gives the true one"
+        if regular
+        else "harmless where the robot rests; where a recording froze, convert --end or --start cuts there"
+    )
     return _graded("repeated frames", still * still.sum(), (0.0, np.inf), "frames", remedy, motion.fps)
 
 
 def _seam(motion: Motion, changes: _Changes) -> list[Finding]:
     """Check what changes at once when a cyclic clip starts again."""
-    mend = "convert --make-cyclic closes it, or use loop 'clamp'"
+    mend = "convert --make-cyclic closes it, or convert --loop clamp ends the clip there"
     turn = Rotation.from_quat(motion.root_quat[[0, -1]], scalar_first=True)
     angle = float((turn[0].inv() * turn[1]).magnitude())
     height = abs(float(motion.root_pos[-1, 2] - motion.root_pos[0, 2]))
+    turning = mend
+    if angle > MAX_TURN:
+        turning = (
+            "the heading snaps back: convert --cycles 10 joins cycles with their turn, to a clip that ends"
+        )
     fps = motion.fps
     joints = np.abs(motion.dof_pos[-1:] - motion.dof_pos[:1])
     joint_speed = np.abs(changes.joints[:1] - changes.joints[-1:]) * fps
@@ -328,7 +397,7 @@ def _seam(motion: Motion, changes: _Changes) -> list[Finding]:
     return [
         _graded("seam: joints", joints, (0.05, 0.8), "rad", mend, names=G1_JOINTS),
         _graded("seam: root height", height, (0.02, 0.2), "m", mend),
-        _graded("seam: root turn", angle, (0.05, 0.35), "rad", mend),
+        _graded("seam: root turn", angle, (0.05, 0.8), "rad", turning),
         _graded("seam: joint speed", joint_speed, (5.0, np.inf), "rad/s", mend, names=G1_JOINTS),
         _graded("seam: root speed", root_speed, (0.5, np.inf), "m/s", mend),
     ]

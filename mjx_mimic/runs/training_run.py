@@ -10,11 +10,13 @@ from pathlib import Path
 import jax
 
 from mjx_mimic.clips.dataset import Clips, load_clips
+from mjx_mimic.clips.fitness import require_fit
 from mjx_mimic.common.errors import DiskFailure, RunFailure, UserError
 from mjx_mimic.config import TrainConfig, sized
 from mjx_mimic.config_yaml import read_run
 from mjx_mimic.learning.devices import place
 from mjx_mimic.learning.learner import Learner, make_learner, redistribute
+from mjx_mimic.robot.constants import ALL_BODIES, GROUND_BODIES
 from mjx_mimic.runs import folder
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.lock import locked
@@ -34,6 +36,7 @@ def train_run(
     wandb_project: str | None = None,
     init_from: str | None = None,
     write_video: WriteVideo | None = None,
+    trust: bool = False,
 ) -> tuple[bool, Path]:
     """Train in a run folder, a new one or one to resume.
 
@@ -45,6 +48,7 @@ def train_run(
         init_from: run to take the first networks and normaliser from, as RUN, RUN:best, RUN:last or
             RUN:SAMPLES; not together with `resume`.
         write_video: writes the videos that come every `video_interval` samples; None: there are none.
+        trust: train also on clips that `validation` finds unfit; a run that is resumed has been trusted.
 
     Returns:
         Whether the training is complete (it is not after an interrupt), and the run folder.
@@ -56,6 +60,11 @@ def train_run(
     config = sized(config, devices[0].platform, len(devices))
     clips = load_clips(config.motion, config.motion_weights)
     config = replace(config, env=with_contacts(config.env, clips.motions))
+    ground_bodies: tuple[str, ...] = ALL_BODIES
+    if config.env.fall_ends and config.env.contacts != "auto":  # which it no longer is
+        ground_bodies = config.env.ground_bodies or GROUND_BODIES[config.env.contacts]
+    for line in require_fit(clips, ground_bodies, trust or resume):
+        print(line)
     out = out or Path("runs") / f"{_file_name(clips.motions[0].name)}-{time.strftime('%Y%m%d-%H%M%S')}"
     if wandb_project and importlib.util.find_spec("wandb") is None:
         raise UserError("option --wandb: the package is not installed; install mjx-mimic[wandb]")

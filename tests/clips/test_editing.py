@@ -180,8 +180,8 @@ def test_names_and_loops_change_nothing_else(walk):
     held = editing.with_loop(walk, "clamp")
     assert held.loop == "clamp"
     np.testing.assert_array_equal(held.dof_pos, walk.dof_pos)
-    with pytest.raises(UserError, match="name"):
-        editing.named(walk, "")
+    assert editing.named(walk, "a\u3000b\n\u200b").name == "a b"
+    assert editing.named(walk, "").name == "clip"
 
 
 # Mirroring

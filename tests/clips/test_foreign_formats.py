@@ -146,7 +146,10 @@ def test_a_relabelled_frame_rate_shows_in_the_velocities(tmp_path, layout):
     else:
         fields = clip_files.locomujoco(walk(50.0)) | {"frequency": np.array(30.0)}
     message = refusal(load_motion, write_npz(tmp_path / "clip.npz", fields))
-    assert re.search(r"fps is 30, but (joint_vel|qvel) is that of 50 frames/s; state the rate", message)
+    assert re.search(
+        r"fps is 30, but (joint_vel|qvel) is that of 50 frames/s; convert --source-fps states the true rate",
+        message,
+    )
 
 
 def test_kinematics_are_computed_and_the_file_is_opened_once(tmp_path, monkeypatch):
@@ -186,7 +189,7 @@ def test_locomujoco_joints_go_by_name(tmp_path):
 def test_several_trajectories_in_a_file_are_refused(tmp_path):
     fields = clip_files.locomujoco(walk()) | {"split_points": np.array([0, 30, 67])}
     message = refusal(load_motion, write_npz(tmp_path / "clip.npz", fields))
-    assert message.endswith("split_points lists 2 trajectories; save each in a file of its own")
+    assert message.endswith("clip.npz: holds 2 clips ('1', '2'); name one of them as clip.npz#1")
 
 
 # --- GMR ------------------------------------------------------------------------------------------------

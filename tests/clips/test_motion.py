@@ -162,7 +162,7 @@ def test_frames_go_to_qpos_and_back():
     bad = motion.qpos
     bad[2, 7 + 3] = np.nan
     assert refusal(Motion.from_qpos, bad, name="bad", fps=30.0) == (
-        "bad: qpos is nan at frame 2, column left_knee_joint (1 such value(s)); repair or cut these frames"
+        "bad: qpos is nan at frame 2, column left_knee_joint (1 such value(s)); convert --drop-bad mends them"
     )
     assert refusal(Motion.from_qpos, bad[:, :30], name="bad", fps=30.0, source="a.npz") == (
         "a.npz: qpos has shape (7, 30), expected (T, 36); export the clip of the 29-joint G1"
@@ -207,37 +207,39 @@ REFUSED = {
     "fps text": ({"fps": "30"}, "fps is a str; give one number > 0, in frames/s"),
     "fps bool": ({"fps": True}, "fps is a bool; give one number > 0, in frames/s"),
     "fps array": ({"fps": np.ones(3)}, "fps is a ndarray; give one number > 0, in frames/s"),
-    "name empty": ({"name": ""}, "name must be printable text, not empty; give the clip a name"),
-    "name two lines": ({"name": "a\nb"}, "name must be printable text, not empty; give the clip a name"),
+    "name number": ({"name": 1}, "name is a int; give the clip a name"),
     "loop unknown": ({"loop": "once"}, "loop is 'once'; use 'wrap' for a cyclic clip, else 'clamp'"),
     "loop number": ({"loop": 1}, "loop is a int; use 'wrap' for a cyclic clip, else 'clamp'"),
     "nan": (
         spoiled("dof_pos", 4, 3, np.nan),
-        "dof_pos is nan at frame 4, column left_knee_joint (1 such value(s)); repair or cut these frames",
+        "dof_pos is nan at frame 4, column left_knee_joint (1 such value(s)); convert --drop-bad mends them",
     ),
     "infinite": (
         spoiled("root_pos", 2, 1, -np.inf),
-        "root_pos is -inf at frame 2, column y (1 such value(s)); repair or cut these frames",
+        "root_pos is -inf at frame 2, column y (1 such value(s)); convert --drop-bad mends them",
     ),
     "nan quaternion": (
         spoiled("root_quat", 6, 0, np.nan),
-        "root_quat is nan at frame 6, column w (1 such value(s)); repair or cut these frames",
+        "root_quat is nan at frame 6, column w (1 such value(s)); convert --drop-bad mends them",
     ),
     "zero quaternion": (
         scaled(5, 0.0),
-        "root_quat is zero at frame 5 (1 such frame(s)); give unit quaternions in the order wxyz",
+        "root_quat is zero at frame 5 (1 such frame(s)); give unit ones, or convert --drop-bad mends them",
     ),
     "long quaternion": (
         scaled(3, 1.02),
-        "root_quat has norm 1.02 at frame 3 (1 such frame(s)); give unit quaternions in the order wxyz",
+        "root_quat has norm 1.02 at frame 3 (1 such frame(s)); give unit ones, or convert --drop-bad"
+        " mends them",
     ),
     "short quaternion": (
         scaled(1, 0.98),
-        "root_quat has norm 0.98 at frame 1 (1 such frame(s)); give unit quaternions in the order wxyz",
+        "root_quat has norm 0.98 at frame 1 (1 such frame(s)); give unit ones, or convert --drop-bad"
+        " mends them",
     ),
     "huge quaternion": (
         scaled(0, 1e200),
-        "root_quat has norm inf at frame 0 (1 such frame(s)); give unit quaternions in the order wxyz",
+        "root_quat has norm inf at frame 0 (1 such frame(s)); give unit ones, or convert --drop-bad"
+        " mends them",
     ),
     "one frame": (cut(1), "root_pos has 1 frame(s); a clip needs at least 2 frames"),
     "no frame": (cut(0), "root_pos has 0 frame(s); a clip needs at least 2 frames"),
@@ -277,7 +279,8 @@ REFUSED = {
         {"joint_names": G1_JOINTS[:23]},
         (
             "joint_names: missing 'right_shoulder_roll_joint', 'right_shoulder_yaw_joint', "
-            "'right_elbow_joint' and 3 more; name each of the 29 G1 joints once"
+            "'right_elbow_joint', 'right_wrist_roll_joint', "
+            "'right_wrist_pitch_joint', 'right_wrist_yaw_joint'; convert --pad sets them to 0"
         ),
     ),
     "names not text": (
@@ -400,7 +403,7 @@ def test_missing_native_field_is_named(tmp_path, field):
         ({"fps": np.array([30.0, 30.0])}, "fps is a ndarray; give one number > 0"),
         ({"fps": 0.0}, "fps is 0; give one finite number > 0"),
         ({"loop": "once"}, "loop is 'once'; use 'wrap'"),
-        ({"name": 3}, "name must be printable text"),
+        ({"name": 3}, "name is a int; give the clip a name"),
         ({"joint_names": np.array("waist")}, "joint_names is not a list of text; give the 29"),
         ({"joint_names": np.array(DOUBLED)}, "duplicate 'left_hip_roll_joint'; name each"),
         ({"dof_pos": np.zeros((7, 36))}, "dof_pos has shape (7, 36), expected (T, 29)"),

@@ -1,4 +1,4 @@
-"""Well-formed clips with a mistake in them are recognised; genuine clips, odd ones too, are not suspected."""
+"""Units and orders that are wrong are recognised; genuine clips, odd ones too, are not suspected."""
 
 from pathlib import Path
 
@@ -8,15 +8,33 @@ from helpers import clip_files
 from helpers.clip_files import ISAACLAB_JOINTS, walk
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.clips.editing import cut, edited, lifted, mirrored, resampled, sampled
+from mjx_mimic.clips.editing import (
+    cut,
+    edited,
+    lifted,
+    mirrored,
+    resampled,
+    sampled,
+    stored_as,
+    without_repeats,
+)
 from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.clips.motion import Motion
-from mjx_mimic.clips.sanity import Terms, breadth_first_joints, check, check_rate, link_positions, links
+from mjx_mimic.clips.orders import better_order
+from mjx_mimic.clips.sanity import (
+    breadth_first_joints,
+    check_metres,
+    check_radians,
+    check_rate,
+    link_positions,
+    links,
+    whole_turns_off,
+)
+from mjx_mimic.clips.validation import Finding, validate
 from mjx_mimic.common import paths
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.robot.constants import G1_JOINTS
 
-UNNAMED = {order: Terms("root_pos", "root_rot", "dof_pos", order, named=False) for order in ("wxyz", "xyzw")}
 TO_BREADTH = [G1_JOINTS.index(name) for name in ISAACLAB_JOINTS]
 
 
@@ -50,20 +68,29 @@ def genuine(request) -> Motion:
     return load_motion(folder / f"{request.param}.pkl")
 
 
-def complaint(motion: Motion, terms: Terms) -> str:
+def check_units(motion: Motion) -> None:
+    """What every clip that is read goes through."""
+    check_metres(motion.root_pos, "root_pos", "clip")
+    check_radians(whole_turns_off(motion.dof_pos), "dof_pos", "clip")
+
+
+def complaint(motion: Motion) -> str:
     """The message of the refusal of `motion`."""
     with pytest.raises(UserError) as caught:
-        check(motion, "clip", terms)
+        check_units(motion)
     return str(caught.value)
 
 
-def accepts(motion: Motion, terms: Terms) -> bool:
-    """Whether `motion` is not refused."""
-    try:
-        check(motion, "clip", terms)
-    except UserError:
-        return False
-    return True
+def accepts(motion: Motion) -> bool:
+    """Whether `motion` is not refused, unchanged, and nothing in it looks to be in another order."""
+    check_units(motion)
+    np.testing.assert_array_equal(whole_turns_off(motion.dof_pos), motion.dof_pos)
+    return better_order(motion) is None
+
+
+def finding(motion: Motion, check: str) -> Finding:
+    (found,) = [found for found in validate(motion).findings if found.check == check]
+    return found
 
 
 def accepts_rate(positions: np.ndarray, velocities: np.ndarray, fps: float) -> bool:
@@ -91,8 +118,7 @@ def test_genuine_clips_are_not_suspected(genuine):
         *(cut(genuine, start, start + 0.2) for start in np.linspace(0, genuine.length - 0.2, 6)),
         *(cut(genuine, start, start + 0.5) for start in np.linspace(0, genuine.length - 0.5, 4)),
     ):
-        for terms in UNNAMED.values():
-            assert accepts(motion, terms)
+        assert accepts(motion)
 
 
 def test_all_bundled_clips_are_read():
@@ -112,95 +138,99 @@ def test_a_robot_that_lies_on_the_floor_and_rolls_is_not_suspected(axis, sign):
     height = np.full(motion.num_frames, 0.12)
     position = np.stack([np.zeros_like(height), np.zeros_like(height), height], axis=1)
     lying = edited(motion, root_pos=position, root_quat=quaternion)
-    for terms in UNNAMED.values():
-        assert accepts(lying, terms)
+    assert accepts(lying)
 
 
-def test_pauses_are_no_repeated_frames():
+def test_pauses_are_no_raised_rate():
     """Three poses, each held for a second: that is how people animate."""
     motion = walk()
     kept = np.repeat([0, 11, 22, 33], [20, 20, 20, 7])
     fields = {name: getattr(motion, name)[kept] for name in ("root_pos", "root_quat", "dof_pos")}
-    assert accepts(edited(motion, **fields), UNNAMED["wxyz"])
+    found = finding(edited(motion, **fields), "repeated frames")
+    assert found.remedy.startswith("harmless where the robot rests")
+
+
+def test_a_slow_clip_with_three_decimals_has_no_raised_rate():
+    motion = walk()
+    breathing = motion.qpos[:1] + 0.004 * np.sin(np.arange(240) / 38.0)[:, None] * (np.arange(36) == 20)
+    found = finding(edited(motion, qpos=np.round(breathing, 3), fps=60.0), "repeated frames")
+    assert found.severity == "warning"
+    assert found.remedy.startswith("harmless where the robot rests")
+
+
+def test_one_pose_repeats_nothing():
+    found = finding(frozen(walk()), "repeated frames")
+    assert found.severity == "ok"
+    assert not found.remedy
 
 
 # --- recognised -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("yaw", [0, 45, 90, 180, 300])
-@pytest.mark.parametrize("order", ["wxyz", "xyzw"])
+@pytest.mark.parametrize("order", ["xyzw", "wxyz"])
 def test_the_other_quaternion_order_is_recognised_wherever_the_robot_faces(genuine, yaw, order):
     """The file holds the other order than its format says: components are rolled one way or the other."""
     motion = turned(genuine, yaw)
-    rolled = np.roll(motion.root_quat, -1 if order == "wxyz" else 1, axis=1)
-    other = "xyzw" if order == "wxyz" else "wxyz"
-    message = complaint(edited(motion, root_quat=rolled), UNNAMED[order])
-    assert message.startswith("clip: root_rot looks to be in another order: ")
-    assert message.endswith(f"; it holds {other}, write {order}")
+    rolled = edited(motion, root_quat=np.roll(motion.root_quat, -1 if order == "xyzw" else 1, axis=1))
+    found = finding(rolled, "order")
+    assert found.severity == "error"
+    assert f"with the quaternion {order}: convert --stored-as {order} reads it so" in found.remedy
+    np.testing.assert_allclose(stored_as(rolled, order).root_quat, motion.root_quat, atol=1e-12)
 
 
 def test_isaaclabs_joint_order_is_recognised(genuine):
-    message = complaint(edited(genuine, dof_pos=genuine.dof_pos[:, TO_BREADTH]), UNNAMED["wxyz"])
-    assert message.startswith("clip: dof_pos")
-    assert "order" in message
-
-
-def test_joint_order_is_not_suspected_where_the_file_names_the_joints():
-    named = Terms("root_pos", "root_quat", "dof_pos", "wxyz", named=True)
-    motion = edited(walk(), dof_pos=walk().dof_pos[:, TO_BREADTH])
-    assert accepts(motion, named)
-    assert not accepts(motion, UNNAMED["wxyz"])
+    mixed = edited(genuine, dof_pos=genuine.dof_pos[:, TO_BREADTH])
+    found = finding(mixed, "order"), finding(mixed, "joint limits")
+    assert "error" in {found[0].severity, found[1].severity}
+    np.testing.assert_array_equal(stored_as(mixed, "breadth-first").dof_pos, genuine.dof_pos)
 
 
 def test_degrees_are_recognised(genuine):
-    message = complaint(edited(genuine, dof_pos=np.degrees(genuine.dof_pos)), UNNAMED["wxyz"])
+    message = complaint(edited(genuine, dof_pos=np.degrees(genuine.dof_pos)))
     assert message.endswith(", more than a turn, which looks like degrees; give radians")
 
 
 @pytest.mark.parametrize(("scale", "unit"), [(100.0, "centimetres"), (1000.0, "millimetres")])
 def test_other_units_of_length_are_recognised(genuine, scale, unit):
-    message = complaint(edited(genuine, root_pos=scale * genuine.root_pos), UNNAMED["wxyz"])
+    message = complaint(edited(genuine, root_pos=scale * genuine.root_pos))
     assert message.endswith(f"m high (median), which looks like {unit}; give metres")
 
 
 @pytest.mark.parametrize("rates", [(30, 60), (30, 50), (30, 40), (24, 120)])
-def test_frames_repeated_for_a_higher_rate_are_recognised(rates):
+def test_frames_repeated_for_a_higher_rate_are_recognised_and_left_out(rates):
     low, high = rates
     motion = resampled(walk(), low)
     kept = (np.arange(int(motion.length * high)) * low) // high
     fields = {name: getattr(motion, name)[kept] for name in ("root_pos", "root_quat", "dof_pos")}
-    message = complaint(edited(motion, fps=high, **fields), UNNAMED["wxyz"])
-    assert (
-        f"of {len(kept)} frames repeat the one before, all along the clip; export it at the rate" in message
-    )
+    raised = edited(motion, fps=high, **fields)
+    found = finding(raised, "repeated frames")
+    assert "convert --drop-repeated gives the true one" in found.remedy
+    true = without_repeats(raised)
+    assert true.fps == pytest.approx(low, rel=0.03)
+    np.testing.assert_array_equal(true.qpos, motion.qpos[: kept[-1] + 1])
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"fps": 1 / 30}, "fps is 0.0333333, which looks like seconds per frame; give frames per second"),
-        ({"z": -1.6}, "root_pos has the pelvis 0.8"),
-        ({"x": 1e5}, "root_pos goes 1e+05 m from the origin"),
-        ({"joint": 2.5}, "1.6 rad beyond its limit; put the joints in the format's order"),
-    ],
-)
-def test_what_no_robot_can_do_is_refused(changes, words):
-    motion = walk()
-    position, joints = motion.root_pos.copy(), motion.dof_pos.copy()
-    position[:, 2] += changes.get("z", 0.0)
-    position[5, 0] += changes.get("x", 0.0)
-    if "joint" in changes:
-        joints[9, G1_JOINTS.index("left_ankle_pitch_joint")] = 0.5236 + 1.6  # its range ends at 30 degrees
-    changed = edited(motion, fps=changes.get("fps", motion.fps), root_pos=position, dof_pos=joints)
-    assert words in complaint(changed, UNNAMED["wxyz"])
+@pytest.mark.parametrize("turns", [1, -1, 3])
+def test_angles_whole_turns_off_are_read_without_them(genuine, turns):
+    joint, frames = G1_JOINTS.index("left_shoulder_pitch_joint"), slice(2, genuine.num_frames // 2)
+    off = genuine.dof_pos.copy()
+    off[frames, joint] += 2.0 * np.pi * turns
+    np.testing.assert_allclose(whole_turns_off(off), genuine.dof_pos, atol=1e-12)
 
 
-def test_what_a_clip_does_badly_is_left_to_validation():
-    """A little over the limits, and up to the shins in the floor."""
+def test_what_a_clip_does_badly_for_a_moment_is_left_to_validation():
+    """Far beyond a limit, under the floor, and at an odd rate."""
     motion = walk()
     joints = motion.dof_pos.copy()
-    joints[:, G1_JOINTS.index("left_ankle_roll_joint")] += 0.6
-    assert accepts(lifted(edited(motion, dof_pos=joints), -0.4), UNNAMED["wxyz"])
+    joints[9, G1_JOINTS.index("left_ankle_pitch_joint")] = 0.5236 + 1.6  # its range ends at 30 degrees
+    for changed, check in (
+        (edited(motion, dof_pos=joints), "joint limits"),
+        (lifted(motion, -2.0), "depth in the floor"),
+        (edited(motion, fps=1 / 30), "frame interval"),
+    ):
+        check_units(changed)
+        assert finding(changed, check).severity == "error"
 
 
 # --- velocities -----------------------------------------------------------------------------------------
@@ -212,7 +242,7 @@ def test_velocities_show_the_rate_of_the_frames():
     assert accepts_rate(positions, velocities, 60.0)
     assert accepts_rate(positions, velocities + 0.2, 60.0)
     for fps in (30.0, 120.0):
-        with pytest.raises(UserError, match=r"^clip: fps is \d+, but qvel is that of 60 frames/s; state the"):
+        with pytest.raises(UserError, match=r"^clip: fps is \d+, but qvel is that of 60 frames/s; conv"):
             check_rate(positions, velocities, fps, "qvel", "clip")
 
 

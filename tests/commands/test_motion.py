@@ -202,11 +202,11 @@ def test_all_edits_at_once_are_done_in_order_and_printed(printed, walk):
     assert clip.name == "part of a walk"
     assert [line.strip() for line in text.splitlines()] == [
         "part.npz: native, 36 frames at 50 frames/s, 0.700 s, clamp",
-        "cut 1.100 s to 0.700 s",
         "smoothed at 12 Hz",
         "resampled from 60 frames/s",
         "mirrored",
         "lifted by +0.0500 m",
+        "named 'part of a walk'",
     ]
 
 
@@ -336,12 +336,6 @@ def test_bad_input_is_refused_and_writes_nothing(folder, capsys, line, message):
     assert capsys.readouterr().out == ""
 
 
-def test_an_empty_name_is_refused(folder):
-    with pytest.raises(UserError, match="name must be printable text"):
-        main(["convert", "walk", "new.npz", "--name", ""])
-    assert not list(folder.iterdir())
-
-
 @pytest.mark.parametrize("subcommand", ["", *SUBCOMMANDS])
 def test_the_help_fits_into_a_terminal(subcommand, capfd, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
@@ -349,7 +343,7 @@ def test_the_help_fits_into_a_terminal(subcommand, capfd, monkeypatch):
         main([*subcommand.split(), "--help"])
     assert stop.value.code == 0
     lines = capfd.readouterr().out.splitlines()
-    assert len(lines) < 40
+    assert len(lines) < 48
     assert max(map(len, lines)) <= 100
     assert sum("\u256d" in line for line in lines) == 2  # what to name, what to choose
     if subcommand:
@@ -395,7 +389,7 @@ def test_the_options_are_parsed_without_mujoco_and_jax():
 
 def test_the_document_mentions_every_format_every_subcommand_and_every_check(walk):
     text = DOCUMENT.read_text(encoding="utf-8")
-    words = set(re.findall(r"[a-z]+", text.lower()))
+    words = set(re.findall(r"[a-z][a-z_-]*", text.lower()))
     assert {known.key for known in FORMATS} <= words
     assert set(SUBCOMMANDS) <= words
     for finding in validation.validate(walk).findings:

@@ -41,3 +41,10 @@ def test_a_compilation_cache_that_cannot_be_written_does_no_harm(tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "10.0\n")
     assert "Traceback" not in done.stderr
+
+
+def test_a_shell_that_asks_for_float64_changes_nothing():
+    code = "from mjx_mimic.common import cli; cli.prepare_jax(); import jax; print(jax.numpy.ones(1).dtype)"
+    environment = os.environ | {"JAX_ENABLE_X64": "1"}
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert found.stdout.strip() == "float32", found.stderr

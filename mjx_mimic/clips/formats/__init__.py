@@ -1,12 +1,26 @@
 """Clip files of every known format, distinguished by their content."""
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mjx_mimic.clips import sanity
-from mjx_mimic.clips.formats import beyondmimic, gmr, locomujoco, mimickit, native, protomotions, unitree
-from mjx_mimic.clips.formats.base import Container, Format
+import numpy as np
+
+from mjx_mimic.clips.formats import (
+    beyondmimic,
+    gmr,
+    locomujoco,
+    mimickit,
+    motion_lib,
+    named_npz,
+    native,
+    protomotions,
+    unitree,
+)
+from mjx_mimic.clips.formats.base import AS_IT_SAYS, Container, Format, Reading
+from mjx_mimic.clips.formats.checked import motion_of
 from mjx_mimic.clips.formats.csv_table import read_table
 from mjx_mimic.clips.formats.npz import read_arrays
 from mjx_mimic.clips.formats.safe_pickle import read_pickle
@@ -17,20 +31,23 @@ from mjx_mimic.common.files import MAX_FILE_BYTES, read_bytes
 
 FORMATS = (
     native.FORMAT,
+    named_npz.HOLOSOMA,
     beyondmimic.BEYONDMIMIC,
     beyondmimic.MJLAB,
+    named_npz.WITH_BASE,
     locomujoco.FORMAT,
     mimickit.FORMAT,
+    motion_lib.FORMAT,
     gmr.FORMAT,
-    unitree.FORMAT,
     protomotions.FORMAT,
+    unitree.FORMAT,
 )
 """All formats that can be read; a file is of the first one that matches."""
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _PICKLE = (b"\x80", b"(d", b"}")  # protocols 2 and up; a dict in 0; in 1
-_TEXT = frozenset(b"\t\n\r" + bytes(range(32, 127)))
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_HDF5 = b"\x89HDF"
+_CONTROL = frozenset(range(32)) - frozenset(b"\t\n\r")
 _READ = {"archive": read_arrays, "pickle": read_pickle, "table": read_table}
 _MAX_BYTES = {
     "archive": MAX_FILE_BYTES,
@@ -39,25 +56,58 @@ _MAX_BYTES = {
 }
 
 
-def load_motion(path_or_name: str | Path) -> Motion:
+def load_motion(path_or_name: str | Path, reading: Reading = AS_IT_SAYS) -> Motion:
     """Read a clip file of any known format, or a bundled clip by its bare name, such as "walk".
 
-    An existing file takes precedence over a bundled clip of the same name.
+    An existing file takes precedence over a bundled clip of the same name. `FILE#2` or `FILE#NAME` is one
+    of the clips of a file that holds several.
 
     Raises:
-        UserError: there is no such clip, its format is unknown, `make_motion` refuses its contents, or it was
-            clearly stored wrongly (see `sanity`).
+        UserError: there is no such clip, its format is unknown, or it cannot be read as one of that format.
+            Whether it is fit for training is for `validation` to say.
     """
-    return load_with_format(path_or_name)[0]
+    return load_with_format(path_or_name, reading)[0]
 
 
-def load_with_format(path_or_name: str | Path) -> tuple[Motion, Format]:
+def load_with_format(path_or_name: str | Path, reading: Reading = AS_IT_SAYS) -> tuple[Motion, Format]:
     """Read a clip as `load_motion` does, and return the format of its file as well."""
-    path = _resolve(Path(path_or_name))
+    path, wanted = _resolve(Path(path_or_name))
+    motions, found = _read(path, wanted, reading)
+    if len(motions) > 1:
+        names = list(motions)
+        shown = ", ".join(map(quoted, names[:5])) + (f" and {len(names) - 5} more" if names[5:] else "")
+        raise UserError(f"{path}: holds {len(names)} clips ({shown}); name one of them as {path.name}#1")
+    return next(iter(motions.values())), found
+
+
+def load_all(path_or_name: str | Path, reading: Reading = AS_IT_SAYS) -> tuple[Motion, ...]:
+    """Read every clip of a file, or the one that `FILE#2` names; raises UserError as `load_motion` does."""
+    path, wanted = _resolve(Path(path_or_name))
+    return tuple(_read(path, wanted, reading)[0].values())
+
+
+def _read(path: Path, wanted: str | None, reading: Reading) -> tuple[dict[str, Motion], Format]:
+    """Read the clips of a file by their names, if it holds one all that are asked for.
+
+    Where it holds several and none is `wanted`, all are read.
+    """
     found, contents = _identify(path)
-    motion = found.build(contents, path)
-    sanity.check(motion, path, found.terms)
-    return motion, found
+    parts = found.split(contents, path) if found.split else {path.stem: contents}
+    several = len(parts) > 1
+    if wanted is not None:
+        names = list(parts)
+        number = int(wanted) - 1 if wanted.isdecimal() and len(wanted) < 10 else -1
+        name = wanted if wanted in parts else names[number] if 0 <= number < len(names) else None
+        if name is None:
+            raise UserError(f"{path}: has no clip {quoted(wanted)}; give one from 1 to {len(names)}")
+        parts = {name: parts[name]}
+    motions = {}
+    for name, fields in parts.items():
+        raw = found.build(fields, path)
+        if several:
+            raw = replace(raw, name=f"{path.stem} {name}")
+        motions[name] = motion_of(raw, path, found.terms, reading)
+    return motions, found
 
 
 def key_of(path: Path) -> str:
@@ -106,13 +156,35 @@ def _identify(path: Path) -> tuple[Format, Any]:
     contents = _READ[container](data, path)
     if container == "pickle" and not isinstance(contents, dict):
         raise UserError(
-            f"{path}: pickle holds a {type(contents).__name__}, not a dict; give a MimicKit or GMR clip"
+            f"{path}: pickle holds a {type(contents).__name__}, not a dict; give a MimicKit, GMR or"
+            " motion_lib clip"
         )
     for known in FORMATS:
         if known.container == container and known.matches(contents, path):
             return known, contents
-    fields = ", ".join(quoted(str(name)) for name in list(contents)[:5]) or "none"
-    raise UserError(f"{path}: unknown clip format (fields: {fields}); {_known()}")
+    raise UserError(f"{path}: unknown clip format ({_shown(contents)}); {_nearest(contents, container)}")
+
+
+def _shown(contents: Mapping[str, Any]) -> str:
+    """Show the first fields of a file and their shapes."""
+    shown = []
+    for name in list(contents)[:6]:
+        try:
+            shape = np.shape(contents[name])
+        except (UserError, ValueError):  # an array that cannot be unpacked, a ragged list
+            shape = ()
+        shown.append(quoted(str(name)) + (f" {shape}" if shape else ""))
+    return f"fields: {', '.join(shown) or 'none'}" + (f" and {len(contents) - 6} more" * (len(contents) > 6))
+
+
+def _nearest(contents: Mapping[str, Any], container: Container) -> str:
+    """Name the format with the most fields that a file has, and which of its fields are missing."""
+    known = [found for found in FORMATS if found.container == container]
+    nearest = max(known, key=lambda found: len(set(found.fields) & set(contents)) / len(found.fields))
+    if set(nearest.fields).isdisjoint(contents):
+        return _known()
+    missing = ", ".join(name for name in nearest.fields if name not in contents)
+    return f"the nearest known one is {nearest.name}, but {missing} is missing; export all of its fields"
 
 
 def _container(head: bytes, path: Path) -> Container:
@@ -128,20 +200,27 @@ def _container(head: bytes, path: Path) -> Container:
         )
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UserError(f"{path}: is UTF-16 text; save it as UTF-8")
-    first = head.removeprefix(_BYTE_ORDER_MARK).split(b"\n")[0]
-    if b"," in first and set(first) <= _TEXT:
+    if head.startswith(_HDF5):
+        raise UserError(f"{path}: is an HDF5 file, which is not read; save the clip as .npz. {_known()}")
+    if head.lstrip().startswith((b"{", b"[", b"<")):
+        raise UserError(f"{path}: is JSON, XML or the like, which is not read; {_known()}")
+    if not _CONTROL.intersection(head):
         return "table"
-    raise UserError(f"{path}: unknown clip format (starts with {head[:4]!r}); {_known()}")
+    raise UserError(f"{path}: unknown clip format (starts with {head[:16]!r}); {_known()}")
 
 
 def _known() -> str:
     return f"known formats: {', '.join(known.name for known in FORMATS)}"
 
 
-def _resolve(path: Path) -> Path:
-    """Find the bundled clip that a bare name stands for; else keep `path`."""
+def _resolve(path: Path) -> tuple[Path, str | None]:
+    """Find the file, and which of its clips is meant; a bare name may be a bundled clip's."""
+    wanted = None
+    if "#" in path.name and not os.path.exists(path):
+        name, _, wanted = path.name.partition("#")
+        path = path.with_name(name) if name else path
     if len(path.parts) == 1 and not os.path.isfile(path):
         bundled = paths.motions_dir() / f"{path.name}.npz"
         if os.path.isfile(bundled):
-            return bundled
-    return path
+            return bundled, wanted
+    return path, wanted

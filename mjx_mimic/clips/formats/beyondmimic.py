@@ -3,7 +3,8 @@
 Arrays `fps` (1,), `joint_pos` and `joint_vel` (T, 29) rad and rad/s, `body_pos_w` (T, 30, 3) m, `body_quat_w`
 (T, 30, 4) wxyz, `body_lin_vel_w` and `body_ang_vel_w`, in the world. Body 0 is the pelvis. No names:
 BeyondMimic (IsaacLab) has joints and bodies breadth-first, mjlab (MuJoCo) depth-first. The order has to be
-found out: only in the right one do the angles put the bodies where the file has them.
+found out: only in the right one do the angles put the bodies where the file has them. Files with some of the
+bodies (the 14 that are tracked, for one) are read too, if the pelvis is the first.
 """
 
 import functools
@@ -14,16 +15,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mjx_mimic.clips.formats.base import Format
+from mjx_mimic.clips.formats.base import Format, RawClip, Terms
 from mjx_mimic.clips.formats.fields import numbers, require, scalar
-from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.clips.sanity import (
     LINK_TOLERANCE,
-    Terms,
     breadth_first_joints,
     check_metres,
-    check_radians,
-    check_rate,
     link_positions,
 )
 from mjx_mimic.common.errors import UserError
@@ -54,26 +51,37 @@ def order(fields: Mapping[str, Any], path: Path) -> Order:
     Raises:
         UserError: the arrays are not those of the 29-joint G1, no order fits, or a different one for each.
     """
-    require(fields, FIELDS, "BeyondMimic or mjlab", path)
+    require(fields, ("joint_pos", "body_pos_w", "body_quat_w"), "BeyondMimic or mjlab", path)
     joints = numbers(fields, "joint_pos", (None, len(G1_JOINTS)), path)
-    count = len(joints)
-    bodies = numbers(fields, "body_pos_w", (count, _BODIES, 3), path)
-    quaternion = numbers(fields, "body_quat_w", (count, _BODIES, 4), path)[:, 0]
+    bodies = numbers(fields, "body_pos_w", (len(joints), None, 3), path)
+    quaternion = numbers(fields, "body_quat_w", (len(joints), bodies.shape[1], 4), path)
+    if not bodies.shape[1]:
+        raise UserError(f"{path}: body_pos_w has no body; export the clip with its bodies, the pelvis first")
     check_metres(bodies[:, 0], "body_pos_w", path)
-    if np.abs(joints).max(initial=0.0) > 2.0 * np.pi:
-        check_radians(joints, "joint_pos", path)
+    finite = np.isfinite(joints).all(axis=1)
+    finite &= np.isfinite(bodies).all(axis=(1, 2)) & np.isfinite(quaternion[:, 0]).all(axis=1)
+    whole = np.flatnonzero(finite)
+    if not len(whole):
+        raise UserError(
+            f"{path}: joint_pos, body_pos_w or body_quat_w is NaN in every frame; export it again"
+        )
+    chosen = whole[np.unique(np.linspace(0, len(whole) - 1, _FRAMES).astype(int))]
+    joints, bodies, quaternion = joints[chosen], bodies[chosen], quaternion[chosen, 0]
 
-    chosen = np.unique(np.linspace(0, count - 1, _FRAMES).astype(int))
-    errors = _errors(joints[chosen], bodies[chosen], quaternion[chosen])
+    compare = _errors if bodies.shape[1] == _BODIES else _errors_of_some
+    errors = compare(joints, bodies, quaternion)
     best = min(errors, key=lambda pair: errors[pair])
     if errors[best] > LINK_TOLERANCE:
-        swapped = _errors(joints[chosen], bodies[chosen], np.roll(quaternion[chosen], 1, axis=1))
+        if np.abs(joints).max() > 2.0 * np.pi:
+            raise UserError(f"{path}: joint_pos: goes over a turn, which looks like degrees; give radians")
+        swapped = compare(joints, bodies, np.roll(quaternion, 1, axis=1))
         if min(swapped.values()) < LINK_TOLERANCE:
             raise UserError(f"{path}: body_quat_w holds quaternions xyzw; write wxyz")
         found = ", ".join(f"{error:.2g} m with {a} joints and {b} bodies" for (a, b), error in errors.items())
         raise UserError(
             f"{path}: body_pos_w is not where joint_pos puts the bodies of the G1, in no known order, but on"
-            f" average {found} away; export joints and bodies as IsaacLab or MuJoCo orders them"
+            f" average {found} away; export joints and bodies as IsaacLab or MuJoCo orders them, the pelvis"
+            " first"
         )
     if best[0] != best[1]:
         raise UserError(
@@ -83,26 +91,24 @@ def order(fields: Mapping[str, Any], path: Path) -> Order:
     return best[0]
 
 
-def build(order: Order, fields: Mapping[str, Any], path: Path) -> Motion:
-    """Build the clip that the `fields` of the file `path` hold in that order, named after the file.
+def build(order: Order, fields: Mapping[str, Any], path: Path) -> RawClip:
+    """Take the clip out of the `fields` of the file `path`, in that order, named after the file.
 
     Raises:
-        UserError: the fields hold no clip, or their velocities belong to another frame rate.
+        UserError: the fields hold no clip.
     """
     joints = numbers(fields, "joint_pos", (None, len(G1_JOINTS)), path)
-    motion = make_motion(
+    columns = _columns(order)
+    velocities = numbers(fields, "joint_vel", joints.shape, path) if "joint_vel" in fields else None
+    return RawClip(
         name=path.stem,
-        fps=scalar(fields["fps"]),
-        root_pos=numbers(fields, "body_pos_w", (None, _BODIES, 3), path)[:, 0],
-        root_quat=numbers(fields, "body_quat_w", (None, _BODIES, 4), path)[:, 0],
-        dof_pos=joints[:, _columns(order)],
+        fps=scalar(fields.get("fps")),
+        root_pos=numbers(fields, "body_pos_w", (None, None, 3), path)[:, 0],
+        root_quat=numbers(fields, "body_quat_w", (None, None, 4), path)[:, 0],
+        dof_pos=joints[:, columns],
         joint_names=G1_JOINTS,
-        loop="clamp",
-        source=path,
+        joint_vel=None if velocities is None else velocities[:, columns],
     )
-    velocities = numbers(fields, "joint_vel", joints.shape, path)
-    check_rate(joints, velocities, motion.fps, "joint_vel", path)
-    return motion
 
 
 def _columns(order: Order) -> NDArray[np.intp]:
@@ -132,13 +138,30 @@ def _errors(joints: NDArray, bodies: NDArray, quaternion: NDArray) -> dict[tuple
     return errors
 
 
-_TERMS = Terms("body_pos_w", "body_quat_w", "joint_pos", order="wxyz", named=True)  # named: by the bodies
+def _errors_of_some(
+    joints: NDArray, bodies: NDArray, quaternion: NDArray
+) -> dict[tuple[Order, Order], float]:
+    """Compute what `_errors` does for some bodies (N, B, 3), the pelvis first, of which no name is known.
+
+    Each is held against the link that is nearest to it on average.
+    """
+    orders: tuple[Order, Order] = ("breadth-first", "depth-first")
+    errors: dict[tuple[Order, Order], float] = {}
+    for joint_order in orders:
+        qpos = np.concatenate([bodies[:, 0], quaternion, joints[:, _columns(joint_order)]], axis=1)
+        away = np.linalg.norm(link_positions(qpos)[:, None] - bodies[:, :, None], axis=-1).mean(axis=0)
+        errors[joint_order, joint_order] = float(away.min(axis=1).max())
+    return errors
+
+
+_TERMS = Terms("body_pos_w", "body_quat_w", "joint_pos", velocities="joint_vel")
 
 BEYONDMIMIC = Format(
     key="beyondmimic",
     name="BeyondMimic .npz (breadth-first)",
     container="archive",
     terms=_TERMS,
+    fields=FIELDS,
     matches=is_beyondmimic,
     build=functools.partial(build, "breadth-first"),
 )
@@ -147,6 +170,7 @@ MJLAB = Format(
     name="mjlab .npz (depth-first)",
     container="archive",
     terms=_TERMS,
+    fields=FIELDS,
     matches=is_either,  # asked after BEYONDMIMIC, which refuses files in neither order
     build=functools.partial(build, "depth-first"),
 )

@@ -5,20 +5,19 @@ of their joints in `joint_names`, `frequency` (frames/s), and `split_points`: th
 trajectory, and the end of the last. More fields are left alone; some are pickled objects.
 """
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mjx_mimic.clips.formats.base import Format
-from mjx_mimic.clips.formats.fields import g1_name, numbers, require, scalar
-from mjx_mimic.clips.motion import Motion, make_motion
-from mjx_mimic.clips.sanity import Terms, check_rate
-from mjx_mimic.common.errors import UserError
+from mjx_mimic.clips.formats.base import Format, RawClip, Terms
+from mjx_mimic.clips.formats.fields import g1_name, numbers, require, scalar, texts
+from mjx_mimic.common.errors import UserError, bare
 from mjx_mimic.robot.constants import G1_JOINTS
 
-_FREE, _WIDTH = 7, 7 + len(G1_JOINTS)  # columns of the free joint, which comes first, and of all
+_FREE = 7  # columns of the free joint, which comes first
 
 
 def matches(fields: Mapping[str, Any], path: Path) -> bool:
@@ -26,57 +25,63 @@ def matches(fields: Mapping[str, Any], path: Path) -> bool:
     return "qpos" in fields
 
 
-def build(fields: Mapping[str, Any], path: Path) -> Motion:
-    """Build the clip that the `fields` of the file `path` hold, named after the file.
+def build(fields: Mapping[str, Any], path: Path) -> RawClip:
+    """Take the clip out of the `fields` of the file `path`, named after the file.
 
     Raises:
-        UserError: it is not a clip of the 29-joint G1, or holds several trajectories.
+        UserError: it is not a clip of the G1.
     """
-    require(fields, ("qpos", "joint_names", "frequency"), "LocoMuJoCo", path)
-    names = np.asarray(fields["joint_names"]).tolist()
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise UserError(f"{path}: joint_names is not a list of text; give the name of each joint in qpos")
-    names = [g1_name(name) for name in names]
+    names = [g1_name(name) for name in texts(fields, "joint_names", path)]
     if names and names[0] not in G1_JOINTS:  # the free joint, whatever it is called
         names = names[1:]
     qpos = numbers(fields, "qpos", (None, _FREE + len(names)), path)
-    _check_single(fields, len(qpos), path)
-    motion = make_motion(
+    qvel = numbers(fields, "qvel", (len(qpos), _FREE - 1 + len(names)), path) if "qvel" in fields else None
+    return RawClip(
         name=path.stem,
-        fps=scalar(fields["frequency"]),
+        fps=scalar(fields.get("frequency")),
         root_pos=qpos[:, :3],
         root_quat=qpos[:, 3:_FREE],
         dof_pos=qpos[:, _FREE:],
         joint_names=names,
-        loop="clamp",
-        source=path,
+        joint_vel=None if qvel is None else qvel[:, _FREE - 1 :],
     )
-    if "qvel" in fields:
-        qvel = numbers(fields, "qvel", (len(qpos), _WIDTH - 1), path)
-        check_rate(qpos[:, _FREE:], qvel[:, _FREE - 1 :], motion.fps, "qvel", path)
-    return motion
 
 
-def _check_single(fields: Mapping[str, Any], frames: int, path: Path) -> None:
-    """Raise UserError if the file holds several trajectories: played as one, they would jump at each seam."""
+def split(fields: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    """Cut the frames of the file `path` into its trajectories, "1", "2", ...
+
+    Raises:
+        UserError: `split_points` are not frames of it, in order.
+    """
+    require(fields, ("qpos", "joint_names"), "LocoMuJoCo", path)
     if "split_points" not in fields:
-        return
+        return {"1": fields}
+    frames = len(numbers(fields, "qpos", (None, None), path))
     points = numbers(fields, "split_points", (None,), path)
-    if len(points) > 2:
+    if not len(points):
+        return {"1": fields}
+    if points[0] != 0 or points[-1] != frames or np.any(np.diff(points) < 1):
         raise UserError(
-            f"{path}: split_points lists {len(points) - 1} trajectories; save each in a file of its own"
+            f"{path}: split_points is {bare(points.tolist())}, but qpos has {frames} frames; export the clip"
+            " again"
         )
-    if points.tolist() not in ([], [0.0, float(frames)]):
-        raise UserError(
-            f"{path}: split_points is {points.tolist()}, but qpos has {frames} frames; export the clip again"
-        )
+    ends = points.astype(int).tolist()
+    stored = [name for name in ("qpos", "qvel") if name in fields]
+    tables = {name: numbers(fields, name, (frames, None), path) for name in stored}
+    kept = {name: fields[name] for name in ("joint_names", "frequency") if name in fields}
+    return {
+        str(number): kept | {name: table[first:last] for name, table in tables.items()}
+        for number, (first, last) in enumerate(itertools.pairwise(ends), 1)
+    }
 
 
 FORMAT = Format(
     key="locomujoco",
     name="LocoMuJoCo .npz",
     container="archive",
-    terms=Terms("qpos", "qpos", "qpos", order="wxyz", named=True),
+    terms=Terms("qpos", "qpos", "qpos", velocities="qvel"),
+    fields=("qpos", "joint_names", "frequency", "split_points"),
     matches=matches,
     build=build,
+    split=split,
 )

@@ -13,15 +13,14 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.clips.formats.base import Format
-from mjx_mimic.clips.formats.fields import require, scalar
-from mjx_mimic.clips.motion import Motion, make_motion, real_array
-from mjx_mimic.clips.sanity import Terms
+from mjx_mimic.clips.formats.base import Format, RawClip, Terms
+from mjx_mimic.clips.formats.fields import G1_23_JOINTS, require, scalar
+from mjx_mimic.clips.motion import Motion, real_array
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import replacing
 from mjx_mimic.robot.constants import G1_JOINTS
 
-_COLUMNS = ("root x", "root y", "root z", "root rotation x", "root rotation y", "root rotation z", *G1_JOINTS)
+_ROOT = ("root x", "root y", "root z", "root rotation x", "root rotation y", "root rotation z")
 _LOOPS = {0: "clamp", 1: "wrap"}
 
 _LONGEST = 4.0 * np.pi  # rad; a rotation vector longer than two turns is in degrees
@@ -32,33 +31,47 @@ def matches(fields: Mapping[str, Any], path: Path) -> bool:
     return "frames" in fields or "loop_mode" in fields
 
 
-def build(fields: Mapping[str, Any], path: Path) -> Motion:
-    """Build the clip that the `fields` of the file `path` hold, named after the file.
+def build(fields: Mapping[str, Any], path: Path) -> RawClip:
+    """Take the clip out of the `fields` of the file `path`, named after the file.
 
     Raises:
-        UserError: it is not a clip of the 29-joint G1.
+        UserError: it is not a clip of the G1.
     """
-    require(fields, ("loop_mode", "fps", "frames"), "MimicKit", path)
+    require(fields, ("loop_mode", "frames"), "MimicKit", path)
     loop_mode = scalar(fields["loop_mode"])
-    if type(loop_mode) is not int or loop_mode not in _LOOPS:
+    if not isinstance(loop_mode, int | float) or loop_mode not in _LOOPS:
         raise UserError(f"{path}: loop_mode is not one of the integers 0 (clamp) and 1 (wrap); set it to one")
-    frames = real_array(fields["frames"], "frames", (None, len(_COLUMNS)), path, _COLUMNS)
-    longest = float(np.abs(frames[:, 3:6]).max(initial=0.0))
+    names = G1_23_JOINTS if _width(fields["frames"]) == 6 + len(G1_23_JOINTS) else G1_JOINTS
+    columns = (*_ROOT, *names)
+    frames = real_array(fields["frames"], "frames", (None, len(columns)), path, columns, finite=False)
+    turns = np.abs(frames[:, 3:6])
+    longest = float(turns[np.isfinite(turns)].max(initial=0.0))
     if longest > _LONGEST:
         raise UserError(
             f"{path}: frames has a root rotation vector of {longest:.4g} rad, which looks like degrees;"
             " give radians"
         )
-    return make_motion(
+    finite = np.isfinite(turns).all(axis=1)
+    root_quat = np.full((len(frames), 4), np.nan)
+    if finite.any():
+        root_quat[finite] = Rotation.from_rotvec(frames[finite, 3:6]).as_quat(scalar_first=True)
+    return RawClip(
         name=path.stem,
-        fps=scalar(fields["fps"]),
+        fps=scalar(fields.get("fps")),
         root_pos=frames[:, :3],
-        root_quat=Rotation.from_rotvec(frames[:, 3:6]).as_quat(scalar_first=True),
+        root_quat=root_quat,
         dof_pos=frames[:, 6:],
-        joint_names=G1_JOINTS,
-        loop=_LOOPS[loop_mode],
-        source=path,
+        joint_names=names,
+        loop=_LOOPS[int(loop_mode)],
     )
+
+
+def _width(frames: Any) -> int | None:
+    """Count the numbers of the first of `frames`; None if they are no table."""
+    try:
+        return len(frames[0])
+    except (IndexError, KeyError, TypeError):
+        return None
 
 
 def write(path: str | Path, motion: Motion) -> None:
@@ -92,7 +105,8 @@ FORMAT = Format(
     key="mimickit",
     name="MimicKit .pkl",
     container="pickle",
-    terms=Terms("frames", "frames", "frames", order=None, named=False),
+    terms=Terms("frames", "frames", "frames"),
+    fields=("loop_mode", "fps", "frames"),
     matches=matches,
     build=build,
     write=write,

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from mjx_mimic.clips.formats.base import Format
-from mjx_mimic.clips.formats.fields import scalar
+from mjx_mimic.clips.formats.base import Format, RawClip, Terms
+from mjx_mimic.clips.formats.fields import numbers, scalar
 from mjx_mimic.clips.formats.npz import read_arrays
 from mjx_mimic.clips.motion import Motion, make_motion
-from mjx_mimic.clips.sanity import Terms
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import read_bytes, replacing
 
@@ -42,7 +41,10 @@ def write(path: str | Path, motion: Motion) -> None:
 def read(path: str | Path) -> Motion:
     """Read what `write` wrote, bit for bit; raises UserError for anything else."""
     path = Path(path)
-    return build(read_arrays(read_bytes(path), path), path)
+    raw = build(read_arrays(read_bytes(path), path), path)
+    return make_motion(
+        **{name: value for name, value in vars(raw).items() if name != "joint_vel"}, source=path
+    )
 
 
 def matches(fields: Mapping[str, Any], path: Path) -> bool:
@@ -50,8 +52,8 @@ def matches(fields: Mapping[str, Any], path: Path) -> bool:
     return "format_version" in fields or {"root_pos", "root_quat", "dof_pos"} <= set(fields)
 
 
-def build(fields: Mapping[str, Any], path: Path) -> Motion:
-    """Build the clip that the `fields` of the file `path` hold; raises UserError if they hold none."""
+def build(fields: Mapping[str, Any], path: Path) -> RawClip:
+    """Take the clip out of the `fields` of the file `path`; raises UserError if they hold none."""
     for name in FIELDS:
         if name not in fields:
             raise UserError(
@@ -64,15 +66,16 @@ def build(fields: Mapping[str, Any], path: Path) -> Motion:
             f"{path}: format_version is {shown}, this program reads {FORMAT_VERSION}; update mjx_mimic"
             " or convert the clip again"
         )
-    return make_motion(
+    joint_names = fields["joint_names"].tolist()
+    width = len(joint_names) if isinstance(joint_names, list) else None
+    return RawClip(
         name=scalar(fields["name"]),
         fps=scalar(fields["fps"]),
-        root_pos=fields["root_pos"],
-        root_quat=fields["root_quat"],
-        dof_pos=fields["dof_pos"],
-        joint_names=fields["joint_names"].tolist(),
+        root_pos=numbers(fields, "root_pos", (None, 3), path),
+        root_quat=numbers(fields, "root_quat", (None, 4), path),
+        dof_pos=numbers(fields, "dof_pos", (None, width), path),
+        joint_names=joint_names,
         loop=scalar(fields["loop"]),
-        source=path,
     )
 
 
@@ -80,7 +83,8 @@ FORMAT = Format(
     key="native",
     name="mjx_mimic .npz",
     container="archive",
-    terms=Terms("root_pos", "root_quat", "dof_pos", order="wxyz", named=True),
+    terms=Terms("root_pos", "root_quat", "dof_pos"),
+    fields=FIELDS,
     matches=matches,
     build=build,
     write=write,

@@ -11,11 +11,9 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.clips.formats.base import Format
+from mjx_mimic.clips.formats.base import Format, RawClip, Terms
 from mjx_mimic.clips.formats.csv_table import Table
 from mjx_mimic.clips.formats.fields import g1_name
-from mjx_mimic.clips.motion import Motion, check_finite, make_motion
-from mjx_mimic.clips.sanity import Terms
 from mjx_mimic.common.errors import UserError, quoted
 
 FPS = 120.0
@@ -30,12 +28,12 @@ _RADIANS = (0.2, 3.5)  # between these, the largest "degrees" of any joint are r
 
 
 def matches(table: Table, path: Path) -> bool:
-    """Tell whether the table in the file `path` is of this format: it has names."""
-    return table.names is not None
+    """Tell whether the table in the file `path` is of this format, by its names."""
+    return table.names is not None and not {*_TRANSLATION, *_ROTATION}.isdisjoint(table.names)
 
 
-def build(table: Table, path: Path) -> Motion:
-    """Build the clip in the `table` of the file `path`, named after it; raises UserError if there is none."""
+def build(table: Table, path: Path) -> RawClip:
+    """Take the clip out of the `table` in the file `path`; raises UserError if there is none."""
     names = table.names or ()
     for name in (*_TRANSLATION, *_ROTATION):
         if name not in names:
@@ -45,7 +43,6 @@ def build(table: Table, path: Path) -> Motion:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise UserError(f"{path}: column {quoted(repeated[0])} is there twice; name each column once")
-    check_finite(table.rows, "the table", path, names)
     if "Frame" in names:
         _check_numbers(table.rows[:, names.index("Frame")], path)
 
@@ -54,21 +51,25 @@ def build(table: Table, path: Path) -> Motion:
     joints = [name for name in names if name.endswith(_JOINT)]
     angles = table.rows[:, [names.index(name) for name in joints]]
     _check_units(translation, angles, path)
-    return make_motion(
+    finite = np.isfinite(rotation).all(axis=1)
+    root_quat = np.full((len(rotation), 4), np.nan)
+    if finite.any():
+        turn = Rotation.from_euler("xyz", rotation[finite], degrees=True)
+        root_quat[finite] = turn.as_quat(scalar_first=True)
+    return RawClip(
         name=path.stem,
         fps=FPS,
         root_pos=0.01 * translation,
-        root_quat=Rotation.from_euler("xyz", rotation, degrees=True).as_quat(scalar_first=True),
+        root_quat=root_quat,
         dof_pos=np.radians(angles),
         joint_names=[g1_name(name.removesuffix(_JOINT)) for name in joints],
-        loop="clamp",
-        source=path,
     )
 
 
 def _check_numbers(frames: np.ndarray, path: Path) -> None:
     """Raise UserError if the frames' numbers (T,) do not go up by one."""
-    jumps = np.flatnonzero(np.diff(frames) != 1.0)
+    step = np.diff(frames)
+    jumps = np.flatnonzero((step != 1.0) & np.isfinite(step))
     if len(jumps):
         before, after = frames[jumps[0] : jumps[0] + 2]
         raise UserError(
@@ -78,14 +79,14 @@ def _check_numbers(frames: np.ndarray, path: Path) -> None:
 
 def _check_units(translation: np.ndarray, angles: np.ndarray, path: Path) -> None:
     """Raise UserError for metres or millimetres (T, 3), or for radians (T, J)."""
-    height = float(np.median(translation[:, 2]))
+    height = float(np.nanmedian(translation[:, 2])) if np.isfinite(translation[:, 2]).any() else 0.0
     if _METRES[0] < height < _METRES[1] or height > _HIGHEST:
         unit = "metres" if height < _METRES[1] else "millimetres"
         raise UserError(
             f"{path}: root_translateZ has the pelvis {height:.4g} cm high (median), which looks like {unit};"
             " give centimetres"
         )
-    largest = float(np.abs(angles).max(initial=0.0))
+    largest = float(np.abs(angles[np.isfinite(angles)]).max(initial=0.0))
     if _RADIANS[0] < largest < _RADIANS[1]:
         raise UserError(
             f"{path}: no joint's column goes over {largest:.3g} degrees, which looks like radians; give"
@@ -97,7 +98,8 @@ FORMAT = Format(
     key="protomotions",
     name="ProtoMotions .csv",
     container="table",
-    terms=Terms("root_translate", "root_rotate", "the columns '..._dof'", order=None, named=True),
+    terms=Terms("root_translate", "root_rotate", "the columns '..._dof'"),
+    fields=("Frame", *_TRANSLATION, *_ROTATION),
     matches=matches,
     build=build,
 )

@@ -99,10 +99,14 @@ def _resolved(contents: Any, left: int) -> Any:
     def resolved(value: Any) -> Any:
         nonlocal left
         value = _array(value) if isinstance(value, _Call) else value
-        items = value if isinstance(value, list) else ()
-        left -= value.size if isinstance(value, np.ndarray) else len(items)
+        items = value if isinstance(value, list | tuple | dict) else ()
+        left -= value.size if isinstance(value, np.ndarray) else 1 + len(items)
         if left < 0:
             raise ValueError("it repeats the same lists")
+        if isinstance(value, dict):
+            return {
+                str(_array(key) if isinstance(key, _Call) else key): resolved(value[key]) for key in value
+            }
         return value if set(map(type, items)) <= {int, float} else [resolved(item) for item in items]
 
     if not isinstance(contents, dict):

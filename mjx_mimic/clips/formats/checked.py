@@ -1,0 +1,137 @@
+"""From the fields of a clip's file to a `Motion`: cut, filled and padded as asked for, then checked."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation, Slerp
+
+from mjx_mimic.clips import sanity
+from mjx_mimic.clips.editing import frame_range
+from mjx_mimic.clips.formats.base import RawClip, Reading, Terms
+from mjx_mimic.clips.motion import Motion, check_finite, frame_rate, make_motion
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.robot.constants import G1_JOINTS
+from mjx_mimic.robot.kinematics import without_sign_flips
+
+Array = NDArray[np.float64]
+
+_UNIT = 1e-2  # a norm this far from 1 is no unit quaternion's
+
+
+def motion_of(raw: RawClip, path: Path, terms: Terms, reading: Reading) -> Motion:
+    """Make a clip of the fields of the file `path`.
+
+    Raises:
+        UserError: what is left of the frames is no clip of the 29-joint G1 in metres and radians.
+    """
+    rate = raw.fps if reading.source_fps is None else reading.source_fps
+    if rate is None:
+        raise UserError(f"{path}: states no frame rate; convert --source-fps states it")
+    fps = frame_rate(rate, path)
+    counts = [len(array) for array in (raw.root_pos, raw.root_quat, raw.dof_pos)]
+    if len(set(counts)) > 1:
+        raise UserError(
+            f"{path}: root_pos, root_quat and dof_pos have {counts[0]}, {counts[1]} and {counts[2]} frames;"
+            " export them with the same number of frames"
+        )
+    if reading.start is not None or reading.end is not None:
+        raw = _part(raw, *frame_range(counts[0], fps, reading.start or 0.0, reading.end, str(path)))
+    if reading.drop_bad:
+        raw = _without_bad_frames(raw, path)
+    _check_finite(raw, path, terms)
+    if reading.pad:
+        raw = _padded(raw)
+    sanity.check_metres(raw.root_pos, terms.position, path)
+    read = make_motion(
+        name=raw.name,
+        fps=fps,
+        root_pos=raw.root_pos,
+        root_quat=raw.root_quat,
+        dof_pos=raw.dof_pos,
+        joint_names=raw.joint_names,
+        loop=raw.loop,
+        source=path,
+    )
+    angles = sanity.whole_turns_off(read.dof_pos)
+    sanity.check_radians(angles, terms.joints, path)
+    if raw.joint_vel is not None and reading.source_fps is None:
+        sanity.check_rate(raw.dof_pos, raw.joint_vel, fps, terms.velocities, path)
+    if np.array_equal(angles, read.dof_pos):
+        return read
+    angles.setflags(write=False)
+    return replace(read, dof_pos=angles)
+
+
+def _part(raw: RawClip, first: int, last: int) -> RawClip:
+    """Keep the frames from `first` to `last`; a part of a cyclic clip is not cyclic."""
+    if (first, last) == (0, len(raw.root_pos) - 1):
+        return raw
+    kept = slice(first, last + 1)
+    return replace(
+        raw,
+        root_pos=raw.root_pos[kept],
+        root_quat=raw.root_quat[kept],
+        dof_pos=raw.dof_pos[kept],
+        joint_vel=None if raw.joint_vel is None else raw.joint_vel[kept],
+        loop="clamp",
+    )
+
+
+def _without_bad_frames(raw: RawClip, path: Path) -> RawClip:
+    """Cut bad frames off the ends, and fill those in between by interpolation."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        norm = np.linalg.norm(raw.root_quat, axis=1)
+        good = np.abs(norm - 1.0) <= _UNIT
+        good &= (np.abs(raw.root_pos) <= sanity.FARTHEST).all(axis=1)
+    good &= np.isfinite(raw.dof_pos).all(axis=1)
+    kept = np.flatnonzero(good)
+    if len(kept) < 2:
+        raise UserError(f"{path}: has {len(kept)} frame(s) without NaN; a clip needs at least 2")
+    if good.all():
+        return raw
+    frames = np.arange(kept[0], kept[-1] + 1)
+    turns = Slerp(kept, Rotation.from_quat(without_sign_flips(raw.root_quat[kept]), scalar_first=True))
+
+    def filled(array: Array) -> Array:
+        columns = [np.interp(frames, kept, array[kept, column]) for column in range(array.shape[1])]
+        return np.stack(columns, axis=1)
+
+    bad = ~good[frames]
+    root_quat = raw.root_quat[frames].copy()
+    root_quat[bad] = turns(frames[bad]).as_quat(scalar_first=True) if bad.any() else root_quat[bad]
+    return replace(
+        raw,
+        root_pos=filled(raw.root_pos),
+        root_quat=root_quat,
+        dof_pos=filled(raw.dof_pos),
+        joint_vel=None,
+        loop=raw.loop if len(frames) == len(good) else "clamp",
+    )
+
+
+def _check_finite(raw: RawClip, path: Path, terms: Terms) -> None:
+    """Raise UserError for the first value that is NaN, infinite, or no place on Earth."""
+    check_finite(raw.root_pos, terms.position, path, ("x", "y", "z"))
+    check_finite(raw.root_quat, terms.rotation, path, ("w", "x", "y", "z"))
+    check_finite(raw.dof_pos, terms.joints, path, raw.joint_names)
+    far = np.argwhere(np.abs(raw.root_pos) > sanity.FARTHEST)
+    if len(far):
+        frame, axis = map(int, far[0])
+        raise UserError(
+            f"{path}: {terms.position} goes {abs(raw.root_pos[frame, axis]):.4g} m from the origin at frame"
+            f" {frame} ({len(far)} such value(s)); convert --drop-bad mends them"
+        )
+
+
+def _padded(raw: RawClip) -> RawClip:
+    """Set the joints of the G1 that the file lacks to 0."""
+    missing = [name for name in G1_JOINTS if name not in raw.joint_names]
+    zeros = np.zeros((len(raw.dof_pos), len(missing)))
+    return replace(
+        raw,
+        dof_pos=np.concatenate([raw.dof_pos, zeros], axis=1),
+        joint_names=[*raw.joint_names, *missing],
+        joint_vel=None,
+    )

@@ -1,0 +1,360 @@
+"""Files as people have them: odd dialects, other layouts, small faults. They are read, and judged after."""
+
+import pickle
+
+import numpy as np
+import pytest
+from helpers import clip_files
+from helpers.clip_files import G1_JOINTS, link_of, link_poses, walk, write_csv, write_npz, write_pickle, xyzw
+from helpers.refusals import refusal
+
+from mjx_mimic.clips.dataset import load_clips
+from mjx_mimic.clips.editing import cut, edited, lifted, resampled, with_loop
+from mjx_mimic.clips.fitness import require_fit
+from mjx_mimic.clips.formats import load_all, load_motion, load_with_format, save_motion
+from mjx_mimic.clips.formats.base import Reading
+from mjx_mimic.clips.motion import Motion
+from mjx_mimic.clips.validation import Finding, validate
+from mjx_mimic.robot.constants import GROUND_BODIES
+
+ROOT = ("root_x", "root_y", "root_z", "root_qx", "root_qy", "root_qz", "root_qw")
+NOT_IN_23 = ("waist_roll", "waist_pitch", "wrist_pitch", "wrist_yaw")
+IN_23 = [i for i, name in enumerate(G1_JOINTS) if not any(part in name for part in NOT_IN_23)]
+TRACKED = (
+    *("pelvis", "left_hip_roll_link", "left_knee_link", "left_ankle_roll_link", "right_hip_roll_link"),
+    *("right_knee_link", "right_ankle_roll_link", "torso_link", "left_shoulder_roll_link", "left_elbow_link"),
+    *("left_wrist_yaw_link", "right_shoulder_roll_link", "right_elbow_link", "right_wrist_yaw_link"),
+)
+
+
+@pytest.fixture
+def clip() -> Motion:
+    """A third of a second at 30 frames/s."""
+    return cut(resampled(walk(), 30.0), 0.0, 0.35)
+
+
+def assert_same(found: Motion, expected: Motion, atol: float = 1e-6) -> None:
+    assert found.fps == expected.fps
+    np.testing.assert_allclose(found.root_pos, expected.root_pos, atol=atol)
+    np.testing.assert_allclose(np.abs(np.sum(found.root_quat * expected.root_quat, axis=1)), 1.0, atol=atol)
+    np.testing.assert_allclose(found.dof_pos, expected.dof_pos, atol=atol)
+
+
+def finding(motion: Motion, check: str) -> Finding:
+    (found,) = [found for found in validate(motion).findings if found.check == check]
+    return found
+
+
+def table(clip: Motion, separator: str = ",", end: str = "\n", decimal: str = ".", last: str = "") -> str:
+    rows = [[f"{cell:.7f}".replace(".", decimal) for cell in row] for row in clip_files.unitree(clip)]
+    return end.join(separator.join(row) + last for row in rows) + end
+
+
+# --- tables ---------------------------------------------------------------------------------------------
+
+DIALECTS = {
+    "tabs": lambda clip: table(clip, "\t"),
+    "semicolons": lambda clip: table(clip, ";"),
+    "semicolons, decimal commas": lambda clip: table(clip, ";", decimal=","),
+    "spaces": lambda clip: table(clip, "  "),
+    "comma and space": lambda clip: table(clip, ", "),
+    "trailing commas": lambda clip: table(clip, last=","),
+    "comment above": lambda clip: "# root xyz, quaternion xyzw, 29 joints\n" + table(clip),
+    "byte order mark, CRLF": lambda clip: "\ufeff" + table(clip, end="\r\n"),
+    "names": lambda clip: ",".join((*ROOT, *G1_JOINTS)) + "\n" + table(clip),
+    "names in a comment": lambda clip: "# " + " ".join((*ROOT, *G1_JOINTS)) + "\n" + table(clip, " "),
+    "short names, in quotation marks": lambda clip: (
+        ",".join(f'"{name.removesuffix("_joint")}"' for name in (*ROOT, *G1_JOINTS)) + ",\n" + table(clip)
+    ),
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_tables_of_every_dialect_are_read(tmp_path, clip, dialect):
+    file = tmp_path / "clip.csv"
+    file.write_bytes(DIALECTS[dialect](clip).encode())
+    assert_same(load_motion(file), clip)
+
+
+@pytest.mark.parametrize(("step", "fps"), [(1.0, 30.0), (0.02, 50.0), (16.6667, 60.0), (1 / 30, 30.0)])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_column_of_time_gives_the_rate_and_one_of_numbers_does_not(tmp_path, clip, step, fps, named):
+    rows = np.c_[100.0 * step + step * np.arange(clip.num_frames), clip_files.unitree(clip)].tolist()
+    file = write_csv(tmp_path / "clip.csv", rows, ("Time", *ROOT, *G1_JOINTS) if named else ())
+    assert_same(load_motion(file), edited(clip, fps=fps))
+
+
+def test_names_decide_what_a_column_is(tmp_path, clip):
+    names = [*ROOT, *G1_JOINTS]
+    order = np.random.default_rng(0).permutation(36)
+    rows = np.array(clip_files.unitree(clip))[:, order].tolist()
+    file = write_csv(tmp_path / "clip.csv", rows, tuple(names[i] for i in order))
+    assert_same(load_motion(file), clip)
+
+
+def test_a_time_that_jumps_is_refused(tmp_path, clip):
+    time = 0.02 * np.arange(clip.num_frames)
+    time[5:] += 1.0
+    rows = np.c_[time, clip_files.unitree(clip)].tolist()
+    message = refusal(load_motion, write_csv(tmp_path / "clip.csv", rows, ("time", *ROOT, *G1_JOINTS)))
+    assert "time does not go up evenly; export every frame at one rate" in message
+
+
+def test_the_rate_of_a_table_can_be_stated(tmp_path, clip):
+    file = write_csv(tmp_path / "clip.csv", clip_files.unitree(clip))
+    assert load_motion(file, Reading(source_fps=60.0)).fps == 60.0
+    (tmp_path / "set.yaml").write_text("motions:\n- {file: clip.csv, source_fps: 60}\n- file: clip.csv\n")
+    assert [motion.fps for motion in load_clips([str(tmp_path / "set.yaml")]).motions] == [60.0, 30.0]
+    (tmp_path / "set.yaml").write_text("motions:\n- {file: clip.csv, source_fps: -1}\n")
+    assert "source_fps': fps is -1; give one finite number" in refusal(
+        load_clips, [str(tmp_path / "set.yaml")]
+    )
+
+
+# --- archives and pickles -------------------------------------------------------------------------------
+
+
+def base_pose(clip: Motion) -> dict:
+    return {
+        "joint_names": np.array(G1_JOINTS),
+        "joint_pos": clip.dof_pos,
+        "base_pos_w": clip.root_pos,
+        "base_quat_w": clip.root_quat,
+        "framerate": np.array(30),
+    }
+
+
+def holosoma(clip: Motion) -> dict:
+    order = clip_files.ISAACLAB_JOINTS
+    joints = clip.dof_pos[:, [clip_files.column(name) for name in order]]
+    links = ("pelvis", *map(link_of, G1_JOINTS))
+    position, quaternion = link_poses(clip, links)
+    velocities = np.gradient(joints, 1 / clip.fps, axis=0)
+    return {
+        "fps": np.array([30]),
+        "joint_names": np.array(order),
+        "joint_pos": np.concatenate([clip.root_pos, clip.root_quat, joints], axis=1),
+        "joint_vel": np.concatenate([np.zeros((clip.num_frames, 6)), velocities], axis=1),
+        "body_names": np.array(["world", *links, "box"]),
+        "body_pos_w": np.concatenate([0 * position[:, :1], position, position[:, :1]], axis=1),
+        "body_quat_w": np.concatenate([quaternion[:, :1], quaternion, quaternion[:, :1]], axis=1),
+    }
+
+
+def motion_lib(clip: Motion) -> dict:
+    return {
+        "root_trans_offset": clip.root_pos.astype(np.float32),
+        "root_rot": xyzw(clip).astype(np.float32),
+        "dof": clip.dof_pos.astype(np.float32),
+        "pose_aa": np.zeros((clip.num_frames, 30, 3), np.float32),
+        "fps": 30,
+    }
+
+
+@pytest.mark.parametrize(("layout", "key"), [(base_pose, "base-pose"), (holosoma, "holosoma")])
+def test_archives_with_names_are_read(tmp_path, clip, layout, key):
+    motion, found = load_with_format(write_npz(tmp_path / "clip.npz", layout(clip)))
+    assert_same(motion, clip)
+    assert found.key == key
+
+
+@pytest.mark.parametrize("order", ["breadth", "depth"])
+def test_archives_with_some_of_the_bodies_are_read(tmp_path, clip, order):
+    position, quaternion = link_poses(clip, TRACKED)
+    fields = clip_files.tracking(clip, order, order) | {"body_pos_w": position, "body_quat_w": quaternion}
+    assert_same(load_motion(write_npz(tmp_path / "clip.npz", fields)), clip)
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_motion_lib_flat_and_nested(tmp_path, clip, protocol):
+    flat = write_pickle(tmp_path / "flat.pkl", motion_lib(clip), protocol)
+    assert_same(load_motion(flat), clip)
+    later = edited(clip, root_pos=clip.root_pos + np.array([1.0, 0.0, 0.0]))
+    one = write_pickle(tmp_path / "one.pkl", {"walk_a": motion_lib(clip)}, protocol)
+    assert_same(load_motion(one), clip)
+    two = write_pickle(tmp_path / "two.pkl", {"a": motion_lib(clip), "b": motion_lib(later)}, protocol)
+    assert refusal(load_motion, two).endswith("holds 2 clips ('a', 'b'); name one of them as two.pkl#1")
+    assert_same(load_motion(f"{two}#2"), later)
+    assert_same(load_motion(f"{two}#b"), later)
+    assert refusal(load_motion, f"{two}#3").endswith("has no clip '3'; give one from 1 to 2")
+    assert [motion.name for motion in load_all(two)] == ["two a", "two b"]
+    assert load_clips([str(two), "walk"]).weights == (0.5, 0.5, 1.0)
+
+
+def test_trajectories_of_a_file_are_clips(tmp_path, clip):
+    fields = clip_files.locomujoco(clip) | {"split_points": np.array([0, 4, clip.num_frames])}
+    file = write_npz(tmp_path / "two.npz", fields)
+    first, second = load_all(file)
+    assert (first.num_frames, second.num_frames) == (4, clip.num_frames - 4)
+    np.testing.assert_allclose(load_motion(f"{file}#2").qpos, second.qpos)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"loop_mode": np.int64(1)},
+        {"loop_mode": np.array(1)},
+        {"loop_mode": np.array([1])},
+        {"fps": np.array(60)},
+        {"fps": np.float32(60)},
+        {"frames": np.asarray},
+        {"frames": lambda rows: [np.array(row) for row in rows]},
+        {"frames": lambda rows: np.array(rows, np.float32)},
+    ],
+)
+def test_numpy_values_in_mimickits_clips_are_read(tmp_path, changes):
+    fields = clip_files.mimickit(walk()) | {"loop_mode": 1}
+    for name, value in changes.items():
+        fields[name] = value(fields[name]) if callable(value) else value
+    motion = load_motion(write_pickle(tmp_path / "clip.pkl", fields))
+    assert motion.loop == "wrap"
+    assert_same(motion, walk(), 1e-5)
+
+
+@pytest.mark.parametrize("layout", ["gmr", "motion_lib", "mimickit", "table"])
+def test_the_joints_that_23_lack_are_named_and_padded(tmp_path, clip, layout):
+    if layout == "gmr":
+        fields = clip_files.gmr(clip) | {"dof_pos": clip.dof_pos[:, IN_23]}
+        file = write_pickle(tmp_path / "clip.pkl", fields)
+    elif layout == "motion_lib":
+        file = write_pickle(tmp_path / "clip.pkl", motion_lib(clip) | {"dof": clip.dof_pos[:, IN_23, None]})
+    elif layout == "mimickit":
+        fields = clip_files.mimickit(clip)
+        fields["frames"] = np.array(fields["frames"])[:, [*range(6), *(6 + i for i in IN_23)]]
+        file = write_pickle(tmp_path / "clip.pkl", fields)
+    else:
+        rows = np.array(clip_files.unitree(clip))[:, [*range(7), *(7 + i for i in IN_23)]]
+        file = write_csv(tmp_path / "clip.csv", rows.tolist())
+    message = refusal(load_motion, file)
+    assert message.endswith("'right_wrist_yaw_joint'; convert --pad sets them to 0")
+    assert message.count("_joint'") == 6
+    expected = np.where(np.isin(np.arange(29), IN_23), clip.dof_pos, 0.0)
+    assert_same(load_motion(file, Reading(pad=True)), edited(clip, dof_pos=expected))
+
+
+def test_an_unknown_layout_hears_what_is_nearest(tmp_path):
+    fields = {"root_trans": np.zeros((3, 3)), "joint_names": np.array(["a"]), "joint_pos": np.zeros((3, 1))}
+    message = refusal(load_motion, write_npz(tmp_path / "clip.npz", fields))
+    assert (
+        "unknown clip format (fields: 'root_trans' (3, 3), 'joint_names' (1,), 'joint_pos' (3, 1));"
+        in message
+    )
+    assert "the nearest known one is Holosoma .npz, but fps is missing" in message
+
+
+@pytest.mark.parametrize("space", ["\u3000", "\u00a0", "\u202f", "\u200b", "\n"])
+def test_names_are_cleaned(tmp_path, clip, space):
+    file = write_pickle(tmp_path / f"\u884c\u8d70{space}\u52a8\u4f5c.pkl", clip_files.gmr(clip))
+    assert load_motion(file).name == "\u884c\u8d70 \u52a8\u4f5c"
+
+
+# --- frames that cannot be read -------------------------------------------------------------------------
+
+
+def test_bad_frames_are_cut_off_or_filled(tmp_path, clip):
+    angles, quaternion = clip.dof_pos.copy(), xyzw(clip)
+    angles[-1, 7], angles[4, 0], quaternion[5] = np.nan, np.inf, 0.0
+    fields = clip_files.gmr(clip) | {"dof_pos": angles, "root_rot": quaternion}
+    file = write_pickle(tmp_path / "clip.pkl", fields)
+    assert "dof_pos is inf at frame 4, column left_hip_pitch_joint" in refusal(load_motion, file)
+    assert_same(load_motion(file, Reading(start=0.0, end=3 / 30)), cut(clip, 0.0, 3 / 30))
+    mended = load_motion(file, Reading(drop_bad=True))
+    assert mended.num_frames == clip.num_frames - 1
+    good = [0, 1, 2, 3, 6, 7, 8, 9]
+    np.testing.assert_allclose(mended.qpos[good], clip.qpos[good], atol=1e-12)
+    expected = np.interp(4, [3, 6], clip.dof_pos[[3, 6], 0])
+    assert mended.dof_pos[4, 0] == pytest.approx(expected)
+
+
+def test_a_cut_clip_of_the_wrong_unit_is_still_refused(tmp_path, clip):
+    fields = clip_files.gmr(clip) | {"root_pos": 100.0 * clip.root_pos}
+    file = write_pickle(tmp_path / "clip.pkl", fields)
+    assert "looks like centimetres" in refusal(load_motion, file, Reading(end=0.2))
+
+
+# --- judged afterwards ----------------------------------------------------------------------------------
+
+
+def bent(joint: str, by: float, frames: slice) -> Motion:
+    angles = walk().dof_pos.copy()
+    angles[frames, clip_files.column(joint)] += by
+    return edited(walk(), dof_pos=angles)
+
+
+def test_a_joint_beyond_its_limit_for_a_moment_is_read_and_reported(tmp_path):
+    save_motion(tmp_path / "tuck.pkl", bent("waist_pitch_joint", 1.6, slice(30, 36)), "mimickit")
+    found = finding(load_motion(tmp_path / "tuck.pkl"), "joint limits")
+    assert (found.severity, found.where) == ("error", "waist_pitch_joint")
+
+
+def test_an_angle_one_turn_off_is_read_without_it(tmp_path):
+    off = bent("left_shoulder_pitch_joint", 2 * np.pi, slice(None))
+    save_motion(tmp_path / "off.pkl", off, "mimickit")
+    assert_same(load_motion(tmp_path / "off.pkl"), walk())
+
+
+@pytest.mark.parametrize(("degrees", "severity"), [(23.0, "warning"), (60.0, "error")])
+def test_a_seam_that_turns_names_a_way_that_exists(degrees, severity):
+    motion = walk()
+    turn = clip_files.Rotation.from_euler("z", np.linspace([0.0], [degrees], motion.num_frames), degrees=True)
+    quaternion = (turn * clip_files.Rotation.from_quat(xyzw(motion))).as_quat(scalar_first=True)
+    found = finding(with_loop(edited(motion, root_quat=quaternion), "wrap"), "seam: root turn")
+    assert found.severity == severity
+    assert "convert --cycles 10 joins cycles with their turn" in found.remedy
+
+
+def test_train_looks_at_the_verdict(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    jump = edited(
+        walk(), root_pos=walk().root_pos + np.where(np.arange(67) > 40, 1.0, 0.0)[:, None] * [1, 0, 0]
+    )
+    save_motion(tmp_path / "jump.npz", jump, "native")
+    clips = load_clips([str(tmp_path / "jump.npz"), "walk"])
+    message = refusal(require_fit, clips, GROUND_BODIES["feet"])
+    assert message.startswith(f"{tmp_path / 'jump.npz'}: not fit for training: root jump ")
+    assert message.endswith("; train --trust insists on it")
+    (line,) = require_fit(clips, GROUND_BODIES["feet"], trust=True)
+    assert line.startswith(f"warning: {tmp_path / 'jump.npz'}: root jump ")
+    assert require_fit(load_clips(["walk"]), GROUND_BODIES["feet"]) == []
+
+
+def test_verdicts_are_taken_from_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    clips = load_clips(["walk", "kick"])
+    require_fit(clips, GROUND_BODIES["feet"])
+    with monkeypatch.context() as patched:
+        patched.setattr("mjx_mimic.clips.fitness.validate", None)
+        assert require_fit(clips, GROUND_BODIES["feet"]) == []
+    (tmp_path / "mjx_mimic" / "verdicts.json").write_text("[1")
+    assert require_fit(clips, GROUND_BODIES["feet"]) == []
+
+
+def test_a_clip_shorter_than_a_control_step_is_not_fit(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    save_motion(tmp_path / "two.npz", cut(walk(), 0.0, 1 / 60), "native")
+    message = refusal(require_fit, load_clips([str(tmp_path / "two.npz")]), GROUND_BODIES["feet"])
+    assert "not fit for training: control step 200 % of the clip" in message
+
+
+def test_a_clip_that_ends_every_episode_at_once_is_not_fit(tmp_path, monkeypatch):
+    """On its back and hands, which may not be on the floor without the option that the message names."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    down = clip_files.Rotation.from_euler("y", -90, degrees=True).as_quat(scalar_first=True)
+    lying = edited(walk(), root_quat=np.tile(down, (67, 1)), root_pos=np.tile([0.0, 0.0, 0.08], (67, 1)))
+    lying = lifted(edited(lying, dof_pos=np.tile(walk().dof_pos[:1], (67, 1))))
+    save_motion(tmp_path / "lying.npz", lying, "native")
+    clips = load_clips([str(tmp_path / "lying.npz")])
+    message = refusal(require_fit, clips, GROUND_BODIES["feet"])
+    assert "every episode would end at once: train with --env.contacts full" in message
+    assert not [line for line in require_fit(clips, GROUND_BODIES["full"]) if "at once" in line]
+
+
+@pytest.mark.parametrize("separator", ["\\", "/"])
+def test_lists_with_windows_separators_are_read(tmp_path, clip, separator):
+    (tmp_path / "clips").mkdir()
+    save_motion(tmp_path / "clips" / "\u884c.npz", clip, "native")
+    text = f"motions:\n- file: clips{separator}\u884c.npz\n  weight: 1e-1\n"
+    (tmp_path / "set.yaml").write_text(text, encoding="utf-8")
+    clips = load_clips([str(tmp_path / "set.yaml")])
+    assert clips.weights == (0.1,)
+    assert_same(clips.motions[0], clip)
