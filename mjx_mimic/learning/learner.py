@@ -207,7 +207,8 @@ def make_batch(
 
 def evaluate(env: ImitationEnv, config: TrainConfig, policy: Policy, key: jax.Array) -> EvaluationMetrics:
     """Evaluate the policy in deterministic episodes of the nominal robot, `eval_envs` over all devices."""
-    env = env.with_config(replace(config.env, randomization=RandomizationConfig()))
+    nominal = replace(config.env, randomization=RandomizationConfig(), privileged_critic=False)
+    env = env.with_config(nominal)
     count = config.eval_envs // jax.lax.axis_size(DEVICES)
     return average(rollouts.evaluate(env, policy, count, key))
 

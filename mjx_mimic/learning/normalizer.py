@@ -22,9 +22,13 @@ class Normalizer:
     min_std: float = struct.field(pytree_node=False, default=NormalizerConfig.min_std)
 
     def __call__(self, observation: jax.Array) -> jax.Array:
-        """Return observations (..., O) in standard deviations from the mean, clipped."""
+        """Return observations (..., O) in standard deviations from the mean, clipped.
+
+        Or their first numbers, without those that only the value function sees.
+        """
         std = jnp.maximum(jnp.sqrt(self.variance), self.min_std)
-        mean, std = (jnp.broadcast_to(moment, observation.shape) for moment in (self.mean, std))
+        count = observation.shape[-1]
+        mean, std = (jnp.broadcast_to(moment[:count], observation.shape) for moment in (self.mean, std))
         return jnp.clip((observation - mean) / std, -CLIP, CLIP)
 
 

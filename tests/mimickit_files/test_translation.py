@@ -93,7 +93,7 @@ def test_every_key_of_the_recipe_is_translated_or_named(translated):
             named = re.search(rf"^  {kind} +{re.escape(name)} ", report, re.MULTILINE)
             assert named or key.has_effect or value in key.neutral, name
     assert len(report.splitlines()) < 20
-    assert max(map(len, report.splitlines())) < 140
+    assert max(map(len, report.splitlines()[1:])) < 140  # the first one holds the file's path
 
 
 def test_settings_in_the_table_exist():

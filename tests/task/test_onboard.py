@@ -18,7 +18,9 @@ from mjx_mimic.config import (
     check,
     sized,
 )
+from mjx_mimic.learning import normalizer as normalizing
 from mjx_mimic.learning.networks import make_actor
+from mjx_mimic.learning.policy import Policy
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
 from mjx_mimic.task.randomization import sensed
@@ -113,6 +115,9 @@ def test_the_policy_does_not_depend_on_what_it_does_not_see(env):
     np.testing.assert_array_equal(mean, other)
     changed, _ = actor.apply(params, observation.at[9].set(9.0))
     assert np.abs(np.asarray(mean - changed)).max() > 1e-4
+    moments = normalizing.update(normalizing.empty(20), jax.random.normal(jax.random.key(2), (9, 20)))
+    policy = Policy(params, moments, actor)
+    np.testing.assert_allclose(policy.act(observation), policy.act(observation[:10]), rtol=1e-6)
 
 
 def test_the_last_action_is_remembered_as_it_was_clipped(env):
