@@ -83,7 +83,7 @@ def test_a_run_is_exported_with_its_normaliser_and_what_a_deployer_needs(exporte
         assert about["joint_range"][joint] == pytest.approx(model.joint(name).range)
         assert about["default_joint_pos"][joint] == model.key("stand").qpos[7 + joint]
         assert about["action_scale"][joint] == pytest.approx(
-            0.5 * about["effort_limit"][joint] / about["kp"][joint]
+            EnvConfig().action_scale * about["effort_limit"][joint] / about["kp"][joint]
         )
     assert about["control_hz"] == 30.0
     assert about["clips"][0]["digest"] == load_motion(finished / "sway.npz").digest

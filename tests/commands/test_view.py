@@ -111,7 +111,8 @@ def test_live_steps_are_those_of_the_evaluation_in_c(walking, env, policy):
         action, target = act(policy, state)
         assert np.abs(action).max() > 0.05
         np.testing.assert_allclose(walking.pd_target, target, atol=1e-5)
-        qpos, _ = simulations.step(qvel[None], walking.pd_target[None], env.substeps)
+        targets = np.tile(walking.pd_target, (1, env.substeps, 1))
+        qpos, _ = simulations.step(qvel[None], targets)
         control_step(walking)
         np.testing.assert_allclose(walking.data.qpos, qpos[0, -1], atol=1e-9)
     assert walking.status().seconds == pytest.approx(START_S + 1.0)

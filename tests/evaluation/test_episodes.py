@@ -362,7 +362,7 @@ def hundred_steps(env) -> tuple[np.ndarray, np.ndarray]:
         state, _ = simulate(state, target)
         places = [np.asarray(state.qpos)]
         for i, simulation in enumerate(simulations):
-            moved, speeds = simulation.step(velocities[i], target, env.substeps)
+            moved, speeds = simulation.step(velocities[i], np.repeat(target[:, None], env.substeps, axis=1))
             velocities[i] = speeds[:, -1]
             places.append(moved[:, -1])
         unlike.append([np.abs(places[i] - places[1]).max(axis=1) for i in (0, 2)])

@@ -110,7 +110,7 @@ def test_a_number_alone_does_not_change_the_structure(name):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("ppo.target_kl", None), ("unroll_length", 16), ("network.activation", "relu"), ("push", 0.5)],
+    [("ppo.target_kl", None), ("unroll_length", 32), ("network.activation", "relu"), ("push", 0.5)],
 )
 def test_anything_else_does(name, value):
     devices = tuple(jax.local_devices())

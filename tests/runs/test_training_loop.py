@@ -27,6 +27,7 @@ from mjx_mimic.learning.rollout import EvaluationMetrics
 from mjx_mimic.runs import checkpoints, folder, training_loop
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.metric_log import MetricLog
+from mjx_mimic.task.env import with_contacts
 from mjx_mimic.task.tracking_errors import TrackingErrors
 
 # mediapy leaves the pipes of its ffmpeg process to the garbage collector.
@@ -98,7 +99,8 @@ def test_a_run_killed_before_its_first_checkpoint_is_resumed_from_its_start(fini
 
 def _created(runs: Path):
     parsed = train.parse(["--motion", str(runs / "sway.npz"), *SMALL])
-    return config.sized(parsed.train, "cpu", 2), Clips((sway(),), (1.0,)), 2
+    settings = replace(parsed.train, env=with_contacts(parsed.train.env, [sway()]))
+    return config.sized(settings, "cpu", 2), Clips((sway(),), (1.0,)), 2
 
 
 def test_two_processes_with_one_seed_write_the_same_checkpoint_to_the_bit(finished):
