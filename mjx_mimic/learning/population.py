@@ -87,7 +87,7 @@ class Population:
     @cached_property
     def init(self) -> Callable[[Sequence[Learner]], TrainState]:
         """(members) -> their first states, each that of a training alone."""
-        mapped = map_devices(self.devices, self._vmapped(self._init))
+        mapped = map_devices(self.devices, jax.vmap(self._init))
 
         def keys(members: Sequence[Learner]) -> tuple[jax.Array, jax.Array]:
             pairs = [jax.random.split(jax.random.key(member.config.seed)) for member in members]
@@ -100,13 +100,13 @@ class Population:
     @cached_property
     def train_step(self) -> Callable[[Any, TrainState], tuple[TrainState, Metrics]]:
         """(arguments of the members, states) -> the next states and metrics. Donates the states."""
-        mapped = map_devices(self.devices, self._vmapped(self._train_step), donate=(2,))
+        mapped = map_devices(self.devices, jax.vmap(self._train_step), donate=(2,))
         return lambda arguments, state: mapped(*arguments, state)
 
     @cached_property
     def evaluate(self) -> Callable[[Any, TrainState, Sequence[jax.Array]], EvaluationMetrics]:
         """(arguments of the members, states, their keys) -> metrics of deterministic episodes."""
-        mapped = map_devices(self.devices, self._vmapped(self._evaluate))
+        mapped = map_devices(self.devices, jax.vmap(self._evaluate))
 
         def run(arguments: Any, state: TrainState, keys: Sequence[jax.Array]) -> EvaluationMetrics:
             devices = self.devices
@@ -120,7 +120,8 @@ class Population:
 
         Clips of a group differ in their number of frames: the last one is repeated, and never looked up.
         """
-        lengths = [max(map(_length, rows)) for rows in zip(*map(jax.tree.leaves, self._envs), strict=True)]
+        leaves = [jax.tree.leaves(member.env) for member in self.group]
+        lengths = [max(map(_length, rows)) for rows in zip(*leaves, strict=True)]
         task = jax.tree.structure(self.group[0].env)
         envs = [
             jax.tree.unflatten(task, map(_padded, jax.tree.leaves(member.env), lengths)) for member in members
@@ -128,24 +129,12 @@ class Population:
         numbers = [numbers_of(member.config) for member in members]
         return replicate(self.devices, (jax.tree.map(_stack, *envs), jax.tree.map(_stack, *numbers)))
 
-    @property
-    def _envs(self) -> list[ImitationEnv]:
-        return [member.env for member in self.group]
-
     def _learner(self, env: ImitationEnv, numbers: Mapping[str, jax.Array]) -> tuple:
         """Return task, configuration and networks of one member, whose numbers are traced."""
         config = with_numbers(self.group[0].config, numbers)
         env = env.with_config(config.env)
         actor = make_actor(config.network, env.num_actions, env.policy_inputs)
         return env, config, actor, make_critic(config.network)
-
-    def _vmapped(self, function: Callable) -> Callable:
-        """Map (env, numbers, *rest) over the members of one device."""
-
-        def on_device(env: ImitationEnv, numbers: dict[str, jax.Array], *rest: Any) -> Any:
-            return jax.vmap(function)(env, numbers, *rest)
-
-        return on_device
 
     def _init(
         self, env: ImitationEnv, numbers: Mapping[str, jax.Array], shared: jax.Array, own: jax.Array

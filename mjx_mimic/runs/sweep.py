@@ -339,12 +339,16 @@ def evaluate(
     """
     keys = [evaluation_key(*pair) for pair in zip(learners, progress, strict=True)]
     first = first_device(population.evaluate(arguments, state, keys))
-    again = [jax.random.fold_in(key, 1) for key in keys]
-    second = first_device(population.evaluate(arguments, state, again))
+    returns = first.eval_return
+    second = returns  # counts only for a member that beats its best, as below
+    bests = [done.best_eval_return for done in progress]
+    if any(best is None or value > best for value, best in zip(returns, bests, strict=True)):
+        again = [jax.random.fold_in(key, 1) for key in keys]
+        second = first_device(population.evaluate(arguments, state, again)).eval_return
     results = []
     for index, done in enumerate(progress):
         figures = evaluation_figures(jax.tree.map(lambda x, index=index: x[index], first))
-        results.append(judged(figures, float(second.eval_return[index]), done.best_eval_return))
+        results.append(judged(figures, float(second[index]), done.best_eval_return))
     return results
 
 

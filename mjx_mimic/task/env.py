@@ -23,7 +23,7 @@ from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.reference import MotionLibrary, make_library
 from mjx_mimic.task.reward import RewardTerms, mimickit_reward, paper_reward
 from mjx_mimic.task.start_sampling import StartDistribution, make_starts
-from mjx_mimic.task.tracking_errors import TrackingErrors, tracking_errors
+from mjx_mimic.task.tracking_errors import TrackingErrors, motor_torque, tracking_errors
 
 LIMIT_MARGIN = 0.05
 """Distance from a joint's limit within which `PenaltyConfig.joint_limit` counts, rad."""
@@ -389,9 +389,8 @@ class ImitationEnv:
             # The first action of an episode changes nothing.
             total += config.action_change * jnp.where(before.steps > 0, jnp.mean(jnp.square(change)), 0.0)
         if config.torque:
-            error = self.pd_target(before, action) - after.qpos[7:]
-            torque = (robot.kp * error - robot.kd * after.qvel[6:]) / robot.effort_limit
-            total += config.torque * jnp.mean(jnp.square(jnp.clip(torque, -1.0, 1.0)))
+            torque = motor_torque(robot, self.pd_target(before, action), after.qpos[7:], after.qvel[6:])
+            total += config.torque * jnp.mean(jnp.square(torque / robot.effort_limit))
         if config.joint_limit:
             low, high = robot.joint_range.T
             angle = after.qpos[7:]

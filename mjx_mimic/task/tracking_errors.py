@@ -61,6 +61,12 @@ class Effort:
     power: jax.Array  # () W, sum over joints of |torque * velocity|
 
 
+def motor_torque(robot: Robot, pd_target: jax.Array, dof_pos: jax.Array, dof_vel: jax.Array) -> jax.Array:
+    """Return the torques (..., J) N m of the motors' PD controllers; arguments as for `effort`."""
+    torque = robot.kp * (pd_target - dof_pos) - robot.kd * dof_vel
+    return jnp.clip(torque, -robot.effort_limit, robot.effort_limit)
+
+
 def effort(robot: Robot, pd_target: jax.Array, dof_pos: jax.Array, dof_vel: jax.Array) -> Effort:
     """Return what the motors' PD controllers give at one instant.
 
@@ -70,8 +76,7 @@ def effort(robot: Robot, pd_target: jax.Array, dof_pos: jax.Array, dof_vel: jax.
         dof_pos: (..., J) rad.
         dof_vel: (..., J) rad/s.
     """
-    torque = robot.kp * (pd_target - dof_pos) - robot.kd * dof_vel
-    torque = jnp.clip(torque, -robot.effort_limit, robot.effort_limit)
+    torque = motor_torque(robot, pd_target, dof_pos, dof_vel)
     return Effort(jnp.abs(torque).mean(-1), jnp.abs(torque * dof_vel).sum(-1))
 
 
