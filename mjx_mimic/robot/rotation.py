@@ -63,6 +63,13 @@ def from_axis_angle(axis: jax.Array, theta: jax.Array) -> jax.Array:
     return jnp.concatenate([jnp.cos(half), jnp.sin(half) * axis], axis=-1)
 
 
+def turned(quat: jax.Array, vector: jax.Array) -> jax.Array:
+    """Turn a unit quaternion (4,) by a rotation vector (3,) rad in the world frame."""
+    theta = jnp.linalg.norm(vector)
+    turn = from_axis_angle(vector / jnp.maximum(theta, 1e-9), theta)
+    return normalize(multiply(turn, quat))
+
+
 def slerp(start: jax.Array, end: jax.Array, fraction: jax.Array) -> jax.Array:
     """Interpolate along the shortest path, (..., 4), at `fraction` (...) in [0, 1]."""
     cosine = jnp.sum(start * end, axis=-1)

@@ -93,9 +93,8 @@ def perturbed_start(
         jax.random.uniform(own, (size,), minval=-limit, maxval=limit)
         for own, size, limit in zip(jax.random.split(key, 4), sizes, limits, strict=True)
     )
-    angle = jnp.linalg.norm(turn)
-    turned = rotation.multiply(rotation.from_axis_angle(turn / jnp.maximum(angle, 1e-9), angle), qpos[3:7])
-    qpos = jnp.concatenate([qpos[:2] + place, qpos[2:3], rotation.normalize(turned), qpos[7:] + joints])
+    root_quat = rotation.turned(qpos[3:7], turn)
+    qpos = jnp.concatenate([qpos[:2] + place, qpos[2:3], root_quat, qpos[7:] + joints])
     return qpos, qvel.at[:6].add(velocity)
 
 

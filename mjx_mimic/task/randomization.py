@@ -52,16 +52,13 @@ def sensed(state: EnvState, scale: float, key: jax.Array) -> EnvState:
     def noise(name: str, size: int) -> jax.Array:
         return scale * NOISE[name] * jax.random.normal(keys[name], (size,))
 
-    tilt = noise("tilt", 3)
-    angle = jnp.linalg.norm(tilt)
-    turn = rotation.from_axis_angle(tilt / jnp.maximum(angle, 1e-9), angle)
     joints = len(state.qpos) - 7
     return replace(
         state,
         qpos=jnp.concatenate(
             [
                 state.qpos[:3] + noise("position", 3),
-                rotation.normalize(rotation.multiply(turn, state.qpos[3:7])),
+                rotation.turned(state.qpos[3:7], noise("tilt", 3)),
                 state.qpos[7:] + noise("joint", joints),
             ]
         ),
