@@ -123,10 +123,9 @@ def _listed(path: Path) -> list[_Listed]:
             fps = frame_rate(fps, f"{field}.source_fps'")
         if Path(item["file"]).suffix.lower() in _LISTS:
             raise UserError(f"{field}.file' is a list itself; name its clips here")
-        entry = _found(item["file"], path.parent) or _found(item["file"].replace("\\", "/"), path.parent)
-        found += [
-            _Listed(listed.file, weight * listed.weight, fps) for listed in _files(entry or item["file"])
-        ]
+        name = os.fsdecode(item["file"].encode("utf-8", "surrogatepass"))  # under any locale
+        entry = _found(name, path.parent) or _found(name.replace("\\", "/"), path.parent)
+        found += [_Listed(listed.file, weight * listed.weight, fps) for listed in _files(entry or name)]
     return found
 
 

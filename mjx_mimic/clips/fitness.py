@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from mjx_mimic.clips import orders, validation
+from mjx_mimic.clips import balance, foot_contacts, orders, validation
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.clips.validation import FLOOR_CONTACT, Finding, Report, validate
@@ -114,7 +114,9 @@ def _cache_file() -> Path:
 @functools.cache
 def _version() -> str:
     """Identify the checks: what other checks have found is not used."""
-    sources = [Path(module.__file__ or "").read_bytes() for module in (validation, orders)]
+    sources = [
+        Path(module.__file__ or "").read_bytes() for module in (validation, orders, balance, foot_contacts)
+    ]
     return hashlib.sha256(b"".join(sources)).hexdigest()[:16]
 
 

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips import orders
+from mjx_mimic.clips.balance import GRAVITY, apparent_gravity
 from mjx_mimic.clips.foot_contacts import foot_contacts, runs_of_true
 from mjx_mimic.clips.ground_contacts import NEAR_FLOOR, needed_contacts
 from mjx_mimic.clips.loop_closing import MAX_TURN
@@ -148,6 +149,7 @@ def validate(motion: Motion) -> Report:
         _length(motion),
         _frame_rate(motion),
         _order(motion),
+        _pace(motion, model),
         _joint_limits(motion, model),
         *_joint_changes(changes, motion.fps, model),
         *_root_jumps(changes, motion.fps),
@@ -217,6 +219,20 @@ def _frame_rate(motion: Motion) -> Finding:
         "export the clip with more frames/s; if the rate is wrong, convert --source-fps 60 states another"
     )
     return _graded("frame interval", 1000.0 / motion.fps, (42.0, 101.0), "ms", remedy)
+
+
+def _pace(motion: Motion, model: mujoco.MjModel) -> Finding:
+    """Check the pace by gravity: a clip at half speed falls from foot to foot as if in slow motion."""
+    apparent = apparent_gravity(model, motion)
+    if apparent is None or apparent <= 0.0:
+        return _graded("pace", 1.0, (1.65, np.inf), "times too slow", "")
+    slower = float(np.sqrt(GRAVITY / apparent))
+    word, factor = ("slow", "2") if slower > 1.0 else ("fast", "0.5")
+    remedy = (
+        f"by gravity, the body falls too {word} from foot to foot: convert --source-fps 60 states the true"
+        f" frame rate, or convert --speed {factor} changes the pace"
+    )
+    return _graded("pace", max(slower, 1.0 / slower), (1.65, np.inf), f"times too {word}", remedy)
 
 
 def _joint_limits(motion: Motion, model: mujoco.MjModel) -> Finding:

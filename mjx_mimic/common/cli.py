@@ -1,6 +1,7 @@
 """What every command does before and around its work: options, JAX's settings, errors to exit codes."""
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -87,6 +88,8 @@ def run(main: Callable[[Sequence[str]], int]) -> None:
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.default_int_handler)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # clips have names in any script
     try:
         status = main(sys.argv[1:])
         sys.stdout.flush()

@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from mjx_mimic import train
 from mjx_mimic.clips import editing, foot_contacts
+from mjx_mimic.clips.balance import apparent_gravity
 from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.clips.loop_closing import made_cyclic
 from mjx_mimic.clips.motion import Motion
@@ -277,6 +278,29 @@ def test_repeated_frames(long_walk):
     finding = only_fault(doubled, "repeated frames")
     assert finding.share == pytest.approx(265 / 529)
     assert finding.time == 0.0
+
+
+@pytest.mark.parametrize(("speed", "word"), [(0.5, "slow"), (2.0, "fast")])
+def test_a_walk_at_another_speed_falls_against_gravity(long_walk, speed, word):
+    """At half speed, accelerations are a quarter and pendulums half as fast."""
+    model = load_mjcf(visuals=False)
+    true = apparent_gravity(model, long_walk)
+    changed = editing.at_speed(long_walk, speed)
+    assert true == pytest.approx(7.0, abs=1.0)  # the pressure is not in the foot's middle all the time
+    assert apparent_gravity(model, changed) == pytest.approx(speed**2 * true, rel=0.15)
+    finding = faults(validate(changed))["pace"]
+    assert finding.severity == "warning"
+    assert finding.unit == f"times too {word}"
+    assert "--source-fps" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    "name", ["slow_walk", "fast_walk", "run", "side_step", "turn_in_place", "jump", "squat"]
+)
+def test_the_pace_of_other_clips_is_not_doubted(name):
+    assert {finding.check: finding.severity for finding in validate(load_motion(name)).findings}[
+        "pace"
+    ] == "ok"
 
 
 @pytest.mark.parametrize(("fps", "severity"), [(25.0, None), (15.0, "warning"), (8.0, "error")])
