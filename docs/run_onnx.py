@@ -52,6 +52,10 @@ def read(clip_file):
     if "format_version" not in clip:
         command = f"python -m mjx_mimic.motion convert {clip_file} clip.npz"
         sys.exit(f"{clip_file}: is no clip of mjx_mimic; convert it first: {command}")
+    if str(clip["loop"]) == "turn":
+        sys.exit(
+            f"{clip_file}: turns on from cycle to cycle; motion convert --cycles 10 makes a clip that ends"
+        )
     return clip
 
 

@@ -23,7 +23,7 @@ Rate = Annotated[float | None, cli.shown("HZ")]
 Factor = Annotated[float | None, cli.shown("FACTOR")]
 Count = Annotated[int | None, cli.shown("N")]
 StoredAs = Annotated[Literal["xyzw", "wxyz", "breadth-first"] | None, cli.shown("{xyzw,wxyz,breadth-first}")]
-Loop = Annotated[Literal["wrap", "clamp"] | None, cli.shown("{wrap,clamp}")]
+Loop = Annotated[Literal["wrap", "turn", "clamp"] | None, cli.shown("{wrap,turn,clamp}")]
 Lift = Annotated[Literal["auto"] | float | None, cli.shown("auto|METRES")]
 Name = Annotated[str | None, cli.shown("NAME")]
 Output = Annotated[Path | None, cli.shown("FILE")]
@@ -78,7 +78,8 @@ class ConvertCommand:
     clip_joints: bool = False
     """Set angles beyond their limits to the limits."""
     loop: Loop = None
-    """Declare the clip cyclic or not, its frames unchanged."""
+    """Declare the clip cyclic or not, its frames unchanged; turn: each cycle goes on in the heading in
+    which the one before ended."""
     smooth: Rate = None
     """Remove what vibrates faster than this."""
     make_cyclic: bool = False
@@ -107,6 +108,8 @@ class JoinCommand:
     """File to write: .npz native, .pkl MimicKit, .csv Unitree; else joined.npz in this folder."""
     blend: Annotated[float, cli.shown("SECONDS")] = 0.3
     """Time in which one clip is faded into the next."""
+    loop: Literal["clamp", "wrap", "turn"] = "clamp"
+    """What the new clip does at its end: it ends, starts again, or starts again in its last heading."""
     force: bool = False
     """Write over an existing file."""
 
@@ -141,7 +144,7 @@ class RetargetCommand:
     """Time of the last frame to use."""
     fps: float = 30.0
     """Frames/s of the clip."""
-    loop: Literal["clamp", "wrap"] = "clamp"
+    loop: Literal["clamp", "wrap", "turn"] = "clamp"
     """What the clip does at its end; `convert --make-cyclic` closes a cycle."""
     name: Name = None
     """Name of the clip; else that of the file."""
@@ -273,7 +276,9 @@ def join(command: JoinCommand) -> int:
         raise UserError("no two clips are named; give two or more files or names of bundled clips")
     from mjx_mimic.clips import conversion
 
-    lines = conversion.join(command.files, command.out or Path("joined.npz"), command.blend, command.force)
+    lines = conversion.join(
+        command.files, command.out or Path("joined.npz"), command.blend, command.loop, command.force
+    )
     print("\n".join(lines))
     return 0
 

@@ -28,7 +28,7 @@ def convert(source: str, out: Path, force: bool, reading: Reading = AS_IT_SAYS, 
     return [f"{out}: {key}, {size}, {motion.loop}", *(f"  {edit}" for edit in done)]
 
 
-def join(sources: Sequence[str], out: Path, blend: float, force: bool) -> list[str]:
+def join(sources: Sequence[str], out: Path, blend: float, loop: str, force: bool) -> list[str]:
     """Read the clips `sources`, let each follow the one before, and write the result to `out`.
 
     Returns:
@@ -36,6 +36,7 @@ def join(sources: Sequence[str], out: Path, blend: float, force: bool) -> list[s
     """
     key = key_to_write(out, force)
     motion = functools.reduce(lambda a, b: editing.joined(a, b, blend), map(load_motion, sources))
+    motion = editing.with_loop(motion, loop)
     save_motion(out, motion, key)
     size = f"{motion.num_frames} frames at {motion.fps:.6g} frames/s, {motion.length:.3f} s"
     return [f"{out}: {key}, {size}, {motion.loop}"]

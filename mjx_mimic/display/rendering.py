@@ -60,7 +60,7 @@ def clip_shot(clip: str, options: VideoOptions) -> Shot:
         UserError: the clip cannot be read.
     """
     motion = load_motion(clip)
-    cyclic = motion.loop == "wrap"
+    cyclic = motion.cyclic
     times = frame_times(options.seconds if cyclic else min(options.seconds, motion.length), options)
     return Shot(
         qpos=sampled(motion, times),
