@@ -2,10 +2,12 @@
 
 import importlib.util
 import json
+import sys
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 
@@ -13,6 +15,10 @@ from mjx_mimic.common import cli, paths
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.display import gl
 from mjx_mimic.display.options import VideoOptions, check_video
+
+if TYPE_CHECKING:
+    from mjx_mimic.clips.dataset import Clips
+    from mjx_mimic.clips.validation import Report
 
 PROGRAM = "python -m mjx_mimic.motion"
 
@@ -34,19 +40,26 @@ class InfoCommand:
     """Show what is in clips: format, length, speed, height, how near they come to the joint limits."""
 
     files: Files
-    """Files in any known format, or names of bundled clips."""
+    """Files in any known format, names of bundled clips, folders, patterns, or YAML lists."""
+    skip_bad: bool = False
+    """Leave out files that cannot be read."""
     json: bool = False
     """Print JSON instead of a table."""
 
 
 @dataclass(frozen=True)
 class ValidateCommand:
-    """Check clips against the robot's limits and the floor. Exit code 1 if one is not fit for training."""
+    """Check clips against the robot's limits and the floor. Exit code 1 if one is not fit for training.
+
+    All findings on one clip; a row with the worst one for each of several.
+    """
 
     files: Files
-    """Files in any known format, or names of bundled clips."""
+    """Files in any known format, names of bundled clips, folders, patterns, or YAML lists."""
+    skip_bad: bool = False
+    """Leave out files that cannot be read."""
     json: bool = False
-    """Print JSON instead of text."""
+    """Print JSON with all findings instead of text."""
     strict: bool = False
     """Exit code 1 for warnings too."""
 
@@ -116,10 +129,12 @@ class JoinCommand:
 
 @dataclass(frozen=True)
 class PreviewCommand(VideoOptions):
-    """Draw a clip as a video, as curves, or both."""
+    """Draw clips as a video, side by side in a grid, or one as curves, or both."""
 
-    file: File
-    """File in any known format, or the name of a bundled clip."""
+    files: Files
+    """Files in any known format, names of bundled clips, folders, patterns, or YAML lists."""
+    skip_bad: bool = False
+    """Leave out files that cannot be read."""
     out: Output = None
     """Video to write, .mp4 or .gif; a name without an ending: a new folder of PNG frames."""
     plot: Output = None
@@ -187,7 +202,9 @@ def info(command: InfoCommand) -> int:
     """Print a row for each clip."""
     from mjx_mimic.clips import conversion
 
-    facts = [conversion.describe(file) for file in _named(command.files)]
+    clips = _load(command.files, command.skip_bad)
+    kinds = [known.name for known in clips.formats]
+    facts = [conversion.describe(*clip) for clip in zip(clips.motions, clips.files, kinds, strict=True)]
     if command.json:
         print(json.dumps(facts, indent=2))
     else:
@@ -195,12 +212,17 @@ def info(command: InfoCommand) -> int:
     return 0
 
 
-def _named(files: tuple[str, ...]) -> tuple[str, ...]:
-    """Return `files`; raises UserError if there are none."""
+def _load(files: tuple[str, ...], skip_bad: bool) -> "Clips":
+    """Read the clips that `files` stand for; raises UserError if there are none."""
+    from mjx_mimic.clips import load_clips
+
     if not files:
         known = ", ".join(paths.bundled_clips())
         raise UserError(f"no clip is named; give one or more files or names of bundled clips ({known})")
-    return files
+    clips = load_clips(files, skip_bad=skip_bad)
+    for message in clips.left_out:
+        print(f"left out: {message}", file=sys.stderr)
+    return clips
 
 
 def _row(facts: dict[str, Any]) -> dict[str, str]:
@@ -222,23 +244,38 @@ def _row(facts: dict[str, Any]) -> dict[str, str]:
 def _print_table(rows: Sequence[dict[str, str]]) -> None:
     """Print columns as wide as they need to be, whatever the terminal, so that lines can be searched."""
     cells = [list(rows[0]), *(list(row.values()) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
     for line in cells:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        padded = [cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)]
+        print("  ".join(padded).rstrip())
+
+
+def _width(text: str) -> int:
+    """Count the columns that a text takes in a terminal: two for each Chinese character."""
+    return sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in text)
 
 
 def validate(command: ValidateCommand) -> int:
-    """Print the findings on each clip and the verdict."""
-    from mjx_mimic import clips
+    """Print the findings on a clip and the verdict, or a row for each of several clips."""
+    from mjx_mimic.clips import validation
 
-    reports = [clips.validate(clips.load_motion(file)) for file in _named(command.files)]
+    clips = _load(command.files, command.skip_bad)
+    reports = [validation.validate(motion) for motion in clips.motions]
     if command.json:
         print(json.dumps([report.as_json() for report in reports], indent=2))
+    elif len(reports) == 1:
+        print("\n".join(reports[0].lines()))
     else:
-        for report in reports:
-            print("\n".join(report.lines()))
+        _print_table([_verdict(*judged) for judged in zip(clips.files, reports, strict=True)])
     bad = [report for report in reports if not report.fit or (command.strict and report.verdict != "good")]
     return 1 if bad else 0
+
+
+def _verdict(file: str, report: "Report") -> dict[str, str]:
+    """Format the verdict on a clip and its worst finding, by heading."""
+    worst = report.worst()
+    shown = "" if worst is None else f"{worst.check}: {worst.figure:.3g} {worst.unit} {worst.where}".rstrip()
+    return {"clip": report.name, "file": file, "verdict": report.verdict, "worst": shown}
 
 
 def convert(command: ConvertCommand) -> int:
@@ -295,13 +332,17 @@ def preview(command: PreviewCommand) -> int:
         check_video(command.out, command)
         if gl.choose_gl_backend() is None:
             raise UserError(gl.NO_GL)
-        from mjx_mimic.display import rendering  # MuJoCo, after the GL library is chosen
+    motions = _load(command.files, command.skip_bad).motions  # MuJoCo, after the GL library is chosen
+    if command.plot is not None and len(motions) > 1:
+        raise UserError(f"option --plot: there are {len(motions)} clips; name one of them")
+    if command.out is not None:
+        from mjx_mimic.display import rendering
 
-        rendering.draw_clip(command.file, command.out, command)
+        rendering.draw_clips(motions, command.out, command)
     if command.plot is not None:
-        from mjx_mimic.clips import load_motion, plot
+        from mjx_mimic.clips import plot
 
-        plot.plot_motion(load_motion(command.file), command.plot)
+        plot.plot_motion(motions[0], command.plot)
         print(command.plot)
     return 0
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mjx_mimic.clips import editing, loop_closing, orders
-from mjx_mimic.clips.formats import key_to_write, load_motion, load_with_format, save_motion
+from mjx_mimic.clips.formats import key_to_write, load_motion, save_motion
 from mjx_mimic.clips.formats.base import AS_IT_SAYS, Reading
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import quoted
@@ -136,9 +136,14 @@ EDITS: dict[str, Callable[[Motion, Any], tuple[Motion, str]]] = {
 edited clip and what was done."""
 
 
-def describe(file: str) -> dict[str, Any]:
-    """List the facts about one clip that `info` prints; lengths in m, times in s, speeds in m/s."""
-    motion, found = load_with_format(file)
+def describe(motion: Motion, file: str, kind: str) -> dict[str, Any]:
+    """List the facts about one clip that `info` prints; lengths in m, times in s, speeds in m/s.
+
+    Args:
+        motion: the clip.
+        file: where it is from.
+        kind: name of the file's format.
+    """
     speed = np.linalg.norm(np.diff(motion.root_pos, axis=0), axis=1) * motion.fps
     ranges = load_mjcf(visuals=False).jnt_range[1:]  # without the root
     centre, half = ranges.mean(axis=1), 0.5 * np.ptp(ranges, axis=1)
@@ -146,7 +151,7 @@ def describe(file: str) -> dict[str, Any]:
     return {
         "file": file,
         "name": motion.name,
-        "format": found.name,
+        "format": kind,
         "fps": motion.fps,
         "frames": motion.num_frames,
         "seconds": motion.length,

@@ -18,8 +18,10 @@ from mjx_mimic.clips.motion import Motion
 from mjx_mimic.clips.validation import FLOOR_CONTACT, Finding, Report, validate
 from mjx_mimic.common.errors import RunFailure, UserError
 from mjx_mimic.common.files import replacing
+from mjx_mimic.robot import kinematics
 from mjx_mimic.robot.constants import ALL_BODIES
 
+_CHECKS = (validation, orders, balance, foot_contacts, kinematics)
 MAX_LINES = 20
 """Clips with warnings that are named; the others are counted."""
 MAX_CACHED = 20_000

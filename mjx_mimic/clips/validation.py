@@ -25,7 +25,7 @@ from mjx_mimic.robot.constants import (
     SIDES,
     SOLE_GEOMS,
 )
-from mjx_mimic.robot.kinematics import beyond_limits, floor_clearance
+from mjx_mimic.robot.kinematics import beyond_limits, floor_clearance, self_clearance
 from mjx_mimic.robot.mjcf import load_mjcf
 
 Array = NDArray[np.float64]
@@ -116,6 +116,11 @@ class Report:
             return "not fit for training"
         return f"usable, {warnings} warning{'s'[: warnings > 1]}" if warnings else "good"
 
+    def worst(self) -> Finding | None:
+        """Return the first finding that is an error, else the first warning; None if all is well."""
+        bad = [finding for finding in self.findings if finding.severity != "ok"]
+        return min(bad, key=lambda finding: finding.severity != "error", default=None)
+
     def lines(self) -> list[str]:
         """Format the report as text: the verdict, then all findings."""
         return [f"{self.name}: {self.verdict}", *(line for found in self.findings for line in found.lines())]
@@ -154,6 +159,7 @@ def validate(motion: Motion) -> Report:
         *_joint_changes(changes, motion.fps, model),
         *_root_jumps(changes, motion.fps),
         *on_floor,
+        _self_penetration(motion, model),
         _foot_sliding(motion, model),
         _still_frames(motion, changes),
     ]
@@ -355,6 +361,17 @@ def contact_options(model: mujoco.MjModel, shapes: Sequence[str]) -> str:
     """
     contacts, bodies = needed_contacts(model, shapes)
     return f"--env.contacts {contacts}" + (f" --env.ground-bodies {' '.join(bodies)}" if bodies else "")
+
+
+def _self_penetration(motion: Motion, model: mujoco.MjModel) -> Finding:
+    """Check whether arms go through the trunk or the thighs, or legs through each other."""
+    pairs, clearance = self_clearance(model, motion.qpos)
+    remedy = (
+        "on the robot they collide: retarget keeps recordings free of it, train --env.self-collision policies"
+    )
+    return _graded(
+        "links in one another", np.maximum(-clearance, 0.0), (0.03, np.inf), "m", remedy, motion.fps, pairs
+    )
 
 
 def _foot_sliding(motion: Motion, model: mujoco.MjModel) -> Finding:

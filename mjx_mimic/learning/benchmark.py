@@ -82,7 +82,7 @@ def measure(
             config = sized(
                 replace(config, num_envs=size or config.num_envs), devices[0].platform, len(devices)
             )
-            learner = make_learner(config, load_clips(config.motion), devices)
+            learner = make_learner(config, load_clips(config.motion, skip_bad=config.skip_bad), devices)
             state = learner.init(jax.random.key(0))
             learners.append(
                 (learner, state, compile_programs(pool, learner, state, loops and size == sizes[0]))

@@ -203,7 +203,7 @@ def run(sweep: Sweep, out: Path, source: Path, trust: bool = False) -> bool:
     missing: list[Item] = []
     checked = set()
     for index, member in enumerate(everyone):
-        clips = load_clips(member.config.motion)
+        clips = load_clips(member.config.motion, skip_bad=member.config.skip_bad)
         env_config = with_contacts(member.config.env, clips.motions)
         member = everyone[index] = replace(member, config=replace(member.config, env=env_config))
         if (member.setting, member.clip) not in checked:  # they differ by their seeds alone

@@ -58,7 +58,7 @@ def train_run(
     """
     devices = tuple(jax.local_devices())
     config = sized(config, devices[0].platform, len(devices))
-    clips = load_clips(config.motion, config.motion_weights)
+    clips = load_clips(config.motion, config.motion_weights, config.skip_bad)
     config = replace(config, env=with_contacts(config.env, clips.motions))
     check_clips(config, clips, trust or resume)
     out = out or Path("runs") / f"{_file_name(clips.motions[0].name)}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -84,6 +84,8 @@ def check_clips(config: TrainConfig, clips: Clips, trust: bool) -> None:
     ground_bodies: tuple[str, ...] = ALL_BODIES
     if config.env.fall_ends and config.env.contacts != "auto":  # which it no longer is
         ground_bodies = config.env.ground_bodies or GROUND_BODIES[config.env.contacts]
+    for message in clips.left_out:
+        print(f"warning: left out: {message}")
     for line in require_fit(clips, ground_bodies, trust):
         print(line)
 

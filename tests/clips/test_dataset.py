@@ -71,6 +71,19 @@ def test_a_list_is_utf8_under_any_locale(tmp_path):
     assert done.stdout == "'\\u884c\\u8d70'\n"
 
 
+def test_bad_files_are_left_out_where_that_is_asked_for(folder):
+    (folder / "bad.npz").write_bytes(b"PK\x03\x04 cut off")
+    assert "bad.npz" in refusal(str(folder))
+    clips = load_clips([str(folder)], skip_bad=True)
+    assert [motion.name for motion in clips.motions] == ["a", "b", "c", "d"]
+    (message,) = clips.left_out
+    assert "bad.npz: .npz archive is damaged" in message
+    for name in ("a.npz", "b.npz", "deep"):
+        (folder / name).rename(folder.parent / name)
+    with pytest.raises(UserError, match=r"bad\.npz"):  # none is left
+        load_clips([str(folder)], skip_bad=True)
+
+
 def test_a_folder_stands_for_all_clips_below_it_in_order(folder):
     assert names(str(folder)) == ["a", "b", "c", "d"]
 

@@ -263,6 +263,32 @@ def test_bodies_beyond_those_of_the_contact_set_are_named():
     assert settings.ground_bodies == (*GROUND_BODIES["full"], "torso_link")
 
 
+def test_arms_in_the_trunk(long_walk):
+    """Upper arms that lean inwards for half of the clip."""
+    roll = G1_JOINTS.index("left_shoulder_roll_joint")
+
+    def lean(qpos):
+        bump = np.interp(np.arange(len(qpos)), [60, 90, 200, 230], [0.0, 1.0, 1.0, 0.0])
+        qpos[:, 7 + roll] -= 0.5 * bump
+        qpos[:, 7 + roll + 7] += 0.5 * bump
+
+    leaning = with_defect(long_walk, lean)
+    finding = only_fault(leaning, "links in one another")
+    assert finding.severity == "warning"
+    assert finding.where.removeprefix("left_").removeprefix("right_") in (
+        "wrist in pelvis",
+        "elbow_yaw in torso",
+    )
+    assert 0.3 < finding.share < 0.65
+    model = load_mjcf(self_collision=True)
+    data = mujoco.MjData(model)
+    frame = round(finding.time * leaning.fps)
+    data.qpos[:] = leaning.qpos[frame]
+    mujoco.mj_forward(model, data)
+    deepest = min(contact.dist for contact in data.contact if contact.geom1 and contact.dim == 1)
+    assert finding.figure == pytest.approx(-deepest, abs=1e-4)  # as MuJoCo's contacts have it
+
+
 def test_feet_that_slide(long_walk):
     def slide(qpos):
         qpos[:, 0] -= 0.25 * np.arange(len(qpos)) / 60.0  # the root lags behind its legs

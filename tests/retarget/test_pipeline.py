@@ -16,7 +16,7 @@ from mjx_mimic.motion import retarget as run
 from mjx_mimic.retarget import bvh, foot_locking, pipeline
 from mjx_mimic.retarget import person as persons
 from mjx_mimic.robot.constants import G1_JOINTS, JOINT_SPEED_LIMIT, KEY_BODIES, SIDES
-from mjx_mimic.robot.kinematics import floor_clearance, forward_kinematics
+from mjx_mimic.robot.kinematics import floor_clearance, forward_kinematics, self_clearance
 from mjx_mimic.robot.mjcf import load_mjcf
 
 FPS = 30.0
@@ -282,6 +282,17 @@ def with_arms(walk, angles):
             turned = "roll" in joint or "yaw" in joint
             dof_pos[:, G1_JOINTS.index(f"{side}_{joint}_joint")] = angle * (sign if turned else 1.0)
     return edited(walk, dof_pos=dof_pos)
+
+
+def test_arms_that_lean_into_the_trunk_stay_outside(write, walk, model):
+    """As those of a person who is slimmer than the robot."""
+    leaning = with_arms(walk, {"shoulder_roll": -0.35})
+    _, recorded = self_clearance(model, leaning.qpos)
+    assert recorded.min() < -0.03
+    result = pipeline.retarget(person(write(leaning)), FPS, "arms")
+    _, clearance = self_clearance(model, result.motion.qpos)
+    assert clearance.min() > -0.003
+    assert max(result.errors[f"{side}_wrist_yaw_link"].mean() for side in SIDES) < 0.12
 
 
 def test_an_arm_that_turns_while_straight_bends_the_new_way(write, walk):

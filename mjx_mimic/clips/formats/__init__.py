@@ -80,10 +80,15 @@ def load_with_format(path_or_name: str | Path, reading: Reading = AS_IT_SAYS) ->
     return next(iter(motions.values())), found
 
 
-def load_all(path_or_name: str | Path, reading: Reading = AS_IT_SAYS) -> tuple[Motion, ...]:
-    """Read every clip of a file, or the one that `FILE#2` names; raises UserError as `load_motion` does."""
+def load_all(path_or_name: str | Path, reading: Reading = AS_IT_SAYS) -> tuple[tuple[Motion, ...], Format]:
+    """Read every clip of a file, or the one that `FILE#2` names, and the format of the file.
+
+    Raises:
+        UserError: as `load_motion`.
+    """
     path, wanted = _resolve(Path(path_or_name))
-    return tuple(_read(path, wanted, reading)[0].values())
+    motions, found = _read(path, wanted, reading)
+    return tuple(motions.values()), found
 
 
 def _read(path: Path, wanted: str | None, reading: Reading) -> tuple[dict[str, Motion], Format]:
