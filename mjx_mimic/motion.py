@@ -143,14 +143,16 @@ class PreviewCommand(VideoOptions):
 
 @dataclass(frozen=True)
 class RetargetCommand:
-    """Retarget motion capture of a person (BVH with the LAFAN1, Mixamo or CMU skeleton) to the G1."""
+    """Retarget motion capture of a person (BVH of nearly any skeleton) to the G1."""
 
     file: Positional[Annotated[Path, arg(metavar="FILE")]]
     """BVH file."""
     out: Positional[Annotated[Path | None, cli.shown("[OUT]")]] = None
     """Clip to write; .npz native, .pkl MimicKit, .csv Unitree. Else FILE's name with .npz, in this folder."""
-    skeleton: Literal["auto", "lafan1", "mixamo", "cmu"] = "auto"
-    """Names of the joints; auto: by those in the file."""
+    names: Annotated[Path | None, cli.shown("FILE")] = None
+    """YAML file that says what joints are which are not known by their names: left_knee: LeftShin, ..."""
+    list: bool = False
+    """Only print the joints of FILE, and what each is found to be."""
     up: Literal["y", "z"] = "y"
     """The file's axis that points up."""
     start: Seconds = None
@@ -352,10 +354,13 @@ def retarget(command: RetargetCommand) -> int:
     _require(("mink", "daqp"), "retargeting", '"mjx-mimic[retarget]"')
     from mjx_mimic.retarget import pipeline
 
+    if command.list:
+        print("\n".join(pipeline.list_joints(command.file, command.names)))
+        return 0
     lines = pipeline.retarget_file(
         command.file,
         command.out or Path(f"{command.file.stem}.npz"),
-        skeleton=command.skeleton,
+        names=command.names,
         up=command.up,
         start=command.start or 0.0,
         end=command.end,

@@ -269,8 +269,8 @@ def test_arms_in_the_trunk(long_walk):
 
     def lean(qpos):
         bump = np.interp(np.arange(len(qpos)), [60, 90, 200, 230], [0.0, 1.0, 1.0, 0.0])
-        qpos[:, 7 + roll] -= 0.5 * bump
-        qpos[:, 7 + roll + 7] += 0.5 * bump
+        qpos[:, 7 + roll] -= 0.75 * bump
+        qpos[:, 7 + roll + 7] += 0.75 * bump
 
     leaning = with_defect(long_walk, lean)
     finding = only_fault(leaning, "links in one another")
