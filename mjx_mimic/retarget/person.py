@@ -5,7 +5,6 @@ matters is taken from the joints' positions over the whole recording.
 """
 
 import itertools
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -140,8 +139,9 @@ def find(bvh: Bvh, source: str, given: Mapping[str, str]) -> dict[str, int]:
         head = plain.index("head")
         below = int(bvh.parents[head])
         found.setdefault("neck", head if below == found["chest"] else below)
-    elif "neck" in plain:
-        found.setdefault("neck", plain.index("neck"))
+    necks = [name for name in ("neck1", "neck") if name in plain]  # CMU's first one is the chest's
+    if necks:
+        found.setdefault("neck", plain.index(necks[0]))
     return found
 
 
@@ -155,11 +155,12 @@ def _index(bvh: Bvh, name: str, role: str, source: str) -> int:
 
 
 def _plain_names(names: Sequence[str]) -> list[str]:
-    """Reduce names to lower-case letters and digits, without a prefix that all have or that ends in a colon."""
+    """Reduce names to lower-case letters and digits, without a prefix: "person:", or "bip01_" of all."""
     bare = [name.rpartition(":")[2].lower() for name in names]
-    common = os.path.commonprefix(bare)
-    cut = len(re.sub(r"[^_ .-]*$", "", common))  # "mixamorig_", but not the "h" of hips and head
-    return [re.sub(r"[^a-z0-9]", "", name[cut:]) for name in bare]
+    prefix = bare[-1].partition("_")[0] + "_"
+    if all(name.startswith(prefix) for name in bare[1:]):  # 3ds Max has a root "Bip01"
+        bare = [name.removeprefix(prefix) for name in bare]
+    return [re.sub(r"[^a-z0-9]", "", name) for name in bare]
 
 
 def _spellings(side: str, stem: str) -> tuple[str, ...]:
@@ -204,7 +205,7 @@ def person_of(bvh: Bvh, index: dict[str, int], up: Literal["y", "z"]) -> Person:
 
 
 def _toe(points: dict[str, Array], foot: Rotation, side: str) -> Array:
-    """Place the toe (T, 3) of a foot without one: ahead of the ankle while the foot is lowest, fixed to it."""
+    """Place the toe (T, 3) of a foot without one: fixed to it, ahead of the ankle where that is lowest."""
     ankle = points[f"{side}_ankle"]
     shin = np.median(np.linalg.norm(ankle - points[f"{side}_knee"], axis=1))
     across = (points["left_hip"] - points["right_hip"]) * [1.0, 1.0, 0.0]

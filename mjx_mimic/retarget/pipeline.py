@@ -123,9 +123,8 @@ def retarget_file(
     legs = person.leg_length()
     unit = persons.unit_of(legs)
     length = f"taken as {unit[0]}: {legs * unit[1]:.2f} m" if unit else "in no unit that fits a person"
-    lines = [
-        f"{file}: {len(recording.names)} joints, {recording.num_frames} frames at {recording.fps:.6g} frames/s"
-    ]
+    frames = f"{recording.num_frames} frames at {recording.fps:.6g} frames/s"
+    lines = [f"{file}: {len(recording.names)} joints, {frames}"]
     if rest_pose:
         lines.append("  without the first frame, a pose before the recording")
     lines.append(f"  legs of {legs:.4g}, {length}")
