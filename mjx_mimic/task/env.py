@@ -255,13 +255,20 @@ class ImitationEnv:
         return scale.astype(np.float32)
 
     def simulate(
-        self, state: EnvState, pd_target: jax.Array, *, substeps: int | None = None, unroll: bool = False
+        self,
+        state: EnvState,
+        pd_target: jax.Array,
+        *,
+        force: jax.Array | None = None,
+        substeps: int | None = None,
+        unroll: bool = False,
     ) -> tuple[EnvState, PhysicsTrace]:
         """Simulate one control step under constant PD targets (J,) rad.
 
         Args:
             state: unbatched.
             pd_target: (J,) rad.
+            force: (3,) N on the pelvis, world frame; None: no force.
             substeps: physics steps; None: those of a control step.
             unroll: whether to compile them one after the other instead of as a loop.
         """
@@ -270,10 +277,15 @@ class ImitationEnv:
             self.robot.mjx_model, dynamics.model_fields(self.robot, state.dynamics)
         )
 
+        at_rest = self.robot.mjx_data
+        if force is not None:
+            pelvis = int(self.robot.model.jnt_bodyid[0])
+            at_rest = at_rest.replace(xfrc_applied=at_rest.xfrc_applied.at[pelvis, :3].set(force))
+
         def physics_step(carry: tuple, target: jax.Array | None) -> tuple[tuple, PhysicsTrace]:
             qpos, qvel, warm_start = carry
             target = pd_target if target is None else target
-            data = self.robot.mjx_data.replace(qpos=qpos, qvel=qvel, qacc_warmstart=warm_start, ctrl=target)
+            data = at_rest.replace(qpos=qpos, qvel=qvel, qacc_warmstart=warm_start, ctrl=target)
             with exact_products():
                 data = mjx.step(model, data)
             return (data.qpos, data.qvel, data.qacc_warmstart), PhysicsTrace(qpos[7:], qvel[6:])
