@@ -19,7 +19,7 @@ from mjx_mimic.robot.constants import ContactSet
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import CharacterState, Robot, exact_products, load_robot
 from mjx_mimic.task import dynamics, observation, reference, start_sampling, termination
-from mjx_mimic.task.dynamics import Dynamics
+from mjx_mimic.task.dynamics import Dynamics, Scalar
 from mjx_mimic.task.reference import MotionLibrary, make_library
 from mjx_mimic.task.reward import RewardTerms, mimickit_reward, paper_reward
 from mjx_mimic.task.start_sampling import StartDistribution, make_starts
@@ -79,12 +79,14 @@ class PhysicsTrace:
 
 @struct.dataclass
 class ImitationEnv:
-    """A pytree whose only leaves are the clips and the starts in them, so that a compiled step serves any."""
+    """A pytree whose leaves are the clips, the starts in them and a share: a compiled step serves any."""
 
     library: MotionLibrary
     starts: StartDistribution
     robot: Robot = struct.field(pytree_node=False)
     config: EnvConfig = struct.field(pytree_node=False)
+    disturbance: Scalar = np.float32(1.0)
+    """() from 0 to 1, how much of kicks, noise and randomisation there is."""
 
     @property
     def num_actions(self) -> int:
@@ -110,6 +112,10 @@ class ImitationEnv:
         """Return the same task whose episodes start elsewhere."""
         return replace(self, starts=starts)
 
+    def with_disturbance(self, share: jax.Array) -> Self:
+        """Return the same task with a share () of its disturbances."""
+        return replace(self, disturbance=share)
+
     def with_config(self, config: EnvConfig) -> Self:
         """Return the same task with other settings."""
         return replace(self, config=config)
@@ -131,9 +137,9 @@ class ImitationEnv:
         if config == RandomizationConfig():
             return state
         robot_key, start_key = jax.random.split(jax.random.fold_in(key, 1))
-        qpos, qvel = dynamics.perturbed_start(config, state.qpos, state.qvel, start_key)
+        qpos, qvel = dynamics.perturbed_start(config, state.qpos, state.qvel, start_key, self.disturbance)
         state = replace(state, qpos=qpos, qvel=qvel)
-        return self.with_dynamics(state, dynamics.draw(config, self.robot, robot_key))
+        return self.with_dynamics(state, dynamics.draw(config, self.robot, robot_key, self.disturbance))
 
     def with_dynamics(self, state: EnvState, robot: Dynamics) -> EnvState:
         """Return a state at the start of an episode whose robot is another."""
