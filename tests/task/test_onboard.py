@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 import pytest
 from helpers.small_run import sway
@@ -21,6 +22,7 @@ from mjx_mimic.config import (
 from mjx_mimic.learning import normalizer as normalizing
 from mjx_mimic.learning.networks import make_actor
 from mjx_mimic.learning.policy import Policy
+from mjx_mimic.robot.model import load_robot
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
 from mjx_mimic.task.randomization import sensed
@@ -96,7 +98,7 @@ def test_place_and_heading_are_not_seen(env, parts):
 
 def test_noise_is_on_the_policys_part_alone_and_comes_first(env, parts):
     state = some_state(env)
-    noisy = sensed(state, 1.0, jax.random.key(0))
+    noisy = sensed(state, env.config.noise, 1.0, jax.random.key(0))
     _, _, clean = parts(state, state)
     _, _, seen = parts(state, noisy)
     count = env.policy_inputs
@@ -129,6 +131,35 @@ def test_the_last_action_is_remembered_as_it_was_clipped(env):
     plain = make_env([sway()], EnvConfig(), robot=env.robot)
     assert plain.reset_to(jnp.int32(0), jnp.float32(0.0)).action is None
     assert plain.policy_inputs is None
+
+
+def test_the_history_holds_what_the_sensors_showed(env):
+    now = env.with_config(replace(env.config, history=3))
+    state = now.reset_to(jnp.int32(0), jnp.float32(0.2))
+    first = now.reading(state)
+    np.testing.assert_array_equal(state.history, np.stack([first, first]))
+    noisy = sensed(state, now.config.noise, 1.0, jax.random.key(0))
+    seen = now.reading(noisy)
+    assert np.abs(np.asarray(seen - first)).max() > 0.01
+    after, _ = now.command(state, jnp.full(29, 0.5), noisy)
+    np.testing.assert_array_equal(after.history, np.stack([seen, first]))  # before this action
+    later, _ = now.command(after, jnp.zeros(29))
+    np.testing.assert_array_equal(later.history[1], seen)
+    np.testing.assert_array_equal(later.history[0, -29:], np.full(29, 0.5))
+    parts = now.observation_parts(later)
+    np.testing.assert_array_equal(parts["the same at 2 control steps before"], later.history.ravel())
+    assert list(parts)[:6] == [
+        *("gravity", "gyro", "joint angles", "joint velocities", "last action"),
+        "the same at 2 control steps before",
+    ]
+
+
+def test_every_episode_starts_with_a_history_of_its_own(env):
+    config = replace(env.config, history=2)
+    config = replace(config, randomization=replace(config.randomization, start_joint=0.2))
+    states = jax.vmap(env.with_config(config).draw_start)(jax.random.split(jax.random.key(0), 4))
+    angles = states.qpos[:, 7:] + states.dynamics.joint_offset
+    np.testing.assert_allclose(states.history[:, 0, 6:35], angles, atol=1e-6)
 
 
 def test_penalties_are_what_their_weights_say(robot):
@@ -164,3 +195,31 @@ def test_penalties_are_what_their_weights_say(robot):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_hold_to_their_own_limits(preset):
     check(sized(PRESETS[preset], "cpu", 2), 2)
+
+
+def test_parts_in_one_another_are_penalised_by_their_depth():
+    """Arms swung through the trunk, against MuJoCo in C; standing, nothing touches."""
+    robot = load_robot(self_collision=True)
+    config = EnvConfig(self_collision=True, penalty=PenaltyConfig(self_contact=7.0))
+    env = make_env([sway()], config, robot=robot)
+    stand = env.reset_to(jnp.int32(0), jnp.float32(0.0))
+    stand = replace(stand, qpos=jnp.asarray(robot.model.key("stand").qpos, jnp.float32).at[2].add(3.0))
+    crossed = stand.qpos
+    for name in ("left_shoulder_roll_joint", "right_shoulder_roll_joint"):
+        joint = robot.model.joint(name).id - 1
+        inward = robot.joint_range[joint, 0] if name.startswith("left") else robot.joint_range[joint, 1]
+        crossed = crossed.at[7 + joint].set(float(inward))
+    step = jax.jit(lambda state: env.simulate(state, state.qpos[7:], substeps=1))
+    depths = []
+    for qpos in (stand.qpos, crossed):
+        state = replace(stand, qpos=qpos, qvel=jnp.zeros(35))
+        after, trace = step(state)
+        penalty = env.compute_penalty(state, after, jnp.zeros(29), trace)
+        data = mujoco.MjData(robot.model)
+        data.qpos[:] = qpos
+        mujoco.mj_forward(robot.model, data)
+        pairs = [c for c in data.contact if robot.model.geom("floor").id not in c.geom and c.dist < 0.0]
+        depths.append(-sum(contact.dist for contact in pairs))
+        np.testing.assert_allclose(penalty, 7.0 * depths[-1], atol=1e-3)
+    assert depths[0] == 0.0
+    assert depths[1] > 0.01
