@@ -64,7 +64,7 @@ class MotionLibrary:
     length: jax.Array  # (C,) s
     wraps: jax.Array  # (C,) bool, also of clips that turn
     cycle_shift: jax.Array  # (C, 3) m, displacement of one cycle; z is 0
-    half_turn: jax.Array | None  # (C,) uint, half of a cycle's turn in 2 pi / 2^32 rad; None: no clip turns
+    half_turn: jax.Array | None  # (C,) int, half of a cycle's turn in 2 pi / 2^32 rad; None: no clip turns
 
     @property
     def num_clips(self) -> int:
@@ -104,7 +104,7 @@ def make_library(motions: Sequence[Motion]) -> MotionLibrary:
         length=jnp.asarray([m.length for m in motions], jnp.float32),
         wraps=jnp.asarray(wraps),
         cycle_shift=jnp.asarray(shifts, jnp.float32),
-        half_turn=jnp.asarray(half_turns % 2**32, jnp.uint32) if half_turns.any() else None,
+        half_turn=jnp.asarray(half_turns, jnp.int32) if half_turns.any() else None,
     )
 
 
@@ -210,9 +210,9 @@ def _turn(half_turn: jax.Array, cycle: jax.Array, shift: jax.Array) -> tuple[jax
     up = jnp.array([0.0, 0.0, 1.0])
 
     def radians(binary: jax.Array) -> jax.Array:
-        return binary.astype(jnp.int32) * jnp.float32(1.0 / _PER_RADIAN)  # in [-pi, pi)
+        return binary * jnp.float32(1.0 / _PER_RADIAN)  # in [-pi, pi)
 
-    half, halves = radians(half_turn), radians(half_turn * cycle.astype(jnp.uint32))
+    half, halves = radians(half_turn), radians(half_turn * cycle)  # whole turns overflow
     straight = half_turn == 0
     length = jnp.where(straight, cycle, jnp.sin(halves) / jnp.where(straight, 1.0, jnp.sin(half)))
     turn = rotation.from_axis_angle(up, 2.0 * halves)
