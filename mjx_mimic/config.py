@@ -402,8 +402,11 @@ PRESETS: dict[Preset, TrainConfig] = {
             bootstrap_clip_end=False,
         ),
     ),
+    # Who is kicked needs more than half a metre to come back.
     "robust": TrainConfig(
-        push=1.0, noise=1.0, env=EnvConfig(privileged_critic=True, randomization=RANDOMIZATION)
+        push=1.0,
+        noise=1.0,
+        env=EnvConfig(privileged_critic=True, max_deviation=1.0, randomization=RANDOMIZATION),
     ),
     # Control steps of 20 ms instead of 33; discount, rollout and delay are about as long in seconds.
     "deploy": TrainConfig(
