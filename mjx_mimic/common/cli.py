@@ -72,7 +72,7 @@ def prepare_jax() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import jax  # reads these variables when it is imported
 
-    # What a shell sets for other work: all is float32 here, and NaN in a simulation is an ending, not a fault.
+    # What a shell sets for other work: all is float32 here, and NaN in a simulation ends an episode.
     for name in ("jax_enable_x64", "jax_debug_nans", "jax_debug_infs"):
         jax.config.update(name, False)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
