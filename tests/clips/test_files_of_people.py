@@ -193,6 +193,13 @@ def test_motion_lib_flat_and_nested(tmp_path, clip, protocol):
     assert load_clips([str(two), "walk"]).weights == (0.5, 0.5, 1.0)
 
 
+def test_text_that_is_none_is_damage(tmp_path, clip):
+    """Found by fuzzing: NumPy itself fails on it."""
+    fields = clip_files.native(clip)
+    fields["joint_names"] = np.full((29, 5), 0x7FFFFFFF, np.uint32).view("<U5")[:, 0]
+    assert "archive is damaged" in refusal(load_motion, write_npz(tmp_path / "clip.npz", fields))
+
+
 @pytest.mark.parametrize("pack", [bytes, zlib.compress, gzip.compress])
 def test_motion_lib_by_joblib(tmp_path, clip, pack):
     """As PHC's and ASAP's scripts write it; some arrays column by column."""
