@@ -81,7 +81,8 @@ def forecast(config: TrainConfig, name: AcceleratorName, devices: int) -> Figure
     compiled = compile_absent(learner)
     seconds = time.perf_counter() - start
     memory, text = compiled.memory_analysis(), compiled.as_text()
-    assert memory and text  # which these compilers give
+    assert memory is not None  # which these compilers give
+    assert text is not None
     needed = (
         memory.argument_size_in_bytes
         + memory.output_size_in_bytes

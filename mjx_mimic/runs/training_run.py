@@ -1,20 +1,25 @@
 """A training from its settings to its last checkpoint."""
 
 import importlib.util
+import json
 import os
 import re
 import time
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.clips.fitness import require_fit
 from mjx_mimic.common.errors import DiskFailure, RunFailure, UserError
+from mjx_mimic.common.processes import first_before_others, is_first, require_same
 from mjx_mimic.config import TrainConfig, sized
 from mjx_mimic.config_yaml import read_run
-from mjx_mimic.learning.devices import place
+from mjx_mimic.learning.devices import all_devices, place
 from mjx_mimic.learning.learner import Learner, make_learner, redistribute
 from mjx_mimic.robot.constants import ALL_BODIES, GROUND_BODIES
 from mjx_mimic.runs import folder
@@ -40,6 +45,8 @@ def train_run(
 ) -> tuple[bool, Path]:
     """Train in a run folder, a new one or one to resume.
 
+    Where several processes train together, all call this, and only the first one writes.
+
     Args:
         config: what to train; numbers that are 0 are sized for this machine.
         out: the run folder; None: runs/<clip>-<date>.
@@ -56,7 +63,7 @@ def train_run(
     Raises:
         UserError: a setting, a clip or the folder will not do, or the run cannot be resumed.
     """
-    devices = tuple(jax.local_devices())
+    devices = all_devices()
     config = sized(config, devices[0].platform, len(devices))
     clips = load_clips(config.motion, config.motion_weights)
     config = replace(config, env=with_contacts(config.env, clips.motions))
@@ -71,12 +78,25 @@ def train_run(
     learner = make_learner(config, clips, devices)
     check_memory(learner)
     source = read_source(init_from, learner, clips) if init_from else None
+    require_same(_ingredients(folder.record(config, clips, len(devices), source.record if source else None)))
     if resume:
         folder.check_resumable(out, config, clips, len(devices))
-    else:
+    elif is_first():
         folder.create(out, config, clips, len(devices), source.record if source else None)
-    with locked(out):
+    with locked(out) if is_first() else nullcontext():
         return _train(out, learner, clips, resume, wandb_project, source, write_video), out
+
+
+def _ingredients(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return what all processes must have alike, by what it is called in a message."""
+    names = {
+        "settings": "config",
+        "clips": "clips",
+        "versions": "versions",
+        "devices": "platform",
+        "networks to start from": "init_from",
+    }
+    return {name: json.dumps(record.get(field), sort_keys=True) for name, field in names.items()}
 
 
 def _file_name(text: str) -> str:
@@ -126,7 +146,9 @@ def _train(
         print(f"contacts: {config.env.contacts}, because more than the soles may be on the floor")
 
     state, progress = learner.init(jax.random.key(config.seed)), Progress()
-    restored = checkpoints.restore_training(state) if resume else None
+    # The first process removes what is damaged before the others read.
+    restored = first_before_others(lambda: checkpoints.restore_training(state) if resume else None)
+    require_same({"checkpoint": str(restored and restored[1])})
     if resume and restored is None and "init_from" in read_run(out)[1]:
         raise UserError(
             f"{out}: was stopped before its first checkpoint; remove it and start anew with --init-from"
@@ -137,7 +159,7 @@ def _train(
             f"networks and normaliser of {source.run} ({source.which}, at {source.stored.samples:,} samples)"
         )
     try:
-        if resume:
+        if resume and is_first():
             folder.record_resumption(out, config, len(devices))
         if restored:
             state, progress = restored
@@ -152,7 +174,7 @@ def _train(
             state = place(devices, state)
         else:
             checkpoints.save(state, progress, is_best=False)  # so that there always is one
-        with MetricLog(out, names, progress.samples, wandb_project) as log:
+        with MetricLog(out, names, progress.samples, wandb_project) if is_first() else nullcontext() as log:
             return train(learner, state, progress, checkpoints, log, write_video)
     except (
         OSError,
