@@ -275,7 +275,7 @@ def _bytes_written(inner: Computation, item: Instruction) -> int:
         item = inner[item.operands[0]]
     if item.opcode == IN_PLACE:
         return shape_bytes(inner[item.operands[1]].shape)
-    if item.opcode.endswith("-start"):  # its shape names its operands too
+    if item.opcode.endswith("-start") and whole.startswith("("):  # it names the operands too
         return shape_bytes(whole) - sum(shape_bytes(inner[name].shape) for name in item.operands)
     return 0 if item.opcode == "parameter" else shape_bytes(whole)
 
