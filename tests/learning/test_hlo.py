@@ -29,7 +29,7 @@ LOOPS = """HloModule jit_f, is_scheduled=true
 
 %outer_body (arg.1: (s32[], f32[8,4])) -> (s32[], f32[8,4]) {
   %arg.1 = (s32[], f32[8,4]{1,0}) parameter(0)
-  %loop = (s32[], f32[8,4]{1,0}) while(%arg.1), body=%inner_body, metadata={op_name="f/outer/inner/while"}, TRIPS(3)
+  %loop = (s32[], f32[8,4]{1,0}) while(%arg.1), body=%inner_body, metadata={op_name="f/outer/inner"}, TRIPS(3)
   %y = f32[8,4]{1,0} get-tuple-element(%loop), index=1
   %negated = f32[8,4]{1,0} negate(%y)
   %i = s32[] get-tuple-element(%loop), index=0
@@ -40,7 +40,7 @@ ENTRY %main (p: f32[8,4]) -> f32[] {
   %p = f32[8,4]{1,0} parameter(0)
   %zero = s32[] constant(0)
   %start = (s32[], f32[8,4]{1,0}) tuple(%zero, %p)
-  %steps = (s32[], f32[8,4]{1,0}) while(%start), body=%outer_body, metadata={op_name="f/outer/while"}, TRIPS(5)
+  %steps = (s32[], f32[8,4]{1,0}) while(%start), body=%outer_body, metadata={op_name="f/outer"}, TRIPS(5)
   %z = f32[8,4]{1,0} get-tuple-element(%steps), index=1
   %until = (s32[], f32[8,4]{1,0}) while(%start), body=%inner_body, metadata={op_name="f/search/while"}
   %total = f32[] reduce(%z, %zero), dimensions={0,1}, to_apply=%plus, metadata={op_name="f/sum"}
