@@ -53,9 +53,7 @@ def episode_metrics(episode: Episode, control_dt: float) -> tuple[EpisodeMetric,
         EpisodeMetric("eval_return", "", returned, "reward until early termination (MimicKit's test return)"),
         EpisodeMetric("episode_length", "steps", length, "control steps until early termination"),
         EpisodeMetric("survival", "s", length * control_dt, "time until early termination"),
-        EpisodeMetric(
-            "survived", "share", (length >= episode.horizon) * 1.0 * episode.running, "no early termination"
-        ),
+        EpisodeMetric("survived", "share", np.asarray(episode.survived) * 1.0, "no early termination"),
         EpisodeMetric(
             "return_per_step", "", returned / np.maximum(length, 1.0), "evaluation return over episode length"
         ),
@@ -86,6 +84,7 @@ def episode_metrics(episode: Episode, control_dt: float) -> tuple[EpisodeMetric,
         EpisodeMetric(
             "root_angular_velocity", "rad/s", mean(errors.root_angular_velocity), "MimicKit root_ang_vel_err"
         ),
+        *_mjlab_metrics(episode),
         EpisodeMetric("torque", "N m", mean(effort.torque), "mean absolute torque of a motor"),
         EpisodeMetric(
             "power", "W", mean(effort.power), "mean of the motors' absolute mechanical power, all together"
@@ -94,6 +93,27 @@ def episode_metrics(episode: Episode, control_dt: float) -> tuple[EpisodeMetric,
         EpisodeMetric(
             "action_change", "", mean(episode.action_change), "mean absolute difference of actions in turn"
         ),
+    )
+
+
+def _mjlab_metrics(episode: Episode) -> tuple[EpisodeMetric, ...]:
+    """Compute mjlab's metrics, which count the control steps until it would have ended the episode."""
+    steps, errors = np.asarray(episode.mjlab_steps, float), episode.mjlab_errors
+    length, horizon = np.asarray(episode.steps), np.asarray(episode.horizon)
+    success = np.asarray(episode.mjlab_running) & (length >= horizon)
+
+    def mean(total: Any, scale: float = 1.0) -> NDArray[np.float64]:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return scale * np.asarray(total, float) / steps
+
+    end_effector = mean(errors.end_effector_position, MILLI)
+    return (
+        EpisodeMetric("mjlab_success", "share", success * 1.0, "none of mjlab's endings"),
+        EpisodeMetric("mjlab_mpkpe", "mm", mean(errors.mpkpe, MILLI), "mjlab mpkpe, 14 bodies, world"),
+        EpisodeMetric("mjlab_r_mpkpe", "mm", mean(errors.mpkpe_root, MILLI), "mjlab r_mpkpe, from the torso"),
+        EpisodeMetric("mjlab_ee_pos", "mm", end_effector, "mjlab ee_pos_error"),
+        EpisodeMetric("mjlab_ee_ori", "rad", mean(errors.end_effector_rotation), "mjlab ee_ori_error"),
+        EpisodeMetric("mjlab_joint_vel", "rad/s", mean(errors.joint_velocity), "mjlab joint_vel_error"),
     )
 
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import TrainConfig, Which
 from mjx_mimic.config_yaml import read_run
-from mjx_mimic.learning.devices import replicate
+from mjx_mimic.learning.devices import first_device, replicate
 from mjx_mimic.learning.learner import Learner, TrainState
 from mjx_mimic.learning.networks import LOG_STD
 from mjx_mimic.runs.checkpoints import Checkpoints, StoredPolicy
@@ -74,10 +75,18 @@ def _shown(part: tuple[str, int] | None) -> str:
     return f"{part[0]} ({part[1]} numbers)" if part else "none"
 
 
+def has_new_value_function(state: TrainState, source: Source) -> bool:
+    """Whether a state's value function cannot take another run's, since it sees other numbers."""
+    there, here = source.stored.critic, first_device(state.critic.params)
+    return bool(jax.tree.map(jnp.shape, there) != jax.tree.map(jnp.shape, here))
+
+
 def start_from(learner: Learner, state: TrainState, source: Source) -> TrainState:
     """Put networks and normaliser of another run into a fresh state; everything else in it stays fresh.
 
-    The standard deviation comes along where the new run learns it, also one that was fixed.
+    The standard deviation comes along where the new run learns it, also one that was fixed. A value function
+    that sees more than the policy comes along only where it sees the same; otherwise it starts anew, with new
+    moments of what only it sees.
     """
     params = dict(source.stored.actor["params"])
     past = source.config.network
@@ -85,10 +94,16 @@ def start_from(learner: Learner, state: TrainState, source: Source) -> TrainStat
     log_std = params.pop(LOG_STD, fixed)
     if learner.config.network.learn_std:
         params[LOG_STD] = log_std
-    moments = replace(source.stored.normalizer, min_std=learner.config.normalizer.min_std)
-    actor, critic, normalizer = replicate(
-        learner.devices, ({"params": params}, source.stored.critic, moments)
-    )
+    fresh = first_device((state.critic.params, state.normalizer))
+    critic, moments = source.stored.critic, source.stored.normalizer
+    if has_new_value_function(state, source):
+        shared = learner.env.policy_inputs or len(fresh[1].mean)
+        critic, moments = (
+            fresh[0],
+            jax.tree.map(lambda new, old: jnp.concatenate([old[:shared], new[shared:]]), fresh[1], moments),
+        )
+    moments = replace(moments, min_std=learner.config.normalizer.min_std)
+    actor, critic, normalizer = replicate(learner.devices, ({"params": params}, critic, moments))
     return replace(
         state,
         actor=replace(state.actor, params=actor),

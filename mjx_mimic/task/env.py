@@ -19,7 +19,7 @@ from mjx_mimic.robot.constants import ContactSet
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import CharacterState, Robot, exact_products, load_robot
 from mjx_mimic.task import dynamics, observation, reference, start_sampling, termination
-from mjx_mimic.task.dynamics import Dynamics
+from mjx_mimic.task.dynamics import Dynamics, Scalar
 from mjx_mimic.task.reference import MotionLibrary, make_library
 from mjx_mimic.task.reward import RewardTerms, mimickit_reward, paper_reward
 from mjx_mimic.task.start_sampling import StartDistribution, make_starts
@@ -47,6 +47,7 @@ class EnvState:
     episode_return: jax.Array  # ()
     dynamics: Dynamics = Dynamics()  # how this robot differs from the model
     action: jax.Array | None = None  # (J,) the last one; None: it is not observed
+    history: jax.Array | None = None  # (K - 1, R) readings of the control steps before, the newest first
     targets: jax.Array | None = None  # (H, J) rad, PD targets before, the newest first; None: without delay
 
 
@@ -80,12 +81,14 @@ class PhysicsTrace:
 
 @struct.dataclass
 class ImitationEnv:
-    """A pytree whose only leaves are the clips and the starts in them, so that a compiled step serves any."""
+    """A pytree whose leaves are the clips, the starts in them and a share: a compiled step serves any."""
 
     library: MotionLibrary
     starts: StartDistribution
     robot: Robot = struct.field(pytree_node=False)
     config: EnvConfig = struct.field(pytree_node=False)
+    disturbance: Scalar = np.float32(1.0)
+    """() from 0 to 1, how much of kicks, noise and randomisation there is."""
 
     @property
     def num_actions(self) -> int:
@@ -111,6 +114,10 @@ class ImitationEnv:
         """Return the same task whose episodes start elsewhere."""
         return replace(self, starts=starts)
 
+    def with_disturbance(self, share: jax.Array) -> Self:
+        """Return the same task with a share () of its disturbances."""
+        return replace(self, disturbance=share)
+
     def with_config(self, config: EnvConfig) -> Self:
         """Return the same task with other settings."""
         return replace(self, config=config)
@@ -132,19 +139,25 @@ class ImitationEnv:
         if config == RandomizationConfig():
             return state
         robot_key, start_key = jax.random.split(jax.random.fold_in(key, 1))
-        qpos, qvel = dynamics.perturbed_start(config, state.qpos, state.qvel, start_key)
+        qpos, qvel = dynamics.perturbed_start(config, state.qpos, state.qvel, start_key, self.disturbance)
         state = replace(state, qpos=qpos, qvel=qvel)
-        return self.with_dynamics(state, dynamics.draw(config, self.robot, robot_key))
+        return self.with_dynamics(state, dynamics.draw(config, self.robot, robot_key, self.disturbance))
 
     def with_dynamics(self, state: EnvState, robot: Dynamics) -> EnvState:
         """Return a state at the start of an episode whose robot is another."""
         targets = None if robot.delay is None else jnp.tile(state.qpos[7:], (math.ceil(MOST_DELAY), 1))
-        return replace(state, dynamics=robot, targets=targets)
+        return self._with_history(replace(state, dynamics=robot, targets=targets))
+
+    def _with_history(self, state: EnvState) -> EnvState:
+        """Return a state at the start of an episode, before which the sensors have shown nothing else."""
+        if self.config.history == 1:
+            return state
+        return replace(state, history=jnp.tile(self.reading(state), (self.config.history - 1, 1)))
 
     def reset_to(self, clip: jax.Array, time: jax.Array) -> EnvState:
         """Return the state of the reference of `clip` () at `time` () s, of the nominal robot."""
         qpos, qvel = reference.lookup(self.library, clip, time)
-        return EnvState(
+        state = EnvState(
             qpos=qpos,
             qvel=qvel,
             warm_start=jnp.zeros_like(qvel),
@@ -154,8 +167,11 @@ class ImitationEnv:
             episode_return=jnp.float32(0.0),
             action=jnp.zeros(self.num_actions) if self.remembers_action else None,
         )
+        return self._with_history(state)
 
-    def step(self, state: EnvState, action: jax.Array, key: jax.Array) -> tuple[EnvState, StepResult]:
+    def step(
+        self, state: EnvState, action: jax.Array, key: jax.Array, sensed: EnvState | None = None
+    ) -> tuple[EnvState, StepResult]:
         """Take one control step.
 
         Physics under the action; reward and causes of an end against the reference at the step's end; a new
@@ -165,11 +181,12 @@ class ImitationEnv:
             state: unbatched.
             action: (J,), clipped to [-1, 1].
             key: of the reset.
+            sensed: the state as the sensors showed it to the policy; None: as it is.
 
         Returns:
             The next state, after a reset if there was one, and what the step yielded.
         """
-        next_state, _ = self.simulate(*self.command(state, action))
+        next_state, _ = self.simulate(*self.command(state, action, sensed))
         character, target = self.character(next_state), self.reference(next_state)
         causes = self.causes(next_state, character, target)
         reward, terms = self.compute_reward(character, target)
@@ -197,15 +214,31 @@ class ImitationEnv:
         )
         return state_or_reset, result
 
-    def command(self, state: EnvState, action: jax.Array) -> tuple[EnvState, jax.Array]:
-        """Return the state, which remembers an action (J,) that is observed, and the PD target (J,) rad."""
+    def command(
+        self, state: EnvState, action: jax.Array, sensed: EnvState | None = None
+    ) -> tuple[EnvState, jax.Array]:
+        """Return the state, which remembers what will be observed of this control step, and the PD target.
+
+        Args:
+            state: unbatched.
+            action: (J,).
+            sensed: the state as the sensors showed it to the policy; None: as it is.
+
+        Returns:
+            The state with the action and the readings, and the target (J,) rad.
+        """
         target = self.pd_target(state, action)
-        return (state if state.action is None else replace(state, action=jnp.clip(action, -1.0, 1.0))), target
+        if state.history is not None:
+            reading = self.reading(state if sensed is None else sensed)
+            state = replace(state, history=jnp.concatenate([reading[None], state.history[:-1]]))
+        if state.action is not None:
+            state = replace(state, action=jnp.clip(action, -1.0, 1.0))
+        return state, target
 
     @property
     def remembers_action(self) -> bool:
         """Whether the last action is part of the state, because it is observed or its change is penalised."""
-        return self.layout.action or self.config.penalty.action_change > 0.0
+        return self.layout.readings is not None or self.config.penalty.action_change > 0.0
 
     def pd_target(self, state: EnvState, action: jax.Array) -> jax.Array:
         """Return the joint angles (J,) rad that an action (J,) in [-1, 1] asks the motors for.
@@ -230,13 +263,20 @@ class ImitationEnv:
         return scale.astype(np.float32)
 
     def simulate(
-        self, state: EnvState, pd_target: jax.Array, *, substeps: int | None = None, unroll: bool = False
+        self,
+        state: EnvState,
+        pd_target: jax.Array,
+        *,
+        force: jax.Array | None = None,
+        substeps: int | None = None,
+        unroll: bool = False,
     ) -> tuple[EnvState, PhysicsTrace]:
         """Simulate one control step under constant PD targets (J,) rad.
 
         Args:
             state: unbatched.
             pd_target: (J,) rad.
+            force: (3,) N on the pelvis, world frame; None: no force.
             substeps: physics steps; None: those of a control step.
             unroll: whether to compile them one after the other instead of as a loop.
         """
@@ -245,10 +285,15 @@ class ImitationEnv:
             self.robot.mjx_model, dynamics.model_fields(self.robot, state.dynamics)
         )
 
+        at_rest = self.robot.mjx_data
+        if force is not None:
+            pelvis = int(self.robot.model.jnt_bodyid[0])
+            at_rest = at_rest.replace(xfrc_applied=at_rest.xfrc_applied.at[pelvis, :3].set(force))
+
         def physics_step(carry: tuple, target: jax.Array | None) -> tuple[tuple, PhysicsTrace]:
             qpos, qvel, warm_start = carry
             target = pd_target if target is None else target
-            data = self.robot.mjx_data.replace(qpos=qpos, qvel=qvel, qacc_warmstart=warm_start, ctrl=target)
+            data = at_rest.replace(qpos=qpos, qvel=qvel, qacc_warmstart=warm_start, ctrl=target)
             with exact_products():
                 data = mjx.step(model, data)
             return (data.qpos, data.qvel, data.qacc_warmstart), PhysicsTrace(qpos[7:], qvel[6:])
@@ -312,14 +357,28 @@ class ImitationEnv:
 
     def observation_parts(self, state: EnvState) -> observation.Parts:
         """Return the named parts of what the policy sees, in their order, as the encoders show them."""
-        if state.dynamics.joint_offset is not None:
-            state = replace(state, qpos=state.qpos.at[7:].add(state.dynamics.joint_offset))
         targets = {ahead: self.reference(state, ahead) for ahead in self.target_steps}
         phase = observation.Phase(self.phase(state), self.phase_frequencies)
-        parts = self.layout.parts(self.robot, self.character(state), targets, phase)
-        if self.layout.action and state.action is not None:
-            parts = parts | {"last action": state.action}
-        return parts
+        parts = self.readings(state)
+        if state.history is not None:
+            parts[f"the same at {len(state.history)} control steps before"] = state.history.ravel()
+        return parts | self.layout.parts(self.robot, self.character(self.encoded(state)), targets, phase)
+
+    def encoded(self, state: EnvState) -> EnvState:
+        """Return a state with the joint angles that the encoders show."""
+        offset = state.dynamics.joint_offset
+        return state if offset is None else replace(state, qpos=state.qpos.at[7:].add(offset))
+
+    def readings(self, state: EnvState) -> observation.Parts:
+        """Return by name what the sensors show, and the last action; nothing in layouts of other things."""
+        if self.layout.readings is None or state.action is None:
+            return {}
+        shown = self.layout.readings(self.character(self.encoded(state)))
+        return shown | {"last action": state.action}
+
+    def reading(self, state: EnvState) -> jax.Array:
+        """Return the readings as one array (R,)."""
+        return observation.concatenated(self.readings(state))
 
     def privileged_parts(self, state: EnvState) -> observation.Parts:
         """Return the named parts of what only the value function sees: the true state, and the robot's."""
