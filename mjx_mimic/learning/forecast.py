@@ -34,7 +34,9 @@ from mjx_mimic.task.env import PHYSICS_STEPS
 
 STATIONS = {CONTROL_STEPS: "control_step", PHYSICS_STEPS: "physics_step"}
 UPDATE = "update"
-SCALES = (1, 8, 64, 1024)
+GROWTH = (1, 2, 4, 8)
+"""Multiples of the environments for which samples/s are predicted on one chip."""
+SCALES = (8, 64, 1024)
 """Chips for which samples/s are predicted, each with the environments of one."""
 
 Figures = dict[str, Any]
@@ -153,10 +155,17 @@ def program_figures(learner: Learner, accelerator: Accelerator, program: Program
         "collectives": collectives,
         "collective_mb": program.collective_bytes / 1e6,
     }
-    # A program for one device has no collectives, so it predicts nothing for several.
-    for count in SCALES if len(learner.devices) > 1 else SCALES[:1]:
-        seconds = total_s + all_reduce_s(accelerator, collectives, program.collective_bytes, count)
-        figures[f"samples_per_s_on_{count}"] = count * samples / seconds
+    for factor in GROWTH:  # bytes and operations grow with the environments, kernels do not
+        seconds = sum(
+            roofline(accelerator, Cost(cost.kernels, factor * cost.bytes, factor * cost.flops))
+            for cost in program.stations.values()
+        )
+        name = f"samples_per_s_of_{factor * samples // control_steps}_environments"
+        figures[name] = factor * samples / seconds
+    if len(learner.devices) > 1:  # a program for one has no collectives
+        for count in SCALES:
+            seconds = total_s + all_reduce_s(accelerator, collectives, program.collective_bytes, count)
+            figures[f"samples_per_s_on_{count}_devices"] = count * samples / seconds
     return figures
 
 

@@ -106,7 +106,7 @@ def _file_name(text: str) -> str:
 
 
 def check_memory(learner: Learner) -> None:
-    """Warn of more environments than the devices' memory will hold by an estimate, before anything is written.
+    """Warn of more environments than the devices' memory holds by an estimate, before anything is written.
 
     Raises:
         UserError: they need more than ten times what there is, which no estimate is wrong by.
