@@ -63,6 +63,7 @@ _INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = (.*)$")
 _CALLED = re.compile(r"(?:calls|to_apply|body|branch_computations)=\{?((?:%?[\w.\-]+(?:, )?)+)\}?")
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 _TILE = re.compile(r"T\((\d+),(\d+)\)")
+_CONDITION = re.compile(r"condition=%?([\w.\-]+)")
 _OP_NAME = re.compile(r'op_name="([^"]*)"')
 _TARGET = re.compile(r'custom_call_target="([^"]*)"')
 _BATCH = re.compile(r'"?lhs_batch_dim(?:s|ension|ensions)"?[=:][\[{]([\d,"]*)[\]}]')
@@ -145,10 +146,10 @@ def read_program(text: str, scopes: Mapping[str, str], rest: str) -> Program:
             inside = [station for scope, station in scopes.items() if scope in instruction.op_name]
             station, opcode = (inside or [around])[-1], instruction.opcode
             if opcode == "while":
-                trips = _TRIPS.search(instruction.attributes)
-                if not trips:
+                trips = runs_of_loop(computations, instruction)
+                if trips is None:
                     program.unknown_loops.append(instruction.op_name)
-                walk(computations[instruction.called[0]], times * int(trips[1] if trips else 1), station)
+                walk(computations[instruction.called[0]], times * (trips or 1), station)
             elif opcode in ("call", "conditional", "async-start"):
                 for name in instruction.called:
                     walk(computations[name], times, station)
@@ -160,8 +161,8 @@ def read_program(text: str, scopes: Mapping[str, str], rest: str) -> Program:
                 kind = opcode.removesuffix("-start")
                 if kind in COLLECTIVES:
                     program.collectives[kind] += times
-                    sizes = (shape_bytes(computation[name].shape) for name in instruction.operands)
-                    program.collective_bytes += times * sum(sizes)
+                    shapes = (computation[name].shape for name in instruction.operands)
+                    program.collective_bytes += times * sum(shape_bytes(ON_CHIP.sub("", s)) for s in shapes)
                 if kind in HOST_TRANSFERS or HOST_MEMORY in instruction.shape:
                     program.host_transfers.append(instruction.op_name)
 
@@ -196,6 +197,23 @@ def _closing(text: str, start: int) -> int:
         if depth == 0:
             return index + 1
     raise ValueError(f"no closing parenthesis: {text[start : start + 100]}")
+
+
+def runs_of_loop(computations: Computations, loop: Instruction) -> int | None:
+    """Return how often a loop runs: as the compiler says, or while a counter from 0 is below a constant.
+
+    None where that follows from what the loop computes.
+    """
+    if known := _TRIPS.search(loop.attributes):
+        return int(known[1])
+    found = _CONDITION.search(loop.attributes)
+    condition = computations.get(found[1], {}) if found else {}
+    for root in condition.values():
+        if root.is_root and root.opcode == "compare" and "direction=LT" in root.attributes:
+            counter, limit = (condition[name] for name in root.operands)
+            if counter.opcode == "get-tuple-element" and limit.opcode == "constant":
+                return int(limit.arguments)
+    return None
 
 
 def runs(instruction: Instruction) -> bool:

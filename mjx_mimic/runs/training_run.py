@@ -30,9 +30,13 @@ from mjx_mimic.runs.training_loop import WriteVideo, train
 from mjx_mimic.runs.warm_start import Source, has_new_value_function, read_source, start_from
 from mjx_mimic.task.env import with_contacts
 
-STEP_BYTES = 37_300
-"""What the compiled training step takes per environment beside its samples: of 200 MB at 4096 environments by
-`python -m mjx_mimic.bench --compile-for h100`."""
+STEP_BYTES = {"tpu": 103_000}
+"""What the compiled training step takes per environment beside its samples, by platform.
+
+Of 200 MB at 4096 environments on an H100 and 467 MB on a TPU v5e, which pads its arrays, by
+`python -m mjx_mimic.bench --compile-for`."""
+OTHER_STEP_BYTES = 37_300
+"""The same on GPUs, and by assumption on CPUs."""
 
 
 def train_run(
@@ -114,8 +118,10 @@ def check_memory(learner: Learner) -> None:
     config, devices = learner.config, learner.devices
     observation = sum(learner.env.observation_sizes().values())
     sample_bytes = 4 * (observation + 2 * learner.env.num_actions)
-    needed = config.num_envs * (STEP_BYTES + config.unroll_length * sample_bytes)
-    if devices[0].platform == "cpu":
+    platform = devices[0].platform
+    step_bytes = STEP_BYTES.get(platform, OTHER_STEP_BYTES)
+    needed = config.num_envs * (step_bytes + config.unroll_length * sample_bytes)
+    if platform == "cpu":
         here = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
         available = here * jax.process_count()
     else:

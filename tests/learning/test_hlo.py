@@ -36,19 +36,33 @@ LOOPS = """HloModule jit_f, is_scheduled=true
   ROOT %result = (s32[], f32[8,4]{1,0}) tuple(%i, %negated)
 }
 
+%less (arg.2: (s32[], f32[8,4])) -> pred[] {
+  %arg.2 = (s32[], f32[8,4]{1,0}) parameter(0)
+  %counter = s32[] get-tuple-element(%arg.2), index=0
+  %limit = s32[] constant(5)
+  ROOT %lt = pred[] compare(%counter, %limit), direction=LT
+}
+
+%open (arg.3: (s32[], f32[8,4])) -> pred[] {
+  %arg.3 = (s32[], f32[8,4]{1,0}) parameter(0)
+  %x.1 = f32[8,4]{1,0} get-tuple-element(%arg.3), index=1
+  ROOT %any = pred[] fusion(%x.1), kind=kLoop, calls=%fused_any
+}
+
 ENTRY %main (p: f32[8,4]) -> f32[] {
   %p = f32[8,4]{1,0} parameter(0)
   %zero = s32[] constant(0)
   %start = (s32[], f32[8,4]{1,0}) tuple(%zero, %p)
-  %steps = (s32[], f32[8,4]{1,0}) while(%start), body=%outer_body, metadata={op_name="f/outer"}, TRIPS(5)
+  %steps = (s32[], f32[8,4]{1,0}) while(%start), condition=%less, body=%outer_body, NAMED(f/outer)
   %z = f32[8,4]{1,0} get-tuple-element(%steps), index=1
-  %until = (s32[], f32[8,4]{1,0}) while(%start), body=%inner_body, metadata={op_name="f/search/while"}
+  %until = (s32[], f32[8,4]{1,0}) while(%start), condition=%open, body=%inner_body, NAMED(f/until)
   %total = f32[] reduce(%z, %zero), dimensions={0,1}, to_apply=%plus, metadata={op_name="f/sum"}
   %reduced = f32[] all-reduce-start(%total), replica_groups={}, to_apply=%plus
   ROOT %done = f32[] all-reduce-done(%reduced)
 }
 """
 LOOPS = re.sub(r"TRIPS\((\d)\)", r'backend_config={"known_trip_count":{"n":"\1"},"other":"x"}', LOOPS)
+LOOPS = re.sub(r"NAMED\((.*?)\)", r'metadata={op_name="\1"}', LOOPS)
 
 
 def test_loops_count_as_often_as_they_run_and_belong_to_their_scope():
@@ -68,7 +82,7 @@ def test_collectives_and_loops_of_unknown_length_are_named():
     program = read_program(LOOPS, SCOPES, "rest")
     assert dict(program.collectives) == {"all-reduce": 1}
     assert program.collective_bytes == 4
-    assert program.unknown_loops == ["f/search/while"]
+    assert program.unknown_loops == ["f/until"]
     assert program.host_transfers == []
 
 
@@ -127,6 +141,13 @@ def test_a_tpu_pads_the_last_two_dimensions_and_keeps_some_arrays_on_the_chip():
     assert hlo.shape_bytes("bf16[4,10,3]{2,1,0:T(8,128)(2,1)}") == 4 * 16 * 128 * 2
     assert hlo.shape_bytes("f32[10,3]{1,0:T(8,128)S(1)}") == 0
     assert hlo.shape_bytes("(pred[5]{0}, u8[3]{0}, token[])") == 8
+
+
+def test_what_is_sent_counts_wherever_it_lies():
+    body = """  %a = f32[4]{0:T(128)S(1)} parameter(0)
+  ROOT %b = f32[4]{0:T(128)S(1)} all-reduce(%a), to_apply=%plus"""
+    program = read_program(entry(body), {}, "all")
+    assert (program.collective_bytes, program.stations["all"].bytes) == (16, 0)
 
 
 def test_transfers_to_the_host_are_found():
