@@ -77,6 +77,9 @@ class PhysicsTrace:
 
     dof_pos: jax.Array  # (S, J) rad
     dof_vel: jax.Array  # (S, J) rad/s
+    self_contact: jax.Array | None = (
+        None  # (S,) m, summed depths of parts in one another; None: not penalised
+    )
 
 
 @struct.dataclass
@@ -186,11 +189,11 @@ class ImitationEnv:
         Returns:
             The next state, after a reset if there was one, and what the step yielded.
         """
-        next_state, _ = self.simulate(*self.command(state, action, sensed))
+        next_state, trace = self.simulate(*self.command(state, action, sensed))
         character, target = self.character(next_state), self.reference(next_state)
         causes = self.causes(next_state, character, target)
         reward, terms = self.compute_reward(character, target)
-        penalty = self.compute_penalty(state, next_state, action)
+        penalty = self.compute_penalty(state, next_state, action, trace)
         # A broken simulation earns nothing; without this its NaN would outlive the reset in the returns.
         reward, penalty, terms = jax.tree.map(
             lambda x: jnp.where(causes.nonfinite, 0.0, x), (reward, penalty, terms)
@@ -296,7 +299,8 @@ class ImitationEnv:
             data = at_rest.replace(qpos=qpos, qvel=qvel, qacc_warmstart=warm_start, ctrl=target)
             with exact_products():
                 data = mjx.step(model, data)
-            return (data.qpos, data.qvel, data.qacc_warmstart), PhysicsTrace(qpos[7:], qvel[6:])
+            depth = self.robot.self_contact(data) if self.config.penalty.self_contact else None
+            return (data.qpos, data.qvel, data.qacc_warmstart), PhysicsTrace(qpos[7:], qvel[6:], depth)
 
         coordinates = (state.qpos, state.qvel, state.warm_start)
         targets, state = self.motor_targets(state, pd_target, length)
@@ -437,13 +441,16 @@ class ImitationEnv:
             self.config.joint_weights,
         )
 
-    def compute_penalty(self, before: EnvState, after: EnvState, action: jax.Array) -> jax.Array:
+    def compute_penalty(
+        self, before: EnvState, after: EnvState, action: jax.Array, trace: PhysicsTrace | None = None
+    ) -> jax.Array:
         """Return what training takes off the reward () for a control step, by the weights of `PenaltyConfig`.
 
         Args:
             before: the state in which the action was chosen.
             after: the state that it led to, with the torques of its last physics step.
             action: (J,).
+            trace: of the physics between them; None: without self-contacts.
         """
         config, robot, total = self.config.penalty, self.robot, jnp.float32(0.0)
         if config.action_change and before.action is not None:
@@ -460,6 +467,8 @@ class ImitationEnv:
                 low + LIMIT_MARGIN - angle, 0.0
             )
             total += config.joint_limit * jnp.sum(excess)
+        if trace is not None and trace.self_contact is not None:
+            total += config.self_contact * jnp.mean(trace.self_contact)
         return total
 
     def causes(
