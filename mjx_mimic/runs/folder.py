@@ -44,14 +44,15 @@ def create(
     except (OSError, ValueError) as error:
         raise unwritable(path, error) from None
     with replacing(path / CONFIG_FILE) as file:
-        file.write(yaml_bytes(_record(config, clips, devices, init_from)))
+        file.write(yaml_bytes(record(config, clips, devices, init_from)))
 
 
-def _record(
+def record(
     config: TrainConfig, clips: Clips, devices: int, init_from: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
+    """Return what `config.yaml` holds: all that goes into a run."""
     packages = ("jax", "mujoco", "mujoco-mjx", "flax", "optax")
-    record = {
+    found = {
         "format": FORMAT,
         "config": config_yaml.to_dict(config),
         "clips": [
@@ -63,8 +64,8 @@ def _record(
         "versions": {"mjx-mimic": __version__} | {name: version(name) for name in packages},
     }
     if init_from:
-        record["init_from"] = init_from
-    return record | {"digest": record_digest(record)}
+        found["init_from"] = init_from
+    return found | {"digest": record_digest(found)}
 
 
 def check_resumable(path: Path, config: TrainConfig, clips: Clips, devices: int) -> None:
@@ -74,7 +75,7 @@ def check_resumable(path: Path, config: TrainConfig, clips: Clips, devices: int)
         UserError: a setting or a clip's contents is another.
     """
     past, stored = read_run(path)
-    wanted = _record(config, clips, devices)
+    wanted = record(config, clips, devices)
     found = config_yaml.difference(replace(past, **{n: getattr(config, n) for n in MAY_CHANGE}), config)
     if found:
         raise UserError(
@@ -98,11 +99,11 @@ def record_resumption(path: Path, config: TrainConfig, devices: int) -> None:
     """Write what a continued run may change into its configuration, so that the next one goes on with it."""
     _, stored = read_run(path)
     now = {"config": config_yaml.to_dict(config), "devices": devices, "platform": jax.default_backend()}
-    record = {**stored, **now}
-    record["digest"] = record_digest(record)
-    if record != stored:
+    updated = {**stored, **now}
+    updated["digest"] = record_digest(updated)
+    if updated != stored:
         with replacing(path / CONFIG_FILE) as file:
-            file.write(yaml_bytes(record))
+            file.write(yaml_bytes(updated))
 
 
 def load_run_clips(run: str | Path) -> Clips:

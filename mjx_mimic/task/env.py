@@ -25,6 +25,8 @@ from mjx_mimic.task.reward import RewardTerms, mimickit_reward, paper_reward
 from mjx_mimic.task.start_sampling import StartDistribution, make_starts
 from mjx_mimic.task.tracking_errors import TrackingErrors, motor_torque, tracking_errors
 
+PHYSICS_STEPS = "physics_steps"
+"""Scope (`jax.named_scope`) of a control step's physics in a compiled program."""
 LIMIT_MARGIN = 0.05
 """Distance from a joint's limit within which `PenaltyConfig.joint_limit` counts, rad."""
 
@@ -302,9 +304,10 @@ class ImitationEnv:
 
         coordinates = (state.qpos, state.qvel, state.warm_start)
         targets, state = self.motor_targets(state, pd_target, length)
-        (qpos, qvel, warm_start), trace = jax.lax.scan(
-            physics_step, coordinates, targets, length=length, unroll=unroll
-        )
+        with jax.named_scope(PHYSICS_STEPS):
+            (qpos, qvel, warm_start), trace = jax.lax.scan(
+                physics_step, coordinates, targets, length=length, unroll=unroll
+            )
         return replace(state, qpos=qpos, qvel=qvel, warm_start=warm_start, steps=state.steps + 1), trace
 
     def motor_targets(
