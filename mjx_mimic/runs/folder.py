@@ -113,7 +113,7 @@ def load_run_clips(run: str | Path) -> Clips:
         UserError: there is no run in this folder, or one of its clips cannot be read.
     """
     config, _ = read_run(Path(run))
-    return load_clips(config.motion, config.motion_weights)
+    return load_clips(config.motion, config.motion_weights, config.skip_bad)
 
 
 def require_clip(clips: Clips, clip: int) -> None:
@@ -143,7 +143,7 @@ def load_policy(
     """
     run = Path(run)
     config, _ = read_run(run)
-    clips = load_clips(config.motion, config.motion_weights) if clips is None else clips
+    clips = load_clips(config.motion, config.motion_weights, config.skip_bad) if clips is None else clips
     stored = Checkpoints(run).restore_policy(checkpoint)
     env = make_env(clips.motions, config.env, weights=clips.weights)
     actor = make_actor(config.network, env.num_actions, env.policy_inputs)

@@ -329,9 +329,14 @@ class ImitationEnv:
         """Return the time in the clip, s, `ahead` control steps from now."""
         return state.start_time + (state.steps + ahead) * self.control_dt
 
+    def moment(self, state: EnvState, ahead: int = 0) -> reference.Moment:
+        """Return the same time, exactly."""
+        start = reference.moment(state.start_time)
+        return reference.later(start, state.steps + ahead, self.config.control_hz)
+
     def phase(self, state: EnvState) -> jax.Array:
         """Return the phase of the clip, in [0, 1]."""
-        return reference.phase(self.library, state.clip, self.time(state))
+        return reference.phase(self.library, state.clip, self.moment(state))
 
     def character(self, state: EnvState) -> CharacterState:
         """Return the simulated robot with its bodies."""
@@ -339,7 +344,7 @@ class ImitationEnv:
 
     def reference_coordinates(self, state: EnvState, ahead: int = 0) -> tuple[jax.Array, jax.Array]:
         """Return qpos (36,) and qvel (35,) of the reference `ahead` control steps from now."""
-        return reference.lookup(self.library, state.clip, self.time(state, ahead))
+        return reference.lookup(self.library, state.clip, self.moment(state, ahead))
 
     def reference(self, state: EnvState, ahead: int = 0) -> CharacterState:
         """Return the reference with its bodies `ahead` control steps from now."""
@@ -486,7 +491,7 @@ class ImitationEnv:
             ),
             nonfinite=termination.is_nonfinite(state.qpos, state.qvel),
             time_out=state.steps >= self.episode_steps,
-            clip_end=ends & (self.time(state) >= self.library.length[state.clip]),
+            clip_end=ends & (self.phase(state) >= 1.0),
         )
 
 
@@ -537,7 +542,7 @@ def make_env(
     library = make_library(motions)
     weights = [1.0] * len(motions) if weights is None else weights
     lengths = [float(length) for length in np.asarray(library.length)]
-    starts = make_starts(lengths, [motion.loop == "wrap" for motion in motions], weights, segment_seconds)
+    starts = make_starts(lengths, [motion.cyclic for motion in motions], weights, segment_seconds)
     env = ImitationEnv(library, starts, robot, config)
     if len(motions) > 1 and not env.target_steps:
         raise UserError(
