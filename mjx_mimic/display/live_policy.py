@@ -25,6 +25,11 @@ _begin = jax.jit(ImitationEnv.reset_to)
 
 
 @jax.jit
+def _pursue(env: ImitationEnv, state: EnvState) -> EnvState:
+    return env.pursue(state, env.character(state))
+
+
+@jax.jit
 def _decide(env: ImitationEnv, policy: Policy, state: EnvState) -> tuple[EnvState, jax.Array, Snapshot]:
     commanded, pd_target = env.command(state, policy.act(env.observe(state)))
     return commanded, pd_target, snapshot(env, state)
@@ -88,6 +93,8 @@ class Live:
             self.reset(self.clip)
             self._failure = "the simulation broke and began again"
             return
+        if self.state.goal is not None:
+            self.state = _pursue(self._env, self.state)
         self._decide()
         if self._snapshot.causes.clip_end:
             self.reset(self.clip)

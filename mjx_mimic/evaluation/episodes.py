@@ -73,6 +73,7 @@ class Episode:
     action: jax.Array  # (J,) the last
     sole_pos: jax.Array  # (2, S, 3) m, the last lowest points of the soles
     push_offset: jax.Array  # () int, control step of the first push
+    goal: dict[str, jax.Array]  # () what was achieved of the goal; see `Goal.results`
 
 
 @struct.dataclass
@@ -122,10 +123,11 @@ class Evaluation:
         """
         library = self.env.library
         time_key, push_key = jax.random.split(key)
+        goal_key = jax.random.fold_in(key, 2)
         if self.starts is None:
             clip = index % library.num_clips
             phase = jnp.where(at_first, 0.0, jax.random.uniform(time_key))
-            state = self.env.reset_to(clip, phase * library.length[clip])
+            state = self.env.reset_to(clip, phase * library.length[clip], goal_key)
         else:
             state = jax.tree.map(lambda x: x[index % x.shape[0]], self.starts)
             clip, phase = state.clip, self.env.phase(state)
@@ -154,6 +156,7 @@ class Evaluation:
             action=jnp.zeros(self.env.num_actions),
             sole_pos=self.env.character(state).sole_pos,
             push_offset=jax.random.randint(push_key, (), 0, interval),
+            goal=self.env.goal_results(state),
         )
 
     def act(self, state: EnvState, episode: Episode, key: jax.Array) -> tuple[EnvState, jax.Array, jax.Array]:
@@ -174,7 +177,7 @@ class Evaluation:
 
     def measure(
         self, episode: Episode, state: EnvState, action: jax.Array, effort: Effort
-    ) -> tuple[Episode, PhaseFigures]:
+    ) -> tuple[EnvState, Episode, PhaseFigures]:
         """Add a control step of one environment.
 
         Args:
@@ -184,12 +187,14 @@ class Evaluation:
             effort: of the motors on the way.
 
         Returns:
-            The episode with the step, and what the step adds to the figures by phase.
+            The state with its goal advanced, the episode with the step, and what the step adds to the
+            figures by phase.
         """
         env = self.env
         character, target = env.character(state), env.reference(state)
         causes = env.causes(state, character, target)
-        reward, _ = env.compute_reward(character, target)
+        state = env.pursue(state, character)
+        reward = env.total_reward(env.compute_reward(character, target)[0], state)
         errors = tracking_errors.tracking_errors(character, target)
         inside = state.steps <= episode.horizon
         counts = inside & ~episode.broken & ~causes.nonfinite
@@ -216,16 +221,20 @@ class Evaluation:
             deviation=jnp.where(counts, jnp.maximum(episode.deviation, deviation), episode.deviation),
             action=action,
             sole_pos=character.sole_pos,
+            goal=jax.tree.map(
+                lambda new, old: jnp.where(counts, new, old), env.goal_results(state), episode.goal
+            ),
         )
         phase_bin = jnp.minimum((env.phase(state) * PHASE_BINS).astype(jnp.int32), PHASE_BINS - 1)
         bins = jnp.zeros((env.library.num_clips, PHASE_BINS))
         at = bins.at[state.clip, phase_bin].set(counts * 1.0)
-        return new_episode, PhaseFigures(
+        figures = PhaseFigures(
             steps=at,
             deviation=at * jnp.where(counts, deviation, 0.0),
             contact=at[..., None] * tracking_errors.foot_contact(character.sole_pos),
             reference_contact=at[..., None] * tracking_errors.foot_contact(target.sole_pos),
         )
+        return state, new_episode, figures
 
     def begin_all(
         self, index: jax.Array, at_first: jax.Array, seed: int
@@ -243,10 +252,10 @@ class Evaluation:
 
     def measure_all(
         self, episode: Episode, figures: PhaseFigures, state: EnvState, action: jax.Array, effort: Effort
-    ) -> tuple[Episode, PhaseFigures]:
+    ) -> tuple[EnvState, Episode, PhaseFigures]:
         """`measure` for N episodes, with the figures by phase added up."""
-        episode, added = jax.vmap(self.measure)(episode, state, action, effort)
-        return episode, jax.tree.map(lambda total, new: total + new.sum(0), figures, added)
+        state, episode, added = jax.vmap(self.measure)(episode, state, action, effort)
+        return state, episode, jax.tree.map(lambda total, new: total + new.sum(0), figures, added)
 
 
 def _keys(seed: int, index: jax.Array, number: jax.Array | int) -> jax.Array:

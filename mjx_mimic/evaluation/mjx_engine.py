@@ -46,7 +46,7 @@ def run_in_mjx(
             state, episode, figures = carry
             state, action, pd_target = evaluation.act_all(state, episode, index, number, seed)
             state, effort = jax.vmap(simulate, (None, 0, 0))(env, state, pd_target)
-            episode, figures = evaluation.measure_all(episode, figures, state, action, effort)
+            state, episode, figures = evaluation.measure_all(episode, figures, state, action, effort)
             return (state, episode, figures), snapshots(state)
 
         begun = evaluation.begin_all(index, at_first, seed)

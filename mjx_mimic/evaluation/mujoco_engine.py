@@ -161,7 +161,7 @@ def _measure(
     joints = (qpos[:, :-1, 7:], qvel[:, :-1, 6:])
     spent = tracking_errors.effort(evaluation.env.robot, targets, *joints)
     spent = jax.tree.map(lambda x: x.mean(axis=1), spent)
-    return (next_state, *evaluation.measure_all(episode, figures, next_state, action, spent))
+    return evaluation.measure_all(episode, figures, next_state, action, spent)
 
 
 @functools.partial(jax.jit, static_argnames="recorded")

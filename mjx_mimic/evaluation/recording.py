@@ -29,7 +29,7 @@ def snapshot(env: ImitationEnv, state: EnvState) -> Snapshot:
         qvel=state.qvel,
         reference=env.reference_coordinates(state)[0],
         phase=env.phase(state),
-        reward=env.compute_reward(character, target)[0],
+        reward=env.total_reward(env.compute_reward(character, target)[0], state),
         causes=env.causes(state, character, target),
     )
 

@@ -146,7 +146,9 @@ def evaluate(
     for kind, chosen in ((elsewhere, ~at_first), ("first", at_first)):
         if chosen.any():
             episode = jax.tree.map(lambda x, chosen=chosen: x[: len(at_first)][chosen], outcome.episode)
-            metrics[kind] = summary.episode_metrics(episode, evaluation.env.control_dt)
+            goal = evaluation.env.goal
+            measures = goal.measures if goal else None
+            metrics[kind] = summary.episode_metrics(episode, evaluation.env.control_dt, measures)
             table = summary.table(metrics[kind], episode.clip, clips)
             results[kind] = {"episodes": int(chosen.sum()), **table}
     return Report(clips, metrics, results, outcome)

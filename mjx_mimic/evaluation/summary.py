@@ -1,6 +1,6 @@
 """What an evaluation says of a policy: metrics of every episode, mean and spread, in total and by clip."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +37,10 @@ class EpisodeMetric:
         }
 
 
-def episode_metrics(episode: Episode, control_dt: float) -> tuple[EpisodeMetric, ...]:
-    """Compute the metrics of `Episode` arrays (N,)."""
+def episode_metrics(
+    episode: Episode, control_dt: float, goal: Mapping[str, tuple[str, str]] | None = None
+) -> tuple[EpisodeMetric, ...]:
+    """Compute the metrics of `Episode` arrays (N,), with those of a goal by its `Goal.measures`."""
     steps = np.asarray(episode.steps, float)
     errors, effort = episode.errors, episode.effort
 
@@ -49,12 +51,18 @@ def episode_metrics(episode: Episode, control_dt: float) -> tuple[EpisodeMetric,
     whole = ~np.asarray(episode.broken)
     length = np.asarray(episode.episode_length, float)
     returned = np.asarray(episode.episode_return, float)
+    survived = (length >= episode.horizon) * 1.0 * episode.running
+    achieved = {name: np.asarray(values, float) for name, values in episode.goal.items()}
+    if "success" in achieved:  # whoever falls has not succeeded
+        achieved["success"] = achieved["success"] * survived
     return (
         EpisodeMetric("eval_return", "", returned, "reward until early termination (MimicKit's test return)"),
         EpisodeMetric("episode_length", "steps", length, "control steps until early termination"),
         EpisodeMetric("survival", "s", length * control_dt, "time until early termination"),
-        EpisodeMetric(
-            "survived", "share", (length >= episode.horizon) * 1.0 * episode.running, "no early termination"
+        EpisodeMetric("survived", "share", survived, "no early termination"),
+        *(
+            EpisodeMetric(f"goal_{name}", unit, achieved[name], meaning)
+            for name, (unit, meaning) in (goal or {}).items()
         ),
         EpisodeMetric(
             "return_per_step", "", returned / np.maximum(length, 1.0), "evaluation return over episode length"

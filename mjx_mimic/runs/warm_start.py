@@ -6,15 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import TrainConfig, Which
 from mjx_mimic.config_yaml import read_run
-from mjx_mimic.learning.devices import replicate
+from mjx_mimic.learning.devices import first_device, replicate
 from mjx_mimic.learning.learner import Learner, TrainState
-from mjx_mimic.learning.networks import LOG_STD
+from mjx_mimic.learning.networks import LOG_STD, Params
+from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.runs.checkpoints import Checkpoints, StoredPolicy
 from mjx_mimic.task.env import make_env
 
@@ -30,6 +33,8 @@ class Source:
     which: Which
     config: TrainConfig
     stored: StoredPolicy
+    added: slice = slice(0, 0)
+    """Numbers of the new run's observation that the other one's lacks, those of a goal."""
 
     @property
     def record(self) -> dict[str, Any]:
@@ -47,12 +52,16 @@ def read_source(text: str, learner: Learner, clips: Clips) -> Source:
     name, chosen = named.groups() if named else (text, "best")
     which: Which = int(chosen) if chosen.isdecimal() else "best" if chosen == "best" else "last"
     config, _ = read_run(Path(name))
-    _require_fit(name, config, learner, clips)
-    return Source(Path(name), which, config, Checkpoints(Path(name)).restore_policy(which))
+    added = _require_fit(name, config, learner, clips)
+    return Source(Path(name), which, config, Checkpoints(Path(name)).restore_policy(which), added)
 
 
-def _require_fit(run: str, past: TrainConfig, learner: Learner, clips: Clips) -> None:
-    """Refuse networks that cannot take the new run's observations, or are built otherwise."""
+def _require_fit(run: str, past: TrainConfig, learner: Learner, clips: Clips) -> slice:
+    """Refuse networks that cannot take the new run's observations, or are built otherwise.
+
+    Returns:
+        Which numbers of the new run's observation are added for its goal.
+    """
 
     def require_equal(what: str, there: Any, here: Any) -> None:
         if there != here:
@@ -66,8 +75,12 @@ def _require_fit(run: str, past: TrainConfig, learner: Learner, clips: Clips) ->
         require_equal(f"field 'network.{name}'", there, here)
     parts = make_env(clips.motions, past.env).observation_sizes(), learner.env.observation_sizes()
     require_equal("field 'env.observation'", past.env.observation, learner.config.env.observation)
-    for there, here in itertools.zip_longest(*(sizes.items() for sizes in parts)):
+    before, now = parts
+    added = {} if past.env.goal != "none" else {n: size for n, size in now.items() if n.startswith("goal: ")}
+    common = {name: size for name, size in now.items() if name not in added}
+    for there, here in itertools.zip_longest(before.items(), common.items()):
         require_equal("a part of the observation", _shown(there), _shown(here))
+    return slice(sum(common.values()), sum(now.values()))
 
 
 def _shown(part: tuple[str, int] | None) -> str:
@@ -86,12 +99,36 @@ def start_from(learner: Learner, state: TrainState, source: Source) -> TrainStat
     if learner.config.network.learn_std:
         params[LOG_STD] = log_std
     moments = replace(source.stored.normalizer, min_std=learner.config.normalizer.min_std)
-    actor, critic, normalizer = replicate(
-        learner.devices, ({"params": params}, source.stored.critic, moments)
-    )
+    networks, moments = _widened(source, {"params": params}, moments, first_device(state.normalizer))
+    actor, critic, normalizer = replicate(learner.devices, (*networks, moments))
     return replace(
         state,
         actor=replace(state.actor, params=actor),
         critic=replace(state.critic, params=critic),
         normalizer=normalizer,
     )
+
+
+def _widened(
+    source: Source, actor: Params, moments: Normalizer, fresh: Normalizer
+) -> tuple[tuple[Params, Params], Normalizer]:
+    """Let the networks and the normaliser of another run take the numbers that it did not observe.
+
+    Their first weights are 0, so that nothing changes at first; their moments are those of a fresh state.
+    """
+    added = source.added
+    if added.start == added.stop:
+        return (actor, source.stored.critic), moments
+
+    def with_rows(path: Any, weights: np.ndarray) -> np.ndarray:
+        if jax.tree_util.keystr(path).endswith("['MLP_0']['Dense_0']['kernel']"):
+            rows = np.zeros((added.stop - added.start, weights.shape[1]), np.float32)
+            return np.insert(weights, [added.start] * len(rows), rows, axis=0)
+        return weights
+
+    networks = jax.tree_util.tree_map_with_path(with_rows, (actor, source.stored.critic))
+    mean, variance = (
+        jnp.insert(old, added.start, new[added])
+        for old, new in ((moments.mean, fresh.mean), (moments.variance, fresh.variance))
+    )
+    return networks, replace(moments, mean=mean, variance=variance)

@@ -20,6 +20,7 @@ from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import CharacterState, Robot, exact_products, load_robot
 from mjx_mimic.task import dynamics, observation, reference, start_sampling, termination
 from mjx_mimic.task.dynamics import Dynamics
+from mjx_mimic.task.goals import Goal, GoalState, Moment, make_goal
 from mjx_mimic.task.reference import MotionLibrary, make_library
 from mjx_mimic.task.reward import RewardTerms, mimickit_reward, paper_reward
 from mjx_mimic.task.start_sampling import StartDistribution, make_starts
@@ -46,6 +47,7 @@ class EnvState:
     dynamics: Dynamics = Dynamics()  # how this robot differs from the model
     action: jax.Array | None = None  # (J,) the last one; None: it is not observed
     targets: jax.Array | None = None  # (H, J) rad, PD targets before, the newest first; None: without delay
+    goal: GoalState | None = None  # None: imitation alone
 
 
 @struct.dataclass
@@ -58,7 +60,7 @@ class StepResult:
 
     observation: jax.Array  # (O,) after a reset if there was one
     final_observation: jax.Array  # (O,) before it
-    reward: jax.Array  # () for the imitation
+    reward: jax.Array  # () for the imitation and the goal
     penalty: jax.Array  # () that training takes off it
     reward_terms: RewardTerms
     errors: TrackingErrors  # before any reset; costs nothing where nobody reads it
@@ -66,6 +68,8 @@ class StepResult:
     episode_return: jax.Array  # () so far, this step included
     episode_length: jax.Array  # () int, likewise
     segment: jax.Array  # () int, of the clips where the step began; see `start_sampling`
+    goal_reward: jax.Array | None = None  # () None: imitation alone
+    goal_results: dict[str, jax.Array] = struct.field(default_factory=dict)  # () so far; see `Goal.results`
 
 
 @struct.dataclass
@@ -125,7 +129,8 @@ class ImitationEnv:
     def draw_start(self, key: jax.Array) -> EnvState:
         """Return the reference of a clip drawn by its weight, at a random time or at its first frame."""
         clip, time = start_sampling.sample(self.starts, key)
-        state = self.reset_to(clip, time if self.config.start == "random" else jnp.zeros_like(time))
+        time = time if self.config.start == "random" else jnp.zeros_like(time)
+        state = self.reset_to(clip, time, jax.random.fold_in(key, 2) if self.goal else None)
         config = self.config.randomization
         if config == RandomizationConfig():
             return state
@@ -139,10 +144,13 @@ class ImitationEnv:
         targets = None if robot.delay is None else jnp.tile(state.qpos[7:], (math.ceil(MOST_DELAY), 1))
         return replace(state, dynamics=robot, targets=targets)
 
-    def reset_to(self, clip: jax.Array, time: jax.Array) -> EnvState:
-        """Return the state of the reference of `clip` () at `time` () s, of the nominal robot."""
+    def reset_to(self, clip: jax.Array, time: jax.Array, key: jax.Array | None = None) -> EnvState:
+        """Return the state of the reference of `clip` () at `time` () s, of the nominal robot.
+
+        `key` draws its goal; None: always the same one.
+        """
         qpos, qvel = reference.lookup(self.library, clip, time)
-        return EnvState(
+        state = EnvState(
             qpos=qpos,
             qvel=qvel,
             warm_start=jnp.zeros_like(qvel),
@@ -152,6 +160,10 @@ class ImitationEnv:
             episode_return=jnp.float32(0.0),
             action=jnp.zeros(self.num_actions) if self.remembers_action else None,
         )
+        if self.goal is None:
+            return state
+        moment = self.moment(state, self.character(state))
+        return replace(state, goal=self.goal.begin(moment, jax.random.key(0) if key is None else key))
 
     def step(self, state: EnvState, action: jax.Array, key: jax.Array) -> tuple[EnvState, StepResult]:
         """Take one control step.
@@ -170,11 +182,14 @@ class ImitationEnv:
         next_state, _ = self.simulate(*self.command(state, action))
         character, target = self.character(next_state), self.reference(next_state)
         causes = self.causes(next_state, character, target)
-        reward, terms = self.compute_reward(character, target)
+        next_state = self.pursue(next_state, character)
+        imitation, terms = self.compute_reward(character, target)
+        reward = self.total_reward(imitation, next_state)
         penalty = self.compute_penalty(state, next_state, action)
         # A broken simulation earns nothing; without this its NaN would outlive the reset in the returns.
-        reward, penalty, terms = jax.tree.map(
-            lambda x: jnp.where(causes.nonfinite, 0.0, x), (reward, penalty, terms)
+        goal_reward = None if next_state.goal is None else next_state.goal.reward
+        reward, penalty, terms, goal_reward = jax.tree.map(
+            lambda x: jnp.where(causes.nonfinite, 0.0, x), (reward, penalty, terms, goal_reward)
         )
         next_state = replace(next_state, episode_return=state.episode_return + reward)
 
@@ -192,6 +207,8 @@ class ImitationEnv:
             episode_return=next_state.episode_return,
             episode_length=next_state.steps,
             segment=start_sampling.segment_of(self.starts, state.clip, self.phase(state)),
+            goal_reward=goal_reward,
+            goal_results=self.goal_results(next_state),
         )
         return state_or_reset, result
 
@@ -286,8 +303,20 @@ class ImitationEnv:
         return self.robot.character_state(state.qpos, state.qvel)
 
     def reference_coordinates(self, state: EnvState, ahead: int = 0) -> tuple[jax.Array, jax.Array]:
-        """Return qpos (36,) and qvel (35,) of the reference `ahead` control steps from now."""
-        return reference.lookup(self.library, state.clip, self.time(state, ahead))
+        """Return qpos (36,) and qvel (35,) of the reference `ahead` control steps from now.
+
+        With a goal, the reference goes where the robot goes: its root now is moved to the robot's place and
+        heading, and what is ahead with it.
+        """
+        return self.reference_at(state, self.time(state, ahead))
+
+    def reference_at(self, state: EnvState, time: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return what `reference_coordinates` does, at `time` () s in the clip."""
+        qpos, qvel = reference.lookup(self.library, state.clip, time)
+        if self.config.goal == "none":
+            return qpos, qvel
+        now, _ = reference.lookup(self.library, state.clip, self.time(state))
+        return reference.carried(qpos, qvel, now[:7], state.qpos[:7])
 
     def reference(self, state: EnvState, ahead: int = 0) -> CharacterState:
         """Return the reference with its bodies `ahead` control steps from now."""
@@ -316,6 +345,8 @@ class ImitationEnv:
         parts = self.layout.parts(self.robot, self.character(state), targets, phase)
         if self.layout.action and state.action is not None:
             parts = parts | {"last action": state.action}
+        if self.goal and state.goal is not None:
+            parts = parts | self.goal.parts(state.goal, self.character(state))
         return parts
 
     def privileged_parts(self, state: EnvState) -> observation.Parts:
@@ -374,6 +405,45 @@ class ImitationEnv:
             self.config.mimickit_reward,
             self.config.joint_weights,
         )
+
+    @property
+    def goal(self) -> Goal | None:
+        """What the robot is to do besides imitating, if anything."""
+        return make_goal(self.config, self.robot)
+
+    def moment(self, state: EnvState, character: CharacterState) -> Moment:
+        """Return what a goal sees of a state."""
+        time, phase = self.time(state), self.phase(state)
+        # The very number of the control step before: a cycle must not begin twice by rounding.
+        before = reference.phase(self.library, state.clip, self.time(state, ahead=-1))
+        cycle_start = time - phase * self.library.length[state.clip]
+        return Moment(
+            character=character,
+            home=self.reference_at(state, cycle_start)[0][:7],
+            steps=state.steps,
+            phase=phase,
+            previous_phase=jnp.where(state.steps == 0, phase, before),
+            dt=self.control_dt,
+        )
+
+    def pursue(self, state: EnvState, character: CharacterState) -> EnvState:
+        """Return a state after a control step with its goal rewarded, counted, and perhaps drawn anew."""
+        if self.goal is None or state.goal is None:
+            return state
+        return replace(state, goal=self.goal.advance(state.goal, self.moment(state, character)))
+
+    def total_reward(self, imitation: jax.Array, state: EnvState) -> jax.Array:
+        """Return the reward () of a control step: the imitation's, or r = w_I r_I + w_G r_G with a goal.
+
+        DeepMimic (Peng et al. 2018, Reward). `state` is what `pursue` returns.
+        """
+        if state.goal is None:
+            return imitation
+        return self.config.imitation_weight * imitation + self.config.goal_weight * state.goal.reward
+
+    def goal_results(self, state: EnvState) -> dict[str, jax.Array]:
+        """Return what the episode has achieved of its goal; nothing without one."""
+        return {} if self.goal is None or state.goal is None else self.goal.results(state.goal)
 
     def compute_penalty(self, before: EnvState, after: EnvState, action: jax.Array) -> jax.Array:
         """Return what training takes off the reward () for a control step, by the weights of `PenaltyConfig`.
@@ -468,6 +538,7 @@ def make_env(
     lengths = [float(length) for length in np.asarray(library.length)]
     starts = make_starts(lengths, [motion.loop == "wrap" for motion in motions], weights, segment_seconds)
     env = ImitationEnv(library, starts, robot, config)
+    make_goal(config, robot)  # refuses bodies that the robot does not have
     if len(motions) > 1 and not env.target_steps:
         raise UserError(
             f"option --env.observation: {config.observation} shows neither clip nor reference, so one policy"
