@@ -12,7 +12,7 @@ from helpers.small_run import sway
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.config import EnvConfig, HeadingConfig, LocationConfig, StrikeConfig, ThrowConfig
-from mjx_mimic.task.env import EnvState, make_env
+from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
 from mjx_mimic.task.goals import heading, throw
 
 ACTION = jnp.zeros(29)
@@ -24,23 +24,21 @@ def rigid(robot) -> RigidRobot:
     return RigidRobot(**vars(robot))
 
 
-def gliding(rigid: RigidRobot, **config: object) -> GlidingEnv:
-    """A robot that follows a clip of a second perfectly, wherever it is."""
-    return GlidingEnv(**vars(make_env([sway()], EnvConfig(**config), robot=rigid)))
+def made(rigid: RigidRobot, **config: object) -> ImitationEnv:
+    return make_env([sway()], EnvConfig(**config), robot=rigid)
 
 
-def run(env: GlidingEnv, state: EnvState, steps: int) -> tuple[EnvState, list[EnvState], list]:
-    """(last state, states before each step, results)."""
-    step = jax.jit(env.step)
-    states, results = [], []
+def run(env: ImitationEnv, state: EnvState, steps: int) -> list[EnvState]:
+    """The states after each control step of a robot that stands still, in a clip of a second."""
+    pursue = jax.jit(lambda state: env.pursue(state, env.character(state)))
+    states = []
     for _ in range(steps):
+        state = pursue(replace(state, steps=state.steps + 1))
         states.append(state)
-        state, result = step(state, ACTION, jax.random.key(1))
-        results.append(result)
-    return state, states, results
+    return states
 
 
-def at(env: GlidingEnv, time: float = 0.0, key: int = 0) -> EnvState:
+def at(env: ImitationEnv, time: float = 0.0, key: int = 0) -> EnvState:
     return env.reset_to(jnp.int32(0), jnp.float32(time), jax.random.key(key))
 
 
@@ -62,7 +60,7 @@ def moved(state: EnvState, place: tuple[float, float], turn: float) -> EnvState:
 @pytest.mark.parametrize(("place", "turn"), [((3.0, -2.0), 0.7), ((0.0, 0.0), -2.9)])
 def test_the_reference_goes_where_the_robot_goes(rigid, place, turn):
     """With a goal, nothing but the goal depends on where the robot is and where it faces."""
-    env = gliding(rigid, goal="heading")
+    env = made(rigid, goal="heading")
     here = at(env, 0.3)
     here = replace(here, qpos=here.qpos.at[2].add(0.05).at[20].add(0.2), qvel=here.qvel.at[:6].add(0.3))
     there = moved(here, place, turn)
@@ -81,7 +79,7 @@ def test_the_reference_goes_where_the_robot_goes(rigid, place, turn):
 
 
 def test_without_a_goal_nothing_of_one_is_there(rigid):
-    env = gliding(rigid)
+    env = made(rigid)
     assert at(env).goal is None
     assert env.goal_results(at(env)) == {}
     assert not any(name.startswith("goal") for name in env.observation_sizes())
@@ -91,16 +89,34 @@ def test_without_a_goal_nothing_of_one_is_there(rigid):
 
 @pytest.mark.parametrize("weights", [(0.7, 0.3), (1.0, 0.0), (0.0, 1.0)])
 def test_rewards_add_up_by_their_weights(rigid, weights):
-    env = gliding(rigid, goal="heading", imitation_weight=weights[0], goal_weight=weights[1])
-    _, _, (result,) = run(env, at(env), 1)
-    assert 0.0 < result.goal_reward < 1.0
-    assert result.reward == pytest.approx(weights[0] + weights[1] * float(result.goal_reward), abs=1e-5)
+    env = made(rigid, goal="heading", imitation_weight=weights[0], goal_weight=weights[1])
+    state = replace(at(env), goal=replace(at(env).goal, reward=jnp.float32(0.25)))
+    assert env.total_reward(jnp.float32(0.8), state) == pytest.approx(0.8 * weights[0] + 0.25 * weights[1])
+
+
+def test_a_control_step_rewards_both_and_draws_a_new_goal_with_a_new_episode(rigid):
+    env = GlidingEnv(**vars(made(rigid, goal="heading", episode_seconds=0.1)))
+    step = jax.jit(env.step)
+    state = at(env)
+    for number in range(1, 4):
+        before = state
+        state, result = step(state, ACTION, jax.random.key(1))
+        pursued = env.pursue(replace(before, steps=before.steps + 1), env.character(before)).goal
+        assert result.goal_reward == pytest.approx(float(pursued.reward), abs=1e-5)
+        assert 0.0 < result.goal_reward < 1.0
+        assert result.reward == pytest.approx(0.7 + 0.3 * float(result.goal_reward), abs=1e-5)
+        assert result.episode_length == number
+        assert set(result.goal_results) == set(env.goal.measures)
+        np.testing.assert_allclose(result.observation, env.observe(state), atol=1e-5)
+    assert result.causes.time_out
+    assert (state.steps, state.goal.steps) == (0, 0)
+    assert state.goal.direction != before.goal.direction
 
 
 def test_a_goal_for_a_body_that_there_is_not_is_refused(rigid):
-    message = refusal(gliding, rigid, goal="strike", strike=StrikeConfig(body="tail"))
+    message = refusal(made, rigid, goal="strike", strike=StrikeConfig(body="tail"))
     assert message.startswith("option --env.strike.body: no body tail; use pelvis")
-    message = refusal(gliding, rigid, goal="throw", throw=ThrowConfig(body="tail"))
+    message = refusal(made, rigid, goal="throw", throw=ThrowConfig(body="tail"))
     assert message.startswith("option --env.throw.body: no body tail")
 
 
@@ -109,9 +125,9 @@ def test_a_goal_for_a_body_that_there_is_not_is_refused(rigid):
 
 def test_direction_and_speed_change_when_they_are_due(rigid):
     config = HeadingConfig(turn=0.5, speed=(0.4, 1.1), interval=0.2)  # every 6 control steps
-    env = gliding(rigid, goal="heading", heading=config)
-    last, states, results = run(env, at(env), 60)
-    goals = [state.goal for state in [*states, last]]
+    env = made(rigid, goal="heading", heading=config)
+    start = at(env)
+    goals = [state.goal for state in [start, *run(env, start, 60)]]
     changes = np.diff([float(goal.direction) for goal in goals])
     due = (np.arange(1, 61) % 6) == 0
     assert np.all((changes != 0.0) == due)
@@ -121,16 +137,14 @@ def test_direction_and_speed_change_when_they_are_due(rigid):
     assert 0.4 <= speeds.min() < 0.6
     assert 0.9 < speeds.max() <= 1.1
     # A robot that stands is off by the wanted speed, and by the direction that it does not face.
-    expected = np.mean(speeds[:-1])
-    assert results[-1].goal_results["speed_error"] == pytest.approx(expected, rel=1e-4)
+    results = env.goal.results(goals[-1])
     angles = np.array([float(goal.direction) for goal in goals])[:-1]
     assert np.abs(angles).max() < np.pi
-    assert results[-1].goal_results["heading_error"] == pytest.approx(
-        np.rad2deg(np.abs(angles)).mean(), rel=1e-3
-    )
-    assert results[-1].goal_results["success"] == 0.0
+    assert results["speed_error"] == pytest.approx(np.mean(speeds[:-1]), rel=1e-4)
+    assert results["heading_error"] == pytest.approx(np.rad2deg(np.abs(angles)).mean(), rel=1e-3)
+    assert results["success"] == 0.0
     reward = np.exp(-(2.5 * speeds[-2] ** 2 + 2.0 * angles[-1] ** 2))
-    assert results[-1].goal_reward == pytest.approx(reward, rel=1e-3)
+    assert goals[-1].reward == pytest.approx(reward, rel=1e-3)
 
 
 def test_errors_of_a_walk_are_those_of_its_velocity(rigid):
@@ -148,30 +162,28 @@ def test_errors_of_a_walk_are_those_of_its_velocity(rigid):
 
 
 def test_who_walks_as_wanted_succeeds(rigid):
-    env = gliding(rigid, goal="heading", heading=HeadingConfig(turn=0.0, speed=(0.8, 0.8)))
-    state = replace(at(env), qvel=at(env).qvel.at[0].set(0.8))  # glides on at this velocity
-    _, _, results = run(env, state, 20)
-    assert results[-1].goal_reward == pytest.approx(1.0, abs=1e-4)
-    assert results[-1].goal_results["success"] == 1.0
+    env = made(rigid, goal="heading", heading=HeadingConfig(turn=0.0, speed=(0.8, 0.8)))
+    state = run(env, replace(at(env), qvel=at(env).qvel.at[0].set(0.8)), 3)[-1]
+    assert state.goal.reward == pytest.approx(1.0, abs=1e-4)
+    assert env.goal_results(state)["success"] == 1.0
 
 
 # Location ----------------------------------------------------------------------------------------------
 
 
 def test_a_point_that_is_reached_is_counted_and_drawn_anew(rigid):
-    config = LocationConfig(distance=(1.0, 2.0), radius=0.2)
-    env = gliding(rigid, goal="location", location=config)
+    env = made(rigid, goal="location", location=LocationConfig(distance=(1.0, 2.0), radius=0.2))
     state = at(env)
     assert 1.0 <= float(jnp.linalg.norm(state.goal.point - state.qpos[:2])) <= 2.0
     beside = replace(state, goal=replace(state.goal, point=state.qpos[:2] + 0.1))
-    after, _, (result,) = run(env, beside, 1)
-    assert result.goal_reward == 1.0
-    assert result.goal_results["points"] == 1.0
-    assert result.goal_results["seconds_per_point"] == pytest.approx(1.0 / 30.0)
+    (after,) = run(env, beside, 1)
+    assert after.goal.reward == 1.0
+    assert env.goal_results(after)["points"] == 1.0
+    assert env.goal_results(after)["seconds_per_point"] == pytest.approx(1.0 / 30.0)
     assert 1.0 <= float(jnp.linalg.norm(after.goal.point - after.qpos[:2])) <= 2.0
-    far, _, (result,) = run(env, state, 1)
-    assert result.goal_reward < 0.5
-    assert np.isnan(result.goal_results["seconds_per_point"])
+    (far,) = run(env, state, 1)
+    assert far.goal.reward < 0.5
+    assert np.isnan(env.goal_results(far)["seconds_per_point"])
     np.testing.assert_array_equal(far.goal.point, state.goal.point)
     offset = np.asarray(state.goal.point - state.qpos[:2])
     seen = env.observation_parts(state)
@@ -182,24 +194,24 @@ def test_a_point_that_is_reached_is_counted_and_drawn_anew(rigid):
 # Strike ------------------------------------------------------------------------------------------------
 
 
-def striking(rigid: RigidRobot, **options: object) -> GlidingEnv:
-    return gliding(rigid, goal="strike", strike=StrikeConfig(body=BODY, **options))
+def striking(rigid: RigidRobot, **options: object) -> ImitationEnv:
+    return made(rigid, goal="strike", strike=StrikeConfig(body=BODY, **options))
 
 
 def test_hits_are_counted_once_in_each_whole_cycle(rigid):
     env = striking(rigid, radius=50.0)  # whatever the body does, it hits
-    last, states, results = run(env, at(env, 0.5), 80)  # half a cycle, then two whole ones and a bit
-    assert all(result.goal_reward == 1.0 for result in results)
-    assert (last.goal.cycles, last.goal.hits) == (2, 2)
-    assert results[-1].goal_results["success"] == 1.0
-    assert [bool(state.goal.hit) for state in states[:3]] == [False, True, True]
-    targets = {tuple(np.asarray(state.goal.target)) for state in states}
-    assert len(targets) == 3
+    start = at(env, 0.5)
+    states = run(env, start, 80)  # half a cycle, then two whole ones and a bit
+    assert all(state.goal.reward == 1.0 for state in states)
+    assert (states[-1].goal.cycles, states[-1].goal.hits) == (2, 2)
+    assert env.goal_results(states[-1])["success"] == 1.0
+    assert [bool(state.goal.hit) for state in [start, *states[:2]]] == [False, True, True]
+    assert len({tuple(np.asarray(state.goal.target)) for state in states}) == 4
     never = striking(rigid, radius=1e-3)
-    last, _, results = run(never, at(never), 31)
+    last = run(never, at(never), 31)[-1]
     assert (last.goal.cycles, last.goal.hits) == (1, 0)
-    assert results[-1].goal_results["success"] == 0.0
-    assert results[-1].goal_results["nearest"] == pytest.approx(float(last.goal.miss))
+    assert never.goal_results(last)["success"] == 0.0
+    assert never.goal_results(last)["nearest"] == pytest.approx(float(last.goal.miss))
 
 
 def test_targets_are_where_the_settings_say_from_where_the_cycle_began(rigid):
@@ -212,8 +224,7 @@ def test_targets_are_where_the_settings_say_from_where_the_cycle_began(rigid):
         assert low - 1e-5 <= values.min() < low + 0.1 * (high - low)
         assert high - 0.1 * (high - low) < values.max() <= high + 1e-5
     # A robot elsewhere has the next one before itself.
-    state = moved(at(env, 0.99), (4.0, 1.0), 2.0)
-    last, _, _ = run(env, state, 1)
+    last = run(env, moved(at(env, 0.99), (4.0, 1.0), 2.0), 1)[-1]
     relative = Rotation.from_euler("z", -2.0).apply(np.asarray(last.goal.target) - [4.0, 1.0, 0.0])
     assert 0.2 <= np.arctan2(relative[1], relative[0]) <= 0.4
     assert 0.3 <= np.hypot(*relative[:2]) <= 0.5
@@ -225,8 +236,7 @@ def test_nearness_is_rewarded_before_a_hit(rigid):
     body = env.character(at(env)).body_pos[env.goal.body]
     state = at(env)
     state = replace(state, goal=replace(state.goal, target=body + jnp.array([0.0, 0.3, 0.0])))
-    _, _, (result,) = run(env, state, 1)
-    assert result.goal_reward == pytest.approx(np.exp(-4.0 * 0.3**2), rel=1e-3)
+    assert run(env, state, 1)[-1].goal.reward == pytest.approx(np.exp(-4.0 * 0.3**2), rel=1e-3)
 
 
 # Throw -------------------------------------------------------------------------------------------------
@@ -245,21 +255,23 @@ def test_a_ball_lands_where_small_steps_take_it():
 
 
 def test_a_throw_is_judged_where_the_ball_is_released(rigid):
-    env = gliding(rigid, goal="throw", throw=ThrowConfig(body=BODY, release=0.5, radius=0.5, scale=1.0))
-    last, states, results = run(env, at(env), 75)
-    rewards = np.array([float(result.goal_reward) for result in results])
+    env = made(rigid, goal="throw", throw=ThrowConfig(body=BODY, release=0.5, radius=0.5, scale=1.0))
+    start = at(env)
+    states = run(env, start, 75)
+    rewards = np.array([float(state.goal.reward) for state in states])
     phase = np.arange(1, 76) / 30.0 % 1.0
     late = (phase > 0.499) | (phase < 1e-4)  # the reward of a cycle's last control step is still the throw's
     assert np.all(rewards[~late] == 0.0)
     assert np.all(rewards[late] > 0.0)
     # The hand stands still, so the ball falls from it.
-    hand = np.asarray(env.character(at(env)).body_pos[env.goal.body][:2])
-    miss = [np.linalg.norm(np.asarray(states[i].goal.target[:2]) - hand) for i in (0, 35)]
+    hand = np.asarray(env.character(start).body_pos[env.goal.body][:2])
+    miss = [np.linalg.norm(np.asarray(state.goal.target[:2]) - hand) for state in (start, states[35])]
     np.testing.assert_allclose(rewards[[20, 50]], np.exp(-np.square(miss)), rtol=2e-3)
-    assert last.goal.throws == 2
-    assert results[-1].goal_results["miss"] == pytest.approx(np.mean(miss), rel=1e-3)
-    assert results[-1].goal_results["success"] == 0.0
+    third = np.linalg.norm(np.asarray(states[-1].goal.target[:2]) - hand)  # at 2.5 s, the last control step
+    assert states[-1].goal.throws == 3
+    assert env.goal_results(states[-1])["miss"] == pytest.approx(np.mean([*miss, third]), rel=1e-3)
+    assert env.goal_results(states[-1])["success"] == 0.0
     # An episode that starts after the release has no ball to throw in this cycle.
-    _, _, results = run(env, at(env, 0.6), 5)
-    assert all(result.goal_reward == 0.0 for result in results)
-    assert np.isnan(results[-1].goal_results["success"])
+    states = run(env, at(env, 0.6), 5)
+    assert all(state.goal.reward == 0.0 for state in states)
+    assert np.isnan(env.goal_results(states[-1])["success"])
