@@ -127,6 +127,24 @@ class RandomizationConfig:
 
 
 @dataclass(frozen=True)
+class NoiseConfig:
+    """Standard deviations of `--noise 1`, about those of a real robot's state estimate."""
+
+    position: Annotated[float, Within(0.0, 10.0)] = 0.02
+    """Of the root's position along each axis, m."""
+    tilt: Annotated[float, Within(0.0, 10.0)] = 0.02
+    """Of the root's orientation about each axis, rad."""
+    velocity: Annotated[float, Within(0.0, 10.0)] = 0.1
+    """Of the root's velocity along each axis, m/s."""
+    spin: Annotated[float, Within(0.0, 10.0)] = 0.1
+    """Of the root's angular velocity about each axis, rad/s."""
+    joint: Annotated[float, Within(0.0, 10.0)] = 0.01
+    """Of the joint angles, rad."""
+    joint_velocity: Annotated[float, Within(0.0, 100.0)] = 0.5
+    """Of the joint velocities, rad/s."""
+
+
+@dataclass(frozen=True)
 class PenaltyConfig:
     """What training takes off the reward for what motors do not like. Returns do not count it."""
 
@@ -224,6 +242,9 @@ class EnvConfig:
 
     observation: Literal["compact", "mimickit", "mimickit-local", "paper", "onboard"] = "compact"
     """Layout of the observation; the documents list the parts of each."""
+    history: Annotated[int, Within(1, 100)] = 1
+    """With the observation `onboard`: control steps whose sensor readings and actions are observed, this one
+    included."""
     privileged_critic: bool = False
     """Whether the value function sees more than the policy: the true state with the place, without noise, and
     how the robot differs from the model."""
@@ -282,6 +303,7 @@ class EnvConfig:
     self_collision: bool = False
     """Whether the legs collide with each other, and the arms with trunk and thighs."""
     randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
 
 
 @dataclass(frozen=True)
@@ -373,6 +395,8 @@ class TrainConfig:
     """Where in a clip episodes start: anywhere, or more often where the policy fails."""
     push: Annotated[float, Within(0.0, 10.0)] = 0.0
     """Kick the robot in training every 2 s on average, by up to this, m/s. Evaluations are undisturbed."""
+    push_turn: Annotated[float, Within(0.0, 10.0)] = 0.0
+    """Turn that comes with a kick: up to this about each axis, rad/s."""
     noise: Annotated[float, Within(0.0, 10.0)] = 0.0
     """Noise on what the policy observes in training; 1 is about a real robot's."""
     num_envs: Annotated[int, Within(0, 10**9)] = 0
@@ -573,6 +597,14 @@ def check(config: TrainConfig, devices: int) -> None:
     weights_do = any(value > 0 for name, value in vars(terms).items() if name.endswith("_weight"))
     option = f"--env.{env.reward}-reward"
     require(weights_do, option, "all weights 0", "give one term a weight over 0")
+    remedy = "use 1; only the observation onboard is of sensor readings"
+    require(env.history == 1 or env.observation == "onboard", "--env.history", env.history, remedy)
+    require(
+        config.push > 0.0 or config.push_turn == 0.0,
+        "--push-turn",
+        config.push_turn,
+        "add --push, the speed of the kicks",
+    )
     shows = env.observation != "paper" or env.phase is not False or env.target_steps
     remedy = "the observation would show neither phase nor reference; add --env.target-steps 1"
     require(bool(shows), "--env.phase", env.phase, remedy)

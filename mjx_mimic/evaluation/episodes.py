@@ -170,9 +170,10 @@ class Evaluation:
             interval = round(PUSH_INTERVAL_S * self.env.config.control_hz)
             due = (state.steps - episode.push_offset) % interval == 0
             state = pushed(state, jnp.where(due, self.protocol.push, 0.0), push_key)
-        seen = sensed(state, self.protocol.noise, noise_key) if self.protocol.noise else None
+        scale = self.protocol.noise
+        seen = sensed(state, self.env.config.noise, scale, noise_key) if scale else None
         action = self.policy.act(self.env.observe(state, seen))
-        state, pd_target = self.env.command(state, action)
+        state, pd_target = self.env.command(state, action, seen)
         return state, action, pd_target
 
     def measure(

@@ -122,6 +122,7 @@ def train_step(
         config.unroll_length,
         rollout_key,
         push=config.push,
+        push_turn=config.push_turn,
         noise=config.noise,
         bootstrap_clip_end=config.ppo.bootstrap_clip_end,
     )

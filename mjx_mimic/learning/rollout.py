@@ -41,6 +41,7 @@ def rollout(
     key: jax.Array,
     *,
     push: float = 0.0,
+    push_turn: float = 0.0,
     noise: float = 0.0,
     bootstrap_clip_end: bool = True,
 ) -> tuple[EnvState, jax.Array, Transition]:
@@ -54,6 +55,7 @@ def rollout(
         length: T control steps.
         key: of the actions, resets and disturbances.
         push: m/s, see `randomization.disturbed`.
+        push_turn: rad/s, likewise.
         noise: scale, see `randomization.disturbed`.
         bootstrap_clip_end: whether the value after the end of a clip is the critic's, or 0.
 
@@ -68,13 +70,15 @@ def rollout(
         count = observation.shape[0]
         action_key, env_key, disturbance_key = jax.random.split(key, 3)
         env_keys = jax.random.split(env_key, count)
+        sensed = None
         if push or noise:
             keys = jax.random.split(disturbance_key, count)
-            state, observation = jax.vmap(lambda s, k: disturbed(env, s, push, noise, k))(state, keys)
+            state, sensed = jax.vmap(lambda s, k: disturbed(env, s, push, push_turn, noise, k))(state, keys)
+            observation = jax.vmap(env.observe)(state, sensed)
         mean, log_std = policy.distribution(observation)
         std = jnp.broadcast_to(jnp.exp(log_std), mean.shape)
         action = mean + std * jax.random.normal(action_key, mean.shape)
-        state, result = jax.vmap(env.step)(state, action, env_keys)
+        state, result = jax.vmap(env.step)(state, action, env_keys, sensed)
         causes = result.causes
         worthless = causes.terminated if bootstrap_clip_end else causes.terminated | causes.clip_end
         transition = Transition(

@@ -46,6 +46,7 @@ class EnvState:
     episode_return: jax.Array  # ()
     dynamics: Dynamics = Dynamics()  # how this robot differs from the model
     action: jax.Array | None = None  # (J,) the last one; None: it is not observed
+    history: jax.Array | None = None  # (K - 1, R) readings of the control steps before, the newest first
     targets: jax.Array | None = None  # (H, J) rad, PD targets before, the newest first; None: without delay
     goal: GoalState | None = None  # None: imitation alone
 
@@ -142,7 +143,13 @@ class ImitationEnv:
     def with_dynamics(self, state: EnvState, robot: Dynamics) -> EnvState:
         """Return a state at the start of an episode whose robot is another."""
         targets = None if robot.delay is None else jnp.tile(state.qpos[7:], (math.ceil(MOST_DELAY), 1))
-        return replace(state, dynamics=robot, targets=targets)
+        return self._with_history(replace(state, dynamics=robot, targets=targets))
+
+    def _with_history(self, state: EnvState) -> EnvState:
+        """Return a state at the start of an episode, before which the sensors have shown nothing else."""
+        if self.config.history == 1:
+            return state
+        return replace(state, history=jnp.tile(self.reading(state), (self.config.history - 1, 1)))
 
     def reset_to(self, clip: jax.Array, time: jax.Array, key: jax.Array | None = None) -> EnvState:
         """Return the state of the reference of `clip` () at `time` () s, of the nominal robot.
@@ -160,12 +167,15 @@ class ImitationEnv:
             episode_return=jnp.float32(0.0),
             action=jnp.zeros(self.num_actions) if self.remembers_action else None,
         )
-        if self.goal is None:
-            return state
-        moment = self.moment(state, self.character(state))
-        return replace(state, goal=self.goal.begin(moment, jax.random.key(0) if key is None else key))
+        if self.goal is not None:
+            moment = self.moment(state, self.character(state))
+            key = jax.random.key(0) if key is None else key
+            state = replace(state, goal=self.goal.begin(moment, key))
+        return self._with_history(state)
 
-    def step(self, state: EnvState, action: jax.Array, key: jax.Array) -> tuple[EnvState, StepResult]:
+    def step(
+        self, state: EnvState, action: jax.Array, key: jax.Array, sensed: EnvState | None = None
+    ) -> tuple[EnvState, StepResult]:
         """Take one control step.
 
         Physics under the action; reward and causes of an end against the reference at the step's end; a new
@@ -175,11 +185,12 @@ class ImitationEnv:
             state: unbatched.
             action: (J,), clipped to [-1, 1].
             key: of the reset.
+            sensed: the state as the sensors showed it to the policy; None: as it is.
 
         Returns:
             The next state, after a reset if there was one, and what the step yielded.
         """
-        next_state, _ = self.simulate(*self.command(state, action))
+        next_state, _ = self.simulate(*self.command(state, action, sensed))
         character, target = self.character(next_state), self.reference(next_state)
         causes = self.causes(next_state, character, target)
         next_state = self.pursue(next_state, character)
@@ -212,15 +223,31 @@ class ImitationEnv:
         )
         return state_or_reset, result
 
-    def command(self, state: EnvState, action: jax.Array) -> tuple[EnvState, jax.Array]:
-        """Return the state, which remembers an action (J,) that is observed, and the PD target (J,) rad."""
+    def command(
+        self, state: EnvState, action: jax.Array, sensed: EnvState | None = None
+    ) -> tuple[EnvState, jax.Array]:
+        """Return the state, which remembers what will be observed of this control step, and the PD target.
+
+        Args:
+            state: unbatched.
+            action: (J,).
+            sensed: the state as the sensors showed it to the policy; None: as it is.
+
+        Returns:
+            The state with the action and the readings, and the target (J,) rad.
+        """
         target = self.pd_target(state, action)
-        return (state if state.action is None else replace(state, action=jnp.clip(action, -1.0, 1.0))), target
+        if state.history is not None:
+            reading = self.reading(state if sensed is None else sensed)
+            state = replace(state, history=jnp.concatenate([reading[None], state.history[:-1]]))
+        if state.action is not None:
+            state = replace(state, action=jnp.clip(action, -1.0, 1.0))
+        return state, target
 
     @property
     def remembers_action(self) -> bool:
         """Whether the last action is part of the state, because it is observed or its change is penalised."""
-        return self.layout.action or self.config.penalty.action_change > 0.0
+        return self.layout.readings is not None or self.config.penalty.action_change > 0.0
 
     def pd_target(self, state: EnvState, action: jax.Array) -> jax.Array:
         """Return the joint angles (J,) rad that an action (J,) in [-1, 1] asks the motors for.
@@ -338,16 +365,31 @@ class ImitationEnv:
 
     def observation_parts(self, state: EnvState) -> observation.Parts:
         """Return the named parts of what the policy sees, in their order, as the encoders show them."""
-        if state.dynamics.joint_offset is not None:
-            state = replace(state, qpos=state.qpos.at[7:].add(state.dynamics.joint_offset))
         targets = {ahead: self.reference(state, ahead) for ahead in self.target_steps}
         phase = observation.Phase(self.phase(state), self.phase_frequencies)
-        parts = self.layout.parts(self.robot, self.character(state), targets, phase)
-        if self.layout.action and state.action is not None:
-            parts = parts | {"last action": state.action}
-        if self.goal and state.goal is not None:
-            parts = parts | self.goal.parts(state.goal, self.character(state))
-        return parts
+        parts = self.readings(state)
+        if state.history is not None:
+            parts[f"the same at {len(state.history)} control steps before"] = state.history.ravel()
+        parts |= self.layout.parts(self.robot, self.character(self.encoded(state)), targets, phase)
+        if self.goal is None or state.goal is None:
+            return parts
+        return parts | self.goal.parts(state.goal, self.character(state))
+
+    def encoded(self, state: EnvState) -> EnvState:
+        """Return a state with the joint angles that the encoders show."""
+        offset = state.dynamics.joint_offset
+        return state if offset is None else replace(state, qpos=state.qpos.at[7:].add(offset))
+
+    def readings(self, state: EnvState) -> observation.Parts:
+        """Return by name what the sensors show, and the last action; nothing in layouts of other things."""
+        if self.layout.readings is None or state.action is None:
+            return {}
+        shown = self.layout.readings(self.character(self.encoded(state)))
+        return shown | {"last action": state.action}
+
+    def reading(self, state: EnvState) -> jax.Array:
+        """Return the readings as one array (R,)."""
+        return observation.concatenated(self.readings(state))
 
     def privileged_parts(self, state: EnvState) -> observation.Parts:
         """Return the named parts of what only the value function sees: the true state, and the robot's."""

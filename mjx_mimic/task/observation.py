@@ -46,7 +46,8 @@ class Layout:
         shows_place: whether the policy sees how far it is from the reference's place and heading; if not,
             neither reward nor termination counts them.
         frame: of the vectors, for people.
-        action: whether the last action is seen.
+        readings: state -> what sensors show of it, by name. They come before the parts, with the last action
+            and the same of control steps before (`EnvConfig.history`). None: a layout without a history.
     """
 
     parts: Callable[[Robot, CharacterState, Targets, Phase], Parts]
@@ -54,7 +55,7 @@ class Layout:
     phase: bool
     shows_place: bool
     frame: str
-    action: bool = False
+    readings: Callable[[CharacterState], Parts] | None = None
 
 
 def concatenated(parts: Parts) -> jax.Array:
@@ -122,15 +123,12 @@ def compact(robot: Robot, state: CharacterState, targets: Targets, phase: Phase)
 
 
 def onboard(robot: Robot, state: CharacterState, targets: Targets, phase: Phase) -> Parts:
-    """What a robot's own sensors show, and the reference: no place, no heading, no linear velocity.
+    """Phase and reference, which follow the `sensor_readings`: neither place nor heading.
 
-    Vectors are in the frame of the pelvis, where the inertial sensor is; those of a reference in its own.
+    Vectors are in the frame of the reference's pelvis.
     """
-    del robot
-    parts = _inertial("gravity", "gyro", state) | {
-        "joint angles": state.dof_pos,
-        "joint velocities": state.dof_vel,
-    }
+    del robot, state
+    parts: Parts = {}
     if phase.frequencies:
         parts[f"sines and cosines of the phase at {phase.turns} turns"] = phase_features(phase)[..., 1:]
     for ahead, target in targets.items():
@@ -141,6 +139,14 @@ def onboard(robot: Robot, state: CharacterState, targets: Targets, phase: Phase)
             f"{name}: joint angles": target.dof_pos,
         }
     return parts
+
+
+def sensor_readings(state: CharacterState) -> Parts:
+    """What a robot's own sensors show: no linear velocity. Vectors are in the frame of the pelvis."""
+    return _inertial("gravity", "gyro", state) | {
+        "joint angles": state.dof_pos,
+        "joint velocities": state.dof_vel,
+    }
 
 
 def _inertial(gravity: str, spin: str, state: CharacterState) -> Parts:
@@ -163,7 +169,7 @@ LAYOUTS: dict[str, Layout] = {
         phase=True,
         shows_place=False,
         frame="pelvis, and the reference's pelvis",
-        action=True,
+        readings=sensor_readings,
     ),
     # Heading frame and phase only, as in DeepMimic (Peng et al. 2018, States and Actions).
     "paper": Layout(mimickit_local, (), phase=True, shows_place=False, frame=_HEADING),

@@ -5,18 +5,17 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
+from mjx_mimic.config import NoiseConfig
 from mjx_mimic.robot import rotation
 from mjx_mimic.task.env import EnvState, ImitationEnv
 
 PUSH_INTERVAL_S = 2.0
 """Time between two kicks, s; in training on average."""
-NOISE = {"position": 0.02, "tilt": 0.02, "velocity": 0.1, "spin": 0.1, "joint": 0.01, "joint_velocity": 0.5}
-"""Standard deviations of noise 1, of the size of a real robot's state estimate: m, rad, m/s, rad/s."""
 
 
 def disturbed(
-    env: ImitationEnv, state: EnvState, push: float, noise: float, key: jax.Array
-) -> tuple[EnvState, jax.Array]:
+    env: ImitationEnv, state: EnvState, push: float, push_turn: float, noise: float, key: jax.Array
+) -> tuple[EnvState, EnvState | None]:
     """Disturb a state in training.
 
     Args:
@@ -24,44 +23,51 @@ def disturbed(
         state: unbatched.
         push: m/s; in a control step the root is kicked with a chance that makes it once every
             `PUSH_INTERVAL_S`, by a speed uniform from 0 to this.
-        noise: scale of `NOISE` on what is observed.
-        key: of both.
+        push_turn: rad/s; with a kick the root is turned about each axis by up to this.
+        noise: scale of `NoiseConfig` on what is observed.
+        key: of all.
 
     Returns:
-        The state, and the observation (O,) that the policy has of it.
+        The state, and the state as the sensors show it to the policy; None: as it is.
     """
     when_key, speed_key, push_key, noise_key = jax.random.split(key, 4)
     if push:
         due = jax.random.bernoulli(when_key, env.control_dt / PUSH_INTERVAL_S)
         speed = jnp.where(due, jax.random.uniform(speed_key, maxval=push), 0.0)
-        state = pushed(state, speed, push_key)
-    return state, env.observe(state, sensed(state, noise, noise_key) if noise else None)
+        state = pushed(state, speed, push_key, jnp.where(due, push_turn, 0.0) if push_turn else None)
+    return state, sensed(state, env.config.noise, noise, noise_key) if noise else None
 
 
-def pushed(state: EnvState, speed: float | jax.Array, key: jax.Array) -> EnvState:
-    """Kick the root by `speed` m/s in a random horizontal direction."""
+def pushed(
+    state: EnvState, speed: float | jax.Array, key: jax.Array, turn: jax.Array | None = None
+) -> EnvState:
+    """Kick the root by `speed` m/s in a random horizontal direction, and turn it by up to `turn` rad/s."""
     angle = jax.random.uniform(key, maxval=2.0 * jnp.pi)
     kick = speed * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
-    return replace(state, qvel=state.qvel.at[:2].add(kick))
+    qvel = state.qvel.at[:2].add(kick)
+    if turn is not None:
+        spin = jax.random.uniform(jax.random.fold_in(key, 1), (3,), minval=-1.0)
+        qvel = qvel.at[3:6].add(turn * spin)
+    return replace(state, qvel=qvel)
 
 
-def sensed(state: EnvState, scale: float, key: jax.Array) -> EnvState:
-    """Return the state as noisy sensors see it, `scale` times `NOISE`; its quaternion stays a unit one."""
-    keys = dict(zip(NOISE, jax.random.split(key, len(NOISE)), strict=True))
+def sensed(state: EnvState, noise: NoiseConfig, scale: float, key: jax.Array) -> EnvState:
+    """Return the state as sensors with `scale` times `noise` see it; its quaternion stays a unit one."""
+    keys = dict(zip(vars(noise), jax.random.split(key, len(vars(noise))), strict=True))
 
-    def noise(name: str, size: int) -> jax.Array:
-        return scale * NOISE[name] * jax.random.normal(keys[name], (size,))
+    def drawn(name: str, size: int) -> jax.Array:
+        return scale * getattr(noise, name) * jax.random.normal(keys[name], (size,))
 
     joints = len(state.qpos) - 7
     return replace(
         state,
         qpos=jnp.concatenate(
             [
-                state.qpos[:3] + noise("position", 3),
-                rotation.turned(state.qpos[3:7], noise("tilt", 3)),
-                state.qpos[7:] + noise("joint", joints),
+                state.qpos[:3] + drawn("position", 3),
+                rotation.turned(state.qpos[3:7], drawn("tilt", 3)),
+                state.qpos[7:] + drawn("joint", joints),
             ]
         ),
         qvel=state.qvel
-        + jnp.concatenate([noise("velocity", 3), noise("spin", 3), noise("joint_velocity", joints)]),
+        + jnp.concatenate([drawn("velocity", 3), drawn("spin", 3), drawn("joint_velocity", joints)]),
     )

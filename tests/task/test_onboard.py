@@ -96,7 +96,7 @@ def test_place_and_heading_are_not_seen(env, parts):
 
 def test_noise_is_on_the_policys_part_alone_and_comes_first(env, parts):
     state = some_state(env)
-    noisy = sensed(state, 1.0, jax.random.key(0))
+    noisy = sensed(state, env.config.noise, 1.0, jax.random.key(0))
     _, _, clean = parts(state, state)
     _, _, seen = parts(state, noisy)
     count = env.policy_inputs
@@ -129,6 +129,35 @@ def test_the_last_action_is_remembered_as_it_was_clipped(env):
     plain = make_env([sway()], EnvConfig(), robot=env.robot)
     assert plain.reset_to(jnp.int32(0), jnp.float32(0.0)).action is None
     assert plain.policy_inputs is None
+
+
+def test_the_history_holds_what_the_sensors_showed(env):
+    now = env.with_config(replace(env.config, history=3))
+    state = now.reset_to(jnp.int32(0), jnp.float32(0.2))
+    first = now.reading(state)
+    np.testing.assert_array_equal(state.history, np.stack([first, first]))
+    noisy = sensed(state, now.config.noise, 1.0, jax.random.key(0))
+    seen = now.reading(noisy)
+    assert np.abs(np.asarray(seen - first)).max() > 0.01
+    after, _ = now.command(state, jnp.full(29, 0.5), noisy)
+    np.testing.assert_array_equal(after.history, np.stack([seen, first]))  # before this action
+    later, _ = now.command(after, jnp.zeros(29))
+    np.testing.assert_array_equal(later.history[1], seen)
+    np.testing.assert_array_equal(later.history[0, -29:], np.full(29, 0.5))
+    parts = now.observation_parts(later)
+    np.testing.assert_array_equal(parts["the same at 2 control steps before"], later.history.ravel())
+    assert list(parts)[:6] == [
+        *("gravity", "gyro", "joint angles", "joint velocities", "last action"),
+        "the same at 2 control steps before",
+    ]
+
+
+def test_every_episode_starts_with_a_history_of_its_own(env):
+    config = replace(env.config, history=2)
+    config = replace(config, randomization=replace(config.randomization, start_joint=0.2))
+    states = jax.vmap(env.with_config(config).draw_start)(jax.random.split(jax.random.key(0), 4))
+    angles = states.qpos[:, 7:] + states.dynamics.joint_offset
+    np.testing.assert_allclose(states.history[:, 0, 6:35], angles, atol=1e-6)
 
 
 def test_penalties_are_what_their_weights_say(robot):

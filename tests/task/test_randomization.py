@@ -11,7 +11,7 @@ from scipy import stats
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips.dataset import load_clips
-from mjx_mimic.config import NetworkConfig, PPOConfig, TrainConfig
+from mjx_mimic.config import NetworkConfig, NoiseConfig, PPOConfig, TrainConfig
 from mjx_mimic.learning.learner import Learner, TrainState, make_learner
 from mjx_mimic.task import randomization
 
@@ -71,7 +71,9 @@ def test_kicks_have_their_rate_size_and_direction(plain):
     env, count = plain.env, 40_000
     start = env.reset_to(jnp.int32(0), jnp.float32(0.3))
     keys = jax.random.split(jax.random.key(0), count)
-    after, seen = jax.jit(jax.vmap(lambda key: randomization.disturbed(env, start, 0.6, 0.0, key)))(keys)
+    after, sensed = jax.jit(jax.vmap(lambda key: randomization.disturbed(env, start, 0.6, 0.0, 0.0, key)))(
+        keys
+    )
     np.testing.assert_array_equal(after.qpos, np.broadcast_to(start.qpos, after.qpos.shape))
     np.testing.assert_array_equal(after.qvel[:, 2:], np.broadcast_to(start.qvel[2:], (count, 33)))
     kick = np.asarray(after.qvel - start.qvel)[:, :2]
@@ -81,25 +83,39 @@ def test_kicks_have_their_rate_size_and_direction(plain):
     assert stats.kstest(speed[hit], stats.uniform(0.0, 0.6).cdf).pvalue > 1e-3
     angle = np.arctan2(kick[hit, 1], kick[hit, 0])
     assert stats.kstest(angle, stats.uniform(-np.pi, 2.0 * np.pi).cdf).pvalue > 1e-3
-    # The policy sees the kick at once, and without noise exactly.
-    np.testing.assert_allclose(
-        seen[:50], jax.vmap(env.observe)(jax.tree.map(lambda x: x[:50], after)), atol=1e-6
+    assert sensed is None  # the policy sees the kick at once, and without noise exactly
+
+
+def test_a_kick_turns_the_root_about_each_axis(plain):
+    start = plain.env.reset_to(jnp.int32(0), jnp.float32(0.3))
+    keys = jax.random.split(jax.random.key(0), 4000)
+    kick = jax.vmap(lambda key: randomization.pushed(start, 0.0, key, jnp.float32(0.8)))(keys)
+    turn = np.asarray(kick.qvel - start.qvel)
+    for axis in range(3):
+        assert stats.kstest(turn[:, 3 + axis], stats.uniform(-0.8, 1.6).cdf).pvalue > 1e-3
+    np.testing.assert_array_equal(np.delete(turn, [3, 4, 5], axis=1), 0.0)
+    after, _ = jax.jit(jax.vmap(lambda key: randomization.disturbed(plain.env, start, 0.6, 0.8, 0.0, key)))(
+        keys
     )
-    assert np.abs(np.asarray(seen[hit] - seen[~hit][0])).max(axis=1).min() > 1e-5
+    difference = np.abs(np.asarray(after.qvel - start.qvel)) > 1e-6
+    hit = difference[:, :2].any(axis=1)
+    assert 0 < hit.sum() < 150
+    np.testing.assert_array_equal(hit, difference[:, 3:6].any(axis=1))  # only with a kick
 
 
 def test_noise_is_only_in_what_is_seen(plain):
     env = plain.env
     start = env.reset_to(jnp.int32(0), jnp.float32(0.3))
-    after, seen = randomization.disturbed(env, start, 0.0, 1.0, jax.random.key(0))
+    after, sensed = randomization.disturbed(env, start, 0.0, 0.0, 1.0, jax.random.key(0))
     jax.tree.map(np.testing.assert_array_equal, after, start)
-    assert np.abs(np.asarray(seen - env.observe(start))).max() > 0.01
+    assert np.abs(np.asarray(env.observe(start, sensed) - env.observe(start))).max() > 0.01
 
 
 def test_noise_has_the_stated_size_and_keeps_the_quaternion_unit(plain):
     state = plain.env.reset_to(jnp.int32(0), jnp.float32(0.3))
     keys = jax.random.split(jax.random.key(0), 4000)
-    seen = jax.vmap(lambda key: randomization.sensed(state, 2.0, key))(keys)
+    noise = NoiseConfig(spin=0.3)
+    seen = jax.vmap(lambda key: randomization.sensed(state, noise, 2.0, key))(keys)
     np.testing.assert_allclose(np.linalg.norm(seen.qpos[:, 3:7], axis=1), 1.0, atol=1e-6)
     offset = np.asarray(seen.qpos - state.qpos)
     turn = Rotation.from_quat(seen.qpos[:, 3:7], scalar_first=True)
@@ -113,7 +129,6 @@ def test_noise_has_the_stated_size_and_keeps_the_quaternion_unit(plain):
         "spin": speed[:, 3:6],
         "joint_velocity": speed[:, 6:],
     }.items():
-        np.testing.assert_allclose(
-            values.std(axis=0), 2.0 * randomization.NOISE[name], rtol=0.06, err_msg=name
-        )
-        assert np.abs(values.mean(axis=0)).max() < 0.12 * randomization.NOISE[name]
+        size = getattr(noise, name)
+        np.testing.assert_allclose(values.std(axis=0), 2.0 * size, rtol=0.06, err_msg=name)
+        assert np.abs(values.mean(axis=0)).max() < 0.12 * size
