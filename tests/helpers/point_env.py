@@ -85,7 +85,9 @@ class PointEnv:
     def observe(self, state: PointState) -> jax.Array:
         return jnp.concatenate([state.target - state.position, state.target])
 
-    def step(self, state: PointState, action: jax.Array, key: jax.Array) -> tuple[PointState, StepResult]:
+    def step(
+        self, state: PointState, action: jax.Array, key: jax.Array, sensed: None = None
+    ) -> tuple[PointState, StepResult]:
         TRACED_STEPS.append("point")
         position = state.position + 0.1 * jnp.clip(action, -1.0, 1.0)
         reached = replace(state, position=position, angle=state.angle + 0.05, steps=state.steps + 1)
