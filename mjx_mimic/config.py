@@ -264,6 +264,10 @@ class EnvConfig:
     mimickit_reward: MimicKitRewardConfig = field(default_factory=MimicKitRewardConfig)
     paper_reward: PaperRewardConfig = field(default_factory=PaperRewardConfig)
     penalty: PenaltyConfig = field(default_factory=PenaltyConfig)
+    clips: Literal["one", "best", "skills"] = "one"
+    """What an episode imitates of several clips: the one that it starts in; at each control step the best of
+    all; or one cycle of one after the other, as it is told. But for `one`, the reference goes where the
+    robot goes."""
     goal: GoalName = "none"
     """What the robot is to do besides imitating; the reference then goes where the robot goes."""
     imitation_weight: Weight = 0.7
@@ -450,10 +454,13 @@ RANDOMIZATION = RandomizationConfig(
     start_velocity=0.3,
 )
 
-Preset = Literal["default", "mimickit", "paper", "paper-released", "robust", "deploy"]
+Preset = Literal["default", "skills", "mimickit", "paper", "paper-released", "robust", "deploy"]
 
 PRESETS: dict[Preset, TrainConfig] = {
     "default": TrainConfig(),
+    "skills": TrainConfig(
+        motion=("walk", "kick", "squat", "side_step", "turn_in_place"), env=EnvConfig(clips="skills")
+    ),
     # MimicKit's G1 recipe (data/envs/deepmimic_g1_env.yaml, data/agents/deepmimic_g1_ppo_agent.yaml).
     # Its physics runs at 120 Hz in another engine; ours stays at the default rate. There every shape
     # collides; here the legs do, because whatever else touches the floor ends the episode.

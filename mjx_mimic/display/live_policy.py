@@ -26,7 +26,8 @@ _begin = jax.jit(ImitationEnv.reset_to)
 
 @jax.jit
 def _pursue(env: ImitationEnv, state: EnvState) -> EnvState:
-    return env.pursue(state, env.character(state))
+    character = env.character(state)
+    return env.pursue(env.with_best_clip(state, character), character)
 
 
 @jax.jit
@@ -93,7 +94,7 @@ class Live:
             self.reset(self.clip)
             self._failure = "the simulation broke and began again"
             return
-        if self.state.goal is not None:
+        if self._env.pursues:
             self.state = _pursue(self._env, self.state)
         self._decide()
         if self._snapshot.causes.clip_end:
@@ -110,7 +111,9 @@ class Live:
         pose_model(self.model, self.data, self.data.qpos)
 
     def reference(self) -> NDArray:
-        """Return the reference's qpos (36,) now, between two control steps too."""
+        """Return the reference's qpos (36,) now, or at the last control step if it goes with the robot."""
+        if self._env.pursues:
+            return np.asarray(self._snapshot.reference)
         return sampled(self.motions[self.clip], np.array([self._seconds]))[0]
 
     def drawn(self) -> list[Drawn]:
@@ -142,6 +145,7 @@ class Live:
         """Set the motors' targets for the next control step, and note how the last one ended."""
         self.state, pd_target, self._snapshot = jax.device_get(_decide(self._env, self.policy, self.state))
         self.data.ctrl[self._controls] = pd_target
+        self.clip = int(self.state.clip)
         causes = self._snapshot.causes
         if self._failure is None and causes.terminated:
             self._failure = f"{'fall' if causes.fall else 'deviation'} at {self._seconds:.2f} s"

@@ -73,8 +73,8 @@ def _recordings(env: ImitationEnv, episode: Episode, start: Snapshot, track: Sna
         return np.concatenate(list(whole), axis=1)
 
     kept = start.phase.shape[1]
-    horizon, clip = (np.asarray(x)[:, :kept].ravel() for x in (episode.horizon, episode.clip))
-    return recordings(jax.tree.map(joined, start, track), horizon, clip, env.config.control_hz)
+    horizon = np.asarray(episode.horizon)[:, :kept].ravel()
+    return recordings(jax.tree.map(joined, start, track), horizon, env.config.control_hz)
 
 
 def simulate(env: ImitationEnv, state: EnvState, pd_target: jax.Array) -> tuple[EnvState, Effort]:

@@ -118,7 +118,7 @@ def run_in_mujoco(
     if recorded:
         joined = jax.tree.map(lambda *steps: np.stack(steps), *track)
         kept = jax.tree.map(lambda x: x[:recorded], episode)
-        found = recordings(joined, kept.horizon, kept.clip, env.config.control_hz)
+        found = recordings(joined, kept.horizon, env.config.control_hz)
     return Outcome(episode, jax.tree.map(np.asarray, figures), found)
 
 

@@ -121,3 +121,24 @@ def table(found: Sequence[EpisodeMetric], clip: NDArray[np.int_], names: Sequenc
         for index, name in enumerate(names)
     ]
     return {"total": total, "clips": clips}
+
+
+def transitions(
+    survived: NDArray, clip: NDArray[np.int_], following: NDArray[np.int_], names: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return the share of episodes that survive, by the names of their first clip and of the one after it.
+
+    Args:
+        survived: (N,) 1 or 0.
+        clip: (N,) index into `names`.
+        following: (N,) likewise.
+        names: of the clips.
+    """
+
+    def share(first: int, second: int) -> float:
+        return float(np.mean(survived[(clip == first) & (following == second)]))
+
+    return {
+        name: {other: share(first, second) for second, other in enumerate(names)}
+        for first, name in enumerate(names)
+    }

@@ -23,6 +23,8 @@ from mjx_mimic.task.env import make_env
 
 NETWORKS = ("actor_hidden", "critic_hidden", "activation")
 """Settings that the networks of both runs must have in common."""
+ADDED = ("goal: ", "skill: ")
+"""How parts of the observation begin that a new run may have at its end, and the other one not."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Source:
     config: TrainConfig
     stored: StoredPolicy
     added: slice = slice(0, 0)
-    """Numbers of the new run's observation that the other one's lacks, those of a goal."""
+    """Numbers of the new run's observation that the other one's lacks, those of a goal and skills."""
 
     @property
     def record(self) -> dict[str, Any]:
@@ -60,7 +62,7 @@ def _require_fit(run: str, past: TrainConfig, learner: Learner, clips: Clips) ->
     """Refuse networks that cannot take the new run's observations, or are built otherwise.
 
     Returns:
-        Which numbers of the new run's observation are added for its goal.
+        Which numbers of the new run's observation are added for its goal and skills.
     """
 
     def require_equal(what: str, there: Any, here: Any) -> None:
@@ -76,8 +78,8 @@ def _require_fit(run: str, past: TrainConfig, learner: Learner, clips: Clips) ->
     parts = make_env(clips.motions, past.env).observation_sizes(), learner.env.observation_sizes()
     require_equal("field 'env.observation'", past.env.observation, learner.config.env.observation)
     before, now = parts
-    added = {} if past.env.goal != "none" else {n: size for n, size in now.items() if n.startswith("goal: ")}
-    common = {name: size for name, size in now.items() if name not in added}
+    first = len(before)
+    common = {n: size for i, (n, size) in enumerate(now.items()) if i < first or not n.startswith(ADDED)}
     for there, here in itertools.zip_longest(before.items(), common.items()):
         require_equal("a part of the observation", _shown(there), _shown(here))
     return slice(sum(common.values()), sum(now.values()))

@@ -18,11 +18,12 @@ from mjx_mimic.config import MOST_DELAY, EnvConfig, RandomizationConfig
 from mjx_mimic.robot.constants import ContactSet
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import CharacterState, Robot, exact_products, load_robot
-from mjx_mimic.task import dynamics, observation, reference, start_sampling, termination
+from mjx_mimic.task import dynamics, observation, reference, skills, start_sampling, termination
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.goals import Goal, GoalState, Moment, make_goal
 from mjx_mimic.task.reference import MotionLibrary, make_library
 from mjx_mimic.task.reward import RewardTerms, mimickit_reward, paper_reward
+from mjx_mimic.task.skills import SkillState
 from mjx_mimic.task.start_sampling import StartDistribution, make_starts
 from mjx_mimic.task.tracking_errors import TrackingErrors, motor_torque, tracking_errors
 
@@ -49,6 +50,7 @@ class EnvState:
     history: jax.Array | None = None  # (K - 1, R) readings of the control steps before, the newest first
     targets: jax.Array | None = None  # (H, J) rad, PD targets before, the newest first; None: without delay
     goal: GoalState | None = None  # None: imitation alone
+    skills: SkillState | None = None  # None: an episode has one clip
 
 
 @struct.dataclass
@@ -131,7 +133,7 @@ class ImitationEnv:
         """Return the reference of a clip drawn by its weight, at a random time or at its first frame."""
         clip, time = start_sampling.sample(self.starts, key)
         time = time if self.config.start == "random" else jnp.zeros_like(time)
-        state = self.reset_to(clip, time, jax.random.fold_in(key, 2) if self.goal else None)
+        state = self.reset_to(clip, time, jax.random.fold_in(key, 2))
         config = self.config.randomization
         if config == RandomizationConfig():
             return state
@@ -154,7 +156,7 @@ class ImitationEnv:
     def reset_to(self, clip: jax.Array, time: jax.Array, key: jax.Array | None = None) -> EnvState:
         """Return the state of the reference of `clip` () at `time` () s, of the nominal robot.
 
-        `key` draws its goal; None: always the same one.
+        `key` draws its goal and its skills; None: always the same ones.
         """
         qpos, qvel = reference.lookup(self.library, clip, time)
         state = EnvState(
@@ -167,10 +169,13 @@ class ImitationEnv:
             episode_return=jnp.float32(0.0),
             action=jnp.zeros(self.num_actions) if self.remembers_action else None,
         )
+        key = jax.random.key(0) if key is None else key
         if self.goal is not None:
             moment = self.moment(state, self.character(state))
-            key = jax.random.key(0) if key is None else key
             state = replace(state, goal=self.goal.begin(moment, key))
+        if self.config.clips == "skills":
+            plan = skills.draw_plan(self.library.num_clips, jax.random.fold_in(key, 1))
+            state = replace(state, skills=plan)
         return self._with_history(state)
 
     def step(
@@ -191,7 +196,9 @@ class ImitationEnv:
             The next state, after a reset if there was one, and what the step yielded.
         """
         next_state, _ = self.simulate(*self.command(state, action, sensed))
-        character, target = self.character(next_state), self.reference(next_state)
+        character = self.character(next_state)
+        next_state = self.with_best_clip(next_state, character)
+        target = self.reference(next_state)
         causes = self.causes(next_state, character, target)
         next_state = self.pursue(next_state, character)
         imitation, terms = self.compute_reward(character, target)
@@ -332,15 +339,15 @@ class ImitationEnv:
     def reference_coordinates(self, state: EnvState, ahead: int = 0) -> tuple[jax.Array, jax.Array]:
         """Return qpos (36,) and qvel (35,) of the reference `ahead` control steps from now.
 
-        With a goal, the reference goes where the robot goes: its root now is moved to the robot's place and
-        heading, and what is ahead with it.
+        With a goal or several clips in an episode, the reference goes where the robot goes: its root now is
+        moved to the robot's place and heading, and what is ahead with it.
         """
         return self.reference_at(state, self.time(state, ahead))
 
     def reference_at(self, state: EnvState, time: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Return what `reference_coordinates` does, at `time` () s in the clip."""
         qpos, qvel = reference.lookup(self.library, state.clip, time)
-        if self.config.goal == "none":
+        if not self.pursues:
             return qpos, qvel
         now, _ = reference.lookup(self.library, state.clip, self.time(state))
         return reference.carried(qpos, qvel, now[:7], state.qpos[:7])
@@ -371,9 +378,11 @@ class ImitationEnv:
         if state.history is not None:
             parts[f"the same at {len(state.history)} control steps before"] = state.history.ravel()
         parts |= self.layout.parts(self.robot, self.character(self.encoded(state)), targets, phase)
-        if self.goal is None or state.goal is None:
-            return parts
-        return parts | self.goal.parts(state.goal, self.character(state))
+        if self.goal is not None and state.goal is not None:
+            parts |= self.goal.parts(state.goal, self.character(state))
+        if state.skills is not None:
+            parts |= skills.parts(state.clip, self.library.num_clips)
+        return parts
 
     def encoded(self, state: EnvState) -> EnvState:
         """Return a state with the joint angles that the encoders show."""
@@ -468,11 +477,50 @@ class ImitationEnv:
             dt=self.control_dt,
         )
 
-    def pursue(self, state: EnvState, character: CharacterState) -> EnvState:
-        """Return a state after a control step with its goal rewarded, counted, and perhaps drawn anew."""
-        if self.goal is None or state.goal is None:
+    @property
+    def pursues(self) -> bool:
+        """Whether `with_best_clip` or `pursue` change anything."""
+        return self.config.goal != "none" or self.config.clips != "one"
+
+    def with_best_clip(self, state: EnvState, character: CharacterState) -> EnvState:
+        """Return a state after a control step with the clip for which it earns most, where `clips` is `best`.
+
+        max_j r_t^j over the clips (DeepMimic, Multi-Clip Reward). Each clip keeps its own phase: the episode
+        started at the same phase of all, and each goes on at its own speed.
+        """
+        if self.config.clips != "best":
             return state
-        return replace(state, goal=self.goal.advance(state.goal, self.moment(state, character)))
+
+        def in_clip(clip: jax.Array) -> EnvState:
+            length = self.library.length
+            return replace(state, clip=clip, start_time=state.start_time / length[state.clip] * length[clip])
+
+        def earned(clip: jax.Array) -> jax.Array:
+            return self.compute_reward(character, self.reference(in_clip(clip)))[0]
+
+        rewards = jax.vmap(earned)(jnp.arange(self.library.num_clips, dtype=jnp.int32))
+        return in_clip(jnp.argmax(rewards).astype(jnp.int32))
+
+    def pursue(self, state: EnvState, character: CharacterState) -> EnvState:
+        """Return a state after a control step with its goal advanced, and its next skill if a cycle ends."""
+        if self.goal is not None and state.goal is not None:
+            state = replace(state, goal=self.goal.advance(state.goal, self.moment(state, character)))
+        if state.skills is None:
+            return state
+        ends = self.ends_cycle(state)
+        return replace(
+            state,
+            clip=jnp.where(ends, state.skills.wanted, state.clip),
+            start_time=jnp.where(ends, -state.steps * self.control_dt, state.start_time),
+            skills=state.skills.next(ends),
+        )
+
+    def ends_cycle(self, state: EnvState) -> jax.Array:
+        """Return whether the control step that led to a state has ended a cycle of its clip, ()."""
+        length = self.library.length[state.clip]
+        before, now = self.time(state, ahead=-1) / length, self.time(state) / length
+        wrapped = jnp.floor(now) > jnp.floor(before)
+        return (state.steps > 0) & jnp.where(self.library.wraps[state.clip], wrapped, now >= 1.0)
 
     def total_reward(self, imitation: jax.Array, state: EnvState) -> jax.Array:
         """Return the reward () of a control step: the imitation's, or r = w_I r_I + w_G r_G with a goal.
@@ -516,7 +564,7 @@ class ImitationEnv:
         self, state: EnvState, character: CharacterState, target: CharacterState
     ) -> termination.Causes:
         """Return why the episode ends in `state`, if it does."""
-        ends = ~self.library.wraps[state.clip]
+        ends = ~self.library.wraps[state.clip] & (self.config.clips != "skills")
         limit, never = self.config.max_deviation, jnp.bool_(False)
         return termination.Causes(
             fall=termination.has_fallen(character) & self.config.fall_ends,
@@ -581,9 +629,11 @@ def make_env(
     starts = make_starts(lengths, [motion.loop == "wrap" for motion in motions], weights, segment_seconds)
     env = ImitationEnv(library, starts, robot, config)
     make_goal(config, robot)  # refuses bodies that the robot does not have
-    if len(motions) > 1 and not env.target_steps:
+    if len(motions) > 1 and config.clips == "one" and not env.target_steps:
         raise UserError(
             f"option --env.observation: {config.observation} shows neither clip nor reference, so one policy"
             f" cannot imitate {len(motions)} clips; add --env.target-steps 1, or name one clip"
         )
+    if len(motions) == 1 and config.clips != "one":
+        raise UserError(f"option --env.clips: {config.clips} needs several clips; name more with --motion")
     return env

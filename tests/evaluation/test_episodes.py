@@ -251,12 +251,10 @@ def test_a_broken_simulation_is_recorded_up_to_its_last_finite_state(in_c):
     flags = {name: np.stack([values, values], axis=1) for name, values in vars(first.causes).items()}
     flags["nonfinite"][5:, 0] = True
     fields = {
-        name: np.stack([getattr(first, name)] * 2, axis=1)
-        for name in vars(first)
-        if name not in "clip fps causes"
+        name: np.stack([getattr(first, name)] * 2, axis=1) for name in vars(first) if name not in "fps causes"
     }
     fields["qpos"][5:, 0] = np.nan
-    broken, whole = recordings(Snapshot(**fields, causes=Causes(**flags)), [STEPS, 10], [0, 0], 30.0)
+    broken, whole = recordings(Snapshot(**fields, causes=Causes(**flags)), [STEPS, 10], 30.0)
     assert broken.failure == (5, "nonfinite")
     np.testing.assert_array_equal(broken.qpos[5:], np.tile(first.qpos[4], (STEPS - 4, 1)))
     assert whole.qpos.shape == (11, 36)
