@@ -203,12 +203,14 @@ class StrikeConfig:
 
     body: str = "right_ankle_roll_link"
     """Body whose origin is to hit."""
-    distance: Distance = (0.35, 0.6)
+    distance: Distance = (0.5, 0.7)
     """Horizontal distances of targets, m."""
-    azimuth: Angle = (-0.5, 0.2)
+    azimuth: Angle = (-0.3, 0.3)
     """Directions of targets, rad from the front, to the left."""
-    height: Height = (0.35, 0.6)
+    height: Height = (0.4, 0.65)
     """Heights of targets, m."""
+    beyond: Annotated[float, Within(0.0, 10.0)] = 0.0
+    """0: targets are drawn inside these ranges; otherwise outside, by up to so many half widths of a range."""
     radius: Radius = 0.1
     """Distance at which a target is hit, m."""
     scale: Scale = 4.0
@@ -227,6 +229,8 @@ class ThrowConfig:
     """Distances of spots from where the cycle began, m."""
     azimuth: Angle = (-0.3, 0.3)
     """Directions of spots, rad from the front, to the left."""
+    beyond: Annotated[float, Within(0.0, 10.0)] = 0.0
+    """0: targets are drawn inside these ranges; otherwise outside, by up to so many half widths of a range."""
     radius: Radius = 0.5
     """Distance from the spot at which a landing is a hit, m."""
     scale: Scale = 1.0

@@ -1,14 +1,17 @@
 """`python -m mjx_mimic.evaluate`: evaluates a trained policy, in MJX or in MuJoCo in C."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import require_writable
 from mjx_mimic.config import MOST_DELAY, Which
+
+if TYPE_CHECKING:
+    from mjx_mimic.task.env import ImitationEnv
 
 PROGRAM = "python -m mjx_mimic.evaluate"
 
@@ -40,6 +43,8 @@ class EvaluateCommand:
     """Masses of all links, relative to the model's."""
     delay: float | None = None
     """Control steps, whole or not, until an action reaches the motors."""
+    beyond: float = 0.0
+    """With the goals strike and throw: targets outside of training's ranges, by up to so many half widths."""
     checkpoint: Which = "best"
     """The policy with the best evaluation return, the last one, or that of a kept checkpoint, by its
     samples."""
@@ -66,6 +71,8 @@ def main(arguments: Sequence[str]) -> int:
 
     found = clips.load_clips(command.motion) if command.motion else runs.load_run_clips(command.run)
     policy, env = runs.load_policy(command.run, command.checkpoint, found)
+    if command.beyond:
+        env = beyond(env, command.beyond)
     starts = (
         runs.load_training_states(command.run, command.checkpoint) if command.start == "training" else None
     )
@@ -93,6 +100,19 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def beyond(env: "ImitationEnv", share: float) -> "ImitationEnv":
+    """Return a task whose targets are outside of the ranges of training.
+
+    Raises:
+        UserError: it has no targets.
+    """
+    name = env.config.goal
+    if name not in ("strike", "throw"):
+        raise UserError(f"option --beyond: the run's goal is {name}, which has no targets; leave it out")
+    goal = replace(getattr(env.config, name), beyond=share)
+    return env.with_config(replace(env.config, **{name: goal}))
+
+
 def check(command: EvaluateCommand) -> None:
     """Refuse options that make no sense, before anything is compiled.
 
@@ -115,6 +135,7 @@ def check(command: EvaluateCommand) -> None:
         {
             "--seconds": (command.seconds, 0.1, 600.0),
             "--episodes": (command.episodes, 0, 10**6),
+            "--beyond": (command.beyond, 0.0, 10.0),
             "--push": (command.push, 0.0, 10.0),
             "--noise": (command.noise, 0.0, 10.0),
             "--solver-iterations": (command.solver_iterations, 0, 1000),

@@ -171,9 +171,8 @@ def recording(steps: int, fails_at: int | None = None, fps: float = 30.0) -> Rec
         failed[fails_at:] = True
     causes = Causes(fall=failed, deviation=failed, nonfinite=never, time_out=never, clip_end=never)
     share = np.linspace(0.0, 1.0, steps + 1)
-    return Recording(
-        qpos, np.zeros((steps + 1, 35)), reference, share, 1.0 - share, causes, np.zeros(steps + 1, int), fps
-    )
+    still, first = np.zeros((steps + 1, 35)), np.zeros(steps + 1, int)
+    return Recording(qpos, still, reference, share, 1.0 - share, causes, first, fps)
 
 
 def options(**changes) -> VideoOptions:

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from mjx_mimic.config import EnvConfig, HeadingConfig, LocationConfig, StrikeConfig, ThrowConfig
 from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
-from mjx_mimic.task.goals import heading, throw
+from mjx_mimic.task.goals import heading, strike, throw
 
 ACTION = jnp.zeros(29)
 BODY = "left_wrist_yaw_link"
@@ -223,6 +223,16 @@ def test_targets_are_where_the_settings_say_from_where_the_cycle_began(rigid):
     for values, (low, high) in zip(found, config.values(), strict=True):
         assert low - 1e-5 <= values.min() < low + 0.1 * (high - low)
         assert high - 0.1 * (high - low) < values.max() <= high + 1e-5
+    outside = striking(rigid, **config, beyond=0.2).goal.config
+    ranges = (outside.distance, outside.azimuth, outside.height)
+    draw = jax.jit(jax.vmap(lambda key: strike.draw_cylindrical(key, ranges, outside.beyond)))
+    target = np.asarray(draw(jax.random.split(jax.random.key(1), 300)))
+    found = np.stack([np.hypot(*target.T[:2]), np.arctan2(target[:, 1], target[:, 0]), target[:, 2]])
+    low, high = np.array(ranges).T[..., None]
+    out = np.abs(found - 0.5 * (low + high)) / (0.5 * (high - low))
+    assert np.all(out.max(axis=0) >= 1.0 - 1e-4)
+    assert np.all(out <= 1.2 + 1e-4)
+    assert np.all(out.max(axis=1) > 1.1)  # in all three directions
     # A robot elsewhere has the next one before itself.
     last = run(env, moved(at(env, 0.99), (4.0, 1.0), 2.0), 1)[-1]
     relative = Rotation.from_euler("z", -2.0).apply(np.asarray(last.goal.target) - [4.0, 1.0, 0.0])

@@ -95,16 +95,26 @@ class Strike:
 
     def _draw(self, home: jax.Array, key: jax.Array) -> jax.Array:
         c = self.config
-        return place(home, draw_cylindrical(key, c.distance, c.azimuth, c.height))
+        return place(home, draw_cylindrical(key, (c.distance, c.azimuth, c.height), c.beyond))
 
 
-def draw_cylindrical(key: jax.Array, distance: Range, azimuth: Range, height: Range) -> jax.Array:
-    """Draw a point (3,) m: at a distance and an azimuth (rad, to the left) from the front, at a height."""
-    keys = jax.random.split(key, 3)
-    reach, angle, top = (
-        jax.random.uniform(own, minval=low, maxval=high)
-        for own, (low, high) in zip(keys, (distance, azimuth, height), strict=True)
-    )
+def draw_cylindrical(key: jax.Array, ranges: tuple[Range, Range, Range], beyond: float = 0.0) -> jax.Array:
+    """Draw a point (3,) m in front.
+
+    Args:
+        key: of the point.
+        ranges: of its distance, m, its azimuth, rad to the left, and its height, m.
+        beyond: 0: inside the ranges; otherwise on the shell around their box that is so many half widths
+            thick.
+    """
+    box_key, shell_key = jax.random.split(key)
+    share = jax.random.uniform(box_key, (3,), minval=-1.0, maxval=1.0)
+    low, high = jnp.array(ranges).T
+    if beyond:
+        varies = high > low
+        outermost = jnp.max(jnp.abs(share) * varies)
+        share = share / outermost * (1.0 + beyond * jax.random.uniform(shell_key))
+    reach, angle, top = 0.5 * (low + high) + 0.5 * (high - low) * share
     return jnp.stack([reach * jnp.cos(angle), reach * jnp.sin(angle), top])
 
 

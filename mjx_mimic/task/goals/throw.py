@@ -102,7 +102,8 @@ class Throw:
         return {"success": state.hits / throws, "miss": state.misses / throws}
 
     def _draw(self, home: jax.Array, key: jax.Array) -> jax.Array:
-        return place(home, draw_cylindrical(key, self.config.distance, self.config.azimuth, (0.0, 0.0)))
+        c = self.config
+        return place(home, draw_cylindrical(key, (c.distance, c.azimuth, (0.0, 0.0)), c.beyond))
 
 
 def landing_point(position: jax.Array, velocity: jax.Array) -> jax.Array:
