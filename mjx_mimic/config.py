@@ -210,7 +210,7 @@ class StrikeConfig:
     height: Height = (0.4, 0.65)
     """Heights of targets, m."""
     beyond: Annotated[float, Within(0.0, 10.0)] = 0.0
-    """0: targets are drawn inside these ranges; otherwise outside, by up to so many half widths of a range."""
+    """0: targets are drawn inside these ranges; otherwise outside, by up to so many half widths."""
     radius: Radius = 0.1
     """Distance at which a target is hit, m."""
     scale: Scale = 4.0
@@ -230,7 +230,7 @@ class ThrowConfig:
     azimuth: Angle = (-0.3, 0.3)
     """Directions of spots, rad from the front, to the left."""
     beyond: Annotated[float, Within(0.0, 10.0)] = 0.0
-    """0: targets are drawn inside these ranges; otherwise outside, by up to so many half widths of a range."""
+    """0: targets are drawn inside these ranges; otherwise outside, by up to so many half widths."""
     radius: Radius = 0.5
     """Distance from the spot at which a landing is a hit, m."""
     scale: Scale = 1.0

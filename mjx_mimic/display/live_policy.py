@@ -20,6 +20,7 @@ from mjx_mimic.robot import kinematics
 from mjx_mimic.robot.constants import ContactSet
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.task.env import EnvState, ImitationEnv
+from mjx_mimic.task.skills import repeated
 
 _begin = jax.jit(ImitationEnv.reset_to)
 
@@ -62,10 +63,24 @@ class Live:
         """Begin an episode at the first frame of clip number `clip`."""
         self.start(clip, 0.0)
 
+    @property
+    def has_skills(self) -> bool:
+        """Whether clips follow each other in an episode."""
+        return self._env.config.clips == "skills"
+
+    def select(self, clip: int) -> None:
+        """Begin clip number `clip` at once; as a skill, when the cycle of the current one ends."""
+        if self.has_skills:
+            self.state = replace(self.state, skills=repeated(clip))
+        else:
+            self.reset(clip)
+
     def start(self, clip: int, seconds: float) -> None:
         """Begin an episode on the reference of clip number `clip` at `seconds`."""
         self.clip = clip
         self.state = _begin(self._env, np.int32(clip), np.float32(seconds))
+        if self.has_skills:
+            self.state = replace(self.state, skills=repeated(clip))
         mujoco.mj_resetData(self.model, self.data)
         self.data.qpos[self._positions] = self.state.qpos
         self.data.qvel[self._velocities] = self.state.qvel

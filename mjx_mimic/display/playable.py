@@ -70,6 +70,9 @@ class Playable(Protocol):
     def reset(self, clip: int) -> None:
         """Begin clip number `clip`."""
 
+    def select(self, clip: int) -> None:
+        """Begin clip number `clip`; as a skill, when the cycle of the current one ends."""
+
     def step(self) -> None:
         """Advance by `timestep`."""
 
@@ -107,6 +110,10 @@ class ClipPlayer:
     def reset(self, clip: int) -> None:
         """Begin the clip again."""
         self._steps = 0
+
+    def select(self, clip: int) -> None:
+        """Begin the only clip again."""
+        self.reset(clip)
 
     def step(self) -> None:
         """Advance by a fraction of a frame."""

@@ -24,6 +24,7 @@ from mjx_mimic.runs.metric_log import MetricLog
 from mjx_mimic.runs.training_loop import WriteVideo, train
 from mjx_mimic.runs.warm_start import Source, read_source, start_from
 from mjx_mimic.task.env import with_contacts
+from mjx_mimic.task.goals import doubts
 
 STEP_BYTES = 88_000
 """What the compiled training step takes per environment beside its samples: 362 MB at 4096 on an H100."""
@@ -63,7 +64,7 @@ def train_run(
     ground_bodies: tuple[str, ...] = ALL_BODIES
     if config.env.fall_ends and config.env.contacts != "auto":  # which it no longer is
         ground_bodies = config.env.ground_bodies or GROUND_BODIES[config.env.contacts]
-    for line in require_fit(clips, ground_bodies, trust or resume):
+    for line in [*require_fit(clips, ground_bodies, trust or resume), *doubts(config.env, clips.motions)]:
         print(line)
     out = out or Path("runs") / f"{_file_name(clips.motions[0].name)}-{time.strftime('%Y%m%d-%H%M%S')}"
     if wandb_project and importlib.util.find_spec("wandb") is None:

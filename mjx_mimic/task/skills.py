@@ -37,6 +37,11 @@ def draw_plan(num_clips: int, key: jax.Array) -> SkillState:
     return SkillState(jax.random.randint(key, (PLAN,), 0, num_clips), jnp.int32(0))
 
 
+def repeated(clip: int) -> SkillState:
+    """Return the plan of one clip, again and again."""
+    return SkillState(jnp.array([clip], jnp.int32), jnp.int32(0))
+
+
 def parts(clip: jax.Array, num_clips: int) -> Parts:
     """Return the skill that is wanted, as 1 at its place among all clips (C,)."""
     return {"skill: wanted clip": jax.nn.one_hot(clip, num_clips)}

@@ -11,9 +11,10 @@ from helpers.robots import GlidingEnv, RigidRobot
 from helpers.small_run import sway
 from scipy.spatial.transform import Rotation
 
+from mjx_mimic.clips import load_motion
 from mjx_mimic.config import EnvConfig, HeadingConfig, LocationConfig, StrikeConfig, ThrowConfig
 from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
-from mjx_mimic.task.goals import heading, strike, throw
+from mjx_mimic.task.goals import doubts, heading, strike, throw
 
 ACTION = jnp.zeros(29)
 BODY = "left_wrist_yaw_link"
@@ -118,6 +119,22 @@ def test_a_goal_for_a_body_that_there_is_not_is_refused(rigid):
     assert message.startswith("option --env.strike.body: no body tail; use pelvis")
     message = refusal(made, rigid, goal="throw", throw=ThrowConfig(body="tail"))
     assert message.startswith("option --env.throw.body: no body tail")
+
+
+@pytest.mark.parametrize(
+    ("goal", "clips", "warns"),
+    [
+        ("heading", ["squat"], True),
+        ("location", ["squat", "kick"], True),
+        ("heading", ["squat", "walk"], False),
+        ("strike", ["kick"], False),
+        ("none", ["squat"], False),
+    ],
+)
+def test_who_is_to_walk_needs_a_clip_that_does(goal, clips, warns):
+    found = doubts(EnvConfig(goal=goal), [load_motion(clip) for clip in clips])
+    assert len(found) == warns
+    assert all(f"the goal {goal} is to walk, and no clip goes anywhere" in line for line in found)
 
 
 # Heading -----------------------------------------------------------------------------------------------

@@ -1,5 +1,10 @@
 """Goals beside imitation: a file for each, behind the interface `Goal`."""
 
+from collections.abc import Sequence
+
+import numpy as np
+
+from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import EnvConfig
 from mjx_mimic.robot.model import Robot
@@ -9,7 +14,10 @@ from mjx_mimic.task.goals.location import Location, LocationState
 from mjx_mimic.task.goals.strike import Strike, StrikeState
 from mjx_mimic.task.goals.throw import Throw, ThrowState
 
-__all__ = ["STATES", "Goal", "GoalState", "Moment", "make_goal"]
+__all__ = ["STATES", "Goal", "GoalState", "Moment", "doubts", "make_goal"]
+
+STANDS = 0.1
+"""Mean speed under which a clip goes nowhere, m/s."""
 
 STATES: dict[str, type[GoalState]] = {
     "heading": HeadingState,
@@ -42,3 +50,13 @@ def make_goal(config: EnvConfig, robot: Robot) -> Goal | None:
         case "throw":
             return Throw(config.throw, row("--env.throw.body", config.throw.body))
     return None
+
+
+def doubts(config: EnvConfig, motions: Sequence[Motion]) -> list[str]:
+    """Return what speaks against a goal with these clips, a line each."""
+    if config.goal not in ("heading", "location"):
+        return []
+    speeds = [np.linalg.norm((m.root_pos[-1] - m.root_pos[0])[:2]) / m.length for m in motions]
+    if max(speeds) >= STANDS:
+        return []
+    return [f"warning: the goal {config.goal} is to walk, and no clip goes anywhere; add one with --motion"]
