@@ -68,13 +68,6 @@ class Live:
         """Whether clips follow each other in an episode."""
         return self._env.config.clips == "skills"
 
-    def select(self, clip: int) -> None:
-        """Begin clip number `clip` at once; as a skill, when the cycle of the current one ends."""
-        if self.has_skills:
-            self.state = replace(self.state, skills=repeated(clip))
-        else:
-            self.reset(clip)
-
     def start(self, clip: int, seconds: float) -> None:
         """Begin an episode on the reference of clip number `clip` at `seconds`."""
         self.clip = clip
@@ -90,6 +83,13 @@ class Live:
         self._failure: str | None = None
         self._decide()
         self.refresh()
+
+    def select(self, clip: int) -> None:
+        """Begin clip number `clip` at once; as a skill, when the cycle of the current one ends."""
+        if self.has_skills:
+            self.state = replace(self.state, skills=repeated(clip))
+        else:
+            self.reset(clip)
 
     def step(self) -> None:
         """Take a physics step; after the last one of a control step, ask the policy for its next action."""

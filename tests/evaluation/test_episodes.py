@@ -384,7 +384,7 @@ def test_a_hundred_random_steps_on_the_floor_stay_near_mujocos(hundred_steps):
 def test_a_goal_is_the_same_in_both_engines_and_in_the_table(env, policy):
     """Drawn, changed and counted alike; the policy acts on what it saw without the goal."""
     goal = env.with_config(replace(env.config, goal="heading", heading=HeadingConfig(interval=0.2)))
-    sees_goal = replace(policy, network=replace(policy.network, inputs=123))
+    sees_goal = Policy(policy.params, empty(126), policy.network.clone(inputs=123))
     walk = Evaluation(goal, sees_goal, Protocol(seconds=0.5))
     c = mujoco_engine.run_in_mujoco(walk, RANDOM, 0, env.robot.model).episode
     x = mjx_engine.run_in_mjx(walk, RANDOM, 0, jax.local_devices()).episode
