@@ -407,6 +407,8 @@ class TrainConfig:
     """Turn that comes with a kick: up to this about each axis, rad/s."""
     noise: Annotated[float, Within(0.0, 10.0)] = 0.0
     """Noise on what the policy observes in training; 1 is about a real robot's."""
+    disturbance_ramp: Annotated[float, Within(0.0, 1.0)] = 0.0
+    """Share of the training over which kicks, noise and randomisation grow from nothing to all of it."""
     num_envs: Annotated[int, Within(0, 10**9)] = 0
     """Parallel environments on all devices together; 0: sized for the machine."""
     envs_per_accelerator: Annotated[int, Within(0, 10**9)] = 0

@@ -1,5 +1,6 @@
 """`python -m mjx_mimic.evaluate`: evaluates a trained policy, in MJX or in MuJoCo in C."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,16 +36,30 @@ class EvaluateCommand:
     """Length of an episode, s."""
     push: float = 0.0
     """Speed of a kick every 2 s in a random horizontal direction, m/s."""
-    noise: float = 0.0
-    """Noise on what the policy observes; 1 is about a real robot's."""
-    friction: float | None = None
-    """Coefficient of sliding friction between the robot and the floor; None: the model's, 1."""
-    mass: float | None = None
+    push_turn: float = 0.0
+    """Turn that comes with a kick: up to this about each axis, rad/s."""
+    force: float = 0.0
+    """Force on the pelvis, once in each episode after 1 to 3 s, N."""
+    direction: Literal["forward", "backward", "left", "right"] = "forward"
+    """Where the force points, as the robot sees it."""
+    duration: float = 0.2
+    """How long the force acts, s."""
+    find_limit: bool = False
+    """Find the largest force that 90% of the episodes survive, in each direction."""
+    noise: tuple[float, ...] = ()
+    """Noise on what the policy observes; 1 is about a real robot's. Of several numbers here and in the next
+    three options, every combination is evaluated from random phases."""
+    friction: tuple[float, ...] = ()
+    """Coefficient of sliding friction between the robot and the floor; the model's is 1."""
+    mass: tuple[float, ...] = ()
     """Masses of all links, relative to the model's."""
-    delay: float | None = None
+    delay: tuple[float, ...] = ()
     """Control steps, whole or not, until an action reaches the motors."""
     beyond: float = 0.0
     """With the goals strike and throw: targets outside of training's ranges, by up to so many half widths."""
+    grid: bool = False
+    """Evaluate friction 0.4, 0.8 and 1.2, masses 0.9, 1 and 1.1, delays of 0 and 20 ms, and noise 0 and 1 in
+    every combination, or the numbers of these options where they are given."""
     checkpoint: Which = "best"
     """The policy with the best evaluation return, the last one, or that of a kept checkpoint, by its
     samples."""
@@ -57,7 +72,7 @@ class EvaluateCommand:
     json: Annotated[Path | None, cli.shown("FILE")] = None
     """JSON file for all metrics."""
     plot: Annotated[Path | None, cli.shown("FILE")] = None
-    """PNG of error and foot contacts over the phase."""
+    """PNG of error and foot contacts over the phase; of several combinations, a heat map of who survives."""
     record: Annotated[Path | None, cli.shown("FILE")] = None
     """Clip file for the first episode's simulated motion: .npz native, .pkl MimicKit, .csv Unitree."""
 
@@ -77,27 +92,50 @@ def main(arguments: Sequence[str]) -> int:
         runs.load_training_states(command.run, command.checkpoint) if command.start == "training" else None
     )
     protocol = evaluation.Protocol(
-        command.seconds, command.push, command.noise, command.friction, command.mass, command.delay
+        command.seconds, command.push, push_turn=command.push_turn, force_seconds=command.duration
     )
-    report = evaluation.evaluate(
-        evaluation.Evaluation(env, policy, protocol, starts),
-        [motion.name for motion in found.motions],
-        engine=command.engine,
-        episodes=command.episodes,
-        start=command.start,
-        seed=command.seed,
-        mjcf=command.mjcf,
-        solver_iterations=command.solver_iterations,
-        record=command.record is not None,
-    )
+    whole = evaluation.Evaluation(env, policy, protocol, starts)
+    if command.force:
+        whole = whole.with_force(command.direction, command.force)
+    grid = conditions(command, env.config.control_hz)
+    engine = evaluation.Engine(command.engine, command.seed, command.mjcf, command.solver_iterations)
+    about = {"run": str(command.run), "checkpoint": command.checkpoint}
+    names = [motion.name for motion in found.motions]
+    report: evaluation.Report | evaluation.Grid | evaluation.ForceLimits
+    if command.find_limit:
+        report = evaluation.find_limits(whole.under(grid[0]), engine)
+    elif len(grid) > 1:
+        report = evaluation.evaluate_grid(whole, names, grid, engine, command.episodes)
+    else:
+        report = evaluation.evaluate(
+            whole.under(grid[0]),
+            names,
+            engine,
+            episodes=command.episodes,
+            start=command.start,
+            record=command.record is not None,
+        )
     report.show(str(command.run))
     if command.json:
-        report.write_json(command.json, {"run": str(command.run), "checkpoint": command.checkpoint})
-    if command.plot:
+        report.write_json(command.json, about)
+    if command.plot and not isinstance(report, evaluation.ForceLimits):
         report.write_plot(command.plot)
-    if command.record:
+    if command.record and isinstance(report, evaluation.Report):
         report.write_recording(command.record)
     return 0
+
+
+def conditions(command: EvaluateCommand, control_hz: float) -> list[dict[str, float]]:
+    """Return every combination of the numbers given for noise, friction, mass and delay, by name."""
+    defaults = {
+        "noise": (0.0, 1.0),
+        "friction": (0.4, 0.8, 1.2),
+        "mass": (0.9, 1.0, 1.1),
+        "delay": (0.0, min(0.02 * control_hz, MOST_DELAY)),
+    }
+    given = {name: getattr(command, name) or (command.grid and values) for name, values in defaults.items()}
+    axes = {name: values for name, values in given.items() if values}
+    return [dict(zip(axes, found, strict=True)) for found in itertools.product(*axes.values())]
 
 
 def beyond(env: "ImitationEnv", share: float) -> "ImitationEnv":
@@ -119,33 +157,89 @@ def check(command: EvaluateCommand) -> None:
     Raises:
         UserError: with the option and a remedy.
     """
-    if command.engine != "mujoco" and (command.mjcf or command.solver_iterations):
-        raise UserError("options --mjcf and --solver-iterations: they need --engine mujoco")
-    robots = {
-        "--friction": (command.friction, 0.01, 10.0),
-        "--mass": (command.mass, 0.1, 10.0),
-        "--delay": (command.delay, 0.0, MOST_DELAY),
-    }
-    cli.require_range({name: (v, low, high) for name, (v, low, high) in robots.items() if v is not None})
-    if command.mjcf and (command.friction is not None or command.mass is not None):
-        raise UserError("option --mjcf: friction and masses are the file's; leave --friction and --mass out")
-    if command.start == "training" and command.motion:
-        raise UserError("option --start: training needs the run's own clips; leave --motion out")
+    check_ranges(command)
+    axes = (command.noise, command.friction, command.mass, command.delay)
+    several = command.grid or any(len(values) > 1 for values in axes)
+    one_report = not several and not command.find_limit
+    elsewhere = command.start in ("first", "training")
+    for option, is_wrong, why in (
+        (
+            "--mjcf",
+            command.engine != "mujoco" and bool(command.mjcf or command.solver_iterations),
+            "it and --solver-iterations need --engine mujoco",
+        ),
+        (
+            "--mjcf",
+            bool(command.mjcf and (command.grid or command.friction or command.mass)),
+            "friction and masses are the file's; leave --friction, --mass and --grid out",
+        ),
+        (
+            "--start",
+            command.start == "training" and bool(command.motion),
+            "training needs the run's own clips; leave --motion out",
+        ),
+        (
+            "--start",
+            elsewhere and not one_report,
+            "a grid and --find-limit start at random phases; leave it out",
+        ),
+        (
+            "--find-limit",
+            several and command.find_limit,
+            "it needs one noise, friction, mass and delay; leave --grid out",
+        ),
+        (
+            "--find-limit",
+            command.find_limit and command.force > 0.0,
+            "it looks for the force; leave --force out",
+        ),
+        (
+            "--plot",
+            command.find_limit and command.plot is not None,
+            "--find-limit draws nothing; leave one of them out",
+        ),
+        (
+            "--record",
+            not one_report and command.record is not None,
+            "a grid and --find-limit record nothing; leave it out",
+        ),
+        ("--push-turn", command.push_turn > 0.0 and command.push == 0.0, "it comes with kicks; add --push"),
+    ):
+        if is_wrong:
+            raise UserError(f"option {option}: {why}")
+    for option, file in (("--json", command.json), ("--plot", command.plot), ("--record", command.record)):
+        if file:
+            require_writable(option, file)
+    if command.record and command.record.suffix.lower() not in (".npz", ".pkl", ".csv"):
+        raise UserError(f"option --record: {command.record} will not do; end the name in .npz, .pkl or .csv")
+
+
+def check_ranges(command: EvaluateCommand) -> None:
+    """Hold every number to its bounds.
+
+    Raises:
+        UserError: with the option and its bounds.
+    """
+    for option, values, low, high in (
+        ("--noise", command.noise, 0.0, 10.0),
+        ("--friction", command.friction, 0.01, 10.0),
+        ("--mass", command.mass, 0.1, 10.0),
+        ("--delay", command.delay, 0.0, MOST_DELAY),
+    ):
+        for value in values:
+            cli.require_range({option: (value, low, high)})
     cli.require_range(
         {
             "--seconds": (command.seconds, 0.1, 600.0),
             "--episodes": (command.episodes, 0, 10**6),
             "--beyond": (command.beyond, 0.0, 10.0),
             "--push": (command.push, 0.0, 10.0),
-            "--noise": (command.noise, 0.0, 10.0),
+            "--push-turn": (command.push_turn, 0.0, 10.0),
+            "--force": (command.force, 0.0, 1e4),
+            "--duration": (command.duration, 0.001, 10.0),
             "--solver-iterations": (command.solver_iterations, 0, 1000),
         }
     )
-    for option, file in (("--json", command.json), ("--plot", command.plot), ("--record", command.record)):
-        if file:
-            require_writable(option, file)
-    if command.record and command.record.suffix.lower() not in (".npz", ".pkl", ".csv"):
-        raise UserError(f"option --record: {command.record} will not do; end the name in .npz, .pkl or .csv")
 
 
 if __name__ == "__main__":

@@ -5,14 +5,19 @@ termination would have done is noted beside it, so that one run yields MimicKit'
 of the whole clip. `mjx_engine` simulates with MJX, `mujoco_engine` with MuJoCo in C.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Self
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
+from mjx_mimic.evaluation import mjlab_metrics
+from mjx_mimic.evaluation.mjlab_metrics import MjlabErrors
 from mjx_mimic.evaluation.recording import Recording
 from mjx_mimic.learning.policy import Policy
+from mjx_mimic.robot import rotation
 from mjx_mimic.task import tracking_errors
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import EnvState, ImitationEnv
@@ -20,6 +25,8 @@ from mjx_mimic.task.randomization import PUSH_INTERVAL_S, pushed, sensed
 from mjx_mimic.task.skills import SkillState
 from mjx_mimic.task.tracking_errors import Effort, TrackingErrors, no_errors
 
+DIRECTIONS = {"forward": (1.0, 0.0), "backward": (-1.0, 0.0), "left": (0.0, 1.0), "right": (0.0, -1.0)}
+"""Of forces, as the robot sees them: forward and to the left."""
 PHASE_BINS = 50
 SUCCESS_LIMITS = (0.5, 0.25)
 """An episode succeeds when the mean body distance never exceeds this, m."""
@@ -33,6 +40,8 @@ class Protocol:
     """Length of an episode; a clip that does not repeat ends it earlier."""
     push: float = 0.0
     """Speed of a horizontal kick to the root every 2 s, m/s, its direction random."""
+    push_turn: float = 0.0
+    """Turn that comes with a kick: up to this about each axis, rad/s."""
     noise: float = 0.0
     """Noise on what the policy observes; 1 is about a real robot's."""
     friction: float | None = None
@@ -41,9 +50,8 @@ class Protocol:
     """Masses of all links, relative to the model's."""
     delay: float | None = None
     """Control steps until an action reaches the motors."""
-    plan: tuple[int, ...] = ()
-    """With skills, the clips that every episode goes through, the last one again and again; none: each pair
-    of clips in turn."""
+    force_seconds: float = 0.2
+    """How long a force of `Evaluation.forces` acts, in whole control steps."""
 
     @property
     def dynamics(self) -> Dynamics:
@@ -75,10 +83,18 @@ class Episode:
     foot_slip: jax.Array  # () sum, m/s
     action_change: jax.Array  # () sum of the mean absolute difference to the action before
     deviation: jax.Array  # () m, largest mean body distance
+    mjlab_running: jax.Array  # () bool, mjlab would not have ended it yet
+    mjlab_steps: jax.Array  # () control steps until then
+    mjlab_errors: MjlabErrors  # () sums until then
     action: jax.Array  # (J,) the last
     sole_pos: jax.Array  # (2, S, 3) m, the last lowest points of the soles
-    push_offset: jax.Array  # () int, control step of the first push
+    push_offset: jax.Array  # () int, control step of the first push; a force acts 1 s later
     goal: dict[str, jax.Array]  # () what was achieved of the goal; see `Goal.results`
+
+    @property
+    def survived(self) -> jax.Array:
+        """Whether early termination never happened."""
+        return self.running & (self.episode_length >= self.horizon)
 
 
 @struct.dataclass
@@ -112,6 +128,20 @@ class Evaluation:
     protocol: Protocol = struct.field(pytree_node=False, default=Protocol())
     starts: EnvState | None = None
     """(K, ...) where the episodes start, in turn; None: on the reference."""
+    forces: jax.Array | None = None
+    """(K, 2) N on the pelvis, forward and to the left of the robot, of the episodes in turn; each acts once,
+    after 1 to 3 s. None: no forces."""
+    plan: tuple[int, ...] = struct.field(pytree_node=False, default=())
+    """With skills, the clips that every episode goes through, the last one again and again; none: each pair
+    of clips in turn."""
+
+    def under(self, conditions: Mapping[str, float]) -> Self:
+        """Return the same evaluation with other fields of its protocol, by name."""
+        return replace(self, protocol=replace(self.protocol, **conditions))
+
+    def with_force(self, direction: str, newtons: float) -> Self:
+        """Return the same evaluation with a force in one of `DIRECTIONS`."""
+        return replace(self, forces=newtons * jnp.array([DIRECTIONS[direction]]))
 
     @property
     def steps(self) -> int:
@@ -162,6 +192,9 @@ class Evaluation:
             foot_slip=zero,
             action_change=zero,
             deviation=zero,
+            mjlab_running=jnp.bool_(True),
+            mjlab_steps=jnp.int32(0),
+            mjlab_errors=mjlab_metrics.no_errors(),
             action=jnp.zeros(self.env.num_actions),
             sole_pos=self.env.character(state).sole_pos,
             push_offset=jax.random.randint(push_key, (), 0, interval),
@@ -170,7 +203,7 @@ class Evaluation:
 
     def skills_of(self, index: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Return the first clip () of an episode, and those that follow it as skills (K,)."""
-        plan, count = self.protocol.plan, self.env.library.num_clips
+        plan, count = self.plan, self.env.library.num_clips
         if plan:
             return jnp.int32(plan[0]), jnp.array(plan[1:] or plan, jnp.int32)
         return index % count, (index // count % count)[None]
@@ -185,12 +218,29 @@ class Evaluation:
         if self.protocol.push:
             interval = round(PUSH_INTERVAL_S * self.env.config.control_hz)
             due = (state.steps - episode.push_offset) % interval == 0
-            state = pushed(state, jnp.where(due, self.protocol.push, 0.0), push_key)
+            turn = jnp.where(due, self.protocol.push_turn, 0.0) if self.protocol.push_turn else None
+            state = pushed(state, jnp.where(due, self.protocol.push, 0.0), push_key, turn)
         scale = self.protocol.noise
         seen = sensed(state, self.env.config.noise, scale, noise_key) if scale else None
         action = self.policy.act(self.env.observe(state, seen))
         state, pd_target = self.env.command(state, action, seen)
         return state, action, pd_target
+
+    def force(self, state: EnvState, episode: Episode, index: jax.Array) -> jax.Array | None:
+        """Return the force (3,) N, world frame, on the pelvis in the coming control step.
+
+        Args:
+            state: unbatched.
+            episode: so far.
+            index: () int, of the episode.
+        """
+        if self.forces is None:
+            return None
+        hz = self.env.config.control_hz
+        since = state.steps - episode.push_offset - round(hz)
+        acts = (since >= 0) & (since < max(round(self.protocol.force_seconds * hz), 1))
+        force = jnp.append(self.forces[index % len(self.forces)], 0.0)
+        return jnp.where(acts, rotation.rotate(rotation.heading_quat(state.qpos[3:7]), force), 0.0)
 
     def measure(
         self, episode: Episode, state: EnvState, action: jax.Array, effort: Effort
@@ -225,6 +275,8 @@ class Evaluation:
         slip = tracking_errors.foot_slip(episode.sole_pos, character.sole_pos, env.control_dt)
         change = jnp.where(episode.steps == 0, 0.0, jnp.abs(action - episode.action).mean())
         deviation = errors.global_body_position
+        mjlab_errors, mjlab_ends = mjlab_metrics.mjlab_errors(env.robot, character, target)
+        is_tracked = episode.mjlab_running & counts
         new_episode = replace(
             episode,
             steps=episode.steps + counts,
@@ -238,6 +290,13 @@ class Evaluation:
             foot_slip=add(episode.foot_slip, slip),
             action_change=add(episode.action_change, change),
             deviation=jnp.where(counts, jnp.maximum(episode.deviation, deviation), episode.deviation),
+            mjlab_running=episode.mjlab_running & ~(mjlab_ends & inside) & ~causes.nonfinite,
+            mjlab_steps=episode.mjlab_steps + is_tracked,
+            mjlab_errors=jax.tree.map(
+                lambda total, value: total + jnp.where(is_tracked, value, 0.0),
+                episode.mjlab_errors,
+                mjlab_errors,
+            ),
             action=action,
             sole_pos=character.sole_pos,
             goal=jax.tree.map(
@@ -268,6 +327,10 @@ class Evaluation:
     ) -> tuple[EnvState, jax.Array, jax.Array]:
         """`act` for N episodes at control step `number`."""
         return jax.vmap(self.act)(state, episode, _keys(seed, index, number))
+
+    def forces_all(self, state: EnvState, episode: Episode, index: jax.Array) -> jax.Array | None:
+        """`force` for N episodes, (N, 3) N."""
+        return None if self.forces is None else jax.vmap(self.force)(state, episode, index)
 
     def measure_all(
         self, episode: Episode, figures: PhaseFigures, state: EnvState, action: jax.Array, effort: Effort

@@ -45,7 +45,8 @@ def run_in_mjx(
         def control_step(carry: tuple, number: jax.Array) -> tuple[tuple, Snapshot | None]:
             state, episode, figures = carry
             state, action, pd_target = evaluation.act_all(state, episode, index, number, seed)
-            state, effort = jax.vmap(simulate, (None, 0, 0))(env, state, pd_target)
+            forces = evaluation.forces_all(state, episode, index)
+            state, effort = jax.vmap(simulate, (None, 0, 0, 0))(env, state, pd_target, forces)
             state, episode, figures = evaluation.measure_all(episode, figures, state, action, effort)
             return (state, episode, figures), snapshots(state)
 
@@ -77,10 +78,15 @@ def _recordings(env: ImitationEnv, episode: Episode, start: Snapshot, track: Sna
     return recordings(jax.tree.map(joined, start, track), horizon, env.config.control_hz)
 
 
-def simulate(env: ImitationEnv, state: EnvState, pd_target: jax.Array) -> tuple[EnvState, Effort]:
-    """Simulate a control step with MJX, as in training, with the effort of its physics steps."""
+def simulate(
+    env: ImitationEnv, state: EnvState, pd_target: jax.Array, force: jax.Array | None = None
+) -> tuple[EnvState, Effort]:
+    """Simulate a control step with MJX, as in training, with the effort of its physics steps.
+
+    `force` (3,) N acts on the pelvis, if there is one.
+    """
     targets, _ = env.motor_targets(state, pd_target, env.substeps)
-    state, trace = env.simulate(state, pd_target)
+    state, trace = env.simulate(state, pd_target, force=force)
     reached = pd_target if targets is None else targets
     spent = tracking_errors.effort(env.robot, reached, trace.dof_pos, trace.dof_vel)
     return state, jax.tree.map(jnp.mean, spent)

@@ -38,17 +38,19 @@ class Simulations:
         self._model = model
         keep_broken_states(model)
         self._positions, self._velocities, self._controls = addresses(model)
+        self._pelvis = int(model.jnt_bodyid[model.jnt_type == mujoco.mjtJoint.mjJNT_FREE][0])
         self._data = [mujoco.MjData(model) for _ in qpos]
         for data, positions, velocities in zip(self._data, qpos, qvel, strict=True):
             data.qpos[self._positions], data.qvel[self._velocities] = positions, velocities
         self._threads = ThreadPoolExecutor(cores())
 
-    def step(self, qvel: NDArray, targets: NDArray) -> tuple[NDArray, NDArray]:
+    def step(self, qvel: NDArray, targets: NDArray, forces: NDArray | None = None) -> tuple[NDArray, NDArray]:
         """Take a control step from the current positions with velocities `qvel` (N, 35).
 
         Args:
             qvel: (N, 35).
             targets: (N, S, 29) rad, PD targets of S physics steps.
+            forces: (N, 3) N on the pelvises, world frame; None: no forces.
 
         Returns:
             qpos (N, S + 1, 36) and qvel (N, S + 1, 35) before the first and after each physics step.
@@ -60,6 +62,8 @@ class Simulations:
             for robot in robots:
                 data = self._data[robot]
                 data.qvel[self._velocities] = qvel[robot]
+                if forces is not None:
+                    data.xfrc_applied[self._pelvis, :3] = forces[robot]
                 for step in range(substeps + 1):
                     if step:
                         data.ctrl[self._controls] = targets[robot, step - 1]
@@ -107,8 +111,12 @@ def run_in_mujoco(
     env = evaluation.env
     track = [_snapshots(env, state, recorded)] if recorded else []
     for number in range(1, evaluation.steps + 1):
-        state, action, targets = _act(evaluation, state, episode, index, jnp.int32(number), seed=seed)
-        qpos, qvel = simulations.step(np.asarray(state.qvel, float), np.asarray(targets, float))
+        state, action, targets, forces = _act(evaluation, state, episode, index, jnp.int32(number), seed=seed)
+        qpos, qvel = simulations.step(
+            np.asarray(state.qvel, float),
+            np.asarray(targets, float),
+            None if forces is None else np.asarray(forces, float),
+        )
         coordinates = (qpos.astype(np.float32), qvel.astype(np.float32))
         state, episode, figures = _measure(evaluation, episode, figures, state, action, targets, coordinates)
         if recorded:
@@ -135,14 +143,14 @@ def _act(
     number: jax.Array,
     *,
     seed: int,
-) -> tuple[EnvState, jax.Array, jax.Array]:
-    """Return states, actions (N, J), and the targets (N, S, J) rad of the physics steps."""
+) -> tuple[EnvState, jax.Array, jax.Array, jax.Array | None]:
+    """Return states, actions (N, J), targets (N, S, J) rad of the physics steps, forces (N, 3) N if any."""
     env = evaluation.env
     state, action, pd_target = evaluation.act_all(state, episode, index, number, seed)
     targets, state = jax.vmap(lambda s, t: env.motor_targets(s, t, env.substeps))(state, pd_target)
     if targets is None:
         targets = jnp.repeat(pd_target[:, None], env.substeps, axis=1)
-    return state, action, targets
+    return state, action, targets, evaluation.forces_all(state, episode, index)
 
 
 @jax.jit

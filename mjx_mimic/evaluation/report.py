@@ -3,13 +3,12 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -17,12 +16,9 @@ from mjx_mimic.clips.formats import key_of, save_motion
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.files import replacing
 from mjx_mimic.evaluation import plot, summary
+from mjx_mimic.evaluation.engine import Engine
 from mjx_mimic.evaluation.episodes import Evaluation, Outcome
-from mjx_mimic.evaluation.mjx_engine import run_in_mjx
-from mjx_mimic.evaluation.mujoco_engine import load_other, run_in_mujoco, with_fields
-from mjx_mimic.task.dynamics import model_fields
 
-Engine = Literal["mjx", "mujoco"]
 Start = Literal["both", "random", "first", "training"]
 
 EPISODES_ON_CPU = 256
@@ -104,13 +100,10 @@ def _cell(metric: summary.EpisodeMetric) -> str:
 def evaluate(
     evaluation: Evaluation,
     clips: Sequence[str],
+    engine: Engine,
     *,
-    engine: Engine = "mjx",
     episodes: int = 0,
     start: Start = "both",
-    seed: int = 0,
-    mjcf: Path | None = None,
-    solver_iterations: int = 0,
     record: bool = False,
 ) -> Report:
     """Run many deterministic episodes and measure them.
@@ -118,17 +111,14 @@ def evaluate(
     Args:
         evaluation: task, policy and protocol.
         clips: names of the clips of its task.
-        engine: MJX as in training, or MuJoCo in C.
+        engine: that runs the episodes.
         episodes: how many; 0: 256 on a CPU, 4096 on an accelerator. At least one per clip.
         start: from random phases, from the clips' first frames (undisturbed: one per clip), from both, or
             from the states `starts` of the evaluation, then each of them once unless `episodes` says.
-        seed: of start phases, pushes and noise.
-        mjcf: with MuJoCo in C, another G1 with the same joint names.
-        solver_iterations: with MuJoCo in C, iterations of the contact solver; 0: as in training.
         record: keep the first episode's simulated motion.
 
     Raises:
-        UserError: `mjcf` cannot be used.
+        UserError: the engine's model cannot be used.
     """
     default = EPISODES_ON_CPU if jax.default_backend() == "cpu" else EPISODES_ON_ACCELERATOR
     if evaluation.starts is not None:
@@ -138,15 +128,17 @@ def evaluate(
         kinds **= 2
     episodes = max(episodes or default, kinds)
     protocol = evaluation.protocol
-    disturbed = protocol.push > 0 or protocol.noise > 0
+    disturbed = protocol.push > 0 or protocol.noise > 0 or evaluation.forces is not None
     # Undisturbed episodes from a clip's first frame are all alike.
     from_first = 0 if start in ("random", "training") else episodes if disturbed else kinds
     from_random = 0 if start == "first" else episodes
     at_first = np.arange(from_first + from_random) < from_first
     begun = time.monotonic()
-    outcome = _run(evaluation, at_first, engine, seed, mjcf, solver_iterations, int(record))
-    results: dict[str, Any] = {"engine": engine, "seconds": time.monotonic() - begun}
-    results |= {"push": protocol.push, "noise": protocol.noise, "seed": seed}
+    outcome = engine.run(evaluation, at_first, int(record))
+    results: dict[str, Any] = {"engine": engine.name, "seconds": time.monotonic() - begun}
+    results |= {**asdict(protocol), "seed": engine.seed}
+    if evaluation.forces is not None:
+        results["forces"] = np.asarray(evaluation.forces).tolist()
     metrics = {}
     elsewhere = "training" if start == "training" else "random"
     for kind, chosen in ((elsewhere, ~at_first), ("first", at_first)):
@@ -163,24 +155,3 @@ def evaluate(
                     survived, episode.clip, episode.following, clips
                 )
     return Report(clips, metrics, results, outcome)
-
-
-def _run(
-    evaluation: Evaluation,
-    at_first: NDArray[np.bool_],
-    engine: Engine,
-    seed: int,
-    mjcf: Path | None,
-    solver_iterations: int,
-    recorded: int,
-) -> Outcome:
-    """Run the episodes on the engine asked for."""
-    if engine == "mjx":
-        return run_in_mjx(evaluation, at_first, seed, jax.local_devices(), recorded)
-    robot = evaluation.env.robot
-    model = load_other(mjcf, robot) if mjcf else robot.model
-    model = with_fields(model, model_fields(robot, evaluation.protocol.dynamics))
-    if solver_iterations:
-        model.opt.iterations = solver_iterations
-        model.opt.ls_iterations = 50
-    return run_in_mujoco(evaluation, at_first, seed, model, recorded)

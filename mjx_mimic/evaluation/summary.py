@@ -51,7 +51,7 @@ def episode_metrics(
     whole = ~np.asarray(episode.broken)
     length = np.asarray(episode.episode_length, float)
     returned = np.asarray(episode.episode_return, float)
-    survived = (length >= episode.horizon) * 1.0 * episode.running
+    survived = np.asarray(episode.survived) * 1.0
     achieved = {name: np.asarray(values, float) for name, values in episode.goal.items()}
     if "success" in achieved:  # whoever falls has not succeeded
         achieved["success"] = achieved["success"] * survived
@@ -94,6 +94,7 @@ def episode_metrics(
         EpisodeMetric(
             "root_angular_velocity", "rad/s", mean(errors.root_angular_velocity), "MimicKit root_ang_vel_err"
         ),
+        *_mjlab_metrics(episode),
         EpisodeMetric("torque", "N m", mean(effort.torque), "mean absolute torque of a motor"),
         EpisodeMetric(
             "power", "W", mean(effort.power), "mean of the motors' absolute mechanical power, all together"
@@ -102,6 +103,27 @@ def episode_metrics(
         EpisodeMetric(
             "action_change", "", mean(episode.action_change), "mean absolute difference of actions in turn"
         ),
+    )
+
+
+def _mjlab_metrics(episode: Episode) -> tuple[EpisodeMetric, ...]:
+    """Compute mjlab's metrics, which count the control steps until it would have ended the episode."""
+    steps, errors = np.asarray(episode.mjlab_steps, float), episode.mjlab_errors
+    length, horizon = np.asarray(episode.steps), np.asarray(episode.horizon)
+    success = np.asarray(episode.mjlab_running) & (length >= horizon)
+
+    def mean(total: Any, scale: float = 1.0) -> NDArray[np.float64]:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return scale * np.asarray(total, float) / steps
+
+    end_effector = mean(errors.end_effector_position, MILLI)
+    return (
+        EpisodeMetric("mjlab_success", "share", success * 1.0, "none of mjlab's endings"),
+        EpisodeMetric("mjlab_mpkpe", "mm", mean(errors.mpkpe, MILLI), "mjlab mpkpe, 14 bodies, world"),
+        EpisodeMetric("mjlab_r_mpkpe", "mm", mean(errors.mpkpe_root, MILLI), "mjlab r_mpkpe, from the torso"),
+        EpisodeMetric("mjlab_ee_pos", "mm", end_effector, "mjlab ee_pos_error"),
+        EpisodeMetric("mjlab_ee_ori", "rad", mean(errors.end_effector_rotation), "mjlab ee_ori_error"),
+        EpisodeMetric("mjlab_joint_vel", "rad/s", mean(errors.joint_velocity), "mjlab joint_vel_error"),
     )
 
 

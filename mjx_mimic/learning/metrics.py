@@ -120,7 +120,7 @@ def summarize(
         normalizer=NormalizerMoments(
             normalizer_mean=jnp.abs(normalizer.mean).mean(),
             normalizer_std=jnp.sqrt(normalizer.variance).mean(),
-            normalizer_samples=normalizer.count,
+            normalizer_samples=normalizer.count[0],
         ),
         skipped=is_skipped.astype(jnp.float32),
         clips=_clip_metrics(transitions, starts),

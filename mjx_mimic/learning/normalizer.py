@@ -16,7 +16,7 @@ CLIP = 10.0
 class Normalizer:
     """Running moments of observations."""
 
-    count: jax.Array  # ()
+    count: jax.Array  # (O,) observations in each; after a warm start some may be new
     mean: jax.Array  # (O,)
     variance: jax.Array  # (O,)
     min_std: float = struct.field(pytree_node=False, default=NormalizerConfig.min_std)
@@ -34,7 +34,7 @@ class Normalizer:
 
 def empty(size: int, min_std: float = NormalizerConfig.min_std) -> Normalizer:
     """Return moments of no observations of `size` numbers: 0 and 1."""
-    return Normalizer(jnp.zeros(()), jnp.zeros(size), jnp.ones(size), min_std)
+    return Normalizer(jnp.zeros(size), jnp.zeros(size), jnp.ones(size), min_std)
 
 
 def update(

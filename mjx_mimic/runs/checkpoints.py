@@ -158,7 +158,10 @@ class Checkpoints:
         if os.path.isdir(self.folder / "last"):
             raise UserError(f"{self.folder}: is of mjx_mimic 0.1; use that version for this run")
         found, samples = self._chosen(which, read)
-        return StoredPolicy(found["actor"], found["critic"], Normalizer(**found["normalizer"]), samples)
+        moments = Normalizer(**found["normalizer"])
+        # Earlier versions counted all numbers of an observation together.
+        moments = replace(moments, count=jnp.broadcast_to(moments.count, moments.mean.shape))
+        return StoredPolicy(found["actor"], found["critic"], moments, samples)
 
     def newest(self) -> int | None:
         """Return the samples of the newest finished checkpoint without reading it; None if there is none."""

@@ -22,7 +22,7 @@ from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.lock import locked
 from mjx_mimic.runs.metric_log import MetricLog
 from mjx_mimic.runs.training_loop import WriteVideo, train
-from mjx_mimic.runs.warm_start import Source, read_source, start_from
+from mjx_mimic.runs.warm_start import Source, has_new_value_function, read_source, start_from
 from mjx_mimic.task.env import with_contacts
 from mjx_mimic.task.goals import doubts
 
@@ -133,10 +133,11 @@ def _train(
             f"{out}: was stopped before its first checkpoint; remove it and start anew with --init-from"
         )
     if source:
-        state = start_from(learner, state, source)
         print(
             f"networks and normaliser of {source.run} ({source.which}, at {source.stored.samples:,} samples)"
+            + ("; the value function starts anew" if has_new_value_function(state, source) else "")
         )
+        state = start_from(learner, state, source)
     try:
         if resume:
             folder.record_resumption(out, config, len(devices))

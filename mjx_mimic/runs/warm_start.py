@@ -16,7 +16,7 @@ from mjx_mimic.config import TrainConfig, Which
 from mjx_mimic.config_yaml import read_run
 from mjx_mimic.learning.devices import first_device, replicate
 from mjx_mimic.learning.learner import Learner, TrainState
-from mjx_mimic.learning.networks import LOG_STD, Params
+from mjx_mimic.learning.networks import LOG_STD
 from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.runs.checkpoints import Checkpoints, StoredPolicy
 from mjx_mimic.task.env import make_env
@@ -89,20 +89,37 @@ def _shown(part: tuple[str, int] | None) -> str:
     return f"{part[0]} ({part[1]} numbers)" if part else "none"
 
 
+def has_new_value_function(state: TrainState, source: Source) -> bool:
+    """Whether a state's value function cannot take another run's, since it sees other numbers."""
+    here, fresh = first_device((state.critic.params, state.normalizer))
+    there = _widened(source, fresh).stored.critic
+    return bool(jax.tree.map(jnp.shape, there) != jax.tree.map(jnp.shape, here))
+
+
 def start_from(learner: Learner, state: TrainState, source: Source) -> TrainState:
     """Put networks and normaliser of another run into a fresh state; everything else in it stays fresh.
 
-    The standard deviation comes along where the new run learns it, also one that was fixed.
+    The standard deviation comes along where the new run learns it, also one that was fixed. A value function
+    that sees more than the policy comes along only where it sees the same; otherwise it starts anew, with new
+    moments of what only it sees.
     """
+    source = _widened(source, first_device(state.normalizer))
     params = dict(source.stored.actor["params"])
     past = source.config.network
     fixed = jnp.full((learner.env.num_actions,), jnp.log(past.initial_std), jnp.float32)
     log_std = params.pop(LOG_STD, fixed)
     if learner.config.network.learn_std:
         params[LOG_STD] = log_std
-    moments = replace(source.stored.normalizer, min_std=learner.config.normalizer.min_std)
-    networks, moments = _widened(source, {"params": params}, moments, first_device(state.normalizer))
-    actor, critic, normalizer = replicate(learner.devices, (*networks, moments))
+    fresh = first_device((state.critic.params, state.normalizer))
+    critic, moments = source.stored.critic, source.stored.normalizer
+    if has_new_value_function(state, source):
+        shared = learner.env.policy_inputs or len(fresh[1].mean)
+        critic, moments = (
+            fresh[0],
+            jax.tree.map(lambda new, old: jnp.concatenate([old[:shared], new[shared:]]), fresh[1], moments),
+        )
+    moments = replace(moments, min_std=learner.config.normalizer.min_std)
+    actor, critic, normalizer = replicate(learner.devices, ({"params": params}, critic, moments))
     return replace(
         state,
         actor=replace(state.actor, params=actor),
@@ -111,26 +128,27 @@ def start_from(learner: Learner, state: TrainState, source: Source) -> TrainStat
     )
 
 
-def _widened(
-    source: Source, actor: Params, moments: Normalizer, fresh: Normalizer
-) -> tuple[tuple[Params, Params], Normalizer]:
+def _widened(source: Source, fresh: Normalizer) -> Source:
     """Let the networks and the normaliser of another run take the numbers that it did not observe.
 
     Their first weights are 0, so that nothing changes at first; their moments are those of a fresh state.
     """
-    added = source.added
-    if added.start == added.stop:
-        return (actor, source.stored.critic), moments
+    stored, added = source.stored, source.added
+    count = added.stop - added.start
+    if not count:
+        return source
 
     def with_rows(path: Any, weights: np.ndarray) -> np.ndarray:
         if jax.tree_util.keystr(path).endswith("['MLP_0']['Dense_0']['kernel']"):
-            rows = np.zeros((added.stop - added.start, weights.shape[1]), np.float32)
-            return np.insert(weights, [added.start] * len(rows), rows, axis=0)
+            rows = np.zeros((count, weights.shape[1]), np.float32)
+            return np.insert(weights, [added.start] * count, rows, axis=0)
         return weights
 
-    networks = jax.tree_util.tree_map_with_path(with_rows, (actor, source.stored.critic))
+    actor, critic = jax.tree_util.tree_map_with_path(with_rows, (stored.actor, stored.critic))
     mean, variance = (
         jnp.insert(old, added.start, new[added])
-        for old, new in ((moments.mean, fresh.mean), (moments.variance, fresh.variance))
+        for old, new in ((stored.normalizer.mean, fresh.mean), (stored.normalizer.variance, fresh.variance))
     )
-    return networks, replace(moments, mean=mean, variance=variance)
+    moments = replace(stored.normalizer, mean=mean, variance=variance)
+    wider = replace(stored, actor=actor, critic=critic, normalizer=moments)
+    return replace(source, stored=wider, added=slice(0, 0))

@@ -17,6 +17,7 @@ from mjx_mimic.robot import rotation
 from mjx_mimic.robot.model import Robot
 
 TRUNK = "torso_link"
+Scalar = jax.Array | np.floating[Any] | float
 
 
 @struct.dataclass
@@ -36,8 +37,11 @@ class Dynamics:
     gravity: jax.Array | None = None  # (3,) m/s^2
 
 
-def draw(config: RandomizationConfig, robot: Robot, key: jax.Array) -> Dynamics:
-    """Draw the robot of an episode; each number is uniform in its range, and joints have their own."""
+def draw(config: RandomizationConfig, robot: Robot, key: jax.Array, scale: Scalar = 1.0) -> Dynamics:
+    """Draw the robot of an episode; each number is uniform in its range, and joints have their own.
+
+    With `scale` () below 1 all are by as much nearer to the model.
+    """
     joints = len(robot.kp)
     keys = iter(jax.random.split(key, 11))
 
@@ -45,7 +49,8 @@ def draw(config: RandomizationConfig, robot: Robot, key: jax.Array) -> Dynamics:
         own = next(keys)
         if limits == (nominal, nominal):
             return None
-        return jax.random.uniform(own, shape, minval=limits[0], maxval=limits[1])
+        drawn = jax.random.uniform(own, shape, minval=limits[0], maxval=limits[1])
+        return nominal + scale * (drawn - nominal)
 
     def around(limit: float, shape: tuple[int, ...]) -> jax.Array | None:
         return within((-limit, limit), 0.0, shape)
@@ -76,7 +81,11 @@ def _tilted(robot: Robot, tilt: jax.Array) -> jax.Array:
 
 
 def perturbed_start(
-    config: RandomizationConfig, qpos: jax.Array, qvel: jax.Array, key: jax.Array
+    config: RandomizationConfig,
+    qpos: jax.Array,
+    qvel: jax.Array,
+    key: jax.Array,
+    scale: Scalar = 1.0,
 ) -> tuple[jax.Array, jax.Array]:
     """Move the start of an episode off the reference.
 
@@ -85,12 +94,13 @@ def perturbed_start(
         qpos: (7 + J,) of the reference.
         qvel: (6 + J,) of the reference.
         key: of the offsets.
+        scale: () of the limits.
     """
     c = config
     limits = (c.start_position, c.start_rotation, c.start_joint, c.start_velocity)
     sizes = (2, 3, len(qpos) - 7, 6)
     place, turn, joints, velocity = (
-        jax.random.uniform(own, (size,), minval=-limit, maxval=limit)
+        scale * jax.random.uniform(own, (size,), minval=-limit, maxval=limit)
         for own, size, limit in zip(jax.random.split(key, 4), sizes, limits, strict=True)
     )
     root_quat = rotation.turned(qpos[3:7], turn)

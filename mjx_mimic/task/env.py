@@ -19,7 +19,7 @@ from mjx_mimic.robot.constants import ContactSet
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import CharacterState, Robot, exact_products, load_robot
 from mjx_mimic.task import dynamics, observation, reference, skills, start_sampling, termination
-from mjx_mimic.task.dynamics import Dynamics
+from mjx_mimic.task.dynamics import Dynamics, Scalar
 from mjx_mimic.task.goals import Goal, GoalState, Moment, make_goal
 from mjx_mimic.task.reference import MotionLibrary, make_library
 from mjx_mimic.task.reward import RewardTerms, mimickit_reward, paper_reward
@@ -85,12 +85,14 @@ class PhysicsTrace:
 
 @struct.dataclass
 class ImitationEnv:
-    """A pytree whose only leaves are the clips and the starts in them, so that a compiled step serves any."""
+    """A pytree whose leaves are the clips, the starts in them and a share: a compiled step serves any."""
 
     library: MotionLibrary
     starts: StartDistribution
     robot: Robot = struct.field(pytree_node=False)
     config: EnvConfig = struct.field(pytree_node=False)
+    disturbance: Scalar = np.float32(1.0)
+    """() from 0 to 1, how much of kicks, noise and randomisation there is."""
 
     @property
     def num_actions(self) -> int:
@@ -116,6 +118,10 @@ class ImitationEnv:
         """Return the same task whose episodes start elsewhere."""
         return replace(self, starts=starts)
 
+    def with_disturbance(self, share: jax.Array) -> Self:
+        """Return the same task with a share () of its disturbances."""
+        return replace(self, disturbance=share)
+
     def with_config(self, config: EnvConfig) -> Self:
         """Return the same task with other settings."""
         return replace(self, config=config)
@@ -138,9 +144,9 @@ class ImitationEnv:
         if config == RandomizationConfig():
             return state
         robot_key, start_key = jax.random.split(jax.random.fold_in(key, 1))
-        qpos, qvel = dynamics.perturbed_start(config, state.qpos, state.qvel, start_key)
+        qpos, qvel = dynamics.perturbed_start(config, state.qpos, state.qvel, start_key, self.disturbance)
         state = replace(state, qpos=qpos, qvel=qvel)
-        return self.with_dynamics(state, dynamics.draw(config, self.robot, robot_key))
+        return self.with_dynamics(state, dynamics.draw(config, self.robot, robot_key, self.disturbance))
 
     def with_dynamics(self, state: EnvState, robot: Dynamics) -> EnvState:
         """Return a state at the start of an episode whose robot is another."""
@@ -279,13 +285,20 @@ class ImitationEnv:
         return scale.astype(np.float32)
 
     def simulate(
-        self, state: EnvState, pd_target: jax.Array, *, substeps: int | None = None, unroll: bool = False
+        self,
+        state: EnvState,
+        pd_target: jax.Array,
+        *,
+        force: jax.Array | None = None,
+        substeps: int | None = None,
+        unroll: bool = False,
     ) -> tuple[EnvState, PhysicsTrace]:
         """Simulate one control step under constant PD targets (J,) rad.
 
         Args:
             state: unbatched.
             pd_target: (J,) rad.
+            force: (3,) N on the pelvis, world frame; None: no force.
             substeps: physics steps; None: those of a control step.
             unroll: whether to compile them one after the other instead of as a loop.
         """
@@ -294,10 +307,15 @@ class ImitationEnv:
             self.robot.mjx_model, dynamics.model_fields(self.robot, state.dynamics)
         )
 
+        at_rest = self.robot.mjx_data
+        if force is not None:
+            pelvis = int(self.robot.model.jnt_bodyid[0])
+            at_rest = at_rest.replace(xfrc_applied=at_rest.xfrc_applied.at[pelvis, :3].set(force))
+
         def physics_step(carry: tuple, target: jax.Array | None) -> tuple[tuple, PhysicsTrace]:
             qpos, qvel, warm_start = carry
             target = pd_target if target is None else target
-            data = self.robot.mjx_data.replace(qpos=qpos, qvel=qvel, qacc_warmstart=warm_start, ctrl=target)
+            data = at_rest.replace(qpos=qpos, qvel=qvel, qacc_warmstart=warm_start, ctrl=target)
             with exact_products():
                 data = mjx.step(model, data)
             return (data.qpos, data.qvel, data.qacc_warmstart), PhysicsTrace(qpos[7:], qvel[6:])

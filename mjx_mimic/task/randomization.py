@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from mjx_mimic.config import NoiseConfig
 from mjx_mimic.robot import rotation
+from mjx_mimic.task.dynamics import Scalar
 from mjx_mimic.task.env import EnvState, ImitationEnv
 
 PUSH_INTERVAL_S = 2.0
@@ -16,7 +17,7 @@ PUSH_INTERVAL_S = 2.0
 def disturbed(
     env: ImitationEnv, state: EnvState, push: float, push_turn: float, noise: float, key: jax.Array
 ) -> tuple[EnvState, EnvState | None]:
-    """Disturb a state in training.
+    """Disturb a state in training, by the task's share of what follows.
 
     Args:
         env: the task.
@@ -33,9 +34,10 @@ def disturbed(
     when_key, speed_key, push_key, noise_key = jax.random.split(key, 4)
     if push:
         due = jax.random.bernoulli(when_key, env.control_dt / PUSH_INTERVAL_S)
-        speed = jnp.where(due, jax.random.uniform(speed_key, maxval=push), 0.0)
-        state = pushed(state, speed, push_key, jnp.where(due, push_turn, 0.0) if push_turn else None)
-    return state, sensed(state, env.config.noise, noise, noise_key) if noise else None
+        share = jnp.where(due, env.disturbance, 0.0)
+        speed = share * jax.random.uniform(speed_key, maxval=push)
+        state = pushed(state, speed, push_key, share * push_turn if push_turn else None)
+    return state, sensed(state, env.config.noise, noise * env.disturbance, noise_key) if noise else None
 
 
 def pushed(
@@ -51,7 +53,7 @@ def pushed(
     return replace(state, qvel=qvel)
 
 
-def sensed(state: EnvState, noise: NoiseConfig, scale: float, key: jax.Array) -> EnvState:
+def sensed(state: EnvState, noise: NoiseConfig, scale: Scalar, key: jax.Array) -> EnvState:
     """Return the state as sensors with `scale` times `noise` see it; its quaternion stays a unit one."""
     keys = dict(zip(vars(noise), jax.random.split(key, len(vars(noise))), strict=True))
 

@@ -15,7 +15,18 @@ METRICS = (
     *("success_0.5m", "success_0.25m", "mpjpe_global", "mpjpe_root"),
     *("root_position", "root_rotation", "body_position", "body_rotation"),
     *("joint_velocity", "root_velocity", "root_angular_velocity"),
-    *("torque", "power", "foot_slip", "action_change"),
+    *(
+        "mjlab_success",
+        "mjlab_mpkpe",
+        "mjlab_r_mpkpe",
+        "mjlab_ee_pos",
+        "mjlab_ee_ori",
+        "mjlab_joint_vel",
+        "torque",
+        "power",
+        "foot_slip",
+        "action_change",
+    ),
 )
 
 
@@ -93,6 +104,17 @@ def test_the_table_names_every_metric(finished, capsys):
         (["--json", "/nowhere/a.json"], "--json"),
         (["--record", "a.mp4"], "a.mp4"),
         (["--motion", "noclip"], "noclip"),
+        (["--noise", "0", "11"], "--noise"),
+        (["--force", "-1"], "--force"),
+        (["--direction", "up"], "--direction"),
+        (["--duration", "0"], "--duration"),
+        (["--push-turn", "0.5"], "--push"),
+        (["--find-limit", "--grid"], "--find-limit"),
+        (["--find-limit", "--force", "100"], "--force"),
+        (["--find-limit", "--plot", "a.png"], "--plot"),
+        (["--friction", "0.4", "1", "--record", "a.npz"], "--record"),
+        (["--grid", "--start", "first"], "--start"),
+        (["--engine", "mujoco", "--mjcf", "nowhere.xml", "--grid"], "--mjcf"),
     ],
 )
 def test_bad_options_are_refused_in_a_line(finished, tmp_path, monkeypatch, capsys, options, words):

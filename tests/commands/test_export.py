@@ -56,7 +56,9 @@ def test_the_graph_is_the_policy(activation):
     params = actor.init(jax.random.key(0), jnp.zeros(40))
     params = jax.tree.map(lambda x: jnp.asarray(rng.normal(scale=0.3, size=x.shape), jnp.float32), params)
     variance = (10.0 ** rng.uniform(-8, 3, 40)).astype(np.float32)
-    policy = Policy(params, Normalizer(np.float32(1e4), np.float32(rng.normal(size=40)), variance), actor)
+    policy = Policy(
+        params, Normalizer(np.full(40, 1e4, np.float32), np.float32(rng.normal(size=40)), variance), actor
+    )
     observation = (rng.normal(size=(64, 40)) * 10.0 ** rng.uniform(-2, 2, 40)).astype(np.float32)
     expected = np.clip(policy.act(observation), -1.0, 1.0)
     assert (np.abs(expected) == 1.0).any()

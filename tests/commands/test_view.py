@@ -62,7 +62,7 @@ def policy(env) -> Policy:
     network = Actor((8,), env.num_actions, "elu", 0.2, learn_std=True)
     params = network.init(jax.random.key(0), jnp.zeros(size))
     params = jax.tree.map(lambda x: x + 0.03 * jax.random.normal(jax.random.key(1), x.shape), params)
-    return Policy(params, Normalizer(jnp.float32(1.0), jnp.zeros(size), jnp.ones(size)), network)
+    return Policy(params, Normalizer(jnp.ones(size), jnp.zeros(size), jnp.ones(size)), network)
 
 
 @pytest.fixture(scope="module")

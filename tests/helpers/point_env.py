@@ -66,7 +66,7 @@ class PointEnv:
     sign: jax.Array  # () of the reward
     starts: StartDistribution = ONE_CLIP
     num_actions: int = struct.field(pytree_node=False, default=2)
-    policy_inputs: None = struct.field(pytree_node=False, default=None)
+    policy_inputs: int | None = struct.field(pytree_node=False, default=None)
     episode_steps: int = struct.field(pytree_node=False, default=40)
 
     def goal_results(self, state: "PointState") -> dict[str, jax.Array]:
@@ -86,7 +86,7 @@ class PointEnv:
         return jnp.concatenate([state.target - state.position, state.target])
 
     def step(
-        self, state: PointState, action: jax.Array, key: jax.Array, sensed: None = None
+        self, state: PointState, action: jax.Array, key: jax.Array, sensed: PointState | None = None
     ) -> tuple[PointState, StepResult]:
         TRACED_STEPS.append("point")
         position = state.position + 0.1 * jnp.clip(action, -1.0, 1.0)

@@ -317,7 +317,9 @@ class RailEnv:
     def observe(self, state: RailState) -> jax.Array:
         return jnp.where(state.steps == 0, RESET_OBSERVATION, state.steps.astype(jnp.float32))[None]
 
-    def step(self, state: RailState, action: jax.Array, key: jax.Array) -> tuple[RailState, StepResult]:
+    def step(
+        self, state: RailState, action: jax.Array, key: jax.Array, sensed: None = None
+    ) -> tuple[RailState, StepResult]:
         del action, key
         TRACED_STEPS.append("rail")
         reward = (state.steps + 1).astype(jnp.float32)
@@ -364,7 +366,7 @@ def rails() -> tuple[Normalizer, Transition]:
     start = jax.vmap(lambda kind: RailEnv(kind).reset(None))(kinds)
     params = linear(0.2, 0.1)
     params["params"]["log_std"] = jnp.full(1, jnp.log(0.4))
-    moments = Normalizer(count=jnp.float32(1.0), mean=jnp.array([1.0]), variance=jnp.array([4.0]))
+    moments = Normalizer(count=jnp.ones(1), mean=jnp.array([1.0]), variance=jnp.array([4.0]))
     policy = Policy(params, moments, Actor((), 1, "tanh", 0.5, learn_std=True))
     value_function = ValueFunction(linear(2.0, 0.5), moments, Critic((), "tanh"))
     env = RailEnv(kind=jnp.int32(NEVER))
@@ -379,7 +381,9 @@ def rails() -> tuple[Normalizer, Transition]:
 class EndingEnv(RailEnv):
     """The same with clips that end instead of time-outs."""
 
-    def step(self, state: RailState, action: jax.Array, key: jax.Array) -> tuple[RailState, StepResult]:
+    def step(
+        self, state: RailState, action: jax.Array, key: jax.Array, sensed: None = None
+    ) -> tuple[RailState, StepResult]:
         following, result = RailEnv.step(self, state, action, key)
         ended = replace(result.causes, clip_end=result.causes.time_out, time_out=jnp.bool_(False))
         return following, replace(result, causes=ended)
@@ -387,7 +391,7 @@ class EndingEnv(RailEnv):
 
 @pytest.mark.parametrize("bootstrap", [True, False])
 def test_the_value_after_a_clips_end_is_the_critics_or_0_as_in_mimickit(bootstrap):
-    moments = Normalizer(count=jnp.float32(1.0), mean=jnp.zeros(1), variance=jnp.ones(1))
+    moments = Normalizer(count=jnp.ones(1), mean=jnp.zeros(1), variance=jnp.ones(1))
     params = linear(0.2, 0.1) | {}
     params["params"]["log_std"] = jnp.zeros(1)
     policy = Policy(params, moments, Actor((), 1, "tanh", 0.5, learn_std=True))

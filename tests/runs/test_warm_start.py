@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import struct
 from helpers.point_env import POINT_CONFIG, PointEnv
 from helpers.refusals import refusal
 from helpers.small_run import STEPS, command, sway
@@ -74,6 +75,31 @@ def test_a_standard_deviation_that_was_fixed_is_learned_from_there(trained):
     state = warm_start.start_from(learner, learner.init(jax.random.key(0)), source)
     log_std = first_device(state.actor.params)["params"]["log_std"]
     np.testing.assert_allclose(np.exp(log_std), [0.07, 0.07], rtol=1e-6)
+
+
+@struct.dataclass
+class WidePointEnv(PointEnv):
+    """Whose value function sees one number more than the policy."""
+
+    def observe(self, state):
+        return jnp.concatenate([super().observe(state), state.angle[None]])
+
+
+def test_a_value_function_that_sees_more_starts_anew(trained):
+    env = WidePointEnv(sign=jnp.float32(1.0), policy_inputs=4)
+    learner = Learner(env, POINT_CONFIG, tuple(jax.local_devices()))
+    fresh, stored = learner.init(jax.random.key(1)), trained.restore_policy("last")
+    source = warm_start.Source(Path("runs/a"), "last", POINT_CONFIG, stored)
+    assert warm_start.has_new_value_function(fresh, source)
+    state = warm_start.start_from(learner, fresh, source)
+    actor, critic, moments = first_device((state.actor.params, state.critic.params, state.normalizer))
+    jax.tree.map(np.testing.assert_array_equal, actor["params"], dict(stored.actor["params"]))
+    jax.tree.map(np.testing.assert_array_equal, critic, first_device(fresh.critic.params))
+    for name in ("count", "mean", "variance"):  # of what only it sees, the new run's own
+        expected = [*getattr(stored.normalizer, name), first_device(getattr(fresh.normalizer, name))[4]]
+        np.testing.assert_array_equal(getattr(moments, name), expected)
+    _, metrics = learner.train_step(state)
+    assert not first_device(metrics).skipped
 
 
 @pytest.mark.parametrize(

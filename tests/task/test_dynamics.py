@@ -10,7 +10,7 @@ import pytest
 from helpers.refusals import refusal
 
 from mjx_mimic.clips import load_motion
-from mjx_mimic.config import EnvConfig, RandomizationConfig, TrainConfig, check
+from mjx_mimic.config import PRESETS, EnvConfig, RandomizationConfig, TrainConfig, check
 from mjx_mimic.evaluation.mujoco_engine import with_fields
 from mjx_mimic.robot.model import load_robot
 from mjx_mimic.task import dynamics, make_env
@@ -169,3 +169,22 @@ def test_every_field_has_the_effect_in_mjx_that_it_has_in_mujoco():
 def test_ranges_that_will_not_do(values, message):
     config = TrainConfig(num_envs=4, env=EnvConfig(randomization=replace(RandomizationConfig(), **values)))
     assert message in refusal(check, config, 1)
+
+
+def test_a_share_of_the_randomisation_is_nearer_to_the_model(robot):
+    config = PRESETS["deploy"].env.randomization
+    whole, half, none = (dynamics.draw(config, robot, jax.random.key(0), share) for share in (1.0, 0.5, 0.0))
+    qpos = jnp.asarray(robot.model.key("stand").qpos, jnp.float32)
+    for drawn, nominal in ((whole, none), (half, none)):
+        assert jax.tree.structure(drawn) == jax.tree.structure(nominal)
+    around_zero = ("trunk_com", "joint_offset", "damping", "delay")
+    for name, value in vars(none).items():
+        nominal = np.asarray(
+            robot.model.opt.gravity if name == "gravity" else 0.0 if name in around_zero else 1.0
+        )
+        np.testing.assert_allclose(value, np.broadcast_to(nominal, value.shape), atol=1e-5, err_msg=name)
+        if name != "gravity":
+            expected = nominal + 0.5 * (np.asarray(getattr(whole, name)) - nominal)
+            np.testing.assert_allclose(getattr(half, name), expected, atol=1e-5, err_msg=name)
+    start = dynamics.perturbed_start(config, qpos, jnp.zeros(35), jax.random.key(1), 0.0)
+    np.testing.assert_allclose(start[0], qpos, atol=1e-6)

@@ -1,0 +1,50 @@
+"""Which physics runs the episodes of an evaluation: MJX as in training, or MuJoCo in C."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from mjx_mimic.evaluation.episodes import Evaluation, Outcome
+from mjx_mimic.evaluation.mjx_engine import run_in_mjx
+from mjx_mimic.evaluation.mujoco_engine import load_other, run_in_mujoco, with_fields
+from mjx_mimic.task.dynamics import model_fields
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A physics engine and how it is used."""
+
+    name: Literal["mjx", "mujoco"] = "mjx"
+    seed: int = 0
+    """Of start phases, pushes and noise."""
+    mjcf: Path | None = None
+    """With MuJoCo in C: another G1 with the same joint names."""
+    solver_iterations: int = 0
+    """With MuJoCo in C: iterations of the contact solver; 0: as in training."""
+
+    def run(self, evaluation: Evaluation, at_first: NDArray[np.bool_], recorded: int = 0) -> Outcome:
+        """Run N episodes.
+
+        Args:
+            evaluation: task, policy and protocol.
+            at_first: (N,) which of them start at their clip's first frame, the others at random phases.
+            recorded: episodes to record, the first ones.
+
+        Raises:
+            UserError: `mjcf` cannot be used.
+        """
+        if self.name == "mjx":
+            return run_in_mjx(evaluation, at_first, self.seed, jax.local_devices(), recorded)
+        robot, protocol = evaluation.env.robot, evaluation.protocol
+        model = load_other(self.mjcf, robot) if self.mjcf else robot.model
+        model = with_fields(model, model_fields(robot, protocol.dynamics))
+        # Friction and masses are in the model; without them in the protocol, what is compiled serves any.
+        evaluation = replace(evaluation, protocol=replace(protocol, friction=None, mass=None))
+        if self.solver_iterations:
+            model.opt.iterations = self.solver_iterations
+            model.opt.ls_iterations = 50
+        return run_in_mujoco(evaluation, at_first, self.seed, model, recorded)

@@ -1,0 +1,166 @@
+"""Forces on the pelvis, the search for the largest, grids of conditions, and mjlab's metrics."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers.small_run import sway
+from scipy.spatial.transform import Rotation
+
+from mjx_mimic.config import EnvConfig, NetworkConfig
+from mjx_mimic.evaluate import EvaluateCommand, conditions
+from mjx_mimic.evaluation import force_limit, mjlab_metrics, mujoco_engine
+from mjx_mimic.evaluation.engine import Engine
+from mjx_mimic.evaluation.episodes import DIRECTIONS, Evaluation, Protocol
+from mjx_mimic.evaluation.grid import Grid
+from mjx_mimic.learning.networks import make_actor
+from mjx_mimic.learning.normalizer import empty
+from mjx_mimic.learning.policy import Policy
+from mjx_mimic.task.env import make_env
+
+
+@pytest.fixture(scope="module")
+def evaluation(robot) -> Evaluation:
+    env = make_env([sway()], EnvConfig(), robot=robot)
+    size = len(jax.jit(env.observe)(env.reset_to(jnp.int32(0), jnp.float32(0.0))))
+    actor = make_actor(NetworkConfig((4,), (4,)), env.num_actions)
+    policy = Policy(actor.init(jax.random.key(0), jnp.zeros(size)), empty(size), actor)
+    return Evaluation(env, policy, Protocol(seconds=4.0, force_seconds=0.2))
+
+
+def test_a_force_changes_the_momentum_by_its_impulse(evaluation):
+    """A robot in the air: the same in both engines, beside one that only falls."""
+    env = evaluation.env
+    state = env.reset_to(jnp.int32(0), jnp.float32(0.0))
+    qpos = state.qpos.at[2].add(5.0)
+    state = replace(state, qpos=qpos, qvel=jnp.zeros(35))
+    force = jnp.array([60.0, -30.0, 0.0])
+    simulate = jax.jit(lambda f: env.simulate(state, qpos[7:], force=f)[0])
+    simulation = mujoco_engine.Simulations(env.robot.model, np.asarray(qpos, float)[None], np.zeros((1, 35)))
+    targets = np.tile(np.asarray(qpos[7:], float), (1, env.substeps, 1))
+    in_c = simulation.step(np.zeros((1, 35)), targets, np.asarray(force, float)[None])
+    states = [
+        simulate(force),
+        simulate(0.0 * force),
+        replace(state, qpos=in_c[0][0, -1], qvel=in_c[1][0, -1]),
+    ]
+    momentum = [linear_momentum(env.robot.model, state) for state in states]
+    impulse = np.asarray(force) * env.control_dt
+    np.testing.assert_allclose(momentum[0] - momentum[1], impulse, atol=5e-3)
+    np.testing.assert_allclose(momentum[2], momentum[0], atol=5e-3)
+
+
+def linear_momentum(model, state) -> np.ndarray:
+    data = mujoco_engine.mujoco.MjData(model)
+    data.qpos[:], data.qvel[:] = state.qpos, state.qvel
+    mujoco_engine.mujoco.mj_forward(model, data)
+    mujoco_engine.mujoco.mj_subtreeVel(model, data)
+    return model.body_mass.sum() * data.subtree_linvel[0]
+
+
+def test_a_force_acts_once_for_its_time_in_the_robots_heading(evaluation):
+    whole = evaluation.with_force("left", 100.0)
+    state, episode = evaluation.begin(jnp.int32(0), jnp.bool_(False), jax.random.key(3))
+    heading = 0.7
+    turn = Rotation.from_euler("ZYX", [heading, 0.2, 0.1]).as_quat(scalar_first=True)
+    state = replace(state, qpos=state.qpos.at[3:7].set(jnp.asarray(turn)))
+
+    def at(step):
+        return whole.force(replace(state, steps=step), episode, jnp.int32(5))
+
+    forces = np.asarray(jax.jit(jax.vmap(at))(jnp.arange(120)))
+    acting = np.flatnonzero(np.abs(forces).max(axis=1))
+    first = 30 + int(episode.push_offset)
+    np.testing.assert_array_equal(acting, np.arange(first, first + 6))
+    np.testing.assert_allclose(
+        forces[acting], np.tile([-100.0 * np.sin(heading), 100.0 * np.cos(heading), 0.0], (6, 1)), atol=1e-3
+    )
+    assert evaluation.force(state, episode, jnp.int32(5)) is None
+
+
+def test_the_largest_force_is_found_in_each_direction(evaluation):
+    """Of robots that survive 333 N forward, 50 N backward, anything to the left, nothing to the right."""
+    limits = dict(zip(DIRECTIONS, (333.0, 50.0, 1e9, -1.0), strict=True))
+
+    class Stub(Engine):
+        def run(self, evaluation, at_first, recorded=0):
+            forces = np.linalg.norm(np.asarray(evaluation.forces), axis=1)
+            index = np.arange(len(at_first)) % len(forces)
+            return SimpleNamespace(
+                episode=SimpleNamespace(survived=forces[index] <= np.array([*limits.values()])[index])
+            )
+
+    found = force_limit.find_limits(evaluation, Stub())
+    resolution = force_limit.MOST_FORCE / 2**force_limit.ROUNDS
+    for name, newtons in found.newtons.items():
+        assert 0.0 <= min(limits[name], force_limit.MOST_FORCE) - newtons <= resolution or name == "right"
+    assert found.newtons["right"] == 0.0
+    assert found.mass == pytest.approx(evaluation.env.robot.model.body_mass.sum())
+
+
+def test_conditions_are_every_combination():
+    command = EvaluateCommand("run", friction=(0.4, 1.2), delay=(0.6,))
+    assert conditions(command, 30.0) == [{"friction": 0.4, "delay": 0.6}, {"friction": 1.2, "delay": 0.6}]
+    assert conditions(EvaluateCommand("run"), 30.0) == [{}]
+    whole = conditions(EvaluateCommand("run", grid=True, mass=(2.0,)), 50.0)
+    assert len(whole) == 2 * 3 * 2
+    assert {row["mass"] for row in whole} == {2.0}
+    assert {row["delay"] for row in whole} == {0.0, 1.0}
+
+
+def test_a_grid_is_printed_drawn_and_written(tmp_path, capsys):
+    rows = [
+        {"noise": 0.0, "mass": mass, "survived": share, "eval_return": 1.0, "mpjpe_global": None}
+        for mass, share in ((0.9, 0.25), (1.1, 1.0))
+    ]
+    grid = Grid("mujoco", rows)
+    grid.show("a run")
+    assert "0.25" in capsys.readouterr().out
+    grid.write_plot(tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    grid.write_json(tmp_path / "a.json", {"run": "a"})
+    assert json.loads((tmp_path / "a.json").read_text())["grid"] == rows
+
+
+def test_mjlabs_errors_are_those_of_its_definitions(robot, character_of):
+    rng = np.random.default_rng(0)
+    stand = robot.model.key("stand").qpos
+    qpos = np.tile(stand, (2, 1))
+    qpos[:, 7:] += 0.1 * rng.normal(size=(2, 29))
+    qpos[:, :2] = rng.normal(size=(2, 2))
+    for row, angles in enumerate(([0.4, 0.1, 0.0], [-0.9, 0.0, 0.2])):
+        qpos[row, 3:7] = Rotation.from_euler("zyx", angles).as_quat(scalar_first=True)
+    qvel = rng.normal(size=(2, 35))
+    both = character_of(qpos, qvel)
+    state, target = (jax.tree.map(lambda x, i=i: jnp.asarray(x[i]), both) for i in (0, 1))
+    errors, ends = mjlab_metrics.mjlab_errors(robot, state, target)
+    rows = [robot.body_names.index(name) for name in mjlab_metrics.TRACKED]
+    hands = [robot.body_names.index(name) for name in mjlab_metrics.END_EFFECTORS]
+    torso = robot.body_names.index("torso_link")
+    assert len(set(rows)) == 14
+
+    def mean_distance(a, b):
+        return np.linalg.norm(np.asarray(a) - np.asarray(b), axis=-1).mean()
+
+    here, there = np.asarray(state.body_pos, float), np.asarray(target.body_pos, float)
+    np.testing.assert_allclose(errors.mpkpe, mean_distance(here[rows], there[rows]), rtol=1e-5)
+    np.testing.assert_allclose(
+        errors.mpkpe_root, mean_distance(here[rows] - here[torso], there[rows] - there[torso]), rtol=1e-4
+    )
+    np.testing.assert_allclose(errors.joint_velocity, np.linalg.norm(qvel[0, 6:] - qvel[1, 6:]), rtol=1e-5)
+    turns = [Rotation.from_quat(np.asarray(s.body_quat, float), scalar_first=True) for s in (state, target)]
+    forward = (turns[0][torso] * turns[1][torso].inv()).apply([1.0, 0.0, 0.0])
+    yaw = Rotation.from_euler("z", np.arctan2(forward[1], forward[0]))
+    origin = np.array([*here[torso, :2], there[torso, 2]])
+    moved = origin + yaw.apply(there[hands] - there[torso])
+    np.testing.assert_allclose(errors.end_effector_position, mean_distance(moved, here[hands]), rtol=1e-4)
+    angle = ((yaw * turns[1][hands]).inv() * turns[0][hands]).magnitude().mean()
+    np.testing.assert_allclose(errors.end_effector_rotation, angle, rtol=1e-4)
+    heights = np.abs([*(moved[:, 2] - here[hands, 2]), there[torso, 2] - here[torso, 2]])
+    assert bool(ends) == bool((heights > 0.25).any())
+    lying = replace(state, body_pos=state.body_pos - jnp.array([0.0, 0.0, 0.3]))
+    assert mjlab_metrics.mjlab_errors(robot, lying, target)[1]
