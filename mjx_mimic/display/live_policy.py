@@ -133,7 +133,12 @@ class Live:
 
     def drawn(self) -> list[Drawn]:
         """Return the only robot."""
-        return [Drawn(self.data, self.reference())]
+        return [Drawn(self.data, self.reference(), marker=self.marker)]
+
+    @property
+    def marker(self) -> NDArray | None:
+        """The point (3,) m in the world that shows the goal, if there is one."""
+        return self._snapshot.marker
 
     def status(self) -> Status:
         """Return clip, time, phase, reward and failure."""

@@ -46,7 +46,9 @@ class Drawn:
     reference: NDArray | None
     """(36,) qpos of its reference, if that is to be drawn."""
     shift: NDArray = field(default_factory=lambda: np.zeros(3))
-    """(3,) m in the world frame, from where `data` and `reference` have it."""
+    """(3,) m in the world frame, from where `data`, `reference` and `marker` have it."""
+    marker: NDArray | None = None
+    """(3,) m in the world frame, what shows its goal, if it has one."""
 
 
 class Playable(Protocol):

@@ -83,6 +83,7 @@ def test_without_a_goal_nothing_of_one_is_there(rigid):
     env = made(rigid)
     assert at(env).goal is None
     assert env.goal_results(at(env)) == {}
+    assert env.goal_marker(at(env)) is None
     assert not any(name.startswith("goal") for name in env.observation_sizes())
     _, result = jax.eval_shape(env.step, at(env), ACTION, jax.random.key(0))
     assert result.goal_reward is None
@@ -183,6 +184,7 @@ def test_who_walks_as_wanted_succeeds(rigid):
     state = run(env, replace(at(env), qvel=at(env).qvel.at[0].set(0.8)), 3)[-1]
     assert state.goal.reward == pytest.approx(1.0, abs=1e-4)
     assert env.goal_results(state)["success"] == 1.0
+    np.testing.assert_allclose(env.goal_marker(state), [*(state.qpos[:2] + jnp.array([0.8, 0.0])), 0.0])
 
 
 # Location ----------------------------------------------------------------------------------------------
@@ -196,6 +198,7 @@ def test_a_point_that_is_reached_is_counted_and_drawn_anew(rigid):
     (after,) = run(env, beside, 1)
     assert after.goal.reward == 1.0
     assert env.goal_results(after)["points"] == 1.0
+    np.testing.assert_array_equal(env.goal_marker(after), [*after.goal.point, 0.0])
     assert env.goal_results(after)["seconds_per_point"] == pytest.approx(1.0 / 30.0)
     assert 1.0 <= float(jnp.linalg.norm(after.goal.point - after.qpos[:2])) <= 2.0
     (far,) = run(env, state, 1)

@@ -56,6 +56,9 @@ class Goal[State: GoalState](Protocol):
     def parts(self, state: State, character: CharacterState) -> Parts:
         """Return what the policy sees of the goal, in the heading frame of the robot."""
 
+    def marker(self, state: State, character: CharacterState) -> jax.Array:
+        """Return the point (3,) m in the world that shows the goal to people."""
+
     def results(self, state: State) -> dict[str, jax.Array]:
         """Return what the episode has achieved so far, by the names of `measures`."""
 

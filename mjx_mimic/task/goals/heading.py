@@ -81,6 +81,11 @@ class Heading:
             "goal: speed": state.speed[None],
         }
 
+    def marker(self, state: HeadingState, character: CharacterState) -> jax.Array:
+        """Return where on the floor the wanted walk would be in a second."""
+        step = state.speed * jnp.stack([jnp.cos(state.direction), jnp.sin(state.direction)])
+        return jnp.append(character.root_pos[:2] + step, 0.0)
+
     def results(self, state: HeadingState) -> dict[str, jax.Array]:
         """Return the mean errors."""
         steps = jnp.maximum(state.steps, 1)

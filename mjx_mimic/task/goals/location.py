@@ -82,6 +82,10 @@ class Location:
             "goal: distance": distance[None],
         }
 
+    def marker(self, state: LocationState, character: CharacterState) -> jax.Array:
+        """Return the point."""
+        return jnp.append(state.point, 0.0)
+
     def results(self, state: LocationState) -> dict[str, jax.Array]:
         """Return what was reached."""
         any_reached = state.reached > 0

@@ -88,6 +88,10 @@ class Strike:
             "goal: hit": state.hit.astype(jnp.float32)[None],
         }
 
+    def marker(self, state: StrikeState, character: CharacterState) -> jax.Array:
+        """Return the target."""
+        return state.target
+
     def results(self, state: StrikeState) -> dict[str, jax.Array]:
         """Return the share of hits; not a number before the first whole cycle ends."""
         cycles = jnp.where(state.cycles > 0, state.cycles, jnp.nan)

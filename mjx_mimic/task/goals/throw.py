@@ -96,6 +96,10 @@ class Throw:
             "goal: released": state.released.astype(jnp.float32)[None],
         }
 
+    def marker(self, state: ThrowState, character: CharacterState) -> jax.Array:
+        """Return the target."""
+        return state.target
+
     def results(self, state: ThrowState) -> dict[str, jax.Array]:
         """Return the share of hits; not a number before the first throw."""
         throws = jnp.where(state.throws > 0, state.throws, jnp.nan)
