@@ -1,82 +1,80 @@
-"""Run an exported policy in MuJoCo without jax: `python docs/run_onnx.py POLICY.onnx CLIP.npz SCENE.xml`."""
+"""Run an exported controller in MuJoCo without jax: `python docs/run_onnx.py POLICY.onnx SCENE.xml`.
 
+It sees the simulated sensors alone: an inertial sensor in the pelvis and the encoders of the joints. Only a
+policy that was trained to see its place gets that too. Options: `--clip NAME`, `--seconds 60`.
+"""
+
+import argparse
 import json
-import sys
 
 import mujoco
 import numpy as np
 import onnxruntime
-from scipy.spatial.transform import Rotation
 
 
-def reference(clip, time):
-    """Return phase, root position, rotation, joint angles, and their velocities (world frame) at `time` s."""
-    fps, last = float(clip["fps"]), len(clip["root_pos"]) - 1
-    turns = time * fps / last
-    cycles = np.floor(turns) if str(clip["loop"]) == "wrap" else 0.0
-    phase = np.clip(turns - cycles, 0.0, 1.0)
-    i = min(int(phase * last), last - 1)
-    part = phase * last - i
-    pos, joints = clip["root_pos"], clip["dof_pos"]
-    here, there = Rotation.from_quat(clip["root_quat"][i : i + 2], scalar_first=True)
-    travel = cycles * (pos[-1] - pos[0]) * [1.0, 1.0, 0.0]
-    step, turn, move = pos[i + 1] - pos[i], (there * here.inv()).as_rotvec(), joints[i + 1] - joints[i]
-    pose = pos[i] + part * step + travel, Rotation.from_rotvec(part * turn) * here, joints[i] + part * move
-    return phase, *pose, fps * step, fps * turn, fps * move
+def load(scene, joints, physics_hz):
+    """Return the model with the sensors, and a function from its data to their readings by input's name."""
+    spec = mujoco.MjSpec.from_file(scene)
+    spec.option.timestep = 1.0 / physics_hz
+    spec.body("pelvis").add_site(name="inertial sensor")
+    kinds = {
+        "root_quat": mujoco.mjtSensor.mjSENS_FRAMEQUAT,
+        "gyro": mujoco.mjtSensor.mjSENS_GYRO,
+        "root_pos": mujoco.mjtSensor.mjSENS_FRAMEPOS,
+        "root_vel": mujoco.mjtSensor.mjSENS_FRAMELINVEL,
+    }
+    for name, kind in kinds.items():
+        spec.add_sensor(name=name, type=kind, objtype=mujoco.mjtObj.mjOBJ_SITE, objname="inertial sensor")
+    for joint in joints:
+        for name, kind in (
+            ("pos", mujoco.mjtSensor.mjSENS_JOINTPOS),
+            ("vel", mujoco.mjtSensor.mjSENS_JOINTVEL),
+        ):
+            sensor = f"{joint} {name}"
+            spec.add_sensor(name=sensor, type=kind, objtype=mujoco.mjtObj.mjOBJ_JOINT, objname=joint)
+
+    def readings(data):
+        found = {name: data.sensor(name).data for name in kinds}
+        for name in ("pos", "vel"):
+            found[f"joint_{name}"] = [data.sensor(f"{joint} {name}").data[0] for joint in joints]
+        return {name: np.asarray(value, np.float32) for name, value in found.items()}
+
+    return spec.compile(), readings
 
 
-def tangent_normal(rotation):
-    return rotation.as_matrix()[:, [0, 2]].T.ravel()
-
-
-def observe(qpos, qvel, clip, time, dt):
-    """Return the observation "compact": heading frame, the reference one control step ahead."""
-    root = Rotation.from_quat(qpos[3:7], scalar_first=True)
-    forward = root.apply([1.0, 0.0, 0.0])
-    heading = Rotation.from_euler("z", np.arctan2(forward[1], forward[0])).inv()
-    waves = 2.0 * np.pi * reference(clip, time)[0] * 2.0 ** np.arange(4)
-    _, pos, rotation, joints, vel, ang_vel, _ = reference(clip, time + dt)
-    own = [qpos[2:3], tangent_normal(heading * root), heading.apply(qvel[:3])]
-    own += [heading.apply(root.apply(qvel[3:6])), qpos[7:], qvel[6:], np.sin(waves), np.cos(waves)]
-    target = [heading.apply(pos - qpos[:3]), tangent_normal(root.inv() * rotation)]
-    target += [heading.apply(vel), heading.apply(ang_vel), joints]
-    return np.concatenate([*own, *target]).astype(np.float32)
-
-
-def read(clip_file):
-    """Read a clip of this project; a clip in another format has to be converted first."""
-    try:
-        clip = dict(np.load(clip_file))
-    except (OSError, EOFError, TypeError, ValueError):  # no file, or one of another kind
-        clip = {}
-    if "format_version" not in clip:
-        command = f"python -m mjx_mimic.motion convert {clip_file} clip.npz"
-        sys.exit(f"{clip_file}: is no clip of mjx_mimic; convert it first: {command}")
-    return clip
-
-
-def main(policy, clip_file, scene):
+def main(policy, scene, clip, seconds):
     session = onnxruntime.InferenceSession(policy)
     about = {key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items()}
-    assert (about["observation_layout"], about["action_center"]) == ("compact", "reference")
-    clip, model = read(clip_file), mujoco.MjModel.from_xml_path(scene)
-    model.opt.timestep, dt = 1.0 / about["physics_hz"], 1.0 / about["control_hz"]
+    clips = about["clips"]
+    number = [c["name"] for c in clips].index(clip) if clip else 0
+    model, readings = load(scene, about["joint_names"], about["physics_hz"])
     data = mujoco.MjData(model)
-    _, pos, rotation, joints, vel, ang_vel, joint_vel = reference(clip, 0.0)
-    data.qpos[:] = np.concatenate([pos, rotation.as_quat(scalar_first=True), joints])
-    data.qvel[:] = np.concatenate([vel, rotation.inv().apply(ang_vel), joint_vel])
-    steps = 300  # or to the end of a clip that ends
-    if str(clip["loop"]) == "clamp":
-        steps = min(steps, int((len(clip["root_pos"]) - 1) / float(clip["fps"]) / dt))
-    for step in range(steps):
-        (action,) = session.run(
-            None, {"observation": observe(data.qpos, data.qvel, clip, step * dt, dt)[None]}
-        )
-        data.ctrl[:] = reference(clip, (step + 1) * dt)[3] + about["action_scale"] * action[0]
-        mujoco.mj_step(model, data, nstep=round(about["physics_hz"] * dt))
-    off = np.linalg.norm(data.qpos[:3] - reference(clip, steps * dt)[1])
-    print(f"after {steps} steps the pelvis is {data.qpos[2]:.3f} m high, {off:.3f} m off the reference")
+    data.qpos[:], data.qvel[:] = (about["starts"][number][name] for name in ("qpos", "qvel"))
+    motors = [model.actuator(joint).id for joint in about["joint_names"]]
+    hz, wanted = about["control_hz"], {value.name for value in session.get_inputs()}
+    outputs = [value.name for value in session.get_outputs()]
+    if clips[number]["loop"] == "clamp":  # a clip that ends
+        seconds = min(seconds, clips[number]["seconds"])
+    memory = {"last_action": np.zeros(len(motors), np.float32)}
+    if "first_history" in about:
+        memory["history"] = np.array(about["first_history"][number], np.float32)
+    lowest = np.inf
+    for step in range(round(seconds * hz)):
+        mujoco.mj_forward(model, data)  # so that the sensors show the state of now
+        feeds = readings(data) | memory | {"clip": np.int32(number), "time": np.float32(step / hz)}
+        given = {name: np.asarray(value) for name, value in feeds.items() if name in wanted}
+        found = dict(zip(outputs, session.run(outputs, given), strict=True))
+        memory = {"last_action": found["action"], "history": found.get("next_history")}
+        data.ctrl[motors] = found["motor_target"]
+        mujoco.mj_step(model, data, nstep=round(about["physics_hz"] / hz))
+        lowest = min(lowest, data.qpos[2])
+    print(f"after {seconds:g} s the pelvis is {data.qpos[2]:.3f} m high; its lowest was {lowest:.3f} m")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("policy")
+    parser.add_argument("scene")
+    parser.add_argument("--clip", help="name of one of the policy's clips")
+    parser.add_argument("--seconds", type=float, default=10.0)
+    main(**vars(parser.parse_args()))

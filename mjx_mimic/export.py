@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
@@ -15,12 +16,15 @@ PROGRAM = "python -m mjx_mimic.export"
 
 @dataclass(frozen=True)
 class ExportCommand:
-    """Writes a run's policy as ONNX: observation (N, O) in, action (N, 29) out, normaliser inside."""
+    """Writes a run's policy as ONNX: the whole controller, from sensors to the motors' targets."""
 
     run: Path
     """Run folder."""
     out: Path
     """ONNX file to write."""
+    inputs: Literal["sensors", "observation"] = "sensors"
+    """What the model takes: sensors and time of one robot, with observation, reference and normaliser inside,
+    for the motors' targets; or observations (N, O), with the normaliser inside, for actions (N, 29)."""
     checkpoint: Which = "best"
     """The run's policy with the best evaluation return, its last one, or that of a kept checkpoint, by its
     samples."""
@@ -37,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     cli.prepare_jax()
     from mjx_mimic.runs.onnx import export_policy  # JAX and MuJoCo, after their settings
 
-    export_policy(command.run, command.checkpoint, command.out)
+    export_policy(command.run, command.checkpoint, command.out, command.inputs)
     return 0
 
 

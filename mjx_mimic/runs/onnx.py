@@ -1,40 +1,195 @@
-"""A run's policy as an ONNX model: the normaliser and the actor's mean in the graph, the rest as metadata."""
+"""A run's policy as an ONNX model: a whole controller, or normaliser and actor; the rest as metadata.
+
+The controller is the task's own code, converted operation by operation (`onnx_graph`): observation, reference
+lookup, normaliser, network and PD targets. Whatever runs it feeds sensors and the time.
+"""
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.common.files import replacing
-from mjx_mimic.config import Which
+from mjx_mimic.config import RandomizationConfig, Which
 from mjx_mimic.learning.normalizer import CLIP
 from mjx_mimic.learning.policy import Policy
+from mjx_mimic.robot import rotation
 from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.robot.model import CharacterState, Robot
+from mjx_mimic.runs import onnx_graph
 from mjx_mimic.runs.folder import load_policy, load_run_clips
-from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task import skills
+from mjx_mimic.task.env import EnvState, ImitationEnv
 
-OPSET = 17
-IR_VERSION = 8  # what ONNX Runtime has read since 1.11
+Inputs = Literal["sensors", "observation"]
+
+OFF_BOARD = {"root_pos": "its place", "root_vel": "its linear velocity"}
+"""Inputs of a controller that no sensor of a robot shows."""
 
 
-def export_policy(run: Path, checkpoint: Which, out: Path) -> None:
-    """Write a run's policy as ONNX: observation (N, O) in, action (N, 29) in [-1, 1] out.
+def export_policy(run: Path, checkpoint: Which, out: Path, inputs: Inputs = "sensors") -> None:
+    """Write a run's policy as ONNX.
+
+    Args:
+        run: its folder.
+        checkpoint: which policy of the run.
+        out: file to write.
+        inputs: `sensors`: see `controller`; `observation`: see `policy_graph`.
 
     Raises:
         UserError: no run, no such checkpoint, a clip that cannot be read, or a file that cannot be written.
     """
     clips = load_run_clips(run)
     policy, env = load_policy(run, checkpoint, clips)
-    model = policy_graph(policy, metadata(env, clips))
+    about = metadata(env, clips)
+    model = policy_graph(policy, about) if inputs == "observation" else controller(policy, env, about)
     with replacing(out) as file:
         file.write(model.SerializeToString())
-    size = sum(env.observation_sizes().values())
-    print(f"{out}: {size} numbers in, {len(G1_JOINTS)} actions out")
+    ins, outs = (
+        ", ".join(
+            f"{value.name} {tuple(d.dim_value or d.dim_param for d in value.type.tensor_type.shape.dim)}"
+            for value in values
+        )
+        for values in (model.graph.input, model.graph.output)
+    )
+    print(f"{out}: {ins} in; {outs} out")
+    missing = [
+        what for name, what in OFF_BOARD.items() if any(name == value.name for value in model.graph.input)
+    ]
+    if missing:
+        print(
+            f"warning: the controller needs {' and '.join(missing)}, which a robot's own sensors do not show;"
+            " for a robot train with --preset deploy"
+        )
+
+
+def controller(policy: Policy, env: ImitationEnv, metadata: dict[str, Any]) -> onnx.ModelProto:
+    """Build the whole way from sensors to motors of one robot as an ONNX model.
+
+    Its inputs, as far as the observation needs them: `time` () s since the clip's start; `clip` () int;
+    `root_quat` (4,), wxyz, pelvis to world; `gyro` (3,) rad/s in the pelvis; `joint_pos` and `joint_vel`
+    (29,); `root_pos` (3,) m and `root_vel` (3,) m/s, world; `last_action` (29,) and `history` (K - 1, R),
+    the outputs `action` and `next_history` of the step before; `goal` (G,), the parts of the observation that
+    begin so. Its outputs: `motor_target` (29,) rad,
+    `action`, `next_history`.
+
+    Args:
+        policy: on the host.
+        env: its task.
+        metadata: kept in the model's properties, each value as JSON.
+    """
+    config = replace(env.config, privileged_critic=False, randomization=RandomizationConfig())
+    env = replace(env, robot=PlainRobot(**vars(env.robot)), config=config)
+    start = jax.eval_shape(env.reset_to, jnp.int32(0), jnp.float32(0.0))
+    sizes = {
+        "time": (),
+        "root_pos": (3,),
+        "root_quat": (4,),
+        "root_vel": (3,),
+        "gyro": (3,),
+        "joint_pos": (env.num_actions,),
+        "joint_vel": (env.num_actions,),
+        "last_action": (env.num_actions,),
+    }
+    inputs = {"clip": jax.ShapeDtypeStruct((), jnp.int32)}
+    inputs |= {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in sizes.items()}
+    if start.history is not None:
+        inputs["history"] = start.history
+    goal_size = sum(n for name, n in env.observation_sizes().items() if name.startswith("goal: "))
+    if goal_size:
+        inputs["goal"] = jax.ShapeDtypeStruct((goal_size,), jnp.float32)
+
+    def act(
+        clip: jax.Array,
+        time: jax.Array,
+        root_pos: jax.Array,
+        root_quat: jax.Array,
+        root_vel: jax.Array,
+        gyro: jax.Array,
+        joint_pos: jax.Array,
+        joint_vel: jax.Array,
+        last_action: jax.Array,
+        history: jax.Array | None = None,
+        goal: jax.Array | None = None,
+    ) -> dict[str, jax.Array]:
+        state = EnvState(
+            qpos=jnp.concatenate([root_pos, root_quat, joint_pos]),
+            qvel=jnp.concatenate([root_vel, gyro, joint_vel]),
+            warm_start=jnp.zeros(start.warm_start.shape),
+            clip=clip,
+            start_time=time,
+            steps=jnp.int32(0),
+            episode_return=jnp.float32(0.0),
+            action=last_action if start.action is not None else None,
+            history=history,
+        )
+        # Goal and skill are at the end of an observation, and not in that of a state without them.
+        seen = [env.observe(state)] if goal is None else [env.observe(state), goal]
+        if start.skills is not None:
+            seen += skills.parts(clip, env.library.num_clips).values()
+        action = jnp.clip(policy.act(jnp.concatenate(seen)), -1.0, 1.0)
+        following, target = env.command(state, action)
+        found = {"motor_target": target, "action": action}
+        return found if following.history is None else found | {"next_history": following.history}
+
+    model = onnx_graph.to_onnx(act, inputs, "mjx_mimic controller")
+    first = [
+        jax.device_get(env.reset_to(jnp.int32(i), jnp.float32(0.0))) for i in range(env.library.num_clips)
+    ]
+    starts = [{"qpos": state.qpos.tolist(), "qvel": state.qvel.tolist()} for state in first]
+    history = {} if first[0].history is None else {"first_history": [s.history.tolist() for s in first]}
+    properties = {**metadata, "starts": starts, **history}
+    helper.set_model_props(model, {key: json.dumps(value) for key, value in properties.items()})
+    return model
+
+
+class PlainRobot(Robot):
+    """The same robot with its kinematics in plain operations, which ONNX has."""
+
+    def joint_rotations(self, dof_pos: jax.Array) -> jax.Array:
+        """Return the rotation of every body but the root in its parent, (B - 1, 4)."""
+        hinges = rotation.from_axis_angle(jnp.asarray(self.joint_axes, jnp.float32), dof_pos)
+        found = [jnp.array([1.0, 0.0, 0.0, 0.0])] * (len(self.body_names) - 1)
+        for joint, body in enumerate(self.joint_bodies):
+            found[body - 1] = hinges[joint]
+        return jnp.stack(found)
+
+    def character_state(self, qpos: jax.Array, qvel: jax.Array) -> CharacterState:
+        """Return the state, unbatched; what no observation reads of it is 0."""
+        model = self.model
+        joint_of = {int(body): joint for joint, body in enumerate(self.joint_bodies)}
+        positions, turns = [qpos[:3]], [qpos[3:7]]
+        for body in range(2, model.nbody):
+            parent = model.body_parentid[body] - 1
+            offset, turn = (jnp.asarray(x[body], jnp.float32) for x in (model.body_pos, model.body_quat))
+            turn = rotation.multiply(turns[parent], turn)
+            joint = joint_of.get(body - 1)
+            if joint is not None:
+                axis = jnp.asarray(self.joint_axes[joint], jnp.float32)
+                turn = rotation.multiply(turn, rotation.from_axis_angle(axis, qpos[7 + joint]))
+            positions.append(positions[parent] + rotation.rotate(turns[parent], offset))
+            turns.append(turn)
+        return CharacterState(
+            root_pos=qpos[:3],
+            root_quat=qpos[3:7],
+            root_vel=qvel[:3],
+            root_ang_vel=rotation.rotate(qpos[3:7], qvel[3:6]),
+            dof_pos=qpos[7:],
+            dof_vel=qvel[6:],
+            body_pos=jnp.stack(positions),
+            body_quat=jnp.stack(turns),
+            com_pos=jnp.zeros(3),
+            sole_pos=jnp.zeros((*self.sole_geoms.shape, 3)),
+            clearance=jnp.zeros(len(self.guarded_geoms)),
+        )
 
 
 def metadata(env: ImitationEnv, clips: Clips) -> dict[str, Any]:
@@ -108,10 +263,8 @@ def policy_graph(policy: Policy, metadata: dict[str, Any]) -> onnx.ModelProto:
         [helper.make_tensor_value_info("action", TensorProto.FLOAT, ["batch", actions])],
         [numpy_helper.from_array(np.asarray(x, np.float32), name) for name, x in constants.items()],
     )
-    opset = [helper.make_opsetid("", OPSET)]
-    model = helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="mjx_mimic")
+    model = onnx_graph.checked(graph)
     helper.set_model_props(model, {key: json.dumps(value) for key, value in metadata.items()})
-    onnx.checker.check_model(model)
     return model
 
 

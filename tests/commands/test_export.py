@@ -1,11 +1,11 @@
 """The exported policy against the flax one, the observation's parts, and the example that runs it."""
 
-import importlib.util
 import json
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import jax
 import jax.numpy as jnp
@@ -16,14 +16,14 @@ from scipy.spatial.transform import Rotation
 
 from mjx_mimic import export
 from mjx_mimic.clips.dataset import Clips
-from mjx_mimic.clips.formats import load_motion, native
+from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.common import paths
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import EnvConfig
 from mjx_mimic.learning import networks
 from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.learning.policy import Policy
-from mjx_mimic.runs import load_policy
+from mjx_mimic.runs import load_policy, onnx_graph
 from mjx_mimic.runs import onnx as onnx_model
 from mjx_mimic.task.env import make_env
 from mjx_mimic.task.observation import LAYOUTS
@@ -39,13 +39,36 @@ def walk():
 @pytest.fixture(scope="module")
 def exported(finished, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("export") / "policy.onnx"
-    assert export.main(["--run", str(finished / "whole"), "--out", str(path)]) == 0
+    options = ["--run", str(finished / "whole"), "--inputs", "observation"]
+    assert export.main([*options, "--out", str(path)]) == 0
     return path
 
 
 def act(model: bytes | str, observation: np.ndarray) -> np.ndarray:
     (action,) = onnxruntime.InferenceSession(model).run(None, {"observation": observation})
     return action
+
+
+def test_goal_and_skill_are_inputs_of_the_controller(walk, robot):
+    """What is wanted is fed as it is observed, the skill as the clip's number."""
+    config = EnvConfig(observation="onboard", goal="heading", clips="skills")
+    env = make_env([walk, load_motion("kick")], config, robot=robot)
+    size = sum(env.observation_sizes().values())
+    actor = networks.Actor((16,), 29, "elu", 0.2, learn_std=True)
+    params = jax.tree.map(lambda x: 3.0 * x, actor.init(jax.random.key(0), jnp.zeros(size)))
+    policy = Policy(params, Normalizer(np.ones(size), np.zeros(size), np.ones(size)), actor)
+    session = onnxruntime.InferenceSession(onnx_model.controller(policy, env, {}).SerializeToString())
+    wanted = [value.name for value in session.get_inputs()]
+    assert "goal" in wanted
+    for clip, time in ((0, 0.3), (1, 1.2)):
+        state = env.reset_to(jnp.int32(clip), jnp.float32(time), jax.random.key(clip))
+        action = jnp.clip(policy.act(env.observe(state)), -1.0, 1.0)
+        parts = env.goal.parts(state.goal, env.character(state))
+        values = {"clip": state.clip, "time": state.start_time, "goal": jnp.concatenate([*parts.values()])}
+        values |= {"root_quat": state.qpos[3:7], "joint_pos": state.qpos[7:], "last_action": state.action}
+        values |= {"gyro": state.qvel[3:6], "joint_vel": state.qvel[6:]}
+        (target,) = session.run(["motor_target"], {name: np.asarray(values[name]) for name in wanted})
+        np.testing.assert_allclose(target, env.pd_target(state, action), atol=1e-4)
 
 
 @pytest.mark.parametrize("activation", networks.ACTIVATIONS)
@@ -115,52 +138,102 @@ def test_action_scales_are_the_targets(action, walk, robot):
     np.testing.assert_allclose((most - least) / 2.0, env.action_scale, rtol=1e-5)
 
 
+# The controller ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_controller_is_the_task_and_the_policy(layout, walk, robot):
+    """Every layout, two clips where one policy can imitate two, far off the reference, over many cycles."""
+    clips = [walk] if layout == "paper" else [walk, load_motion("kick")]
+    history = 3 if layout == "onboard" else 1
+    env = make_env(clips, EnvConfig(observation=layout, history=history), robot=robot)
+    size = sum(env.observation_sizes().values())
+    actor = networks.Actor((16,), 29, "elu", 0.2, learn_std=True)
+    params = jax.tree.map(lambda x: 3.0 * x, actor.init(jax.random.key(0), jnp.zeros(size)))
+    policy = Policy(params, Normalizer(np.ones(size), np.zeros(size), np.ones(size)), actor)
+    session = onnxruntime.InferenceSession(onnx_model.controller(policy, env, {}).SerializeToString())
+    wanted = [value.name for value in session.get_inputs()]
+    sees_place = {"root_pos", "root_vel"} & set(wanted)
+    assert bool(sees_place) == (layout != "onboard")
+
+    @jax.jit
+    def expected(state):
+        return env.command(state, jnp.clip(policy.act(env.observe(state)), -1.0, 1.0))
+
+    rng = np.random.default_rng(0)
+    for episode in range(6):
+        state = env.reset_to(jnp.int32(episode % len(clips)), jnp.float32(rng.uniform(0.0, 30.0)))
+        turn = Rotation.from_rotvec(rng.normal(scale=2.0, size=3)).as_quat(scalar_first=True)
+        qpos = np.concatenate([rng.normal(size=3), turn, rng.normal(scale=0.3, size=29)])
+        state = replace(state, qpos=jnp.float32(qpos), qvel=jnp.float32(rng.normal(size=35)))
+        if state.history is not None:
+            state = replace(state, history=jnp.float32(rng.normal(size=state.history.shape)))
+            state = replace(state, action=jnp.float32(rng.uniform(-1.0, 1.0, 29)))
+        following, target = expected(state)
+        values = {"clip": state.clip, "time": state.start_time, "history": state.history}
+        values |= {"root_pos": state.qpos[:3], "root_quat": state.qpos[3:7], "joint_pos": state.qpos[7:]}
+        values |= {"root_vel": state.qvel[:3], "gyro": state.qvel[3:6], "joint_vel": state.qvel[6:]}
+        values["last_action"] = state.action
+        outputs = [value.name for value in session.get_outputs()]
+        found = session.run(outputs, {name: np.asarray(values[name]) for name in wanted})
+        found = dict(zip(outputs, found, strict=True))
+        np.testing.assert_allclose(found["motor_target"], target, atol=1e-4)
+        if state.history is not None:
+            np.testing.assert_allclose(found["action"], following.action, atol=1e-5)
+            np.testing.assert_allclose(found["next_history"], following.history, atol=1e-6)
+
+
+@pytest.mark.parametrize("activation", networks.ACTIVATIONS)
+def test_activations_and_angles_have_onnx_operators(activation):
+    """Also the arc tangent in all quadrants and on the axes, which ONNX has for a quotient alone."""
+
+    def function(x, y):
+        return {"activation": networks.ACTIVATIONS[activation](x), "angle": jnp.arctan2(x, y)}
+
+    shape = jax.ShapeDtypeStruct((8,), jnp.float32)
+    model = onnx_graph.to_onnx(function, {"x": shape, "y": shape}, "test")
+    x = np.array([0.0, 1.0, -1.0, 0.0, 2.0, -2.0, 3.0, -0.5], np.float32)
+    y = np.array([1.0, 0.0, 0.0, -1.0, 1.0, 1.0, -1.0, -2.0], np.float32)
+    found = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x, "y": y})
+    np.testing.assert_allclose(found[0], function(x, y)["activation"], atol=1e-6)
+    np.testing.assert_allclose(found[1], np.arctan2(x, y), atol=1e-6)
+
+
+def test_an_operation_without_a_rule_is_named():
+    shape = jax.ShapeDtypeStruct((8,), jnp.float32)
+    with pytest.raises(NotImplementedError, match="sort"):
+        onnx_graph.to_onnx(lambda x: {"y": jnp.sort(x)}, {"x": shape}, "test")
+
+
+def test_who_exports_is_told_what_a_robot_does_not_have(finished, tmp_path, capsys):
+    path = tmp_path / "controller.onnx"
+    assert export.main(["--run", str(finished / "whole"), "--out", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert "needs its place and its linear velocity" in printed
+    assert "motor_target (29,)" in printed
+    about = onnxruntime.InferenceSession(str(path)).get_modelmeta().custom_metadata_map
+    (start,) = json.loads(about["starts"])
+    np.testing.assert_allclose(start["qpos"], load_motion(finished / "sway.npz").qpos[0], atol=1e-6)
+
+
 # The example -------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("run_onnx", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_examples_observation_is_ours(example, robot, walk, tmp_path):
-    native.write(tmp_path / "walk.npz", walk)
-    clip = dict(np.load(tmp_path / "walk.npz"))
-    env = make_env([walk], EnvConfig(), robot=robot)
-    observe = jax.jit(lambda state: (env.observe(state), env.reference_coordinates(state)))
-    rng = np.random.default_rng(2)
-    start = 0.004  # between frames: on one, float32 may take the velocities of the frame before
-    for steps in (0, 20, 45, 170):
-        state = env.reset_to(jnp.int32(0), jnp.float32(start))
-        turn = Rotation.from_rotvec(rng.normal(scale=0.5, size=3)).as_quat(scalar_first=True)
-        qpos = np.concatenate([rng.normal(size=3), turn, rng.normal(scale=0.3, size=29)])
-        qvel = rng.normal(size=35)
-        state = replace(state, qpos=jnp.float32(qpos), qvel=jnp.float32(qvel), steps=jnp.int32(steps))
-        expected, (wanted_pos, wanted_vel) = observe(state)
-        time = start + steps / 30.0
-        found = example.observe(qpos, qvel, clip, time, 1.0 / 30.0)
-        np.testing.assert_allclose(found, expected, atol=2e-3)  # MimicKit's slerp sticks; the example's not
-        assert np.median(np.abs(found - expected)) < 1e-5
-        _, pos, rotation, joints, vel, ang_vel, joint_vel = example.reference(clip, time)
-        np.testing.assert_allclose(
-            np.concatenate([pos, joints]), np.delete(wanted_pos, slice(3, 7)), atol=2e-3
-        )
-        np.testing.assert_allclose(
-            np.concatenate([vel, joint_vel]), np.delete(wanted_vel, slice(3, 6)), atol=1e-3
-        )
-        np.testing.assert_allclose(rotation.inv().apply(ang_vel), wanted_vel[3:6], atol=5e-3)
-
-
-def test_the_example_runs_a_policy_without_jax(example, exported, walk, tmp_path, capsys, monkeypatch):
-    native.write(tmp_path / "walk.npz", walk)
-    example.main(str(exported), str(tmp_path / "walk.npz"), str(paths.assets_dir() / "g1" / "scene.xml"))
-    assert "the pelvis is" in capsys.readouterr().out
+def test_the_example_runs_a_controller_from_sensors_without_jax(finished, tmp_path):
+    """In a process of its own, where jax cannot be imported."""
+    path = tmp_path / "controller.onnx"
+    assert export.main(["--run", str(finished / "whole"), "--out", str(path)]) == 0
+    (tmp_path / "jax.py").write_text("raise ImportError")
+    scene = str(paths.assets_dir() / "g1" / "scene.xml")
+    command = [sys.executable, str(EXAMPLE), str(path), scene, "--clip", "sway", "--seconds", "0.5"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)}
+    )
+    assert done.returncode == 0, done.stderr
+    height = float(done.stdout.split("the pelvis is ")[1].split()[0])
+    assert 0.6 < height < 0.9
     text = EXAMPLE.read_text()
-    assert "jax" not in text.split('"""')[2]
-    assert "mjx_mimic" not in text.split('"""')[2]
+    assert "mjx_mimic" not in text
     assert len([line for line in text.splitlines() if line.strip()]) <= 75
 
 

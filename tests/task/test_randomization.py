@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 ENVS = 64
 
 
-def learner_with(push: float, noise: float) -> Learner:
+def learner_with(push: float, noise: float, ramp: float = 0.0) -> Learner:
     config = TrainConfig(
         motion=("walk",),
         num_envs=ENVS,
@@ -28,6 +28,8 @@ def learner_with(push: float, noise: float) -> Learner:
         unroll_length=16,
         push=push,
         noise=noise,
+        disturbance_ramp=ramp,
+        total_steps=10 * 16 * ENVS,
         network=NetworkConfig((8,), (8,)),
         ppo=PPOConfig(actor_epochs=1, critic_epochs=1, actor_minibatches=1, critic_minibatches=1),
     )
@@ -59,6 +61,18 @@ def test_training_is_disturbed_and_its_evaluations_are_not(plain):
     assert kicked.max() < 0.9
     evaluations = [learner.evaluate(state, jax.random.key(1)) for learner in (plain, rough)]
     jax.tree.map(np.testing.assert_array_equal, *evaluations)
+
+
+def test_disturbances_grow_with_the_training():
+    """From none in the first of the five updates that a ramp of half the training has."""
+    learner = learner_with(0.3, 1.0, ramp=0.5)
+    first, state = drift_after_a_step(learner)
+    assert first.max() < 1e-5
+    for _ in range(4):
+        state, _ = learner.train_step(state)
+    after = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), state.env)
+    wanted = jax.vmap(learner.env.reference_coordinates)(after)[1]
+    assert np.linalg.norm(np.asarray(after.qvel - wanted)[:, :2], axis=1).max() > 0.05
 
 
 def test_a_training_on_noise_alone_moves_no_robot():
