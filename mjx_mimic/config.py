@@ -223,8 +223,8 @@ class ThrowConfig:
 
     body: str = "right_wrist_yaw_link"
     """Body that holds the ball."""
-    release: Annotated[float, Within(0.0, 1.0)] = 0.5
-    """Phase of the clip at which the ball is released."""
+    release: Annotated[float, Within(0.0, 1.0)] = 0.42
+    """Phase of the clip at which the ball is released; the default is for the bundled throw."""
     distance: Distance = (2.5, 3.5)
     """Distances of spots from where the cycle began, m."""
     azimuth: Angle = (-0.3, 0.3)
