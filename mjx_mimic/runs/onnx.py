@@ -120,6 +120,8 @@ def controller(policy: Policy, env: ImitationEnv, metadata: dict[str, Any]) -> o
         history: jax.Array | None = None,
         goal: jax.Array | None = None,
     ) -> dict[str, jax.Array]:
+        if env.pursues and env.layout.readings is not None:  # neither place nor height is seen or needed
+            root_pos = jnp.zeros(3)
         state = EnvState(
             qpos=jnp.concatenate([root_pos, root_quat, joint_pos]),
             qvel=jnp.concatenate([root_vel, gyro, joint_vel]),

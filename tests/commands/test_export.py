@@ -60,15 +60,22 @@ def test_goal_and_skill_are_inputs_of_the_controller(walk, robot):
     session = onnxruntime.InferenceSession(onnx_model.controller(policy, env, {}).SerializeToString())
     wanted = [value.name for value in session.get_inputs()]
     assert "goal" in wanted
-    for clip, time in ((0, 0.3), (1, 1.2)):
-        state = env.reset_to(jnp.int32(clip), jnp.float32(time), jax.random.key(clip))
+    assert not {"root_pos", "root_vel"} & set(wanted)
+
+    @jax.jit
+    def expected(clip, time):
+        state = env.reset_to(clip, time, jax.random.key(clip))
         action = jnp.clip(policy.act(env.observe(state)), -1.0, 1.0)
-        parts = env.goal.parts(state.goal, env.character(state))
-        values = {"clip": state.clip, "time": state.start_time, "goal": jnp.concatenate([*parts.values()])}
-        values |= {"root_quat": state.qpos[3:7], "joint_pos": state.qpos[7:], "last_action": state.action}
+        goal = jnp.concatenate([*env.goal.parts(state.goal, env.character(state)).values()])
+        return state, goal, env.pd_target(state, action)
+
+    for clip, time in ((0, 0.3), (1, 1.2)):
+        state, goal, target = expected(jnp.int32(clip), jnp.float32(time))
+        values = {"clip": state.clip, "time": state.start_time, "goal": goal, "last_action": state.action}
+        values |= {"root_quat": state.qpos[3:7], "joint_pos": state.qpos[7:]}
         values |= {"gyro": state.qvel[3:6], "joint_vel": state.qvel[6:]}
-        (target,) = session.run(["motor_target"], {name: np.asarray(values[name]) for name in wanted})
-        np.testing.assert_allclose(target, env.pd_target(state, action), atol=1e-4)
+        (found,) = session.run(["motor_target"], {name: np.asarray(values[name]) for name in wanted})
+        np.testing.assert_allclose(found, target, atol=1e-4)
 
 
 @pytest.mark.parametrize("activation", networks.ACTIVATIONS)
