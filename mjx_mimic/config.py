@@ -154,6 +154,8 @@ class PenaltyConfig:
     """Weight of the mean square of the motors' torques, relative to their effort limits."""
     joint_limit: Weight = 0.0
     """Weight of the summed angles by which joints are within 0.05 rad of their limits or beyond, rad."""
+    self_contact: Weight = 0.0
+    """With --env.self-collision: weight of the summed depths by which parts of the robot are in others, m."""
 
 
 Distance = Annotated[Range, Within(0.0, 100.0)]
@@ -499,8 +501,11 @@ PRESETS: dict[Preset, TrainConfig] = {
             bootstrap_clip_end=False,
         ),
     ),
+    # Who is kicked needs more than half a metre to come back.
     "robust": TrainConfig(
-        push=1.0, noise=1.0, env=EnvConfig(privileged_critic=True, randomization=RANDOMIZATION)
+        push=1.0,
+        noise=1.0,
+        env=EnvConfig(privileged_critic=True, max_deviation=1.0, randomization=RANDOMIZATION),
     ),
     # Control steps of 20 ms instead of 33; discount, rollout and delay are about as long in seconds.
     "deploy": TrainConfig(
@@ -618,6 +623,9 @@ def check(config: TrainConfig, devices: int) -> None:
         config.push_turn,
         "add --push, the speed of the kicks",
     )
+    remedy = "add --env.self-collision, without which nothing touches the robot but the floor"
+    touches = env.self_collision or env.penalty.self_contact == 0.0
+    require(touches, "--env.penalty.self-contact", env.penalty.self_contact, remedy)
     shows = env.observation != "paper" or env.phase is not False or env.target_steps
     remedy = "the observation would show neither phase nor reference; add --env.target-steps 1"
     require(bool(shows), "--env.phase", env.phase, remedy)

@@ -116,6 +116,13 @@ class Robot:
             clearance=data.geom_xpos[geoms, 2] - reach,
         )
 
+    def self_contact(self, data: mjx.Data) -> jax.Array:
+        """Return the summed depths () m by which parts of the robot are in others, after a physics step."""
+        contact = data._impl.contact
+        floor = self.model.geom("floor").id
+        is_self = jnp.all(contact.geom != floor, axis=-1)
+        return jnp.sum(jnp.where(is_self, jnp.maximum(-contact.dist, 0.0), 0.0))
+
     def joint_rotations(self, dof_pos: jax.Array) -> jax.Array:
         """Return the rotation of every body but the root in its parent, (..., B - 1, 4).
 

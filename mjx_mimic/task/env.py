@@ -81,6 +81,9 @@ class PhysicsTrace:
 
     dof_pos: jax.Array  # (S, J) rad
     dof_vel: jax.Array  # (S, J) rad/s
+    self_contact: jax.Array | None = (
+        None  # (S,) m, summed depths of parts in one another; None: not penalised
+    )
 
 
 @struct.dataclass
@@ -201,7 +204,7 @@ class ImitationEnv:
         Returns:
             The next state, after a reset if there was one, and what the step yielded.
         """
-        next_state, _ = self.simulate(*self.command(state, action, sensed))
+        next_state, trace = self.simulate(*self.command(state, action, sensed))
         character = self.character(next_state)
         next_state = self.with_best_clip(next_state, character)
         target = self.reference(next_state)
@@ -209,7 +212,7 @@ class ImitationEnv:
         next_state = self.pursue(next_state, character)
         imitation, terms = self.compute_reward(character, target)
         reward = self.total_reward(imitation, next_state)
-        penalty = self.compute_penalty(state, next_state, action)
+        penalty = self.compute_penalty(state, next_state, action, trace)
         # A broken simulation earns nothing; without this its NaN would outlive the reset in the returns.
         goal_reward = None if next_state.goal is None else next_state.goal.reward
         reward, penalty, terms, goal_reward = jax.tree.map(
@@ -318,7 +321,8 @@ class ImitationEnv:
             data = at_rest.replace(qpos=qpos, qvel=qvel, qacc_warmstart=warm_start, ctrl=target)
             with exact_products():
                 data = mjx.step(model, data)
-            return (data.qpos, data.qvel, data.qacc_warmstart), PhysicsTrace(qpos[7:], qvel[6:])
+            depth = self.robot.self_contact(data) if self.config.penalty.self_contact else None
+            return (data.qpos, data.qvel, data.qacc_warmstart), PhysicsTrace(qpos[7:], qvel[6:], depth)
 
         coordinates = (state.qpos, state.qvel, state.warm_start)
         targets, state = self.motor_targets(state, pd_target, length)
@@ -559,13 +563,16 @@ class ImitationEnv:
         """Return what the episode has achieved of its goal; nothing without one."""
         return {} if self.goal is None or state.goal is None else self.goal.results(state.goal)
 
-    def compute_penalty(self, before: EnvState, after: EnvState, action: jax.Array) -> jax.Array:
+    def compute_penalty(
+        self, before: EnvState, after: EnvState, action: jax.Array, trace: PhysicsTrace | None = None
+    ) -> jax.Array:
         """Return what training takes off the reward () for a control step, by the weights of `PenaltyConfig`.
 
         Args:
             before: the state in which the action was chosen.
             after: the state that it led to, with the torques of its last physics step.
             action: (J,).
+            trace: of the physics between them; None: without self-contacts.
         """
         config, robot, total = self.config.penalty, self.robot, jnp.float32(0.0)
         if config.action_change and before.action is not None:
@@ -582,6 +589,8 @@ class ImitationEnv:
                 low + LIMIT_MARGIN - angle, 0.0
             )
             total += config.joint_limit * jnp.sum(excess)
+        if trace is not None and trace.self_contact is not None:
+            total += config.self_contact * jnp.mean(trace.self_contact)
         return total
 
     def causes(

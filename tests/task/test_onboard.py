@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 import pytest
 from helpers.small_run import sway
@@ -21,6 +22,7 @@ from mjx_mimic.config import (
 from mjx_mimic.learning import normalizer as normalizing
 from mjx_mimic.learning.networks import make_actor
 from mjx_mimic.learning.policy import Policy
+from mjx_mimic.robot.model import load_robot
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
 from mjx_mimic.task.randomization import sensed
@@ -193,3 +195,31 @@ def test_penalties_are_what_their_weights_say(robot):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_hold_to_their_own_limits(preset):
     check(sized(PRESETS[preset], "cpu", 2), 2)
+
+
+def test_parts_in_one_another_are_penalised_by_their_depth():
+    """Arms swung through the trunk, against MuJoCo in C; standing, nothing touches."""
+    robot = load_robot(self_collision=True)
+    config = EnvConfig(self_collision=True, penalty=PenaltyConfig(self_contact=7.0))
+    env = make_env([sway()], config, robot=robot)
+    stand = env.reset_to(jnp.int32(0), jnp.float32(0.0))
+    stand = replace(stand, qpos=jnp.asarray(robot.model.key("stand").qpos, jnp.float32).at[2].add(3.0))
+    crossed = stand.qpos
+    for name in ("left_shoulder_roll_joint", "right_shoulder_roll_joint"):
+        joint = robot.model.joint(name).id - 1
+        inward = robot.joint_range[joint, 0] if name.startswith("left") else robot.joint_range[joint, 1]
+        crossed = crossed.at[7 + joint].set(float(inward))
+    step = jax.jit(lambda state: env.simulate(state, state.qpos[7:], substeps=1))
+    depths = []
+    for qpos in (stand.qpos, crossed):
+        state = replace(stand, qpos=qpos, qvel=jnp.zeros(35))
+        after, trace = step(state)
+        penalty = env.compute_penalty(state, after, jnp.zeros(29), trace)
+        data = mujoco.MjData(robot.model)
+        data.qpos[:] = qpos
+        mujoco.mj_forward(robot.model, data)
+        pairs = [c for c in data.contact if robot.model.geom("floor").id not in c.geom and c.dist < 0.0]
+        depths.append(-sum(contact.dist for contact in pairs))
+        np.testing.assert_allclose(penalty, 7.0 * depths[-1], atol=1e-3)
+    assert depths[0] == 0.0
+    assert depths[1] > 0.01
