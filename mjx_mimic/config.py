@@ -607,10 +607,13 @@ def check(config: TrainConfig, devices: int) -> None:
     remedy = f"give {len(G1_JOINTS)}, one for each joint, not all 0"
     joints_do = len(env.joint_weights) == len(G1_JOINTS) and any(env.joint_weights)
     require(joints_do or not env.joint_weights, "--env.joint-weights", env.joint_weights, remedy)
-    for name, value in vars(env.randomization).items():
-        ascends = not isinstance(value, tuple) or (len(value) == 2 and value[0] <= value[1])
-        option = f"--env.randomization.{name}".replace("_", "-")
-        require(ascends, option, value, "give the lowest and the highest value, in this order")
+    for part in ("randomization", "heading", "location", "strike", "throw"):
+        for name, value in vars(getattr(env, part)).items():
+            ascends = not isinstance(value, tuple) or (len(value) == 2 and value[0] <= value[1])
+            option = f"--env.{part}.{name}".replace("_", "-")
+            require(ascends, option, value, "give the lowest and the highest value, in this order")
+    rewards = env.goal == "none" or env.imitation_weight + env.goal_weight > 0.0
+    require(rewards, "--env.goal-weight", 0, "give it or --env.imitation-weight a number over 0")
     terms = env.mimickit_reward if env.reward == "mimickit" else env.paper_reward
     weights_do = any(value > 0 for name, value in vars(terms).items() if name.endswith("_weight"))
     option = f"--env.{env.reward}-reward"

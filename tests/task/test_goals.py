@@ -12,7 +12,15 @@ from helpers.small_run import sway
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips import load_motion
-from mjx_mimic.config import EnvConfig, HeadingConfig, LocationConfig, StrikeConfig, ThrowConfig
+from mjx_mimic.config import (
+    EnvConfig,
+    HeadingConfig,
+    LocationConfig,
+    StrikeConfig,
+    ThrowConfig,
+    TrainConfig,
+    sized,
+)
 from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
 from mjx_mimic.task.goals import doubts, heading, strike, throw
 
@@ -136,6 +144,19 @@ def test_who_is_to_walk_needs_a_clip_that_does(goal, clips, warns):
     found = doubts(EnvConfig(goal=goal), [load_motion(clip) for clip in clips])
     assert len(found) == warns
     assert all(f"the goal {goal} is to walk, and no clip goes anywhere" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (EnvConfig(heading=HeadingConfig(speed=(1.0, 0.5))), "--env.heading.speed: (1.0, 0.5) will not do"),
+        (EnvConfig(strike=StrikeConfig(height=(1.0, 0.5))), "--env.strike.height: (1.0, 0.5) will not do"),
+        (EnvConfig(throw=ThrowConfig(release=1.5)), "--env.throw.release: 1.5 will not do"),
+        (EnvConfig(goal="throw", goal_weight=0.0, imitation_weight=0.0), "--env.goal-weight: 0 will not do"),
+    ],
+)
+def test_settings_that_make_no_goal_are_refused(config, words):
+    assert refusal(sized, TrainConfig(env=config), "cpu", 2).startswith(f"option {words}")
 
 
 # Heading -----------------------------------------------------------------------------------------------
