@@ -29,6 +29,7 @@ from mjx_mimic.runs.metric_log import MetricLog
 from mjx_mimic.runs.training_loop import WriteVideo, train
 from mjx_mimic.runs.warm_start import Source, has_new_value_function, read_source, start_from
 from mjx_mimic.task.env import with_contacts
+from mjx_mimic.task.goals import doubts
 
 STEP_BYTES = {"tpu": 103_000}
 """What the compiled training step takes per environment beside its samples, by platform.
@@ -111,7 +112,7 @@ def check_clips(config: TrainConfig, clips: Clips, trust: bool) -> None:
         ground_bodies = config.env.ground_bodies or GROUND_BODIES[config.env.contacts]
     for message in clips.left_out:
         print(f"warning: left out: {message}")
-    for line in require_fit(clips, ground_bodies, trust):
+    for line in [*require_fit(clips, ground_bodies, trust), *doubts(config.env, clips.motions)]:
         print(line)
 
 
