@@ -69,6 +69,8 @@ def check(command: RenderCommand) -> None:
     cli.require_range({"--num-envs": (command.num_envs, 1, 64)})
     if command.motion and command.num_envs > 1:
         raise UserError("option --num-envs: a clip is the same in each; it needs --run")
+    if command.skills and (command.motion or command.clip is not None):
+        raise UserError("option --skills: needs --run, and neither --motion nor --clip")
     check_video(command.out, command)
 
 

@@ -47,7 +47,9 @@ class Drawn:
     reference: NDArray | None
     """(36,) qpos of its reference, if that is to be drawn."""
     shift: NDArray = field(default_factory=lambda: np.zeros(3))
-    """(3,) m in the world frame, from where `data` and `reference` have it."""
+    """(3,) m in the world frame, from where `data`, `reference` and `marker` have it."""
+    marker: NDArray | None = None
+    """(3,) m in the world frame, what shows its goal, if it has one."""
 
 
 class Playable(Protocol):
@@ -70,6 +72,9 @@ class Playable(Protocol):
 
     def reset(self, clip: int) -> None:
         """Begin clip number `clip`."""
+
+    def select(self, clip: int) -> None:
+        """Begin clip number `clip`; as a skill, when the cycle of the current one ends."""
 
     def step(self) -> None:
         """Advance by `timestep`."""
@@ -109,6 +114,10 @@ class ClipPlayer:
         """Begin a clip."""
         self.clip, self._motion, self._steps = clip, self._motions[clip], 0
         self.timestep = 1.0 / (self._motion.fps * _STEPS_PER_FRAME)
+
+    def select(self, clip: int) -> None:
+        """Begin the only clip again."""
+        self.reset(clip)
 
     def step(self) -> None:
         """Advance by a fraction of a frame."""

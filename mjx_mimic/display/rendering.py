@@ -33,6 +33,7 @@ class Shot:
     reference: NDArray[np.float64] | None  # (T, 36)
     captions: list[list[str]]  # T lists of lines
     warnings: list[str]  # T
+    marker: NDArray[np.float64] | None = None  # (T, 3) m in the world, that shows a goal
 
 
 def load_model(meshes: bool) -> mujoco.MjModel:
@@ -110,7 +111,8 @@ def compose(
             tiles = []
             for shot, path in zip(shots, paths, strict=True):
                 other = None if shot.reference is None or reference == "none" else shot.reference[i]
-                tile = scene.draw(shot.qpos[i], path[i], other)
+                marker = None if shot.marker is None else shot.marker[i]
+                tile = scene.draw(shot.qpos[i], path[i], other, marker)
                 if options.caption:
                     tile = captions.captioned(tile, shot.captions[i], shot.warnings[i])
                 tiles.append(tile)

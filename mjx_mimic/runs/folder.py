@@ -20,6 +20,7 @@ from mjx_mimic.learning.policy import Policy
 from mjx_mimic.runs.checkpoints import Checkpoints
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
+from mjx_mimic.task.goals import STATES
 
 MAY_CHANGE = ("total_steps", "eval_envs", "eval_interval", "video_interval", "keep_checkpoints")
 """Settings that may change when a run is resumed: how long it trains, and when it is evaluated, shown and
@@ -157,5 +158,7 @@ def load_training_states(run: Path, checkpoint: Which = "last") -> EnvState:
     Raises:
         UserError: there is none, or it cannot be read.
     """
+    config, _ = read_run(run)
     found = Checkpoints(run).restore_env_states(checkpoint)
-    return EnvState(**found | {"dynamics": Dynamics(**found.get("dynamics") or {})})
+    goal = STATES[config.env.goal](**found["goal"]) if found.get("goal") else None
+    return EnvState(**found | {"dynamics": Dynamics(**found.get("dynamics") or {}), "goal": goal})

@@ -29,6 +29,7 @@ from mjx_mimic.runs.metric_log import MetricLog
 from mjx_mimic.runs.training_loop import WriteVideo, train
 from mjx_mimic.runs.warm_start import Source, has_new_value_function, read_source, start_from
 from mjx_mimic.task.env import with_contacts
+from mjx_mimic.task.goals import doubts
 
 STEP_BYTES = {"tpu": 103_000}
 """What the compiled training step takes per environment beside its samples, by platform.
@@ -88,6 +89,18 @@ def train_run(
         return _train(out, learner, clips, resume, wandb_project, source, write_video), out
 
 
+def _ingredients(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return what all processes must have alike, by what it is called in a message."""
+    names = {
+        "settings": "config",
+        "clips": "clips",
+        "versions": "versions",
+        "devices": "platform",
+        "networks to start from": "init_from",
+    }
+    return {name: json.dumps(record.get(field), sort_keys=True) for name, field in names.items()}
+
+
 def check_clips(config: TrainConfig, clips: Clips, trust: bool) -> None:
     """Print what `validation` warns of in the clips, as far as it matters under these settings.
 
@@ -99,20 +112,8 @@ def check_clips(config: TrainConfig, clips: Clips, trust: bool) -> None:
         ground_bodies = config.env.ground_bodies or GROUND_BODIES[config.env.contacts]
     for message in clips.left_out:
         print(f"warning: left out: {message}")
-    for line in require_fit(clips, ground_bodies, trust):
+    for line in [*require_fit(clips, ground_bodies, trust), *doubts(config.env, clips.motions)]:
         print(line)
-
-
-def _ingredients(record: Mapping[str, Any]) -> dict[str, str]:
-    """Return what all processes must have alike, by what it is called in a message."""
-    names = {
-        "settings": "config",
-        "clips": "clips",
-        "versions": "versions",
-        "devices": "platform",
-        "networks to start from": "init_from",
-    }
-    return {name: json.dumps(record.get(field), sort_keys=True) for name, field in names.items()}
 
 
 def _file_name(text: str) -> str:

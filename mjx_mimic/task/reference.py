@@ -217,3 +217,26 @@ def _turn(half_turn: jax.Array, cycle: jax.Array, shift: jax.Array) -> tuple[jax
     length = jnp.where(straight, cycle, jnp.sin(halves) / jnp.where(straight, 1.0, jnp.sin(half)))
     turn = rotation.from_axis_angle(up, 2.0 * halves)
     return turn, length[..., None] * rotation.rotate(rotation.from_axis_angle(up, halves - half), shift)
+
+
+def carried(
+    qpos: jax.Array, qvel: jax.Array, origin: jax.Array, place: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Move coordinates over the floor by the motion that takes one root to the place and heading of another.
+
+    Args:
+        qpos: (7 + J,).
+        qvel: (6 + J,).
+        origin: (7,) pose of the root that is taken.
+        place: (7,) pose of the root it is taken to; its height and tilt do not count.
+    """
+    turn = rotation.multiply(
+        rotation.heading_quat(place[3:7]), rotation.conjugate(rotation.heading_quat(origin[3:7]))
+    )
+    offset = rotation.rotate(turn, qpos[:3] - origin[:3])
+    root_pos = jnp.concatenate([place[:2] + offset[:2], qpos[2:3]])
+    root_quat = rotation.multiply(turn, qpos[3:7])
+    return (
+        jnp.concatenate([root_pos, root_quat, qpos[7:]]),
+        jnp.concatenate([rotation.rotate(turn, qvel[:3]), qvel[3:]]),
+    )

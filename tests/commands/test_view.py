@@ -35,7 +35,7 @@ from mjx_mimic.display.session import Session
 from mjx_mimic.display.side_by_side import SideBySide
 from mjx_mimic.evaluation.mujoco_engine import Simulations
 from mjx_mimic.learning.networks import Actor
-from mjx_mimic.learning.normalizer import Normalizer
+from mjx_mimic.learning.normalizer import Normalizer, empty
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.task.env import ImitationEnv, make_env
 
@@ -149,6 +149,23 @@ def test_another_clip_starts_at_its_first_frame_and_begins_again_at_its_end(walk
     walking.start(1, motion.length - 1e-3)
     control_step(walking)
     assert walking.status().seconds == 0.0
+
+
+def test_a_skill_that_is_chosen_begins_at_the_end_of_the_cycle(policy, env, clips):
+    skills = env.with_config(replace(env.config, clips="skills", max_deviation=None))
+    size = sum(env.observation_sizes().values())
+    sees = Policy(policy.params, empty(size + 2), policy.network.clone(inputs=size))
+    live = Live(sees, skills, clips.motions)
+    session = Session(SideBySide([live]))
+    live.start(0, clips.motions[0].length - 2.5 / 30.0)
+    session.select("kick")
+    for expected in ("walk", "walk", "walk", "kick"):
+        assert live.status().clip == expected
+        control_step(live)
+    assert live.status().seconds == pytest.approx(1 / 30.0, abs=1e-5)
+    np.testing.assert_allclose(live.reference()[:2], live.data.qpos[:2], atol=1e-5)  # it goes with the robot
+    session.reset()
+    assert live.status().seconds == 0.0
 
 
 def test_a_fall_is_reported_and_a_broken_simulation_begins_again(walking, tmp_path, monkeypatch):
