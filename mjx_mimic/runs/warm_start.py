@@ -145,10 +145,8 @@ def _widened(source: Source, fresh: Normalizer) -> Source:
         return weights
 
     actor, critic = jax.tree_util.tree_map_with_path(with_rows, (stored.actor, stored.critic))
-    mean, variance = (
-        jnp.insert(old, added.start, new[added])
-        for old, new in ((stored.normalizer.mean, fresh.mean), (stored.normalizer.variance, fresh.variance))
+    moments = jax.tree.map(
+        lambda old, new: jnp.insert(old, added.start, new[added]), stored.normalizer, fresh
     )
-    moments = replace(stored.normalizer, mean=mean, variance=variance)
     wider = replace(stored, actor=actor, critic=critic, normalizer=moments)
     return replace(source, stored=wider, added=slice(0, 0))

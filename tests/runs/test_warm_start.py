@@ -161,19 +161,23 @@ def test_added_numbers_change_nothing_at_first(trained):
         trained.restore_policy("last"),
         actor=jax.tree.map(np.asarray, learner.actor.init(jax.random.key(2), seen)),
         critic=jax.tree.map(np.asarray, learner.critic.init(jax.random.key(3), seen)),
-        normalizer=replace(first_device(fresh.normalizer), mean=np.ones(2), variance=np.full(2, 4.0)),
+        normalizer=replace(
+            first_device(fresh.normalizer), count=np.full(2, 99.0), mean=np.ones(2), variance=np.full(2, 4.0)
+        ),
     )
     source = warm_start.Source(Path("runs/a"), "last", POINT_CONFIG, stored, slice(1, 3))
-    state = first_device(warm_start.start_from(learner, fresh, source))
+    state = warm_start.start_from(learner, fresh, source)
+    actor, critic, normalizer = first_device((state.actor.params, state.critic.params, state.normalizer))
     whole = jnp.stack([seen[:, 0], jnp.array([9.0, -7.0]), jnp.array([3.0, 5.0]), seen[:, 1]], axis=1)
     for network, before, after in (
-        (learner.actor, stored.actor, state.actor.params),
-        (learner.critic, stored.critic, state.critic.params),
+        (learner.actor, stored.actor, actor),
+        (learner.critic, stored.critic, critic),
     ):
         jax.tree.map(np.testing.assert_array_equal, network.apply(before, seen), network.apply(after, whole))
     moments = first_device(fresh.normalizer)
-    np.testing.assert_array_equal(state.normalizer.mean, [1.0, *moments.mean[1:3], 1.0])
-    np.testing.assert_array_equal(state.normalizer.variance, [4.0, *moments.variance[1:3], 4.0])
+    for name, value in (("count", 99.0), ("mean", 1.0), ("variance", 4.0)):
+        expected = [value, *getattr(moments, name)[1:3], value]
+        np.testing.assert_array_equal(getattr(normalizer, name), expected)
 
 
 def test_a_run_goes_on_from_another_and_says_so(finished, capsys):
