@@ -158,6 +158,90 @@ class PenaltyConfig:
     """With --env.self-collision: weight of the summed depths by which parts of the robot are in others, m."""
 
 
+Distance = Annotated[Range, Within(0.0, 100.0)]
+Angle = Annotated[Range, Within(-math.pi, math.pi)]
+Height = Annotated[Range, Within(0.0, 3.0)]
+Radius = Annotated[float, Within(1e-3, 10.0)]
+
+
+@dataclass(frozen=True)
+class HeadingConfig:
+    """The goal of walking in a direction at a speed."""
+
+    turn: Annotated[float, Within(0.0, math.pi)] = 1.0
+    """Largest turn of the wanted direction when it changes, rad."""
+    speed: Annotated[Range, Within(0.0, 10.0)] = (0.6, 1.2)
+    """Wanted speeds, m/s."""
+    interval: Annotated[float, Within(0.01, 3600.0)] = 3.0
+    """Time between two changes of direction and speed, s."""
+    speed_scale: Scale = 2.5
+    """Scale of the squared error of the horizontal velocity, s^2/m^2."""
+    heading_scale: Scale = 2.0
+    """Scale of the squared angle between heading and direction, rad^-2."""
+
+
+@dataclass(frozen=True)
+class LocationConfig:
+    """The goal of walking to a point, and then to the next one."""
+
+    distance: Distance = (1.0, 4.0)
+    """Distances at which points are drawn, in any direction, m."""
+    radius: Radius = 0.3
+    """Distance at which a point is reached, m."""
+    speed: Annotated[float, Within(0.0, 10.0)] = 0.9
+    """Wanted speed on the way, m/s."""
+    speed_scale: Scale = 2.5
+    """Scale of the squared error of the horizontal velocity, s^2/m^2."""
+    heading_scale: Scale = 2.0
+    """Scale of the squared angle between heading and direction, rad^-2."""
+
+
+@dataclass(frozen=True)
+class StrikeConfig:
+    """The goal of hitting a target with a body in every cycle of the clip.
+
+    Targets are drawn in front of where the cycle began; a front kick reaches the default ones.
+    """
+
+    body: str = "right_ankle_roll_link"
+    """Body whose origin is to hit."""
+    distance: Distance = (0.5, 0.7)
+    """Horizontal distances of targets, m."""
+    azimuth: Angle = (-0.3, 0.3)
+    """Directions of targets, rad from the front, to the left."""
+    height: Height = (0.4, 0.65)
+    """Heights of targets, m."""
+    beyond: Annotated[float, Within(0.0, 10.0)] = 0.0
+    """0: targets are drawn inside these ranges; otherwise outside, by up to so many half widths."""
+    radius: Radius = 0.1
+    """Distance at which a target is hit, m."""
+    scale: Scale = 4.0
+    """Scale of the squared distance, m^-2."""
+
+
+@dataclass(frozen=True)
+class ThrowConfig:
+    """The goal of throwing a ball at a spot on the floor in every cycle of the clip."""
+
+    body: str = "right_wrist_yaw_link"
+    """Body that holds the ball."""
+    release: Annotated[float, Within(0.0, 1.0)] = 0.42
+    """Phase of the clip at which the ball is released; the default is for the bundled throw."""
+    distance: Distance = (2.5, 3.5)
+    """Distances of spots from where the cycle began, m."""
+    azimuth: Angle = (-0.3, 0.3)
+    """Directions of spots, rad from the front, to the left."""
+    beyond: Annotated[float, Within(0.0, 10.0)] = 0.0
+    """0: targets are drawn inside these ranges; otherwise outside, by up to so many half widths."""
+    radius: Radius = 0.5
+    """Distance from the spot at which a landing is a hit, m."""
+    scale: Scale = 1.0
+    """Scale of the squared distance, m^-2."""
+
+
+GoalName = Literal["none", "heading", "location", "strike", "throw"]
+
+
 @dataclass(frozen=True)
 class EnvConfig:
     """The task: observation, action, reward, termination, rates and contacts."""
@@ -186,6 +270,20 @@ class EnvConfig:
     mimickit_reward: MimicKitRewardConfig = field(default_factory=MimicKitRewardConfig)
     paper_reward: PaperRewardConfig = field(default_factory=PaperRewardConfig)
     penalty: PenaltyConfig = field(default_factory=PenaltyConfig)
+    clips: Literal["one", "best", "skills"] = "one"
+    """What an episode imitates of several clips: the one that it starts in; at each control step the best of
+    all; or one cycle of one after the other, as it is told. But for `one`, the reference goes where the
+    robot goes."""
+    goal: GoalName = "none"
+    """What the robot is to do besides imitating; the reference then goes where the robot goes."""
+    imitation_weight: Weight = 0.7
+    """With a goal: weight of the imitation's reward."""
+    goal_weight: Weight = 0.3
+    """With a goal: weight of the goal's reward."""
+    heading: HeadingConfig = field(default_factory=HeadingConfig)
+    location: LocationConfig = field(default_factory=LocationConfig)
+    strike: StrikeConfig = field(default_factory=StrikeConfig)
+    throw: ThrowConfig = field(default_factory=ThrowConfig)
     joint_weights: Annotated[tuple[float, ...], Within(0.0, 1e6)] = ()
     """Weights of the joints in MimicKit's reward, one for each in the documents' order; empty: MimicKit's."""
     key_bodies: tuple[str, ...] = KEY_BODIES
@@ -303,6 +401,8 @@ class TrainConfig:
     YAML lists with weights."""
     motion_weights: Annotated[tuple[float, ...], Within(0.0, 1e6)] = ()
     """How often episodes start in the clips of each --motion, relative to the others; empty: equally."""
+    skip_bad: bool = False
+    """Leave out clips that cannot be read, each with a warning."""
     start_sampling: Literal["uniform", "failure"] = "uniform"
     """Where in a clip episodes start: anywhere, or more often where the policy fails."""
     push: Annotated[float, Within(0.0, 10.0)] = 0.0
@@ -364,10 +464,13 @@ RANDOMIZATION = RandomizationConfig(
     start_velocity=0.3,
 )
 
-Preset = Literal["default", "mimickit", "paper", "paper-released", "robust", "deploy"]
+Preset = Literal["default", "skills", "mimickit", "paper", "paper-released", "robust", "deploy"]
 
 PRESETS: dict[Preset, TrainConfig] = {
     "default": TrainConfig(),
+    "skills": TrainConfig(
+        motion=("walk", "kick", "squat", "side_step", "turn_in_place"), env=EnvConfig(clips="skills")
+    ),
     # MimicKit's G1 recipe (data/envs/deepmimic_g1_env.yaml, data/agents/deepmimic_g1_ppo_agent.yaml).
     # Its physics runs at 120 Hz in another engine; ours stays at the default rate. There every shape
     # collides; here the legs do, because whatever else touches the floor ends the episode.
@@ -506,10 +609,13 @@ def check(config: TrainConfig, devices: int) -> None:
     remedy = f"give {len(G1_JOINTS)}, one for each joint, not all 0"
     joints_do = len(env.joint_weights) == len(G1_JOINTS) and any(env.joint_weights)
     require(joints_do or not env.joint_weights, "--env.joint-weights", env.joint_weights, remedy)
-    for name, value in vars(env.randomization).items():
-        ascends = not isinstance(value, tuple) or (len(value) == 2 and value[0] <= value[1])
-        option = f"--env.randomization.{name}".replace("_", "-")
-        require(ascends, option, value, "give the lowest and the highest value, in this order")
+    for part in ("randomization", "heading", "location", "strike", "throw"):
+        for name, value in vars(getattr(env, part)).items():
+            ascends = not isinstance(value, tuple) or (len(value) == 2 and value[0] <= value[1])
+            option = f"--env.{part}.{name}".replace("_", "-")
+            require(ascends, option, value, "give the lowest and the highest value, in this order")
+    rewards = env.goal == "none" or env.imitation_weight + env.goal_weight > 0.0
+    require(rewards, "--env.goal-weight", 0, "give it or --env.imitation-weight a number over 0")
     terms = env.mimickit_reward if env.reward == "mimickit" else env.paper_reward
     weights_do = any(value > 0 for name, value in vars(terms).items() if name.endswith("_weight"))
     option = f"--env.{env.reward}-reward"

@@ -2,14 +2,17 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import require_writable
 from mjx_mimic.config import MOST_DELAY, Which
+
+if TYPE_CHECKING:
+    from mjx_mimic.task.env import ImitationEnv
 
 PROGRAM = "python -m mjx_mimic.evaluate"
 
@@ -52,6 +55,8 @@ class EvaluateCommand:
     """Masses of all links, relative to the model's."""
     delay: tuple[float, ...] = ()
     """Control steps, whole or not, until an action reaches the motors."""
+    beyond: float = 0.0
+    """With the goals strike and throw: targets outside of training's ranges, by up to so many half widths."""
     grid: bool = False
     """Evaluate friction 0.4, 0.8 and 1.2, masses 0.9, 1 and 1.1, delays of 0 and 20 ms, and noise 0 and 1 in
     every combination, or the numbers of these options where they are given."""
@@ -81,6 +86,8 @@ def main(arguments: Sequence[str]) -> int:
 
     found = clips.load_clips(command.motion) if command.motion else runs.load_run_clips(command.run)
     policy, env = runs.load_policy(command.run, command.checkpoint, found)
+    if command.beyond:
+        env = beyond(env, command.beyond)
     starts = (
         runs.load_training_states(command.run, command.checkpoint) if command.start == "training" else None
     )
@@ -129,6 +136,19 @@ def conditions(command: EvaluateCommand, control_hz: float) -> list[dict[str, fl
     given = {name: getattr(command, name) or (command.grid and values) for name, values in defaults.items()}
     axes = {name: values for name, values in given.items() if values}
     return [dict(zip(axes, found, strict=True)) for found in itertools.product(*axes.values())]
+
+
+def beyond(env: "ImitationEnv", share: float) -> "ImitationEnv":
+    """Return a task whose targets are outside of the ranges of training.
+
+    Raises:
+        UserError: it has no targets.
+    """
+    name = env.config.goal
+    if name not in ("strike", "throw"):
+        raise UserError(f"option --beyond: the run's goal is {name}, which has no targets; leave it out")
+    goal = replace(getattr(env.config, name), beyond=share)
+    return env.with_config(replace(env.config, **{name: goal}))
 
 
 def check(command: EvaluateCommand) -> None:
@@ -212,6 +232,7 @@ def check_ranges(command: EvaluateCommand) -> None:
         {
             "--seconds": (command.seconds, 0.1, 600.0),
             "--episodes": (command.episodes, 0, 10**6),
+            "--beyond": (command.beyond, 0.0, 10.0),
             "--push": (command.push, 0.0, 10.0),
             "--push-turn": (command.push_turn, 0.0, 10.0),
             "--force": (command.force, 0.0, 1e4),

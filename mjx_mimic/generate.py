@@ -33,9 +33,12 @@ SPECS: dict[str, Callable[[], MotionSpec]] = {
         grounded_clips.turn_in_place,
         grounded_clips.squat,
         grounded_clips.kick,
+        grounded_clips.throw,
     )
 }
-Name = Literal["walk", "slow_walk", "fast_walk", "run", "jump", "side_step", "turn_in_place", "squat", "kick"]
+Name = Literal[
+    "walk", "slow_walk", "fast_walk", "run", "jump", "side_step", "turn_in_place", "squat", "kick", "throw"
+]
 NAMES: tuple[Name, ...] = get_args(Name)
 
 

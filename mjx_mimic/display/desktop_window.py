@@ -9,7 +9,7 @@ import mujoco
 
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.display.captions import columns_of
-from mjx_mimic.display.drawn_robot import add_robot, pose_model
+from mjx_mimic.display.drawn_robot import add_marker, add_robot, pose_model
 from mjx_mimic.display.gl import has_display
 from mjx_mimic.display.session import Session, run
 
@@ -127,6 +127,8 @@ def add_others(session: Session, ghost: mujoco.MjData, scene: mujoco.MjvScene) -
         if robot.reference is not None:
             pose_model(model, ghost, robot.reference)
             add_robot(model, ghost, scene, shift=robot.shift)
+        if robot.marker is not None:
+            add_marker(scene, robot.marker + robot.shift)
 
 
 def texts(session: Session) -> list[tuple[int, int, str, str]]:

@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 
 import mujoco
+import numpy as np
 from numpy.typing import NDArray
 
 GHOST_COLOR = (0.25, 0.55, 0.95, 0.2)
 """Red, green, blue and opacity of a reference drawn where it is, over the robot."""
+
+MARKER_COLOR, MARKER_RADIUS = (0.9, 0.2, 0.1, 1.0), 0.05
+"""Of what shows a goal; m."""
 
 
 def pose_model(model: mujoco.MjModel, data: mujoco.MjData, qpos: NDArray) -> None:
@@ -44,3 +48,12 @@ def add_robot(
             geom.rgba[:] = color
             geom.matid = -1
         geom.pos[:] += shift
+
+
+def add_marker(scene: mujoco.MjvScene, point: NDArray) -> None:
+    """Add a ball at a point (3,) m in the world to a scene."""
+    geom = scene.geoms[scene.ngeom]
+    size, upright = np.array([MARKER_RADIUS, 0.0, 0.0]), np.eye(3).ravel()
+    color = np.array(MARKER_COLOR, np.float32)
+    mujoco.mjv_initGeom(geom, mujoco.mjtGeom.mjGEOM_SPHERE, size, np.asarray(point, float), upright, color)
+    scene.ngeom += 1

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.clips.editing import sampled
 from mjx_mimic.clips.motion import Motion
+from mjx_mimic.common.errors import UserError, quoted
+from mjx_mimic.config import EnvConfig
 from mjx_mimic.display import captions
 from mjx_mimic.display.offscreen import render_frames
 from mjx_mimic.display.options import EpisodeOptions, VideoOptions
@@ -84,10 +86,26 @@ def run_shots(run: Path, episodes: EpisodeOptions, video: VideoOptions) -> list[
         require_clip(clips, episodes.clip)
         clips = Clips((clips.motions[episodes.clip],), (1.0,))
     policy, env = load_policy(run, episodes.checkpoint, clips)
-    recordings = record(Evaluation(env, policy, Protocol(video.seconds)), episodes)
+    plan = skill_numbers(episodes.skills, env.config, [motion.name for motion in clips.motions])
+    recordings = record(Evaluation(env, policy, Protocol(video.seconds), plan=plan), episodes)
+    names = [motion.name for motion in clips.motions]
     longest = max((len(recording.qpos) - 1) / recording.fps for recording in recordings)
     times = frame_times(longest, video)
-    return [episode_shot(r, clips.motions[r.clip].name, times, video.slow) for r in recordings]
+    return [episode_shot(r, names, times, video.slow) for r in recordings]
+
+
+def skill_numbers(skills: Sequence[str], config: EnvConfig, names: Sequence[str]) -> tuple[int, ...]:
+    """Return the numbers of the clips that `--skills` names.
+
+    Raises:
+        UserError: the run has no such skill, or no skills at all.
+    """
+    if skills and config.clips != "skills":
+        raise UserError("option --skills: the run has none; train one with --env.clips skills")
+    for name in skills:
+        if name not in names:
+            raise UserError(f"option --skills: no skill {quoted(name)}; use {', '.join(names)}")
+    return tuple(names.index(name) for name in skills)
 
 
 def record(evaluation: Evaluation, episodes: EpisodeOptions) -> Sequence[Recording]:
@@ -101,12 +119,12 @@ def record(evaluation: Evaluation, episodes: EpisodeOptions) -> Sequence[Recordi
     return run_in_mujoco(evaluation, at_first, episodes.seed, model, recorded=count).recordings
 
 
-def episode_shot(recording: Recording, clip: str, times: NDArray, slow: float = 1.0) -> Shot:
+def episode_shot(recording: Recording, names: Sequence[str], times: NDArray, slow: float = 1.0) -> Shot:
     """Show an episode at `times` (T,) s after its start; past its end, its last state.
 
     Args:
         recording: the episode.
-        clip: name of its clip, for the caption.
+        names: of the clips, for the caption.
         times: (T,) s.
         slow: how many times slower than real time the video is, for the caption.
     """
@@ -119,12 +137,13 @@ def episode_shot(recording: Recording, clip: str, times: NDArray, slow: float = 
         reference=_interpolated(recording.reference, recording.fps, times),
         captions=[
             [
-                captions.heading(clip, min(time, end), slow),
+                captions.heading(names[recording.clip[step]], min(time, end), slow),
                 f"phase {recording.phase[step]:.2f}   reward {recording.reward[step]:.2f}",
             ]
             for time, step in zip(times, steps, strict=True)
         ],
         warnings=[warning if failure and step >= failure[0] else "" for step in steps],
+        marker=None if recording.marker is None else recording.marker[steps],
     )
 
 

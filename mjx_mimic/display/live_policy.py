@@ -20,8 +20,15 @@ from mjx_mimic.robot import kinematics
 from mjx_mimic.robot.constants import ContactSet
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.task.env import EnvState, ImitationEnv
+from mjx_mimic.task.skills import repeated
 
 _begin = jax.jit(ImitationEnv.reset_to)
+
+
+@jax.jit
+def _pursue(env: ImitationEnv, state: EnvState) -> EnvState:
+    character = env.character(state)
+    return env.pursue(env.with_best_clip(state, character), character)
 
 
 @jax.jit
@@ -56,10 +63,17 @@ class Live:
         """Begin an episode at the first frame of clip number `clip`."""
         self.start(clip, 0.0)
 
+    @property
+    def has_skills(self) -> bool:
+        """Whether clips follow each other in an episode."""
+        return self._env.config.clips == "skills"
+
     def start(self, clip: int, seconds: float) -> None:
         """Begin an episode on the reference of clip number `clip` at `seconds`."""
         self.clip = clip
         self.state = _begin(self._env, np.int32(clip), np.float32(seconds))
+        if self.has_skills:
+            self.state = replace(self.state, skills=repeated(clip))
         mujoco.mj_resetData(self.model, self.data)
         self.data.qpos[self._positions] = self.state.qpos
         self.data.qvel[self._velocities] = self.state.qvel
@@ -69,6 +83,13 @@ class Live:
         self._failure: str | None = None
         self._decide()
         self.refresh()
+
+    def select(self, clip: int) -> None:
+        """Begin clip number `clip` at once; as a skill, when the cycle of the current one ends."""
+        if self.has_skills:
+            self.state = replace(self.state, skills=repeated(clip))
+        else:
+            self.reset(clip)
 
     def step(self) -> None:
         """Take a physics step; after the last one of a control step, ask the policy for its next action."""
@@ -88,6 +109,8 @@ class Live:
             self.reset(self.clip)
             self._failure = "the simulation broke and began again"
             return
+        if self._env.pursues:
+            self.state = _pursue(self._env, self.state)
         self._decide()
         if self._snapshot.causes.clip_end:
             self.reset(self.clip)
@@ -103,12 +126,19 @@ class Live:
         pose_model(self.model, self.data, self.data.qpos)
 
     def reference(self) -> NDArray:
-        """Return the reference's qpos (36,) now, between two control steps too."""
+        """Return the reference's qpos (36,) now, or at the last control step if it goes with the robot."""
+        if self._env.pursues:
+            return np.asarray(self._snapshot.reference)
         return sampled(self.motions[self.clip], np.array([self._seconds]))[0]
 
     def drawn(self) -> list[Drawn]:
         """Return the only robot."""
-        return [Drawn(self.data, self.reference())]
+        return [Drawn(self.data, self.reference(), marker=self.marker)]
+
+    @property
+    def marker(self) -> NDArray | None:
+        """The point (3,) m in the world that shows the goal, if there is one."""
+        return self._snapshot.marker
 
     def status(self) -> Status:
         """Return clip, time, phase, reward and failure."""
@@ -135,6 +165,7 @@ class Live:
         """Set the motors' targets for the next control step, and note how the last one ended."""
         self.state, pd_target, self._snapshot = jax.device_get(_decide(self._env, self.policy, self.state))
         self.data.ctrl[self._controls] = pd_target
+        self.clip = int(self.state.clip)
         causes = self._snapshot.causes
         if self._failure is None and causes.terminated:
             self._failure = f"{'fall' if causes.fall else 'deviation'} at {self._seconds:.2f} s"

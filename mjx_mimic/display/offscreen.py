@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from mjx_mimic.display.drawn_robot import GHOST_COLOR, add_robot, pose_model
+from mjx_mimic.display.drawn_robot import GHOST_COLOR, add_marker, add_robot, pose_model
 from mjx_mimic.display.video import Frame
 
 BESIDE_COLOR = (0.45, 0.68, 0.98, 1.0)
@@ -84,13 +84,20 @@ class OffscreenScene:
         path[:, 2] = CAMERA_HEIGHT
         return path + 0.5 * self._shift
 
-    def draw(self, qpos: NDArray, lookat: NDArray, reference: NDArray | None = None) -> Frame:
+    def draw(
+        self,
+        qpos: NDArray,
+        lookat: NDArray,
+        reference: NDArray | None = None,
+        marker: NDArray | None = None,
+    ) -> Frame:
         """Draw one frame.
 
         Args:
             qpos: (36,) of the robot.
             lookat: (3,) m in the world frame, the point in the middle of the picture.
             reference: (36,) qpos of the reference, if it is to be drawn.
+            marker: (3,) m in the world frame, what shows a goal, if there is one.
 
         Returns:
             (height, width, 3).
@@ -101,6 +108,8 @@ class OffscreenScene:
         if reference is not None:
             pose_model(self._model, self._reference, reference)
             add_robot(self._model, self._reference, self._renderer.scene, self._color, self._shift)
+        if marker is not None:
+            add_marker(self._renderer.scene, marker)
         return self._renderer.render()
 
 

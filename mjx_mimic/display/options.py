@@ -48,6 +48,8 @@ class EpisodeOptions:
     """With --run: episodes in a grid; each clip once from its start, further ones from random phases."""
     clip: Annotated[int | None, cli.shown("INT")] = None
     """With --run: only this one of its clips, counted from 0; otherwise they take turns."""
+    skills: tuple[str, ...] = ()
+    """With a run of skills: the clips to go through, a cycle of each, the last one again and again."""
     checkpoint: Which = "best"
     """With --run: the policy with the best evaluation return, the last one, or that of a kept checkpoint, by
     its samples."""

@@ -51,8 +51,8 @@ class Session:
         self.playable.reset(self.playable.clip)
 
     def select(self, clip: str) -> None:
-        """Begin the clip of this name."""
-        self.playable.reset(self.playable.clips.index(clip))
+        """Begin the clip of this name; as a skill, when the cycle of the current one ends."""
+        self.playable.select(self.playable.clips.index(clip))
 
     def show_ghost(self, ghost: bool) -> None:
         """Show the reference, or hide it."""

@@ -47,6 +47,14 @@ class SideBySide:
             phase = 0.0 if number < count else self._random.uniform()
             robot.start(own, phase * robot.motions[own].length)
 
+    def select(self, clip: int) -> None:
+        """Begin clip number `clip` as `reset` does; as a skill, all robots when the cycle of theirs ends."""
+        if self.robots[0].has_skills:
+            for robot in self.robots:
+                robot.select(clip)
+        else:
+            self.reset(clip)
+
     def step(self) -> None:
         """Take a physics step."""
         for robot in self.robots:
@@ -74,7 +82,7 @@ class SideBySide:
         """Return all robots, shifted from where each began its episode to its place in the grid."""
         here = self.robots[0].origin
         return [
-            Drawn(robot.data, robot.reference(), place + here - robot.origin)
+            Drawn(robot.data, robot.reference(), place + here - robot.origin, robot.marker)
             for robot, place in zip(self.robots, places(len(self.robots)), strict=True)
         ]
 

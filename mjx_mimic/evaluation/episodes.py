@@ -22,6 +22,7 @@ from mjx_mimic.task import tracking_errors
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import EnvState, ImitationEnv
 from mjx_mimic.task.randomization import PUSH_INTERVAL_S, pushed, sensed
+from mjx_mimic.task.skills import SkillState
 from mjx_mimic.task.tracking_errors import Effort, TrackingErrors, no_errors
 
 DIRECTIONS = {"forward": (1.0, 0.0), "backward": (-1.0, 0.0), "left": (0.0, 1.0), "right": (0.0, -1.0)}
@@ -68,7 +69,8 @@ class Protocol:
 class Episode:
     """One episode so far. Sums are over the `steps` inside the episode."""
 
-    clip: jax.Array  # () int
+    clip: jax.Array  # () int, the first one
+    following: jax.Array  # () int, with skills the one after it, and so until the end
     steps: jax.Array  # () control steps with a finite state
     horizon: jax.Array  # () control steps that the episode should have
     running: jax.Array  # () bool, early termination has not happened yet
@@ -87,6 +89,7 @@ class Episode:
     action: jax.Array  # (J,) the last
     sole_pos: jax.Array  # (2, S, 3) m, the last lowest points of the soles
     push_offset: jax.Array  # () int, control step of the first push; a force acts 1 s later
+    goal: dict[str, jax.Array]  # () what was achieved of the goal; see `Goal.results`
 
     @property
     def survived(self) -> jax.Array:
@@ -128,6 +131,9 @@ class Evaluation:
     forces: jax.Array | None = None
     """(K, 2) N on the pelvis, forward and to the left of the robot, of the episodes in turn; each acts once,
     after 1 to 3 s. None: no forces."""
+    plan: tuple[int, ...] = struct.field(pytree_node=False, default=())
+    """With skills, the clips that every episode goes through, the last one again and again; none: each pair
+    of clips in turn."""
 
     def under(self, conditions: Mapping[str, float]) -> Self:
         """Return the same evaluation with other fields of its protocol, by name."""
@@ -152,23 +158,28 @@ class Evaluation:
         """
         library = self.env.library
         time_key, push_key = jax.random.split(key)
+        goal_key = jax.random.fold_in(key, 2)
         if self.starts is None:
-            clip = index % library.num_clips
+            clip, following = self.skills_of(index)
             phase = jnp.where(at_first, 0.0, jax.random.uniform(time_key))
-            state = self.env.reset_to(clip, phase * library.length[clip])
+            state = self.env.reset_to(clip, phase * library.length[clip], goal_key)
+            if state.skills is not None:
+                state = replace(state, skills=SkillState(following, jnp.int32(0)))
         else:
             state = jax.tree.map(lambda x: x[index % x.shape[0]], self.starts)
-            clip, phase = state.clip, self.env.phase(state)
+            clip, phase, following = state.clip, self.env.phase(state), state.clip[None]
             # The episode begins here: its steps are counted from 0.
             state = replace(state, start_time=self.env.time(state), steps=jnp.int32(0))
         if jax.tree.leaves(self.protocol.dynamics):
             state = self.env.with_dynamics(state, self.protocol.dynamics)
         left = jnp.ceil((1.0 - phase) * library.length[clip] * self.env.config.control_hz - 1e-3)
-        horizon = jnp.where(library.wraps[clip], self.steps, jnp.minimum(left, self.steps))
+        goes_on = library.wraps[clip] | (self.env.config.clips == "skills")
+        horizon = jnp.where(goes_on, self.steps, jnp.minimum(left, self.steps))
         interval = round(PUSH_INTERVAL_S * self.env.config.control_hz)
         zero = jnp.float32(0.0)
         return state, Episode(
             clip=clip,
+            following=following[0],
             steps=jnp.int32(0),
             horizon=horizon.astype(jnp.int32),
             running=jnp.bool_(True),
@@ -187,7 +198,15 @@ class Evaluation:
             action=jnp.zeros(self.env.num_actions),
             sole_pos=self.env.character(state).sole_pos,
             push_offset=jax.random.randint(push_key, (), 0, interval),
+            goal=self.env.goal_results(state),
         )
+
+    def skills_of(self, index: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return the first clip () of an episode, and those that follow it as skills (K,)."""
+        plan, count = self.plan, self.env.library.num_clips
+        if plan:
+            return jnp.int32(plan[0]), jnp.array(plan[1:] or plan, jnp.int32)
+        return index % count, (index // count % count)[None]
 
     def act(self, state: EnvState, episode: Episode, key: jax.Array) -> tuple[EnvState, jax.Array, jax.Array]:
         """Choose what the motors do next.
@@ -225,7 +244,7 @@ class Evaluation:
 
     def measure(
         self, episode: Episode, state: EnvState, action: jax.Array, effort: Effort
-    ) -> tuple[Episode, PhaseFigures]:
+    ) -> tuple[EnvState, Episode, PhaseFigures]:
         """Add a control step of one environment.
 
         Args:
@@ -235,12 +254,16 @@ class Evaluation:
             effort: of the motors on the way.
 
         Returns:
-            The episode with the step, and what the step adds to the figures by phase.
+            The state with its goal advanced, the episode with the step, and what the step adds to the
+            figures by phase.
         """
         env = self.env
-        character, target = env.character(state), env.reference(state)
+        character = env.character(state)
+        state = env.with_best_clip(state, character)
+        target = env.reference(state)
         causes = env.causes(state, character, target)
-        reward, _ = env.compute_reward(character, target)
+        pursued = env.pursue(state, character)
+        reward = env.total_reward(env.compute_reward(character, target)[0], pursued)
         errors = tracking_errors.tracking_errors(character, target)
         inside = state.steps <= episode.horizon
         counts = inside & ~episode.broken & ~causes.nonfinite
@@ -276,16 +299,20 @@ class Evaluation:
             ),
             action=action,
             sole_pos=character.sole_pos,
+            goal=jax.tree.map(
+                lambda new, old: jnp.where(counts, new, old), env.goal_results(pursued), episode.goal
+            ),
         )
         phase_bin = jnp.minimum((env.phase(state) * PHASE_BINS).astype(jnp.int32), PHASE_BINS - 1)
         bins = jnp.zeros((env.library.num_clips, PHASE_BINS))
         at = bins.at[state.clip, phase_bin].set(counts * 1.0)
-        return new_episode, PhaseFigures(
+        figures = PhaseFigures(
             steps=at,
             deviation=at * jnp.where(counts, deviation, 0.0),
             contact=at[..., None] * tracking_errors.foot_contact(character.sole_pos),
             reference_contact=at[..., None] * tracking_errors.foot_contact(target.sole_pos),
         )
+        return pursued, new_episode, figures
 
     def begin_all(
         self, index: jax.Array, at_first: jax.Array, seed: int
@@ -307,10 +334,10 @@ class Evaluation:
 
     def measure_all(
         self, episode: Episode, figures: PhaseFigures, state: EnvState, action: jax.Array, effort: Effort
-    ) -> tuple[Episode, PhaseFigures]:
+    ) -> tuple[EnvState, Episode, PhaseFigures]:
         """`measure` for N episodes, with the figures by phase added up."""
-        episode, added = jax.vmap(self.measure)(episode, state, action, effort)
-        return episode, jax.tree.map(lambda total, new: total + new.sum(0), figures, added)
+        state, episode, added = jax.vmap(self.measure)(episode, state, action, effort)
+        return state, episode, jax.tree.map(lambda total, new: total + new.sum(0), figures, added)
 
 
 def _keys(seed: int, index: jax.Array, number: jax.Array | int) -> jax.Array:

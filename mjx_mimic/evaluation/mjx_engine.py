@@ -47,7 +47,7 @@ def run_in_mjx(
             state, action, pd_target = evaluation.act_all(state, episode, index, number, seed)
             forces = evaluation.forces_all(state, episode, index)
             state, effort = jax.vmap(simulate, (None, 0, 0, 0))(env, state, pd_target, forces)
-            episode, figures = evaluation.measure_all(episode, figures, state, action, effort)
+            state, episode, figures = evaluation.measure_all(episode, figures, state, action, effort)
             return (state, episode, figures), snapshots(state)
 
         begun = evaluation.begin_all(index, at_first, seed)
@@ -74,8 +74,8 @@ def _recordings(env: ImitationEnv, episode: Episode, start: Snapshot, track: Sna
         return np.concatenate(list(whole), axis=1)
 
     kept = start.phase.shape[1]
-    horizon, clip = (np.asarray(x)[:, :kept].ravel() for x in (episode.horizon, episode.clip))
-    return recordings(jax.tree.map(joined, start, track), horizon, clip, env.config.control_hz)
+    horizon = np.asarray(episode.horizon)[:, :kept].ravel()
+    return recordings(jax.tree.map(joined, start, track), horizon, env.config.control_hz)
 
 
 def simulate(

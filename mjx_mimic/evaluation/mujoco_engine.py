@@ -126,7 +126,7 @@ def run_in_mujoco(
     if recorded:
         joined = jax.tree.map(lambda *steps: np.stack(steps), *track)
         kept = jax.tree.map(lambda x: x[:recorded], episode)
-        found = recordings(joined, kept.horizon, kept.clip, env.config.control_hz)
+        found = recordings(joined, kept.horizon, env.config.control_hz)
     return Outcome(episode, jax.tree.map(np.asarray, figures), found)
 
 
@@ -169,7 +169,7 @@ def _measure(
     joints = (qpos[:, :-1, 7:], qvel[:, :-1, 6:])
     spent = tracking_errors.effort(evaluation.env.robot, targets, *joints)
     spent = jax.tree.map(lambda x: x.mean(axis=1), spent)
-    return (next_state, *evaluation.measure_all(episode, figures, next_state, action, spent))
+    return evaluation.measure_all(episode, figures, next_state, action, spent)
 
 
 @functools.partial(jax.jit, static_argnames="recorded")

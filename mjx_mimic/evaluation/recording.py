@@ -19,6 +19,8 @@ class Snapshot:
     phase: jax.Array  # () of the clip, in [0, 1]
     reward: jax.Array  # () of the step that led here
     causes: Causes
+    clip: jax.Array  # () int, that is imitated
+    marker: jax.Array | None = None  # (3,) m, that shows the goal
 
 
 def snapshot(env: ImitationEnv, state: EnvState) -> Snapshot:
@@ -29,8 +31,10 @@ def snapshot(env: ImitationEnv, state: EnvState) -> Snapshot:
         qvel=state.qvel,
         reference=env.reference_coordinates(state)[0],
         phase=env.phase(state),
-        reward=env.compute_reward(character, target)[0],
+        reward=env.total_reward(env.compute_reward(character, target)[0], state),
         causes=env.causes(state, character, target),
+        clip=state.clip,
+        marker=env.goal_marker(state),
     )
 
 
@@ -44,10 +48,10 @@ class Recording:
     phase: np.ndarray  # (T + 1,)
     reward: np.ndarray  # (T + 1,) of the step before; the start's is 1
     causes: Causes  # (T + 1,) bool
-    clip: int
-    """Index of its clip."""
+    clip: np.ndarray  # (T + 1,) int, that is imitated
     fps: float
     """Control steps per second."""
+    marker: np.ndarray | None = None  # (T + 1, 3) m in the world, that shows the goal
 
     @property
     def failure(self) -> tuple[int, str] | None:
@@ -60,15 +64,12 @@ class Recording:
         return first, names[-1]
 
 
-def recordings(
-    snapshots: Snapshot, horizon: NDArray[np.int_], clip: NDArray[np.int_], fps: float
-) -> list[Recording]:
+def recordings(snapshots: Snapshot, horizon: NDArray[np.int_], fps: float) -> list[Recording]:
     """Cut the snapshots of N episodes into one recording each.
 
     Args:
         snapshots: arrays (T + 1, N, ...), starts first.
         horizon: (N,) control steps of each episode, T at most.
-        clip: (N,) index of each one's clip.
         fps: control steps per second.
     """
     found = []
@@ -78,5 +79,5 @@ def recordings(
         if len(broken):
             for values in (episode.qpos, episode.qvel):
                 values[broken[0] :] = values[max(broken[0] - 1, 0)]
-        found.append(Recording(**vars(episode), clip=int(clip[i]), fps=fps))
+        found.append(Recording(**vars(episode), fps=fps))
     return found

@@ -67,6 +67,9 @@ class Report:
                     if clip[name]["mean"] is not None
                 )
                 print(f"{HEADINGS[kind]}, {clip['name']}: {figures}")
+            for name, row in results[kind].get("transitions", {}).items():
+                shares = ", ".join(f"{following} {share:.3g}" for following, share in row.items())
+                print(f"{HEADINGS[kind]}, survived from {name} to: {shares}")
 
     def write_json(self, path: Path, more: Mapping[str, Any]) -> None:
         """Write all figures, and `more` fields before them."""
@@ -80,7 +83,7 @@ class Report:
     def write_recording(self, path: Path) -> None:
         """Write the simulated motion of the first episode as a clip, in the format of the file's ending."""
         recording = self.outcome.recordings[0]
-        name = self.clips[recording.clip]
+        name = self.clips[recording.clip[0]]
         motion = Motion.from_qpos(recording.qpos, name=f"{name} simulated", fps=recording.fps, source=path)
         save_motion(path, motion, key_of(path))
         print(f"{path}: {name}, {motion.num_frames} simulated frames at {motion.fps:g} frames/s")
@@ -120,11 +123,14 @@ def evaluate(
     default = EPISODES_ON_CPU if jax.default_backend() == "cpu" else EPISODES_ON_ACCELERATOR
     if evaluation.starts is not None:
         default = len(evaluation.starts.clip)
-    episodes = max(episodes or default, len(clips))
+    kinds = len(clips)
+    if evaluation.env.config.clips == "skills":  # each pair of clips is a kind of episode
+        kinds **= 2
+    episodes = max(episodes or default, kinds)
     protocol = evaluation.protocol
     disturbed = protocol.push > 0 or protocol.noise > 0 or evaluation.forces is not None
     # Undisturbed episodes from a clip's first frame are all alike.
-    from_first = 0 if start in ("random", "training") else episodes if disturbed else len(clips)
+    from_first = 0 if start in ("random", "training") else episodes if disturbed else kinds
     from_random = 0 if start == "first" else episodes
     at_first = np.arange(from_first + from_random) < from_first
     begun = time.monotonic()
@@ -138,7 +144,14 @@ def evaluate(
     for kind, chosen in ((elsewhere, ~at_first), ("first", at_first)):
         if chosen.any():
             episode = jax.tree.map(lambda x, chosen=chosen: x[: len(at_first)][chosen], outcome.episode)
-            metrics[kind] = summary.episode_metrics(episode, evaluation.env.control_dt)
+            goal = evaluation.env.goal
+            measures = goal.measures if goal else None
+            metrics[kind] = summary.episode_metrics(episode, evaluation.env.control_dt, measures)
             table = summary.table(metrics[kind], episode.clip, clips)
             results[kind] = {"episodes": int(chosen.sum()), **table}
+            if evaluation.env.config.clips == "skills":
+                survived = next(m.values for m in metrics[kind] if m.name == "survived")
+                results[kind]["transitions"] = summary.transitions(
+                    survived, episode.clip, episode.following, clips
+                )
     return Report(clips, metrics, results, outcome)

@@ -1,6 +1,6 @@
 """What an evaluation says of a policy: metrics of every episode, mean and spread, in total and by clip."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +37,10 @@ class EpisodeMetric:
         }
 
 
-def episode_metrics(episode: Episode, control_dt: float) -> tuple[EpisodeMetric, ...]:
-    """Compute the metrics of `Episode` arrays (N,)."""
+def episode_metrics(
+    episode: Episode, control_dt: float, goal: Mapping[str, tuple[str, str]] | None = None
+) -> tuple[EpisodeMetric, ...]:
+    """Compute the metrics of `Episode` arrays (N,), with those of a goal by its `Goal.measures`."""
     steps = np.asarray(episode.steps, float)
     errors, effort = episode.errors, episode.effort
 
@@ -49,11 +51,19 @@ def episode_metrics(episode: Episode, control_dt: float) -> tuple[EpisodeMetric,
     whole = ~np.asarray(episode.broken)
     length = np.asarray(episode.episode_length, float)
     returned = np.asarray(episode.episode_return, float)
+    survived = np.asarray(episode.survived) * 1.0
+    achieved = {name: np.asarray(values, float) for name, values in episode.goal.items()}
+    if "success" in achieved:  # whoever falls has not succeeded
+        achieved["success"] = achieved["success"] * survived
     return (
         EpisodeMetric("eval_return", "", returned, "reward until early termination (MimicKit's test return)"),
         EpisodeMetric("episode_length", "steps", length, "control steps until early termination"),
         EpisodeMetric("survival", "s", length * control_dt, "time until early termination"),
-        EpisodeMetric("survived", "share", np.asarray(episode.survived) * 1.0, "no early termination"),
+        EpisodeMetric("survived", "share", survived, "no early termination"),
+        *(
+            EpisodeMetric(f"goal_{name}", unit, achieved[name], meaning)
+            for name, (unit, meaning) in (goal or {}).items()
+        ),
         EpisodeMetric(
             "return_per_step", "", returned / np.maximum(length, 1.0), "evaluation return over episode length"
         ),
@@ -133,3 +143,24 @@ def table(found: Sequence[EpisodeMetric], clip: NDArray[np.int_], names: Sequenc
         for index, name in enumerate(names)
     ]
     return {"total": total, "clips": clips}
+
+
+def transitions(
+    survived: NDArray, clip: NDArray[np.int_], following: NDArray[np.int_], names: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return the share of episodes that survive, by the names of their first clip and of the one after it.
+
+    Args:
+        survived: (N,) 1 or 0.
+        clip: (N,) index into `names`.
+        following: (N,) likewise.
+        names: of the clips.
+    """
+
+    def share(first: int, second: int) -> float:
+        return float(np.mean(survived[(clip == first) & (following == second)]))
+
+    return {
+        name: {other: share(first, second) for second, other in enumerate(names)}
+        for first, name in enumerate(names)
+    }

@@ -77,7 +77,9 @@ def measure(
         learners: list[tuple[Learner, TrainState, dict[str, Future]]] = []
         for size in sizes:
             settings = sized(replace(config, num_envs=size), devices[0].platform, len(devices))
-            learner = make_learner(settings, load_clips(config.motion, config.motion_weights), devices)
+            learner = make_learner(
+                settings, load_clips(config.motion, config.motion_weights, config.skip_bad), devices
+            )
             state = learner.init(jax.random.key(0))
             learners.append(
                 (learner, state, compile_programs(pool, learner, state, loops and size == sizes[0]))

@@ -64,6 +64,7 @@ class Metrics:
     normalizer: NormalizerMoments
     skipped: jax.Array  # () 1 where the update was skipped because a number was not finite, else 0
     clips: ClipMetrics
+    goal_reward: jax.Array | None = None  # () None: imitation alone
 
 
 def summarize(
@@ -92,10 +93,17 @@ def summarize(
     means = average(
         jax.tree.map(
             lambda x: jnp.mean(x.astype(jnp.float32)),
-            (transitions.reward, transitions.reward_terms, transitions.causes, actor_metrics, critic_losses),
+            (
+                transitions.reward,
+                transitions.reward_terms,
+                transitions.causes,
+                actor_metrics,
+                critic_losses,
+                transitions.goal_reward,
+            ),
         )
     )
-    reward, reward_terms, causes, actor, critic_loss = means
+    reward, reward_terms, causes, actor, critic_loss, goal_reward = means
     return Metrics(
         episodes=ended,
         train_return=over_episodes(transitions.episode_return),
@@ -116,6 +124,7 @@ def summarize(
         ),
         skipped=is_skipped.astype(jnp.float32),
         clips=_clip_metrics(transitions, starts),
+        goal_reward=goal_reward,
     )
 
 

@@ -32,6 +32,7 @@ class Transition:
     episode_return: jax.Array  # (N,)
     episode_length: jax.Array  # (N,)
     segment: jax.Array  # (N,) int, of the clips; see `start_sampling`
+    goal_reward: jax.Array | None = None  # (N,) None: imitation alone
 
 
 def rollout(
@@ -96,6 +97,7 @@ def rollout(
             episode_return=result.episode_return,
             episode_length=result.episode_length,
             segment=result.segment,
+            goal_reward=result.goal_reward,
         )
         return (state, result.observation), transition
 
@@ -112,6 +114,7 @@ class EvaluationMetrics:
     eval_return: jax.Array  # () mean
     eval_episode_length: jax.Array  # () mean, control steps
     errors: TrackingErrors  # () mean of the episodes' means over their control steps
+    goal: dict[str, jax.Array]  # () mean of what the episodes achieved; see `Goal.results`
 
 
 def evaluate(env: ImitationEnv, policy: Policy, num_episodes: int, key: jax.Array) -> EvaluationMetrics:
@@ -127,7 +130,7 @@ def evaluate(env: ImitationEnv, policy: Policy, num_episodes: int, key: jax.Arra
     state, observation = jax.vmap(env.reset)(jax.random.split(reset_key, num_episodes))
 
     def control_step(carry: tuple, key: jax.Array) -> tuple[tuple, None]:
-        state, observation, running, total, length, finite_steps, errors = carry
+        state, observation, running, total, length, finite_steps, errors, goal = carry
         keys = jax.random.split(key, num_episodes)
         state, result = jax.vmap(env.step)(state, policy.act(observation), keys)
         total = total + jnp.where(running, result.reward, 0.0)
@@ -137,17 +140,20 @@ def evaluate(env: ImitationEnv, policy: Policy, num_episodes: int, key: jax.Arra
         errors = jax.tree.map(
             lambda total, error: total + jnp.where(is_measured, error, 0.0), errors, result.errors
         )
+        goal = jax.tree.map(lambda old, new: jnp.where(is_measured, new, old), goal, result.goal_results)
         running = running & ~(result.causes.terminated | result.causes.truncated)
-        return (state, result.observation, running, total, length, finite_steps, errors), None
+        return (state, result.observation, running, total, length, finite_steps, errors, goal), None
 
     zero = jnp.zeros(num_episodes)
     errors = jax.tree.map(lambda _: zero, no_errors())
-    start = (state, observation, jnp.ones(num_episodes, bool), zero, zero, zero, errors)
+    goal = jax.tree.map(lambda _: zero, env.goal_results(jax.tree.map(lambda x: x[0], state)))
+    start = (state, observation, jnp.ones(num_episodes, bool), zero, zero, zero, errors, goal)
     keys = jax.random.split(step_key, env.episode_steps)
-    (*_, total, length, finite_steps, errors), _ = jax.lax.scan(control_step, start, keys)
+    (*_, total, length, finite_steps, errors, goal), _ = jax.lax.scan(control_step, start, keys)
     return EvaluationMetrics(
         eval_return=total.mean(),
         eval_episode_length=length.mean(),
         # An episode whose first control step breaks the simulation has no errors.
         errors=jax.tree.map(lambda total: jnp.nanmean(total / finite_steps), errors),
+        goal=jax.tree.map(jnp.nanmean, goal),
     )

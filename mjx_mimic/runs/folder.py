@@ -20,6 +20,7 @@ from mjx_mimic.learning.policy import Policy
 from mjx_mimic.runs.checkpoints import Checkpoints
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
+from mjx_mimic.task.goals import STATES
 
 MAY_CHANGE = ("total_steps", "eval_envs", "eval_interval", "video_interval", "keep_checkpoints")
 """Settings that may change when a run is resumed: how long it trains, and when it is evaluated, shown and
@@ -113,7 +114,7 @@ def load_run_clips(run: str | Path) -> Clips:
         UserError: there is no run in this folder, or one of its clips cannot be read.
     """
     config, _ = read_run(Path(run))
-    return load_clips(config.motion, config.motion_weights)
+    return load_clips(config.motion, config.motion_weights, config.skip_bad)
 
 
 def require_clip(clips: Clips, clip: int) -> None:
@@ -143,7 +144,7 @@ def load_policy(
     """
     run = Path(run)
     config, _ = read_run(run)
-    clips = load_clips(config.motion, config.motion_weights) if clips is None else clips
+    clips = load_clips(config.motion, config.motion_weights, config.skip_bad) if clips is None else clips
     stored = Checkpoints(run).restore_policy(checkpoint)
     env = make_env(clips.motions, config.env, weights=clips.weights)
     actor = make_actor(config.network, env.num_actions, env.policy_inputs)
@@ -157,5 +158,7 @@ def load_training_states(run: Path, checkpoint: Which = "last") -> EnvState:
     Raises:
         UserError: there is none, or it cannot be read.
     """
+    config, _ = read_run(run)
     found = Checkpoints(run).restore_env_states(checkpoint)
-    return EnvState(**found | {"dynamics": Dynamics(**found.get("dynamics") or {})})
+    goal = STATES[config.env.goal](**found["goal"]) if found.get("goal") else None
+    return EnvState(**found | {"dynamics": Dynamics(**found.get("dynamics") or {}), "goal": goal})

@@ -26,6 +26,7 @@ from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import CharacterState, Robot
 from mjx_mimic.runs import onnx_graph
 from mjx_mimic.runs.folder import load_policy, load_run_clips
+from mjx_mimic.task import skills
 from mjx_mimic.task.env import EnvState, ImitationEnv
 
 Inputs = Literal["sensors", "observation"]
@@ -76,7 +77,8 @@ def controller(policy: Policy, env: ImitationEnv, metadata: dict[str, Any]) -> o
     Its inputs, as far as the observation needs them: `time` () s since the clip's start; `clip` () int;
     `root_quat` (4,), wxyz, pelvis to world; `gyro` (3,) rad/s in the pelvis; `joint_pos` and `joint_vel`
     (29,); `root_pos` (3,) m and `root_vel` (3,) m/s, world; `last_action` (29,) and `history` (K - 1, R),
-    the outputs `action` and `next_history` of the step before. Its outputs: `motor_target` (29,) rad,
+    the outputs `action` and `next_history` of the step before; `goal` (G,), the parts of the observation that
+    begin so. Its outputs: `motor_target` (29,) rad,
     `action`, `next_history`.
 
     Args:
@@ -101,6 +103,9 @@ def controller(policy: Policy, env: ImitationEnv, metadata: dict[str, Any]) -> o
     inputs |= {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in sizes.items()}
     if start.history is not None:
         inputs["history"] = start.history
+    goal_size = sum(n for name, n in env.observation_sizes().items() if name.startswith("goal: "))
+    if goal_size:
+        inputs["goal"] = jax.ShapeDtypeStruct((goal_size,), jnp.float32)
 
     def act(
         clip: jax.Array,
@@ -113,7 +118,10 @@ def controller(policy: Policy, env: ImitationEnv, metadata: dict[str, Any]) -> o
         joint_vel: jax.Array,
         last_action: jax.Array,
         history: jax.Array | None = None,
+        goal: jax.Array | None = None,
     ) -> dict[str, jax.Array]:
+        if env.pursues and env.layout.readings is not None:  # neither place nor height is seen or needed
+            root_pos = jnp.zeros(3)
         state = EnvState(
             qpos=jnp.concatenate([root_pos, root_quat, joint_pos]),
             qvel=jnp.concatenate([root_vel, gyro, joint_vel]),
@@ -125,7 +133,11 @@ def controller(policy: Policy, env: ImitationEnv, metadata: dict[str, Any]) -> o
             action=last_action if start.action is not None else None,
             history=history,
         )
-        action = jnp.clip(policy.act(env.observe(state)), -1.0, 1.0)
+        # Goal and skill are at the end of an observation, and not in that of a state without them.
+        seen = [env.observe(state)] if goal is None else [env.observe(state), goal]
+        if start.skills is not None:
+            seen += skills.parts(clip, env.library.num_clips).values()
+        action = jnp.clip(policy.act(jnp.concatenate(seen)), -1.0, 1.0)
         following, target = env.command(state, action)
         found = {"motor_target": target, "action": action}
         return found if following.history is None else found | {"next_history": following.history}

@@ -260,6 +260,7 @@ def evaluation_figures(metrics: EvaluationMetrics) -> dict[str, float]:
         "eval_return": float(metrics.eval_return),
         "eval_episode_length": float(metrics.eval_episode_length),
         **{f"eval_error_{name}": float(value) for name, value in vars(metrics.errors).items()},
+        **{f"eval_goal_{name}": float(value) for name, value in metrics.goal.items()},
     }
 
 
@@ -300,6 +301,7 @@ def summary(window: Sequence[Metrics], samples_per_step: int) -> dict[str, float
         "episodes": float(episodes.sum()),
         "reward": mean.reward,
         **{f"reward_{name}": value for name, value in vars(mean.reward_terms).items()},
+        **({} if mean.goal_reward is None else {"reward_goal": mean.goal_reward}),
         **{f"ended_by_{name}": value for name, value in vars(mean.ended_by).items()},
         "nonfinite_resets": round(mean.ended_by.nonfinite * steps),
         **vars(mean.actor),

@@ -29,6 +29,7 @@ from mjx_mimic.runs.metric_log import MetricLog
 from mjx_mimic.runs.training_loop import WriteVideo, train
 from mjx_mimic.runs.warm_start import Source, has_new_value_function, read_source, start_from
 from mjx_mimic.task.env import with_contacts
+from mjx_mimic.task.goals import doubts
 
 STEP_BYTES = {"tpu": 103_000}
 """What the compiled training step takes per environment beside its samples, by platform.
@@ -70,13 +71,9 @@ def train_run(
     """
     devices = all_devices()
     config = sized(config, devices[0].platform, len(devices))
-    clips = load_clips(config.motion, config.motion_weights)
+    clips = load_clips(config.motion, config.motion_weights, config.skip_bad)
     config = replace(config, env=with_contacts(config.env, clips.motions))
-    ground_bodies: tuple[str, ...] = ALL_BODIES
-    if config.env.fall_ends and config.env.contacts != "auto":  # which it no longer is
-        ground_bodies = config.env.ground_bodies or GROUND_BODIES[config.env.contacts]
-    for line in require_fit(clips, ground_bodies, trust or resume):
-        print(line)
+    check_clips(config, clips, trust or resume)
     out = out or Path("runs") / f"{_file_name(clips.motions[0].name)}-{time.strftime('%Y%m%d-%H%M%S')}"
     if wandb_project and importlib.util.find_spec("wandb") is None:
         raise UserError("option --wandb: the package is not installed; install mjx-mimic[wandb]")
@@ -102,6 +99,21 @@ def _ingredients(record: Mapping[str, Any]) -> dict[str, str]:
         "networks to start from": "init_from",
     }
     return {name: json.dumps(record.get(field), sort_keys=True) for name, field in names.items()}
+
+
+def check_clips(config: TrainConfig, clips: Clips, trust: bool) -> None:
+    """Print what `validation` warns of in the clips, as far as it matters under these settings.
+
+    Raises:
+        UserError: a clip is not fit for training, and not trusted.
+    """
+    ground_bodies: tuple[str, ...] = ALL_BODIES
+    if config.env.fall_ends and config.env.contacts != "auto":  # which it no longer is
+        ground_bodies = config.env.ground_bodies or GROUND_BODIES[config.env.contacts]
+    for message in clips.left_out:
+        print(f"warning: left out: {message}")
+    for line in [*require_fit(clips, ground_bodies, trust), *doubts(config.env, clips.motions)]:
+        print(line)
 
 
 def _file_name(text: str) -> str:

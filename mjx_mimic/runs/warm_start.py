@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.common.errors import UserError
@@ -16,11 +17,14 @@ from mjx_mimic.config_yaml import read_run
 from mjx_mimic.learning.devices import first_device, replicate
 from mjx_mimic.learning.learner import Learner, TrainState
 from mjx_mimic.learning.networks import LOG_STD
+from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.runs.checkpoints import Checkpoints, StoredPolicy
 from mjx_mimic.task.env import make_env
 
 NETWORKS = ("actor_hidden", "critic_hidden", "activation")
 """Settings that the networks of both runs must have in common."""
+ADDED = ("goal: ", "skill: ")
+"""How parts of the observation begin that a new run may have at its end, and the other one not."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Source:
     which: Which
     config: TrainConfig
     stored: StoredPolicy
+    added: slice = slice(0, 0)
+    """Numbers of the new run's observation that the other one's lacks, those of a goal and skills."""
 
     @property
     def record(self) -> dict[str, Any]:
@@ -48,12 +54,16 @@ def read_source(text: str, learner: Learner, clips: Clips) -> Source:
     name, chosen = named.groups() if named else (text, "best")
     which: Which = int(chosen) if chosen.isdecimal() else "best" if chosen == "best" else "last"
     config, _ = read_run(Path(name))
-    _require_fit(name, config, learner, clips)
-    return Source(Path(name), which, config, Checkpoints(Path(name)).restore_policy(which))
+    added = _require_fit(name, config, learner, clips)
+    return Source(Path(name), which, config, Checkpoints(Path(name)).restore_policy(which), added)
 
 
-def _require_fit(run: str, past: TrainConfig, learner: Learner, clips: Clips) -> None:
-    """Refuse networks that cannot take the new run's observations, or are built otherwise."""
+def _require_fit(run: str, past: TrainConfig, learner: Learner, clips: Clips) -> slice:
+    """Refuse networks that cannot take the new run's observations, or are built otherwise.
+
+    Returns:
+        Which numbers of the new run's observation are added for its goal and skills.
+    """
 
     def require_equal(what: str, there: Any, here: Any) -> None:
         if there != here:
@@ -67,8 +77,12 @@ def _require_fit(run: str, past: TrainConfig, learner: Learner, clips: Clips) ->
         require_equal(f"field 'network.{name}'", there, here)
     parts = make_env(clips.motions, past.env).observation_sizes(), learner.env.observation_sizes()
     require_equal("field 'env.observation'", past.env.observation, learner.config.env.observation)
-    for there, here in itertools.zip_longest(*(sizes.items() for sizes in parts)):
+    before, now = parts
+    first = len(before)
+    common = {n: size for i, (n, size) in enumerate(now.items()) if i < first or not n.startswith(ADDED)}
+    for there, here in itertools.zip_longest(before.items(), common.items()):
         require_equal("a part of the observation", _shown(there), _shown(here))
+    return slice(sum(common.values()), sum(now.values()))
 
 
 def _shown(part: tuple[str, int] | None) -> str:
@@ -77,7 +91,8 @@ def _shown(part: tuple[str, int] | None) -> str:
 
 def has_new_value_function(state: TrainState, source: Source) -> bool:
     """Whether a state's value function cannot take another run's, since it sees other numbers."""
-    there, here = source.stored.critic, first_device(state.critic.params)
+    here, fresh = first_device((state.critic.params, state.normalizer))
+    there = _widened(source, fresh).stored.critic
     return bool(jax.tree.map(jnp.shape, there) != jax.tree.map(jnp.shape, here))
 
 
@@ -88,6 +103,7 @@ def start_from(learner: Learner, state: TrainState, source: Source) -> TrainStat
     that sees more than the policy comes along only where it sees the same; otherwise it starts anew, with new
     moments of what only it sees.
     """
+    source = _widened(source, first_device(state.normalizer))
     params = dict(source.stored.actor["params"])
     past = source.config.network
     fixed = jnp.full((learner.env.num_actions,), jnp.log(past.initial_std), jnp.float32)
@@ -110,3 +126,29 @@ def start_from(learner: Learner, state: TrainState, source: Source) -> TrainStat
         critic=replace(state.critic, params=critic),
         normalizer=normalizer,
     )
+
+
+def _widened(source: Source, fresh: Normalizer) -> Source:
+    """Let the networks and the normaliser of another run take the numbers that it did not observe.
+
+    Their first weights are 0, so that nothing changes at first; their moments are those of a fresh state.
+    """
+    stored, added = source.stored, source.added
+    count = added.stop - added.start
+    if not count:
+        return source
+
+    def with_rows(path: Any, weights: np.ndarray) -> np.ndarray:
+        if jax.tree_util.keystr(path).endswith("['MLP_0']['Dense_0']['kernel']"):
+            rows = np.zeros((count, weights.shape[1]), np.float32)
+            return np.insert(weights, [added.start] * count, rows, axis=0)
+        return weights
+
+    actor, critic = jax.tree_util.tree_map_with_path(with_rows, (stored.actor, stored.critic))
+    mean, variance = (
+        jnp.insert(old, added.start, new[added])
+        for old, new in ((stored.normalizer.mean, fresh.mean), (stored.normalizer.variance, fresh.variance))
+    )
+    moments = replace(stored.normalizer, mean=mean, variance=variance)
+    wider = replace(stored, actor=actor, critic=critic, normalizer=moments)
+    return replace(source, stored=wider, added=slice(0, 0))

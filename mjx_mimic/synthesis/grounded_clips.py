@@ -1,4 +1,4 @@
-"""Clips in which a foot always carries: squat, side step, turn in place, kick.
+"""Clips in which a foot always carries: squat, side step, turn in place, kick, throw.
 
 Each function returns a `MotionSpec`. Angles in degrees, lengths in m, times in s.
 """
@@ -136,4 +136,29 @@ def kick() -> MotionSpec:
     return MotionSpec(
         name="kick", period=period, sampling=sampling, travel=np.zeros(2), pelvis=pelvis, dof_pos=dof_pos,
         com_z=STAND_COM - 0.012 * guard + 0.035 * lean, zmp=pressed(feet, left), feet=feet, swings=(swing,),
+    )  # fmt: skip
+
+
+def throw() -> MotionSpec:
+    """An underhand throw with the right hand: the arm goes back, swings forward and up, and comes down."""
+    period, sampling = 2.4, 2
+    t = cycle_times(period, sampling)
+    feet = (foot_path(t, period, (0.0, 0.12, 12.0), ()), foot_path(t, period, (0.0, -0.12, -12.0), ()))
+    back = ease(t, period, [(0.1, 0.0), (0.8, 1.0), (1.2, 0.0)])
+    through = ease(t, period, [(0.8, 0.0), (1.2, 1.0), (1.45, 1.0), (2.2, 0.0)])
+    pelvis = orientation(0.0, 3.0 + 3.0 * through, 0.0)
+    dof_pos = joints(
+        {
+            "waist_pitch": 1.0 + 2.0 * through,
+            "waist_yaw": -3.0 * back,
+            "left_shoulder_pitch": 10.0 - 14.0 * back + 10.0 * through,
+            "right_shoulder_pitch": 10.0 + 40.0 * back - 120.0 * through,
+            "shoulder_roll": 14.0,
+            "left_elbow": 68.0,
+            "right_elbow": 68.0 + 14.0 * back + 12.0 * through,
+        }
+    )
+    return MotionSpec(
+        name="throw", period=period, sampling=sampling, travel=np.zeros(2), pelvis=pelvis, dof_pos=dof_pos,
+        com_z=np.full_like(t, STAND_COM - 0.02), zmp=pressed(feet, np.full_like(t, 0.5)), feet=feet,
     )  # fmt: skip

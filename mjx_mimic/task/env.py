@@ -18,10 +18,12 @@ from mjx_mimic.config import MOST_DELAY, EnvConfig, RandomizationConfig
 from mjx_mimic.robot.constants import ContactSet
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import CharacterState, Robot, exact_products, load_robot
-from mjx_mimic.task import dynamics, observation, reference, start_sampling, termination
+from mjx_mimic.task import dynamics, observation, reference, skills, start_sampling, termination
 from mjx_mimic.task.dynamics import Dynamics, Scalar
+from mjx_mimic.task.goals import Goal, GoalState, Situation, make_goal
 from mjx_mimic.task.reference import MotionLibrary, make_library
 from mjx_mimic.task.reward import RewardTerms, mimickit_reward, paper_reward
+from mjx_mimic.task.skills import SkillState
 from mjx_mimic.task.start_sampling import StartDistribution, make_starts
 from mjx_mimic.task.tracking_errors import TrackingErrors, motor_torque, tracking_errors
 
@@ -49,6 +51,8 @@ class EnvState:
     action: jax.Array | None = None  # (J,) the last one; None: it is not observed
     history: jax.Array | None = None  # (K - 1, R) readings of the control steps before, the newest first
     targets: jax.Array | None = None  # (H, J) rad, PD targets before, the newest first; None: without delay
+    goal: GoalState | None = None  # None: imitation alone
+    skills: SkillState | None = None  # None: an episode has one clip
 
 
 @struct.dataclass
@@ -61,7 +65,7 @@ class StepResult:
 
     observation: jax.Array  # (O,) after a reset if there was one
     final_observation: jax.Array  # (O,) before it
-    reward: jax.Array  # () for the imitation
+    reward: jax.Array  # () for the imitation and the goal
     penalty: jax.Array  # () that training takes off it
     reward_terms: RewardTerms
     errors: TrackingErrors  # before any reset; costs nothing where nobody reads it
@@ -69,6 +73,8 @@ class StepResult:
     episode_return: jax.Array  # () so far, this step included
     episode_length: jax.Array  # () int, likewise
     segment: jax.Array  # () int, of the clips where the step began; see `start_sampling`
+    goal_reward: jax.Array | None = None  # () None: imitation alone
+    goal_results: dict[str, jax.Array] = struct.field(default_factory=dict)  # () so far; see `Goal.results`
 
 
 @struct.dataclass
@@ -137,7 +143,8 @@ class ImitationEnv:
     def draw_start(self, key: jax.Array) -> EnvState:
         """Return the reference of a clip drawn by its weight, at a random time or at its first frame."""
         clip, time = start_sampling.sample(self.starts, key)
-        state = self.reset_to(clip, time if self.config.start == "random" else jnp.zeros_like(time))
+        time = time if self.config.start == "random" else jnp.zeros_like(time)
+        state = self.reset_to(clip, time, jax.random.fold_in(key, 2))
         config = self.config.randomization
         if config == RandomizationConfig():
             return state
@@ -157,8 +164,11 @@ class ImitationEnv:
             return state
         return replace(state, history=jnp.tile(self.reading(state), (self.config.history - 1, 1)))
 
-    def reset_to(self, clip: jax.Array, time: jax.Array) -> EnvState:
-        """Return the state of the reference of `clip` () at `time` () s, of the nominal robot."""
+    def reset_to(self, clip: jax.Array, time: jax.Array, key: jax.Array | None = None) -> EnvState:
+        """Return the state of the reference of `clip` () at `time` () s, of the nominal robot.
+
+        `key` draws its goal and its skills; None: always the same ones.
+        """
         qpos, qvel = reference.lookup(self.library, clip, time)
         state = EnvState(
             qpos=qpos,
@@ -170,6 +180,13 @@ class ImitationEnv:
             episode_return=jnp.float32(0.0),
             action=jnp.zeros(self.num_actions) if self.remembers_action else None,
         )
+        key = jax.random.key(0) if key is None else key
+        if self.goal is not None:
+            situation = self.situation(state, self.character(state))
+            state = replace(state, goal=self.goal.begin(situation, key))
+        if self.config.clips == "skills":
+            plan = skills.draw_plan(self.library.num_clips, jax.random.fold_in(key, 1))
+            state = replace(state, skills=plan)
         return self._with_history(state)
 
     def step(
@@ -190,13 +207,18 @@ class ImitationEnv:
             The next state, after a reset if there was one, and what the step yielded.
         """
         next_state, trace = self.simulate(*self.command(state, action, sensed))
-        character, target = self.character(next_state), self.reference(next_state)
+        character = self.character(next_state)
+        next_state = self.with_best_clip(next_state, character)
+        target = self.reference(next_state)
         causes = self.causes(next_state, character, target)
-        reward, terms = self.compute_reward(character, target)
+        next_state = self.pursue(next_state, character)
+        imitation, terms = self.compute_reward(character, target)
+        reward = self.total_reward(imitation, next_state)
         penalty = self.compute_penalty(state, next_state, action, trace)
         # A broken simulation earns nothing; without this its NaN would outlive the reset in the returns.
-        reward, penalty, terms = jax.tree.map(
-            lambda x: jnp.where(causes.nonfinite, 0.0, x), (reward, penalty, terms)
+        goal_reward = None if next_state.goal is None else next_state.goal.reward
+        reward, penalty, terms, goal_reward = jax.tree.map(
+            lambda x: jnp.where(causes.nonfinite, 0.0, x), (reward, penalty, terms, goal_reward)
         )
         next_state = replace(next_state, episode_return=state.episode_return + reward)
 
@@ -214,6 +236,8 @@ class ImitationEnv:
             episode_return=next_state.episode_return,
             episode_length=next_state.steps,
             segment=start_sampling.segment_of(self.starts, state.clip, self.phase(state)),
+            goal_reward=goal_reward,
+            goal_results=self.goal_results(next_state),
         )
         return state_or_reset, result
 
@@ -329,17 +353,36 @@ class ImitationEnv:
         """Return the time in the clip, s, `ahead` control steps from now."""
         return state.start_time + (state.steps + ahead) * self.control_dt
 
+    def moment(self, state: EnvState, ahead: int = 0) -> reference.Moment:
+        """Return the same time, exactly."""
+        start = reference.moment(state.start_time)
+        return reference.later(start, state.steps + ahead, self.config.control_hz)
+
     def phase(self, state: EnvState) -> jax.Array:
         """Return the phase of the clip, in [0, 1]."""
-        return reference.phase(self.library, state.clip, self.time(state))
+        return reference.phase(self.library, state.clip, self.moment(state))
 
     def character(self, state: EnvState) -> CharacterState:
         """Return the simulated robot with its bodies."""
         return self.robot.character_state(state.qpos, state.qvel)
 
     def reference_coordinates(self, state: EnvState, ahead: int = 0) -> tuple[jax.Array, jax.Array]:
-        """Return qpos (36,) and qvel (35,) of the reference `ahead` control steps from now."""
-        return reference.lookup(self.library, state.clip, self.time(state, ahead))
+        """Return qpos (36,) and qvel (35,) of the reference `ahead` control steps from now.
+
+        With a goal or several clips in an episode, the reference goes where the robot goes: its root now is
+        moved to the robot's place and heading, and what is ahead with it.
+        """
+        return self.reference_at(state, self.moment(state, ahead))
+
+    def reference_at(
+        self, state: EnvState, time: reference.Moment | jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return what `reference_coordinates` does, at a time in the clip, a `Moment` or () s."""
+        qpos, qvel = reference.lookup(self.library, state.clip, time)
+        if not self.pursues:
+            return qpos, qvel
+        now, _ = reference.lookup(self.library, state.clip, self.moment(state))
+        return reference.carried(qpos, qvel, now[:7], state.qpos[:7])
 
     def reference(self, state: EnvState, ahead: int = 0) -> CharacterState:
         """Return the reference with its bodies `ahead` control steps from now."""
@@ -366,7 +409,12 @@ class ImitationEnv:
         parts = self.readings(state)
         if state.history is not None:
             parts[f"the same at {len(state.history)} control steps before"] = state.history.ravel()
-        return parts | self.layout.parts(self.robot, self.character(self.encoded(state)), targets, phase)
+        parts |= self.layout.parts(self.robot, self.character(self.encoded(state)), targets, phase)
+        if self.goal is not None and state.goal is not None:
+            parts |= self.goal.parts(state.goal, self.character(state))
+        if state.skills is not None:
+            parts |= skills.parts(state.clip, self.library.num_clips)
+        return parts
 
     def encoded(self, state: EnvState) -> EnvState:
         """Return a state with the joint angles that the encoders show."""
@@ -441,6 +489,90 @@ class ImitationEnv:
             self.config.joint_weights,
         )
 
+    @property
+    def goal(self) -> Goal | None:
+        """What the robot is to do besides imitating, if anything."""
+        return make_goal(self.config, self.robot)
+
+    def situation(self, state: EnvState, character: CharacterState) -> Situation:
+        """Return what a goal sees of a state."""
+        time, phase = self.time(state), self.phase(state)
+        # The very number of the control step before: a cycle must not begin twice by rounding.
+        before = reference.phase(self.library, state.clip, self.moment(state, ahead=-1))
+        cycle_start = time - phase * self.library.length[state.clip]
+        return Situation(
+            character=character,
+            home=self.reference_at(state, cycle_start)[0][:7],
+            steps=state.steps,
+            phase=phase,
+            previous_phase=jnp.where(state.steps == 0, phase, before),
+            dt=self.control_dt,
+        )
+
+    @property
+    def pursues(self) -> bool:
+        """Whether `with_best_clip` or `pursue` change anything."""
+        return self.config.goal != "none" or self.config.clips != "one"
+
+    def with_best_clip(self, state: EnvState, character: CharacterState) -> EnvState:
+        """Return a state after a control step with the clip for which it earns most, where `clips` is `best`.
+
+        max_j r_t^j over the clips (DeepMimic, Multi-Clip Reward). Each clip keeps its own phase: the episode
+        started at the same phase of all, and each goes on at its own speed.
+        """
+        if self.config.clips != "best":
+            return state
+
+        def in_clip(clip: jax.Array) -> EnvState:
+            length = self.library.length
+            return replace(state, clip=clip, start_time=state.start_time / length[state.clip] * length[clip])
+
+        def earned(clip: jax.Array) -> jax.Array:
+            return self.compute_reward(character, self.reference(in_clip(clip)))[0]
+
+        rewards = jax.vmap(earned)(jnp.arange(self.library.num_clips, dtype=jnp.int32))
+        return in_clip(jnp.argmax(rewards).astype(jnp.int32))
+
+    def pursue(self, state: EnvState, character: CharacterState) -> EnvState:
+        """Return a state after a control step with its goal advanced, and its next skill if a cycle ends."""
+        if self.goal is not None and state.goal is not None:
+            state = replace(state, goal=self.goal.advance(state.goal, self.situation(state, character)))
+        if state.skills is None:
+            return state
+        ends = self.ends_cycle(state)
+        return replace(
+            state,
+            clip=jnp.where(ends, state.skills.wanted, state.clip),
+            start_time=jnp.where(ends, -state.steps * self.control_dt, state.start_time),
+            skills=state.skills.next(ends),
+        )
+
+    def ends_cycle(self, state: EnvState) -> jax.Array:
+        """Return whether the control step that led to a state has ended a cycle of its clip, ()."""
+        length = self.library.length[state.clip]
+        before, now = self.time(state, ahead=-1) / length, self.time(state) / length
+        wrapped = jnp.floor(now) > jnp.floor(before)
+        return (state.steps > 0) & jnp.where(self.library.wraps[state.clip], wrapped, now >= 1.0)
+
+    def total_reward(self, imitation: jax.Array, state: EnvState) -> jax.Array:
+        """Return the reward () of a control step: the imitation's, or r = w_I r_I + w_G r_G with a goal.
+
+        DeepMimic (Peng et al. 2018, Reward). `state` is what `pursue` returns.
+        """
+        if state.goal is None:
+            return imitation
+        return self.config.imitation_weight * imitation + self.config.goal_weight * state.goal.reward
+
+    def goal_marker(self, state: EnvState) -> jax.Array | None:
+        """Return the point (3,) m in the world that shows the goal to people, if there is one."""
+        if self.goal is None or state.goal is None:
+            return None
+        return self.goal.marker(state.goal, self.character(state))
+
+    def goal_results(self, state: EnvState) -> dict[str, jax.Array]:
+        """Return what the episode has achieved of its goal; nothing without one."""
+        return {} if self.goal is None or state.goal is None else self.goal.results(state.goal)
+
     def compute_penalty(
         self, before: EnvState, after: EnvState, action: jax.Array, trace: PhysicsTrace | None = None
     ) -> jax.Array:
@@ -475,7 +607,7 @@ class ImitationEnv:
         self, state: EnvState, character: CharacterState, target: CharacterState
     ) -> termination.Causes:
         """Return why the episode ends in `state`, if it does."""
-        ends = ~self.library.wraps[state.clip]
+        ends = ~self.library.wraps[state.clip] & (self.config.clips != "skills")
         limit, never = self.config.max_deviation, jnp.bool_(False)
         return termination.Causes(
             fall=termination.has_fallen(character) & self.config.fall_ends,
@@ -486,7 +618,7 @@ class ImitationEnv:
             ),
             nonfinite=termination.is_nonfinite(state.qpos, state.qvel),
             time_out=state.steps >= self.episode_steps,
-            clip_end=ends & (self.time(state) >= self.library.length[state.clip]),
+            clip_end=ends & (self.phase(state) >= 1.0),
         )
 
 
@@ -537,11 +669,14 @@ def make_env(
     library = make_library(motions)
     weights = [1.0] * len(motions) if weights is None else weights
     lengths = [float(length) for length in np.asarray(library.length)]
-    starts = make_starts(lengths, [motion.loop == "wrap" for motion in motions], weights, segment_seconds)
+    starts = make_starts(lengths, [motion.cyclic for motion in motions], weights, segment_seconds)
     env = ImitationEnv(library, starts, robot, config)
-    if len(motions) > 1 and not env.target_steps:
+    make_goal(config, robot)  # refuses bodies that the robot does not have
+    if len(motions) > 1 and config.clips == "one" and not env.target_steps:
         raise UserError(
             f"option --env.observation: {config.observation} shows neither clip nor reference, so one policy"
             f" cannot imitate {len(motions)} clips; add --env.target-steps 1, or name one clip"
         )
+    if len(motions) == 1 and config.clips != "one":
+        raise UserError(f"option --env.clips: {config.clips} needs several clips; name more with --motion")
     return env

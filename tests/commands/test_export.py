@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from mjx_mimic import export
 from mjx_mimic.clips.dataset import Clips
+from mjx_mimic.clips.editing import bent, with_loop
 from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.common import paths
 from mjx_mimic.common.errors import UserError
@@ -47,6 +48,35 @@ def exported(finished, tmp_path_factory) -> Path:
 def act(model: bytes | str, observation: np.ndarray) -> np.ndarray:
     (action,) = onnxruntime.InferenceSession(model).run(None, {"observation": observation})
     return action
+
+
+def test_goal_and_skill_are_inputs_of_the_controller(walk, robot):
+    """What is wanted is fed as it is observed, the skill as the clip's number."""
+    config = EnvConfig(observation="onboard", goal="heading", clips="skills")
+    env = make_env([walk, load_motion("kick")], config, robot=robot)
+    size = sum(env.observation_sizes().values())
+    actor = networks.Actor((16,), 29, "elu", 0.2, learn_std=True)
+    params = jax.tree.map(lambda x: 3.0 * x, actor.init(jax.random.key(0), jnp.zeros(size)))
+    policy = Policy(params, Normalizer(np.ones(size), np.zeros(size), np.ones(size)), actor)
+    session = onnxruntime.InferenceSession(onnx_model.controller(policy, env, {}).SerializeToString())
+    wanted = [value.name for value in session.get_inputs()]
+    assert "goal" in wanted
+    assert not {"root_pos", "root_vel"} & set(wanted)
+
+    @jax.jit
+    def expected(clip, time):
+        state = env.reset_to(clip, time, jax.random.key(clip))
+        action = jnp.clip(policy.act(env.observe(state)), -1.0, 1.0)
+        goal = jnp.concatenate([*env.goal.parts(state.goal, env.character(state)).values()])
+        return state, goal, env.pd_target(state, action)
+
+    for clip, time in ((0, 0.3), (1, 1.2)):
+        state, goal, target = expected(jnp.int32(clip), jnp.float32(time))
+        values = {"clip": state.clip, "time": state.start_time, "goal": goal, "last_action": state.action}
+        values |= {"root_quat": state.qpos[3:7], "joint_pos": state.qpos[7:]}
+        values |= {"gyro": state.qvel[3:6], "joint_vel": state.qvel[6:]}
+        (found,) = session.run(["motor_target"], {name: np.asarray(values[name]) for name in wanted})
+        np.testing.assert_allclose(found, target, atol=1e-4)
 
 
 @pytest.mark.parametrize("activation", networks.ACTIVATIONS)
@@ -121,8 +151,9 @@ def test_action_scales_are_the_targets(action, walk, robot):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_controller_is_the_task_and_the_policy(layout, walk, robot):
-    """Every layout, two clips where one policy can imitate two, far off the reference, over many cycles."""
-    clips = [walk] if layout == "paper" else [walk, load_motion("kick")]
+    """Every layout, two clips where one policy can imitate two, one that turns, far off, over many cycles."""
+    circle = with_loop(bent(walk, 1.0), "turn")
+    clips = [walk] if layout == "paper" else [walk, circle]
     history = 3 if layout == "onboard" else 1
     env = make_env(clips, EnvConfig(observation=layout, history=history), robot=robot)
     size = sum(env.observation_sizes().values())

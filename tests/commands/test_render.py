@@ -171,7 +171,8 @@ def recording(steps: int, fails_at: int | None = None, fps: float = 30.0) -> Rec
         failed[fails_at:] = True
     causes = Causes(fall=failed, deviation=failed, nonfinite=never, time_out=never, clip_end=never)
     share = np.linspace(0.0, 1.0, steps + 1)
-    return Recording(qpos, np.zeros((steps + 1, 35)), reference, share, 1.0 - share, causes, 0, fps)
+    still, first = np.zeros((steps + 1, 35)), np.zeros(steps + 1, int)
+    return Recording(qpos, still, reference, share, 1.0 - share, causes, first, fps)
 
 
 def options(**changes) -> VideoOptions:
@@ -181,7 +182,7 @@ def options(**changes) -> VideoOptions:
 def test_an_episode_is_shown_at_the_videos_moments():
     episode = recording(10)
     times = np.array([0.0, 1 / 60, 1 / 30, 0.2, 10.0])
-    shot = episode_video.episode_shot(episode, "walk", times)
+    shot = episode_video.episode_shot(episode, ["walk"], times)
     for shown, kept in ((shot.qpos, episode.qpos), (shot.reference, episode.reference)):
         np.testing.assert_allclose(shown[[0, 2, 3, 4]], kept[[0, 1, 6, 10]], atol=1e-9)
         np.testing.assert_allclose(shown[1, 7:], kept[:2, 7:].mean(axis=0), atol=1e-9)
@@ -195,22 +196,22 @@ def test_an_episode_is_shown_at_the_videos_moments():
 
 def test_a_failure_is_written_from_when_it_happens():
     times = np.arange(11) / 30.0
-    shot = episode_video.episode_shot(recording(10, fails_at=6), "walk", times, slow=4.0)
+    shot = episode_video.episode_shot(recording(10, fails_at=6), ["walk"], times, slow=4.0)
     assert shot.warnings == [""] * 6 + ["failed: deviation at 0.2 s"] * 5
     assert shot.captions[0][0] == "walk   0.00 s   0.25x"
-    assert not any(episode_video.episode_shot(recording(10), "walk", times).warnings)
+    assert not any(episode_video.episode_shot(recording(10), ["walk"], times).warnings)
 
 
 def test_an_episode_of_one_state_is_shown():
     """A clip that does not repeat, begun at its very end."""
-    shot = episode_video.episode_shot(recording(0), "walk", np.array([0.0, 0.1]))
+    shot = episode_video.episode_shot(recording(0), ["walk"], np.array([0.0, 0.1]))
     np.testing.assert_allclose(shot.qpos[0], shot.qpos[1])
 
 
 def test_episodes_are_in_a_grid_with_captions(model, can_draw):
     times = np.array([0.2])
     shots = [
-        episode_video.episode_shot(episode, "walk", times)
+        episode_video.episode_shot(episode, ["walk"], times)
         for episode in (recording(10), recording(10, fails_at=3), recording(4))
     ]
     (whole,) = rendering.compose(model, shots, options())
@@ -231,7 +232,7 @@ def test_episodes_are_in_a_grid_with_captions(model, can_draw):
 
 def test_the_reference_is_a_ghost_beside_or_absent(model, can_draw):
     def drawn(reference: str) -> np.ndarray:
-        shot = episode_video.episode_shot(recording(2), "walk", np.zeros(1))
+        shot = episode_video.episode_shot(recording(2), ["walk"], np.zeros(1))
         (picture,) = rendering.compose(model, [shot], options(caption=False), reference)
         return picture
 

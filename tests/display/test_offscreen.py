@@ -78,3 +78,16 @@ def test_the_camera_path_is_smooth_and_level(model):
     assert path[-1, 0] == pytest.approx(1.0, abs=0.05)
     assert np.abs(np.diff(path[:, 0])).max() < 0.04
     np.testing.assert_allclose(path[:, 2], offscreen.CAMERA_HEIGHT)
+
+
+def test_a_goal_is_a_red_ball_where_it_is(can_draw):
+    model = load_mjcf()
+    qpos = model.key("stand").qpos
+    with offscreen.OffscreenScene(model, 160, 120) as scene:
+        lookat = np.array([0.0, 0.0, 0.7])
+        plain = scene.draw(qpos, lookat).astype(int)
+        marked = scene.draw(qpos, lookat, marker=np.array([0.4, -0.4, 0.7])).astype(int)
+    changed = np.abs(marked - plain).sum(axis=-1) > 30
+    assert 5 < changed.sum() < 400
+    red, green, blue = marked[changed].mean(axis=0)
+    assert red > 1.5 * max(green, blue)

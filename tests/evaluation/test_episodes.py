@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips.dataset import load_clips
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.config import EnvConfig, NetworkConfig
+from mjx_mimic.config import EnvConfig, HeadingConfig, NetworkConfig
 from mjx_mimic.evaluation import mjx_engine, mujoco_engine, summary
 from mjx_mimic.evaluation.episodes import Evaluation, Outcome, Protocol
 from mjx_mimic.evaluation.recording import Snapshot, recordings
@@ -251,12 +251,10 @@ def test_a_broken_simulation_is_recorded_up_to_its_last_finite_state(in_c):
     flags = {name: np.stack([values, values], axis=1) for name, values in vars(first.causes).items()}
     flags["nonfinite"][5:, 0] = True
     fields = {
-        name: np.stack([getattr(first, name)] * 2, axis=1)
-        for name in vars(first)
-        if name not in "clip fps causes"
+        name: np.stack([getattr(first, name)] * 2, axis=1) for name in vars(first) if name not in "fps causes"
     }
     fields["qpos"][5:, 0] = np.nan
-    broken, whole = recordings(Snapshot(**fields, causes=Causes(**flags)), [STEPS, 10], [0, 0], 30.0)
+    broken, whole = recordings(Snapshot(**fields, causes=Causes(**flags)), [STEPS, 10], 30.0)
     assert broken.failure == (5, "nonfinite")
     np.testing.assert_array_equal(broken.qpos[5:], np.tile(first.qpos[4], (STEPS - 4, 1)))
     assert whole.qpos.shape == (11, 36)
@@ -381,3 +379,23 @@ def test_a_hundred_random_steps_on_the_floor_stay_near_mujocos(hundred_steps):
     in_mjx, in_converged = (unlike[:, 4:] for unlike in hundred_steps)
     assert np.median(in_mjx) < np.median(in_converged)
     assert in_mjx.max() < 0.2
+
+
+def test_a_goal_is_the_same_in_both_engines_and_in_the_table(env, policy):
+    """Drawn, changed and counted alike; the policy acts on what it saw without the goal."""
+    goal = env.with_config(replace(env.config, goal="heading", heading=HeadingConfig(interval=0.2)))
+    sees_goal = Policy(policy.params, empty(126), policy.network.clone(inputs=123))
+    walk = Evaluation(goal, sees_goal, Protocol(seconds=0.5))
+    c = mujoco_engine.run_in_mujoco(walk, RANDOM, 0, env.robot.model).episode
+    x = mjx_engine.run_in_mjx(walk, RANDOM, 0, jax.local_devices()).episode
+    assert set(c.goal) == set(goal.goal.measures)
+    for name in ("speed_error", "heading_error"):
+        np.testing.assert_allclose(c.goal[name], x.goal[name], rtol=0.15, atol=0.02, err_msg=name)
+    assert np.all(c.goal["heading_error"] > 5.0)
+    metrics = {m.name: m for m in summary.episode_metrics(c, 1.0 / 30.0, goal.goal.measures)}
+    np.testing.assert_array_equal(metrics["goal_speed_error"].values, c.goal["speed_error"])
+    assert metrics["goal_speed_error"].unit == "m/s"
+    fallen = replace(c, goal={**c.goal, "success": np.ones(EPISODES)}, running=np.arange(EPISODES) > 1)
+    metrics = {m.name: m for m in summary.episode_metrics(fallen, 1.0 / 30.0, goal.goal.measures)}
+    np.testing.assert_array_equal(metrics["goal_success"].values, metrics["survived"].values)
+    assert metrics["goal_success"].values[0] == 0.0

@@ -69,6 +69,9 @@ class PointEnv:
     policy_inputs: int | None = struct.field(pytree_node=False, default=None)
     episode_steps: int = struct.field(pytree_node=False, default=40)
 
+    def goal_results(self, state: "PointState") -> dict[str, jax.Array]:
+        return {}
+
     def with_config(self, config: EnvConfig) -> Self:
         return self
 

@@ -134,6 +134,48 @@ def test_a_checkpoint_is_named_after_a_colon(trained, tmp_path, suffix, which):
     assert "use one of these: 1024" in refusal(warm_start.read_source, f"{run}:7", learner, CLIPS)
 
 
+def test_a_goal_may_be_added_at_the_end_of_what_the_policy_sees(trained, tmp_path):
+    plain, critic = EnvConfig(), EnvConfig(privileged_critic=True)
+    for name, env in (("plain", plain), ("heading", replace(plain, goal="heading")), ("critic", critic)):
+        folder.create(tmp_path / name, config.sized(TrainConfig(env=env), "cpu", 2), CLIPS, 2)
+        (tmp_path / name / "checkpoints").symlink_to(trained.folder)
+
+    def added(run: str, env: EnvConfig) -> slice:
+        learner = make_learner(config.sized(TrainConfig(env=env), "cpu", 2), CLIPS, jax.local_devices())
+        return warm_start.read_source(str(tmp_path / run), learner, CLIPS).added
+
+    assert added("plain", replace(plain, goal="heading")) == slice(123, 126)
+    assert added("critic", replace(critic, goal="heading")) == slice(123, 126)  # before what is privileged
+    assert added("heading", replace(plain, goal="heading")) == slice(126, 126)
+    message = refusal(added, "heading", replace(plain, goal="strike"))
+    assert "goal: direction (2 numbers)" in message
+    assert "goal: direction (2 numbers)" in refusal(added, "heading", plain)
+
+
+def test_added_numbers_change_nothing_at_first(trained):
+    """Networks and moments of a run that observed the first and the last number of four."""
+    learner = Learner(PointEnv(sign=jnp.float32(1.0)), POINT_CONFIG, tuple(jax.local_devices()))
+    fresh = learner.init(jax.random.key(1))
+    seen = jnp.array([[0.3, -0.2], [1.0, 0.5]])
+    stored = replace(
+        trained.restore_policy("last"),
+        actor=jax.tree.map(np.asarray, learner.actor.init(jax.random.key(2), seen)),
+        critic=jax.tree.map(np.asarray, learner.critic.init(jax.random.key(3), seen)),
+        normalizer=replace(first_device(fresh.normalizer), mean=np.ones(2), variance=np.full(2, 4.0)),
+    )
+    source = warm_start.Source(Path("runs/a"), "last", POINT_CONFIG, stored, slice(1, 3))
+    state = first_device(warm_start.start_from(learner, fresh, source))
+    whole = jnp.stack([seen[:, 0], jnp.array([9.0, -7.0]), jnp.array([3.0, 5.0]), seen[:, 1]], axis=1)
+    for network, before, after in (
+        (learner.actor, stored.actor, state.actor.params),
+        (learner.critic, stored.critic, state.critic.params),
+    ):
+        jax.tree.map(np.testing.assert_array_equal, network.apply(before, seen), network.apply(after, whole))
+    moments = first_device(fresh.normalizer)
+    np.testing.assert_array_equal(state.normalizer.mean, [1.0, *moments.mean[1:3], 1.0])
+    np.testing.assert_array_equal(state.normalizer.variance, [4.0, *moments.variance[1:3], 4.0])
+
+
 def test_a_run_goes_on_from_another_and_says_so(finished, capsys):
     """With another seed and reward; a killed one is not resumed as if it had been a first run."""
     source = finished / "whole"

@@ -278,6 +278,21 @@ def statue(clip, frames: int = 12):
     return edited(motion, **arrays)
 
 
+def test_throw_lets_a_ball_go_that_lands_in_front_of_feet_that_stay(clips):
+    clip = clips["throw"]
+    assert not clip.lifted.any()
+    hand, other = np.moveaxis(clip.poses.of("right_wrist_yaw_link", "left_wrist_yaw_link"), 1, 0)
+    velocity = (np.roll(hand, -1, axis=0) - np.roll(hand, 1, axis=0)) * 30.0
+    release = round(0.42 * len(hand))
+    height, climb = hand[release, 2], velocity[release, 2]
+    assert climb > 1.0
+    time = (climb + np.sqrt(climb**2 + 2.0 * GRAVITY * height)) / GRAVITY
+    landing = hand[release, :2] + time * velocity[release, :2]
+    assert 2.5 < landing[0] < 3.5
+    assert abs(landing[1]) < 0.5
+    assert np.ptp(other, axis=0).max() < 0.25
+
+
 def test_demands_of_a_statue_are_its_weight_under_its_centre_of_mass(clips, model):
     still = demands(model, statue(clips["squat"]))
     weight = model.body_mass.sum() * GRAVITY

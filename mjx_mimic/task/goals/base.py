@@ -1,0 +1,69 @@
+"""What a goal is to the task: its state, its observation, its reward, its drawing, and its success."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import jax
+from flax import struct
+
+from mjx_mimic.robot.model import CharacterState
+from mjx_mimic.task.observation import Parts
+
+
+@struct.dataclass
+class Situation:
+    """What a goal sees of the end of a control step, or of the start of an episode."""
+
+    character: CharacterState
+    home: jax.Array  # (7,) where the root would have begun this cycle of the clip, had it followed it since
+    steps: jax.Array  # () int, control steps of the episode so far
+    phase: jax.Array  # () of the clip
+    previous_phase: jax.Array  # () one control step before; at the start of an episode the same
+    dt: float = struct.field(pytree_node=False)
+
+    @property
+    def begins_cycle(self) -> jax.Array:
+        """Whether the clip has begun again in this control step, ()."""
+        return self.phase < self.previous_phase
+
+    def passes(self, phase: float) -> jax.Array:
+        """Return whether the clip has reached `phase` in this control step, ()."""
+        before = self.previous_phase - self.begins_cycle
+        return (before < phase) & (phase <= self.phase)
+
+
+@struct.dataclass
+class GoalState:
+    """A goal of one episode, and what has been achieved in it; each goal has further fields of its own."""
+
+    key: jax.Array  # (2,) uint32, of what is drawn next
+    reward: jax.Array  # () in [0, 1], of the last control step
+
+
+class Goal[State: GoalState](Protocol):
+    """A goal beside imitation: pure functions of its state, and hashable settings."""
+
+    @property
+    def measures(self) -> Mapping[str, tuple[str, str]]:
+        """Unit and meaning of each number of `results`, by its name; `success` is one of them."""
+
+    def begin(self, situation: Situation, key: jax.Array) -> State:
+        """Draw the goal with which an episode starts."""
+
+    def advance(self, state: State, situation: Situation) -> State:
+        """Reward a control step for the goal that it was taken for, count it, and draw a new goal if due."""
+
+    def parts(self, state: State, character: CharacterState) -> Parts:
+        """Return what the policy sees of the goal, in the heading frame of the robot."""
+
+    def marker(self, state: State, character: CharacterState) -> jax.Array:
+        """Return the point (3,) m in the world that shows the goal to people."""
+
+    def results(self, state: State) -> dict[str, jax.Array]:
+        """Return what the episode has achieved so far, by the names of `measures`."""
+
+
+def drawing(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the key data (2,) to keep, and a key to draw with."""
+    kept, own = jax.random.split(jax.random.wrap_key_data(key))
+    return jax.random.key_data(kept), own

@@ -1,0 +1,133 @@
+"""The goal of hitting a target with a body, once in every cycle of the clip (DeepMimic, Strike)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from mjx_mimic.config import Range, StrikeConfig
+from mjx_mimic.robot import rotation
+from mjx_mimic.robot.model import CharacterState
+from mjx_mimic.task.goals.base import GoalState, Situation, drawing
+from mjx_mimic.task.observation import Parts
+
+
+@struct.dataclass
+class StrikeState(GoalState):
+    """What is to be hit, whether it was, and the tally of the whole cycles before."""
+
+    target: jax.Array  # (3,) m in the world
+    hit: jax.Array  # () bool, in this cycle
+    nearest: jax.Array  # () m, least distance in this cycle
+    is_whole: jax.Array  # () bool, the episode has all of this cycle
+    cycles: jax.Array  # () int, whole ones before this one
+    hits: jax.Array  # () int, in those
+    miss: jax.Array  # () m, sum of the least distances in those
+
+
+@dataclass(frozen=True)
+class Strike:
+    """See `Goal`."""
+
+    config: StrikeConfig
+    body: int
+    """Row of `CharacterState.body_pos`."""
+
+    @property
+    def measures(self) -> Mapping[str, tuple[str, str]]:
+        """Unit and meaning of each number of `results`."""
+        return {
+            "success": ("share", f"whole cycles with a hit, within {self.config.radius:g} m"),
+            "nearest": ("m", "mean over whole cycles of the least distance to the target"),
+        }
+
+    def begin(self, situation: Situation, key: jax.Array) -> StrikeState:
+        """Draw a target before the place where the cycle began."""
+        kept, own = drawing(jax.random.key_data(key))
+        zero, none = jnp.float32(0.0), jnp.int32(0)
+        return StrikeState(
+            key=kept,
+            reward=zero,
+            target=self._draw(situation.home, own),
+            hit=jnp.bool_(False),
+            nearest=jnp.float32(jnp.inf),
+            is_whole=situation.phase == 0.0,
+            cycles=none,
+            hits=none,
+            miss=zero,
+        )
+
+    def advance(self, state: StrikeState, situation: Situation) -> StrikeState:
+        """Reward nearness, r = exp(-scale distance^2), and after a hit 1 until the end of the cycle."""
+        position = situation.character.body_pos[self.body]
+        distance = jnp.linalg.norm(position - state.target)
+        nearest = jnp.minimum(state.nearest, distance)
+        hit = state.hit | (distance <= self.config.radius)
+        reward = jnp.where(hit, 1.0, jnp.exp(-self.config.scale * jnp.square(distance)))
+        kept, own = drawing(state.key)
+        ends = situation.begins_cycle
+        counts = ends & state.is_whole
+        return StrikeState(
+            key=jnp.where(ends, kept, state.key),
+            reward=reward,
+            target=jnp.where(ends, self._draw(situation.home, own), state.target),
+            hit=hit & ~ends,
+            nearest=jnp.where(ends, jnp.inf, nearest),
+            is_whole=state.is_whole | ends,
+            cycles=state.cycles + counts,
+            hits=state.hits + (counts & hit),
+            miss=state.miss + jnp.where(counts, nearest, 0.0),
+        )
+
+    def parts(self, state: StrikeState, character: CharacterState) -> Parts:
+        """Return the target from the floor below the root, and whether it was hit."""
+        return {
+            "goal: target": seen_from_below(character, state.target),
+            "goal: hit": state.hit.astype(jnp.float32)[None],
+        }
+
+    def marker(self, state: StrikeState, character: CharacterState) -> jax.Array:
+        """Return the target."""
+        return state.target
+
+    def results(self, state: StrikeState) -> dict[str, jax.Array]:
+        """Return the share of hits; not a number before the first whole cycle ends."""
+        cycles = jnp.where(state.cycles > 0, state.cycles, jnp.nan)
+        return {"success": state.hits / cycles, "nearest": state.miss / cycles}
+
+    def _draw(self, home: jax.Array, key: jax.Array) -> jax.Array:
+        c = self.config
+        return place(home, draw_cylindrical(key, (c.distance, c.azimuth, c.height), c.beyond))
+
+
+def draw_cylindrical(key: jax.Array, ranges: tuple[Range, Range, Range], beyond: float = 0.0) -> jax.Array:
+    """Draw a point (3,) m in front.
+
+    Args:
+        key: of the point.
+        ranges: of its distance, m, its azimuth, rad to the left, and its height, m.
+        beyond: 0: inside the ranges; otherwise on the shell around their box that is so many half widths
+            thick.
+    """
+    box_key, shell_key = jax.random.split(key)
+    share = jax.random.uniform(box_key, (3,), minval=-1.0, maxval=1.0)
+    low, high = jnp.array(ranges).T
+    if beyond:
+        varies = high > low
+        outermost = jnp.max(jnp.abs(share) * varies)
+        share = share / outermost * (1.0 + beyond * jax.random.uniform(shell_key))
+    reach, angle, top = 0.5 * (low + high) + 0.5 * (high - low) * share
+    return jnp.stack([reach * jnp.cos(angle), reach * jnp.sin(angle), top])
+
+
+def place(home: jax.Array, point: jax.Array) -> jax.Array:
+    """Return a point (3,) m of the heading frame on the floor below a root pose (7,), in the world."""
+    return home[:3].at[2].set(0.0) + rotation.rotate(rotation.heading_quat(home[3:7]), point)
+
+
+def seen_from_below(character: CharacterState, point: jax.Array) -> jax.Array:
+    """Return a point (3,) m of the world in the heading frame, from the floor below the root."""
+    below = character.root_pos.at[2].set(0.0)
+    return rotation.rotate_inverse(rotation.heading_quat(character.root_quat), point - below)

@@ -1,0 +1,120 @@
+"""The goal of throwing a ball at a spot on the floor, once in every cycle of the clip (DeepMimic, Throw).
+
+The ball is where the hand is until its release, and flies freely afterwards, which is closed form: nothing is
+simulated but the robot.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from mjx_mimic.config import ThrowConfig
+from mjx_mimic.robot.model import CharacterState
+from mjx_mimic.task.goals.base import GoalState, Situation, drawing
+from mjx_mimic.task.goals.strike import draw_cylindrical, place, seen_from_below
+from mjx_mimic.task.observation import Parts
+
+GRAVITY = 9.81
+"""m/s^2"""
+FAR = 1e3
+"""The miss of a ball that has not been released, m."""
+
+
+@struct.dataclass
+class ThrowState(GoalState):
+    """The spot, the hand, and the tally of the throws."""
+
+    target: jax.Array  # (3,) m in the world, on the floor
+    hand: jax.Array  # (3,) m, at the end of the control step before
+    released: jax.Array  # () bool, in this cycle
+    miss: jax.Array  # () m, from the spot to where the ball of this cycle lands; `FAR` before its release
+    throws: jax.Array  # () int, so far
+    hits: jax.Array  # () int, of those
+    misses: jax.Array  # () m, sum over those
+
+
+@dataclass(frozen=True)
+class Throw:
+    """See `Goal`."""
+
+    config: ThrowConfig
+    body: int
+    """Row of `CharacterState.body_pos`."""
+
+    @property
+    def measures(self) -> Mapping[str, tuple[str, str]]:
+        """Unit and meaning of each number of `results`."""
+        return {
+            "success": ("share", f"throws that land within {self.config.radius:g} m of the target"),
+            "miss": ("m", "mean distance of the landing from the target"),
+        }
+
+    def begin(self, situation: Situation, key: jax.Array) -> ThrowState:
+        """Draw a spot before the place where the cycle began."""
+        kept, own = drawing(jax.random.key_data(key))
+        zero, none = jnp.float32(0.0), jnp.int32(0)
+        return ThrowState(
+            key=kept,
+            reward=zero,
+            target=self._draw(situation.home, own),
+            hand=situation.character.body_pos[self.body],
+            released=situation.phase >= self.config.release,  # too late for a throw in this cycle
+            miss=jnp.float32(FAR),
+            throws=none,
+            hits=none,
+            misses=zero,
+        )
+
+    def advance(self, state: ThrowState, situation: Situation) -> ThrowState:
+        """Reward a landing near the spot, r = exp(-scale miss^2), from the release to the cycle's end."""
+        hand = situation.character.body_pos[self.body]
+        now = situation.passes(self.config.release) & ~state.released
+        landing = landing_point(hand, (hand - state.hand) / situation.dt)
+        miss = jnp.where(now, jnp.linalg.norm(landing - state.target[:2]), state.miss)
+        reward = jnp.exp(-self.config.scale * jnp.square(miss))
+        kept, own = drawing(state.key)
+        ends = situation.begins_cycle
+        return ThrowState(
+            key=jnp.where(ends, kept, state.key),
+            reward=reward,
+            target=jnp.where(ends, self._draw(situation.home, own), state.target),
+            hand=hand,
+            released=(state.released | now) & ~ends,
+            miss=jnp.where(ends, FAR, miss),
+            throws=state.throws + now,
+            hits=state.hits + (now & (miss <= self.config.radius)),
+            misses=state.misses + jnp.where(now, miss, 0.0),
+        )
+
+    def parts(self, state: ThrowState, character: CharacterState) -> Parts:
+        """Return the spot, and whether the ball is gone."""
+        return {
+            "goal: target": seen_from_below(character, state.target)[:2],
+            "goal: released": state.released.astype(jnp.float32)[None],
+        }
+
+    def marker(self, state: ThrowState, character: CharacterState) -> jax.Array:
+        """Return the target."""
+        return state.target
+
+    def results(self, state: ThrowState) -> dict[str, jax.Array]:
+        """Return the share of hits; not a number before the first throw."""
+        throws = jnp.where(state.throws > 0, state.throws, jnp.nan)
+        return {"success": state.hits / throws, "miss": state.misses / throws}
+
+    def _draw(self, home: jax.Array, key: jax.Array) -> jax.Array:
+        c = self.config
+        return place(home, draw_cylindrical(key, (c.distance, c.azimuth, (0.0, 0.0)), c.beyond))
+
+
+def landing_point(position: jax.Array, velocity: jax.Array) -> jax.Array:
+    """Return where (2,) m a ball comes down on the floor, from its position (3,) m and velocity (3,) m/s.
+
+    z + v_z t - g t^2 / 2 = 0 at t = (v_z + sqrt(v_z^2 + 2 g z)) / g.
+    """
+    height, climb = position[2], velocity[2]
+    time = (climb + jnp.sqrt(jnp.square(climb) + 2.0 * GRAVITY * jnp.maximum(height, 0.0))) / GRAVITY
+    return position[:2] + time * velocity[:2]

@@ -1,0 +1,120 @@
+"""Several clips in one episode: the best of them, or one after the other."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers.refusals import refusal
+from helpers.robots import RigidRobot
+from helpers.small_run import sway
+
+from mjx_mimic.clips.editing import with_loop
+from mjx_mimic.config import EnvConfig
+from mjx_mimic.evaluation.summary import transitions
+from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
+
+CYCLIC, ONCE, LARGE = 0, 1, 2
+CLIPS = [sway(), with_loop(sway(), "clamp"), sway(0.6)]
+
+
+@pytest.fixture(scope="module")
+def rigid(robot) -> RigidRobot:
+    return RigidRobot(**vars(robot))
+
+
+def at(env: ImitationEnv, clip: int, time: float, key: int = 0) -> EnvState:
+    return env.reset_to(jnp.int32(clip), jnp.float32(time), jax.random.key(key))
+
+
+def follow(env: ImitationEnv, state: EnvState, steps: int) -> list[EnvState]:
+    """The states after each control step of a robot that is where its reference is."""
+
+    @jax.jit
+    def advance(state: EnvState) -> EnvState:
+        qpos, qvel = env.reference_coordinates(state, ahead=1)
+        state = replace(state, qpos=qpos, qvel=qvel, steps=state.steps + 1)
+        return env.pursue(state, env.character(state))
+
+    states = []
+    for _ in range(steps):
+        state = advance(state)
+        states.append(state)
+    return states
+
+
+# Skills ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", [CYCLIC, ONCE])
+def test_the_wanted_skill_begins_when_a_cycle_ends(rigid, first):
+    env = make_env(CLIPS, EnvConfig(clips="skills"), robot=rigid)
+    start = at(env, first, 0.5)
+    plan = [int(clip) for clip in start.skills.plan[:3]]
+    states = [start, *follow(env, start, 80)]
+    clips = np.array([int(state.clip) for state in states])
+    np.testing.assert_array_equal(clips[:15], first)
+    for number, clip in enumerate(plan[:2]):  # every clip lasts a second
+        np.testing.assert_array_equal(clips[15 + 30 * number : 45 + 30 * number], clip)
+    assert clips[75] == plan[2]
+    for step in (14, 15, 16, 45):
+        assert env.phase(states[step]) == pytest.approx((0.5 + step / 30.0) % 1.0, abs=1e-5)
+        seen = env.observation_parts(states[step])["skill: wanted clip"]
+        np.testing.assert_array_equal(seen, np.eye(3)[clips[step]])
+        assert not env.causes(states[step], *2 * [env.character(states[step])]).truncated
+
+
+def test_all_skills_are_drawn_equally_often(rigid):
+    env = make_env(CLIPS, EnvConfig(clips="skills"), robot=rigid)
+    draw = jax.jit(jax.vmap(lambda key: env.reset_to(jnp.int32(0), jnp.float32(0.0), key).skills.plan))
+    plans = np.asarray(draw(jax.random.split(jax.random.key(0), 100)))
+    shares = np.bincount(plans.ravel(), minlength=3) / plans.size
+    np.testing.assert_allclose(shares, 1.0 / 3.0, atol=0.05)
+    assert len({tuple(plan) for plan in plans}) == 100
+
+
+def test_transitions_are_counted_by_the_clips_before_and_after():
+    survived, clip, following = np.array([1.0, 0.0, 1.0, 1.0, 0.0]), [0, 0, 0, 1, 1], [0, 1, 1, 0, 1]
+    found = transitions(survived, np.array(clip), np.array(following), ["walk", "kick"])
+    assert found == {"walk": {"walk": 1.0, "kick": 0.5}, "kick": {"walk": 1.0, "kick": 0.0}}
+
+
+# The best clip -----------------------------------------------------------------------------------------
+
+
+def test_a_control_step_earns_what_the_best_clip_gives(rigid):
+    env = make_env(CLIPS, EnvConfig(clips="best"), robot=rigid)
+    alone = make_env(CLIPS, EnvConfig(goal="heading"), robot=rigid)  # each clip in the robot's own place
+    state = replace(at(env, CYCLIC, 0.2), steps=jnp.int32(3))
+    for amplitude in (0.1, 0.3, 0.5, 0.6):
+        angle = amplitude * np.sin(2.0 * np.pi * 0.3)
+        moved = replace(state, qpos=state.qpos.at[7 + 15].set(angle).at[0].add(4.0))
+        character = env.character(moved)
+        chosen = jax.jit(env.with_best_clip)(moved, character)
+        rewards = [
+            float(alone.compute_reward(character, alone.reference(replace(moved, clip=jnp.int32(clip))))[0])
+            for clip in range(3)
+        ]
+        assert int(chosen.clip) == int(np.argmax(rewards))
+        assert env.compute_reward(character, env.reference(chosen))[0] == pytest.approx(max(rewards))
+    assert int(chosen.clip) == LARGE
+
+
+def test_each_clip_keeps_its_own_phase(rigid):
+    """An episode that starts at a fifth of one clip is at a fifth of all, and goes on at their speeds."""
+    slow = replace(sway(0.6), fps=15.0)  # two seconds
+    env = make_env([sway(), slow], EnvConfig(clips="best"), robot=rigid)
+    state = replace(at(env, 0, 0.2), steps=jnp.int32(12))  # at 0.6 of the one, and at 0.4 of the other
+    moved = replace(state, qpos=state.qpos.at[7 + 15].set(0.6 * np.sin(2.0 * np.pi * 0.4)))
+    chosen = env.with_best_clip(moved, env.character(moved))
+    assert int(chosen.clip) == 1
+    assert env.phase(chosen) == pytest.approx(0.4, abs=1e-5)
+    back = env.with_best_clip(replace(chosen, qpos=state.qpos), env.character(state))
+    assert env.phase(back) == pytest.approx({0: 0.6, 1: 0.4}[int(back.clip)], abs=1e-5)
+
+
+@pytest.mark.parametrize("clips", ["best", "skills"])
+def test_one_clip_is_not_several(rigid, clips):
+    message = refusal(make_env, CLIPS[:1], EnvConfig(clips=clips), robot=rigid)
+    assert message == f"option --env.clips: {clips} needs several clips; name more with --motion"
