@@ -1,27 +1,41 @@
-"""`python -m mjx_mimic.bench`: measures what a training step costs over bare physics, in one run."""
+"""`python -m mjx_mimic.bench`: measures the training step here, or predicts it elsewhere."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
+import tyro
+
 from mjx_mimic.common import cli
+from mjx_mimic.common.accelerators import ACCELERATORS, AcceleratorName, prepare_absent_accelerator
+from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import require_writable
-from mjx_mimic.config import Preset
+from mjx_mimic.config import PRESETS, Preset, TrainConfig
+from mjx_mimic.config_yaml import read_config
 
 PROGRAM = "python -m mjx_mimic.bench"
 
 
 @dataclass(frozen=True)
 class BenchCommand:
-    """Measure samples per second of bare mjx.step, of the environment, and of the whole training step."""
+    """Measure samples per second of bare mjx.step, of the environment, and of the whole training step.
 
-    preset: Preset = "default"
-    """Settings to measure."""
-    motion: str = "walk"
-    """Clip: a file, or the name of a bundled one."""
-    num_envs: tuple[int, ...] = (0,)
-    """Numbers of parallel environments; 0: the preset's, or sized for the machine."""
+    With --compile-for, compile the training step for an accelerator that is not here, and predict them.
+    """
+
+    preset: Annotated[Preset | None, cli.shown("|".join(PRESETS))] = None
+    """Settings to start from; the options of a training override them."""
+    config: Annotated[Path | None, cli.shown("PATH")] = None
+    """YAML file or run folder to start from instead of a preset."""
+    compile_for: Annotated[AcceleratorName | None, cli.shown("|".join(ACCELERATORS))] = None
+    """Predict for this accelerator instead of measuring here: memory, kernels, bytes, and times."""
+    devices: int = 1
+    """With --compile-for: devices of one machine; from 2 on, more machines are predicted too."""
+    against: Annotated[Path | None, cli.shown("FILE")] = None
+    """With --compile-for: figures of other settings to compare with, from an earlier --json."""
+    sizes: tuple[int, ...] = ()
+    """Numbers of parallel environments to measure one after the other, instead of --num-envs."""
     loops: bool = False
     """Time other ways to loop over the physics steps than the training's, too."""
     contacts: bool = False
@@ -32,20 +46,45 @@ class BenchCommand:
     """Timed repetitions after one that compiles; the median counts."""
     json: Annotated[Path | None, cli.shown("FILE")] = None
     """JSON file for the figures."""
+    train: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+    """The settings of the training."""
+
+
+def parse(arguments: Sequence[str]) -> BenchCommand:
+    """Parse the command line over a preset or a YAML file.
+
+    Raises:
+        UserError: options that contradict each other, or a configuration that cannot be read.
+    """
+    first, _ = cli.parse(BenchCommand, arguments, prog=PROGRAM, return_unknown_args=True)
+    if first.preset and first.config:
+        raise UserError("options --preset, --config: cannot be joined; choose one of them")
+    if first.against and not first.compile_for:
+        raise UserError("option --against: compares what --compile-for predicts; add --compile-for")
+    start = read_config(first.config) if first.config else PRESETS[first.preset or "default"]
+    return cli.parse(BenchCommand, arguments, default=replace(first, train=start), prog=PROGRAM)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure, and print the figures."""
-    command = cli.parse(BenchCommand, arguments, prog=PROGRAM)
+    """Measure or predict, and print the figures."""
+    command = parse(arguments)
     if command.json:
         require_writable("--json", command.json)
+    if command.compile_for:
+        prepare_absent_accelerator(ACCELERATORS[command.compile_for])
     cli.prepare_jax()
-    from mjx_mimic.learning import benchmark  # JAX and MuJoCo, after their settings
+    from mjx_mimic.learning import benchmark, forecast  # JAX and MuJoCo, after their settings
 
+    if command.compile_for:
+        against = forecast.read_figures(command.against) if command.against else None
+        figures = forecast.forecast(command.train, command.compile_for, command.devices)
+        print(forecast.report(figures, against))
+        if command.json:
+            forecast.write_figures(command.json, figures)
+        return 0
     benchmark.measure(
-        command.preset,
-        command.motion,
-        command.num_envs,
+        command.train,
+        command.sizes or (command.train.num_envs,),
         clips=command.clips,
         repeats=command.repeats,
         loops=command.loops,

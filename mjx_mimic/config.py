@@ -401,6 +401,8 @@ class TrainConfig:
     YAML lists with weights."""
     motion_weights: Annotated[tuple[float, ...], Within(0.0, 1e6)] = ()
     """How often episodes start in the clips of each --motion, relative to the others; empty: equally."""
+    skip_bad: bool = False
+    """Leave out clips that cannot be read, each with a warning."""
     start_sampling: Literal["uniform", "failure"] = "uniform"
     """Where in a clip episodes start: anywhere, or more often where the policy fails."""
     push: Annotated[float, Within(0.0, 10.0)] = 0.0

@@ -2,10 +2,12 @@
 
 import importlib.util
 import json
+import sys
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 
@@ -13,6 +15,10 @@ from mjx_mimic.common import cli, paths
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.display import gl
 from mjx_mimic.display.options import VideoOptions, check_video
+
+if TYPE_CHECKING:
+    from mjx_mimic.clips.dataset import Clips
+    from mjx_mimic.clips.validation import Report
 
 PROGRAM = "python -m mjx_mimic.motion"
 
@@ -23,7 +29,7 @@ Rate = Annotated[float | None, cli.shown("HZ")]
 Factor = Annotated[float | None, cli.shown("FACTOR")]
 Count = Annotated[int | None, cli.shown("N")]
 StoredAs = Annotated[Literal["xyzw", "wxyz", "breadth-first"] | None, cli.shown("{xyzw,wxyz,breadth-first}")]
-Loop = Annotated[Literal["wrap", "clamp"] | None, cli.shown("{wrap,clamp}")]
+Loop = Annotated[Literal["wrap", "turn", "clamp"] | None, cli.shown("{wrap,turn,clamp}")]
 Lift = Annotated[Literal["auto"] | float | None, cli.shown("auto|METRES")]
 Name = Annotated[str | None, cli.shown("NAME")]
 Output = Annotated[Path | None, cli.shown("FILE")]
@@ -34,19 +40,26 @@ class InfoCommand:
     """Show what is in clips: format, length, speed, height, how near they come to the joint limits."""
 
     files: Files
-    """Files in any known format, or names of bundled clips."""
+    """Files in any known format, names of bundled clips, folders, patterns, or YAML lists."""
+    skip_bad: bool = False
+    """Leave out files that cannot be read."""
     json: bool = False
     """Print JSON instead of a table."""
 
 
 @dataclass(frozen=True)
 class ValidateCommand:
-    """Check clips against the robot's limits and the floor. Exit code 1 if one is not fit for training."""
+    """Check clips against the robot's limits and the floor. Exit code 1 if one is not fit for training.
+
+    All findings on one clip; a row with the worst one for each of several.
+    """
 
     files: Files
-    """Files in any known format, or names of bundled clips."""
+    """Files in any known format, names of bundled clips, folders, patterns, or YAML lists."""
+    skip_bad: bool = False
+    """Leave out files that cannot be read."""
     json: bool = False
-    """Print JSON instead of text."""
+    """Print JSON with all findings instead of text."""
     strict: bool = False
     """Exit code 1 for warnings too."""
 
@@ -78,7 +91,8 @@ class ConvertCommand:
     clip_joints: bool = False
     """Set angles beyond their limits to the limits."""
     loop: Loop = None
-    """Declare the clip cyclic or not, its frames unchanged."""
+    """Declare the clip cyclic or not, its frames unchanged; turn: each cycle goes on in the heading in
+    which the one before ended."""
     smooth: Rate = None
     """Remove what vibrates faster than this."""
     make_cyclic: bool = False
@@ -107,16 +121,20 @@ class JoinCommand:
     """File to write: .npz native, .pkl MimicKit, .csv Unitree; else joined.npz in this folder."""
     blend: Annotated[float, cli.shown("SECONDS")] = 0.3
     """Time in which one clip is faded into the next."""
+    loop: Literal["clamp", "wrap", "turn"] = "clamp"
+    """What the new clip does at its end: it ends, starts again, or starts again in its last heading."""
     force: bool = False
     """Write over an existing file."""
 
 
 @dataclass(frozen=True)
 class PreviewCommand(VideoOptions):
-    """Draw a clip as a video, as curves, or both."""
+    """Draw clips as a video, side by side in a grid, or one as curves, or both."""
 
-    file: File
-    """File in any known format, or the name of a bundled clip."""
+    files: Files
+    """Files in any known format, names of bundled clips, folders, patterns, or YAML lists."""
+    skip_bad: bool = False
+    """Leave out files that cannot be read."""
     out: Output = None
     """Video to write, .mp4 or .gif; a name without an ending: a new folder of PNG frames."""
     plot: Output = None
@@ -125,14 +143,16 @@ class PreviewCommand(VideoOptions):
 
 @dataclass(frozen=True)
 class RetargetCommand:
-    """Retarget motion capture of a person (BVH with the LAFAN1, Mixamo or CMU skeleton) to the G1."""
+    """Retarget motion capture of a person (BVH of nearly any skeleton) to the G1."""
 
     file: Positional[Annotated[Path, arg(metavar="FILE")]]
     """BVH file."""
     out: Positional[Annotated[Path | None, cli.shown("[OUT]")]] = None
     """Clip to write; .npz native, .pkl MimicKit, .csv Unitree. Else FILE's name with .npz, in this folder."""
-    skeleton: Literal["auto", "lafan1", "mixamo", "cmu"] = "auto"
-    """Names of the joints; auto: by those in the file."""
+    names: Annotated[Path | None, cli.shown("FILE")] = None
+    """YAML file that says what joints are which are not known by their names: left_knee: LeftShin, ..."""
+    list: bool = False
+    """Only print the joints of FILE, and what each is found to be."""
     up: Literal["y", "z"] = "y"
     """The file's axis that points up."""
     start: Seconds = None
@@ -141,7 +161,7 @@ class RetargetCommand:
     """Time of the last frame to use."""
     fps: float = 30.0
     """Frames/s of the clip."""
-    loop: Literal["clamp", "wrap"] = "clamp"
+    loop: Literal["clamp", "wrap", "turn"] = "clamp"
     """What the clip does at its end; `convert --make-cyclic` closes a cycle."""
     name: Name = None
     """Name of the clip; else that of the file."""
@@ -184,7 +204,9 @@ def info(command: InfoCommand) -> int:
     """Print a row for each clip."""
     from mjx_mimic.clips import conversion
 
-    facts = [conversion.describe(file) for file in _named(command.files)]
+    clips = _load(command.files, command.skip_bad)
+    kinds = [known.name for known in clips.formats]
+    facts = [conversion.describe(*clip) for clip in zip(clips.motions, clips.files, kinds, strict=True)]
     if command.json:
         print(json.dumps(facts, indent=2))
     else:
@@ -192,12 +214,17 @@ def info(command: InfoCommand) -> int:
     return 0
 
 
-def _named(files: tuple[str, ...]) -> tuple[str, ...]:
-    """Return `files`; raises UserError if there are none."""
+def _load(files: tuple[str, ...], skip_bad: bool) -> "Clips":
+    """Read the clips that `files` stand for; raises UserError if there are none."""
+    from mjx_mimic.clips import load_clips
+
     if not files:
         known = ", ".join(paths.bundled_clips())
         raise UserError(f"no clip is named; give one or more files or names of bundled clips ({known})")
-    return files
+    clips = load_clips(files, skip_bad=skip_bad)
+    for message in clips.left_out:
+        print(f"left out: {message}", file=sys.stderr)
+    return clips
 
 
 def _row(facts: dict[str, Any]) -> dict[str, str]:
@@ -219,23 +246,38 @@ def _row(facts: dict[str, Any]) -> dict[str, str]:
 def _print_table(rows: Sequence[dict[str, str]]) -> None:
     """Print columns as wide as they need to be, whatever the terminal, so that lines can be searched."""
     cells = [list(rows[0]), *(list(row.values()) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
     for line in cells:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        padded = [cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)]
+        print("  ".join(padded).rstrip())
+
+
+def _width(text: str) -> int:
+    """Count the columns that a text takes in a terminal: two for each Chinese character."""
+    return sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in text)
 
 
 def validate(command: ValidateCommand) -> int:
-    """Print the findings on each clip and the verdict."""
-    from mjx_mimic import clips
+    """Print the findings on a clip and the verdict, or a row for each of several clips."""
+    from mjx_mimic.clips import validation
 
-    reports = [clips.validate(clips.load_motion(file)) for file in _named(command.files)]
+    clips = _load(command.files, command.skip_bad)
+    reports = [validation.validate(motion) for motion in clips.motions]
     if command.json:
         print(json.dumps([report.as_json() for report in reports], indent=2))
+    elif len(reports) == 1:
+        print("\n".join(reports[0].lines()))
     else:
-        for report in reports:
-            print("\n".join(report.lines()))
+        _print_table([_verdict(*judged) for judged in zip(clips.files, reports, strict=True)])
     bad = [report for report in reports if not report.fit or (command.strict and report.verdict != "good")]
     return 1 if bad else 0
+
+
+def _verdict(file: str, report: "Report") -> dict[str, str]:
+    """Format the verdict on a clip and its worst finding, by heading."""
+    worst = report.worst()
+    shown = "" if worst is None else f"{worst.check}: {worst.figure:.3g} {worst.unit} {worst.where}".rstrip()
+    return {"clip": report.name, "file": file, "verdict": report.verdict, "worst": shown}
 
 
 def convert(command: ConvertCommand) -> int:
@@ -273,7 +315,9 @@ def join(command: JoinCommand) -> int:
         raise UserError("no two clips are named; give two or more files or names of bundled clips")
     from mjx_mimic.clips import conversion
 
-    lines = conversion.join(command.files, command.out or Path("joined.npz"), command.blend, command.force)
+    lines = conversion.join(
+        command.files, command.out or Path("joined.npz"), command.blend, command.loop, command.force
+    )
     print("\n".join(lines))
     return 0
 
@@ -290,13 +334,17 @@ def preview(command: PreviewCommand) -> int:
         check_video(command.out, command)
         if gl.choose_gl_backend() is None:
             raise UserError(gl.NO_GL)
-        from mjx_mimic.display import rendering  # MuJoCo, after the GL library is chosen
+    motions = _load(command.files, command.skip_bad).motions  # MuJoCo, after the GL library is chosen
+    if command.plot is not None and len(motions) > 1:
+        raise UserError(f"option --plot: there are {len(motions)} clips; name one of them")
+    if command.out is not None:
+        from mjx_mimic.display import rendering
 
-        rendering.draw_clip(command.file, command.out, command)
+        rendering.draw_clips(motions, command.out, command)
     if command.plot is not None:
-        from mjx_mimic.clips import load_motion, plot
+        from mjx_mimic.clips import plot
 
-        plot.plot_motion(load_motion(command.file), command.plot)
+        plot.plot_motion(motions[0], command.plot)
         print(command.plot)
     return 0
 
@@ -306,10 +354,13 @@ def retarget(command: RetargetCommand) -> int:
     _require(("mink", "daqp"), "retargeting", '"mjx-mimic[retarget]"')
     from mjx_mimic.retarget import pipeline
 
+    if command.list:
+        print("\n".join(pipeline.list_joints(command.file, command.names)))
+        return 0
     lines = pipeline.retarget_file(
         command.file,
         command.out or Path(f"{command.file.stem}.npz"),
-        skeleton=command.skeleton,
+        names=command.names,
         up=command.up,
         start=command.start or 0.0,
         end=command.end,

@@ -22,7 +22,7 @@ class Subject:
     run: Annotated[Path | None, cli.shown("FOLDER")] = None
     """Run folder."""
     motion: Annotated[str | None, cli.shown("CLIP")] = None
-    """Clip: a file, or the name of a bundled one."""
+    """Clips: a file, the name of a bundled one, a folder, a pattern, or a YAML list."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +40,14 @@ def draw(command: RenderCommand) -> int:
     check(command)
     if gl.choose_gl_backend() is None:
         raise UserError(gl.NO_GL)
-    from mjx_mimic.display import rendering  # MuJoCo, after the GL library is chosen
+    from mjx_mimic.clips.dataset import load_clips  # MuJoCo, after the GL library is chosen
+    from mjx_mimic.display import rendering
 
     # Whatever is missing is reported now, not after minutes of simulating.
     if command.out.suffix:
         rendering.find_ffmpeg()
     if command.motion is not None:
-        rendering.draw_clip(command.motion, command.out, command)
+        rendering.draw_clips(load_clips([command.motion]).motions, command.out, command)
         return 0
     assert command.run is not None
     cli.prepare_jax()

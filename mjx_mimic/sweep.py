@@ -34,6 +34,8 @@ class SweepCommand:
     """YAML file."""
     out: Annotated[Path | None, cli.shown("FOLDER")] = None
     """Folder for run folders, table.md and curves.png; without it runs/<name of the description>."""
+    trust: bool = False
+    """Train also on clips that `motion validate` finds unfit for training."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
 
     description = sweep.read_sweep(command.description)
     out = command.out or Path("runs") / command.description.stem
-    if not sweep.run(description, out, command.description):
+    if not sweep.run(description, out, command.description, command.trust):
         print("interrupted; the same command goes on from here")
         return cli.INTERRUPTED
     return 0

@@ -10,6 +10,7 @@ import tyro
 from mjx_mimic import mimickit_files
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.processes import Cluster, is_first, joined
 from mjx_mimic.config import PRESETS, REPLACED, Preset, TrainConfig
 from mjx_mimic.config_yaml import read_config
 from mjx_mimic.display import gl
@@ -41,6 +42,15 @@ class TrainCommand:
     """Write videos: of the best policy at the end, and of the training on its way (--video-interval)."""
     wandb: Annotated[str | None, cli.shown("PROJECT")] = None
     """Weights & Biases project to log to as well; needs the extra `wandb`."""
+    distributed: bool = False
+    """Train with the other processes that Slurm, Open MPI, or a TPU pod has started with this one."""
+    coordinator: Annotated[str | None, cli.shown("HOST:PORT")] = None
+    """Train with other processes, which have the same options and see the same files: where they reach the
+    first one."""
+    num_processes: Annotated[int | None, cli.shown("N")] = None
+    """With --coordinator: how many processes there are."""
+    process_id: Annotated[int | None, cli.shown("I")] = None
+    """With --coordinator: the number of this one, from 0; the first one writes and prints."""
     train: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
     """The settings of the training."""
 
@@ -103,25 +113,31 @@ def _refuse_replaced(arguments: Sequence[str]) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Train, and write a video of the best policy."""
     command = parse(arguments)
+    cluster = Cluster(command.coordinator, command.num_processes, command.process_id, command.distributed)
+    cluster.check()
     # MuJoCo reads its choice of GL library when it is first imported, so this comes before it.
     backend = gl.choose_gl_backend() if command.video else None
     if command.video and backend is None:
         print(f"no video: {gl.NO_GL}", flush=True)
     cli.prepare_jax()
-    from mjx_mimic import runs  # JAX and MuJoCo, after their settings
+    with joined(cluster):
+        from mjx_mimic import runs  # JAX and MuJoCo, after their settings
 
-    if backend:
-        from mjx_mimic.display import episode_video  # only where something can draw
+        if backend:
+            from mjx_mimic.display import episode_video  # only where something can draw
 
-    finished, out = runs.train_run(
-        command.train,
-        command.out,
-        command.resume,
-        command.wandb,
-        command.init_from,
-        episode_video.write_draft_video if backend else None,
-        command.trust,
-    )
+        finished, out = runs.train_run(
+            command.train,
+            command.out,
+            command.resume,
+            command.wandb,
+            command.init_from,
+            episode_video.write_draft_video if backend else None,
+            command.trust,
+        )
+        is_writer = is_first()
+    if not is_writer:
+        return 0 if finished else cli.INTERRUPTED
     if not finished:
         print(f"interrupted; to resume: python -m mjx_mimic.train --out {out} --resume")
         return cli.INTERRUPTED

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from mjx_mimic.clips.formats import load_motion
+from mjx_mimic.clips.dataset import load_clips
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import Which
@@ -27,9 +27,9 @@ class ViewCommand:
     run: Annotated[Path | None, cli.shown("FOLDER")] = None
     """Run folder."""
     motion: Annotated[str | None, cli.shown("CLIP")] = None
-    """Clip: a file, or the name of a bundled one."""
+    """Clips: a file, the name of a bundled one, a folder, a pattern, or a YAML list."""
     clip: int = 0
-    """With --run: which of its clips to begin with, counted from 0."""
+    """Which of several clips to begin with, counted from 0."""
     num_envs: int = 1
     """With --run: robots side by side; each clip once from its start, further ones from random phases."""
     checkpoint: Annotated[Which | None, cli.shown("best|last|SAMPLES")] = None
@@ -95,7 +95,9 @@ def open_playable(command: ViewCommand) -> Playable:
     """
     if command.run is None:
         assert command.motion is not None
-        return ClipPlayer(load_motion(command.motion))
+        motions = load_clips([command.motion]).motions
+        cli.require_range({"--clip": (command.clip, 0, len(motions) - 1)})
+        return ClipPlayer(motions, command.clip)
     # Few robots: a core is quicker than an accelerator, and leaves that to a training.
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     cli.prepare_jax()

@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 import traceback
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -177,6 +178,11 @@ def other_layouts(tmp_path: Path, kind: str) -> Reader:
             fields = {"root_trans_offset": walk.root_pos, "root_rot": clip_files.xyzw(walk), "fps": 60}
             fields["dof"] = walk.dof_pos.astype(np.float32)
             samples = [pickled(tmp_path, fields), pickled(tmp_path, {"a": fields, "b": fields})]
+        case "joblib":
+            fields = {"root_trans_offset": walk.root_pos, "root_rot": clip_files.xyzw(walk), "fps": 60}
+            fields["dof"] = np.asfortranarray(walk.dof_pos)
+            plain = clip_files.write_joblib(tmp_path / "a.pkl", {"a": fields, "b": fields}).read_bytes()
+            return Reader("clip", load_all, [plain, zlib.compress(plain)], damage.of_bytes)
         case _:
             names = ("time", *"xyz", "qx", "qy", "qz", "qw", *walk.joint_names)
             rows = np.c_[np.arange(20) / 60, clip_files.unitree(walk)[:20]].tolist()
@@ -217,7 +223,8 @@ def clip(tmp_path: Path, kind: str) -> Reader:
 
 def recordings(tmp_path: Path, kind: str) -> Reader:
     """Every joint a child of the root."""
-    names = list(persons._spelled_out(kind).values())
+    limbs = ("UpLeg", "Leg", "Foot", "Arm", "ForeArm", "Hand", "Toe")
+    names = ["Hips", "Neck", *(side + limb for side in ("Left", "Right") for limb in limbs)]
     channels = "CHANNELS 6 Xposition Yposition Zposition Zrotation Yrotation Xrotation\n"
     lines = [f"HIERARCHY\nROOT {names[0]}\n{{\nOFFSET 0 90 0\n{channels}"]
     lines += [f"JOINT {name} {{ OFFSET 1 2.5 -3\nCHANNELS 2 Zrotation Xrotation\n}}\n" for name in names[1:]]
@@ -227,8 +234,7 @@ def recordings(tmp_path: Path, kind: str) -> Reader:
     def read(path: Path) -> None:
         recording = bvh.read(path)
         assert np.isfinite(recording.positions).all()
-        _, joints = persons.roles(recording, "auto", str(path))
-        persons.person_of(recording, joints, "y")
+        persons.person_of(recording, persons.roles(recording, str(path)), "y")
 
     text = "".join(lines) + f"}}\nMOTION\nFrames: 6\nFrame Time: 0.0333\n{rows}\n"
     return Reader("person.bvh", read, [text.encode()], damage.of_text)
@@ -323,7 +329,7 @@ def _is_text(file: Path) -> bool:
 
 
 FORMATS = ("native", "beyondmimic", "mjlab", "locomujoco", "mimickit", "gmr", "unitree", "protomotions")
-OTHERS = ("some bodies", "holosoma", "base pose", "motion_lib", "named table")
+OTHERS = ("some bodies", "holosoma", "base pose", "motion_lib", "joblib", "named table")
 READERS: dict[str, tuple[Callable[[Path, str], Reader], str]] = {name: (clip, name) for name in FORMATS} | {
     **{name: (other_layouts, name) for name in OTHERS},
     "bvh": (recordings, "lafan1"),

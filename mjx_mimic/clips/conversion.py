@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mjx_mimic.clips import editing, loop_closing, orders
-from mjx_mimic.clips.formats import key_to_write, load_motion, load_with_format, save_motion
+from mjx_mimic.clips.formats import key_to_write, load_motion, save_motion
 from mjx_mimic.clips.formats.base import AS_IT_SAYS, Reading
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import quoted
@@ -28,7 +28,7 @@ def convert(source: str, out: Path, force: bool, reading: Reading = AS_IT_SAYS, 
     return [f"{out}: {key}, {size}, {motion.loop}", *(f"  {edit}" for edit in done)]
 
 
-def join(sources: Sequence[str], out: Path, blend: float, force: bool) -> list[str]:
+def join(sources: Sequence[str], out: Path, blend: float, loop: str, force: bool) -> list[str]:
     """Read the clips `sources`, let each follow the one before, and write the result to `out`.
 
     Returns:
@@ -36,6 +36,7 @@ def join(sources: Sequence[str], out: Path, blend: float, force: bool) -> list[s
     """
     key = key_to_write(out, force)
     motion = functools.reduce(lambda a, b: editing.joined(a, b, blend), map(load_motion, sources))
+    motion = editing.with_loop(motion, loop)
     save_motion(out, motion, key)
     size = f"{motion.num_frames} frames at {motion.fps:.6g} frames/s, {motion.length:.3f} s"
     return [f"{out}: {key}, {size}, {motion.loop}"]
@@ -135,9 +136,14 @@ EDITS: dict[str, Callable[[Motion, Any], tuple[Motion, str]]] = {
 edited clip and what was done."""
 
 
-def describe(file: str) -> dict[str, Any]:
-    """List the facts about one clip that `info` prints; lengths in m, times in s, speeds in m/s."""
-    motion, found = load_with_format(file)
+def describe(motion: Motion, file: str, kind: str) -> dict[str, Any]:
+    """List the facts about one clip that `info` prints; lengths in m, times in s, speeds in m/s.
+
+    Args:
+        motion: the clip.
+        file: where it is from.
+        kind: name of the file's format.
+    """
     speed = np.linalg.norm(np.diff(motion.root_pos, axis=0), axis=1) * motion.fps
     ranges = load_mjcf(visuals=False).jnt_range[1:]  # without the root
     centre, half = ranges.mean(axis=1), 0.5 * np.ptp(ranges, axis=1)
@@ -145,7 +151,7 @@ def describe(file: str) -> dict[str, Any]:
     return {
         "file": file,
         "name": motion.name,
-        "format": found.name,
+        "format": kind,
         "fps": motion.fps,
         "frames": motion.num_frames,
         "seconds": motion.length,

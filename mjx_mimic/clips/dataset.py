@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mjx_mimic.clips.formats import load_all
-from mjx_mimic.clips.formats.base import Reading
+from mjx_mimic.clips.formats.base import Format, Reading
 from mjx_mimic.clips.motion import Motion, frame_rate
 from mjx_mimic.common import paths
 from mjx_mimic.common.errors import UserError, bare, quoted
@@ -29,11 +29,15 @@ class Clips:
         motions: the clips.
         weights: how often each is trained on, relative to the others.
         files: the file or bundled name of each, for messages; empty: unknown.
+        formats: the format of each one's file.
+        left_out: what is wrong with each file that could not be read.
     """
 
     motions: tuple[Motion, ...]
     weights: tuple[float, ...]
     files: tuple[str, ...] = ()
+    formats: tuple[Format, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,13 +49,14 @@ class _Listed:
     source_fps: float | None = None
 
 
-def load_clips(entries: Sequence[str], weights: Sequence[float] = ()) -> Clips:
+def load_clips(entries: Sequence[str], weights: Sequence[float] = (), skip_bad: bool = False) -> Clips:
     """Read all clips that `entries` stand for, in their order.
 
     Args:
         entries: each a clip's file, the name of a bundled clip, a folder (searched with all its subfolders,
             in the order of the names), a pattern with `*`, `?`, `[]` (`**` for any folders), or a YAML list.
         weights: weight of each clip of an entry, multiplied by its weight in a YAML list; empty: 1.
+        skip_bad: leave files out that cannot be read, as long as one can.
 
     A file that holds several clips stands for all of them, which share its weight.
 
@@ -68,12 +73,21 @@ def load_clips(entries: Sequence[str], weights: Sequence[float] = ()) -> Clips:
     motions: list[Motion] = []
     shares: list[float] = []
     files: list[str] = []
+    formats: list[Format] = []
+    left_out: list[str] = []
     for listed in found:
-        read = load_all(listed.file, Reading(source_fps=listed.source_fps))
+        try:
+            read, known = load_all(listed.file, Reading(source_fps=listed.source_fps))
+        except UserError as error:
+            if not skip_bad or (listed is found[-1] and not motions):
+                raise
+            left_out.append(str(error))
+            continue
         motions += read
         shares += [listed.weight / len(read)] * len(read)
         files += [listed.file] * len(read)
-    return Clips(tuple(motions), tuple(shares), tuple(files))
+        formats += [known] * len(read)
+    return Clips(tuple(motions), tuple(shares), tuple(files), tuple(formats), tuple(left_out))
 
 
 def _files(entry: str) -> list[_Listed]:
@@ -123,10 +137,9 @@ def _listed(path: Path) -> list[_Listed]:
             fps = frame_rate(fps, f"{field}.source_fps'")
         if Path(item["file"]).suffix.lower() in _LISTS:
             raise UserError(f"{field}.file' is a list itself; name its clips here")
-        entry = _found(item["file"], path.parent) or _found(item["file"].replace("\\", "/"), path.parent)
-        found += [
-            _Listed(listed.file, weight * listed.weight, fps) for listed in _files(entry or item["file"])
-        ]
+        name = os.fsdecode(item["file"].encode("utf-8", "surrogatepass"))  # under any locale
+        entry = _found(name, path.parent) or _found(name.replace("\\", "/"), path.parent)
+        found += [_Listed(listed.file, weight * listed.weight, fps) for listed in _files(entry or name)]
     return found
 
 

@@ -1,6 +1,6 @@
 """Edits of a clip: each takes a `Motion` and returns a new one, checked again by `make_motion`.
 
-Conventions are those of `clips.motion`. The last frame of a "wrap" clip is the first one of the next cycle;
+Conventions are those of `clips.motion`. The last frame of a cyclic clip is the first one of the next cycle;
 every edit that can preserve this does.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips import orders
@@ -51,7 +51,7 @@ def mirrored(motion: Motion) -> Motion:
 
 
 def with_loop(motion: Motion, loop: str) -> Motion:
-    """Declare the clip cyclic ("wrap") or not ("clamp") without changing a frame.
+    """Declare the clip cyclic ("wrap", or "turn") or not ("clamp") without changing a frame.
 
     See `loop_closing.made_cyclic` for closing the cycle.
     """
@@ -67,14 +67,14 @@ def sampled(motion: Motion, times: NDArray) -> Array:
     """Interpolate the clip at `times` (N,) s since its first frame; qpos (N, 36).
 
     Positions and joints are blended linearly between two frames, the root's rotation by slerp. Times past
-    the end of a cyclic clip continue into its next cycles, displaced in x and y as in training; those past
-    the end of any other clip yield its last frame.
+    the end of a cyclic clip continue into its next cycles, moved and turned as in training; those past the
+    end of any other clip yield its last frame.
     """
     intervals = motion.num_frames - 1
     frame = np.asarray(times, np.float64) * motion.fps
     nearest = np.round(frame)
     frame = np.where(np.abs(frame - nearest) < _ROUNDING * np.maximum(1.0, nearest), nearest, frame)
-    if motion.loop == "wrap":
+    if motion.cyclic:
         # The very end belongs to the cycle before it, so that the last frame can be had.
         cycle = np.maximum(np.ceil(frame / intervals) - 1.0, 0.0)
         frame = frame - cycle * intervals
@@ -91,9 +91,21 @@ def sampled(motion: Motion, times: NDArray) -> Array:
     quaternion = (turn[lower] * Rotation.from_rotvec(fraction * step)).as_quat(scalar_first=True)
     on_frame = (fraction == 0.0) | (fraction == 1.0)
     quaternion = np.where(on_frame, blend(motion.root_quat), quaternion)
-    shift = (motion.root_pos[-1] - motion.root_pos[0]) * [1.0, 1.0, 0.0]
-    position = blend(motion.root_pos) + cycle[:, None] * shift
-    return np.concatenate([position, quaternion, blend(motion.dof_pos)], axis=1)
+    qpos = np.concatenate([blend(motion.root_pos), quaternion, blend(motion.dof_pos)], axis=1)
+    return _in_cycles(motion, qpos, cycle)
+
+
+def _in_cycles(motion: Motion, qpos: Array, cycle: Array) -> Array:
+    """Move frames (N, 36) of a clip's first cycle into the cycles (N,) that they belong to."""
+    first, last = motion.root_pos[[0, -1]]
+    turn = motion.cycle_turn
+    if turn == 0.0:
+        return qpos + np.pad(np.outer(cycle, (last - first) * [1.0, 1.0, 0.0]), ((0, 0), (0, 33)))
+    x, y, _ = last - _turned(first, turn)
+    # In the complex plane, the sum of so many steps, each turned on from the one before.
+    half = 0.5 * turn
+    place = complex(x, y) * np.sin(cycle * half) / np.sin(half) * np.exp(1j * (cycle - 1.0) * half)
+    return _moved(qpos, turn * cycle, np.stack([place.real, place.imag], axis=1))
 
 
 def resampled(motion: Motion, fps: float) -> Motion:
@@ -110,14 +122,14 @@ def resampled(motion: Motion, fps: float) -> Motion:
     if not 0.0 < fps <= MAX_FPS:
         raise UserError(f"{motion.name}: fps is {fps:g}; give a number over 0, {MAX_FPS:g} at most")
     wished = motion.length * fps
-    intervals = int(np.round(wished) if motion.loop == "wrap" else np.floor(wished + _ROUNDING * wished))
+    intervals = int(np.round(wished) if motion.cyclic else np.floor(wished + _ROUNDING * wished))
     if intervals < 1:
         raise UserError(
             f"{motion.name}: fps is {fps:g}, too low for a clip of {motion.length:g} s; give at least"
             f" {1.0 / motion.length:.3g} frames/s"
         )
     rate = fps
-    if motion.loop == "wrap" and abs(intervals - wished) > _ROUNDING * wished:
+    if motion.cyclic and abs(intervals - wished) > _ROUNDING * wished:
         rate = intervals / motion.length
     return edited(motion, qpos=sampled(motion, np.arange(intervals + 1) / rate), fps=rate)
 
@@ -240,33 +252,46 @@ def joined(first: Motion, second: Motion, blend: float) -> Motion:
 def cycles(motion: Motion, count: int) -> Motion:
     """Play a cyclic clip `count` times, each cycle turned on by the turn of the one before; the clip ends.
 
-    A walk along a circle stays on it, where a "wrap" clip turns back at each seam.
+    A walk along a circle stays on it, as it does without an end in a "turn" clip.
 
     Raises:
         UserError: `count` is not from 1 to 1000, or the clip does not close.
     """
     if not 1 <= count <= 1000:
         raise UserError(f"{motion.name}: the number of cycles is {count}; give one from 1 to 1000")
-    qpos = motion.qpos
-    start, end = heading(qpos[[0, -1], 3:7])
-    turn, here, steps = float(end - start), qpos, [qpos]
-    for _ in range(count - 1):
-        here = _moved(here, turn, here[-1, :2] - _turned(here[:1, :3], turn)[0, :2])
-        steps.append(here[1:])
-    return edited(motion, qpos=np.concatenate(steps), loop="clamp")
+    frames = np.arange(count * (motion.num_frames - 1) + 1)
+    qpos = sampled(with_loop(motion, "turn"), frames / motion.fps)
+    return edited(motion, qpos=qpos, loop="clamp")
 
 
-def _turned(points: Array, yaw: float) -> Array:
-    """Turn points (N, 3) about the world's vertical axis by `yaw` rad."""
-    return Rotation.from_euler("z", yaw).apply(points)
+def bent(motion: Motion, turn: float) -> Motion:
+    """Turn the clip's frames and steps about the vertical axis by ever more, up to `turn` rad at its end."""
+    share = np.linspace(0.0, 1.0, motion.num_frames)
+    steps = _turned(np.diff(motion.root_pos, axis=0), turn * 0.5 * (share[1:] + share[:-1]))
+    root_pos = motion.root_pos[0] + np.concatenate([np.zeros((1, 3)), np.cumsum(steps, axis=0)])
+    root_quat = _moved(motion.qpos, turn * share, np.zeros(2))[:, 3:7]
+    return edited(motion, root_pos=root_pos, root_quat=root_quat)
 
 
-def _moved(qpos: Array, yaw: float, shift: Array) -> Array:
-    """Turn frames (N, 36) about the world's vertical axis by `yaw` rad, then move them by `shift` (2,) m."""
+def _turned(points: Array, yaw: ArrayLike) -> Array:
+    """Turn points (..., 3) about the world's vertical axis by `yaw` (...) rad."""
+    return _about_z(yaw).apply(points)
+
+
+def _about_z(yaw: ArrayLike) -> Rotation:
+    """Return the rotations about the world's vertical axis by `yaw` (...) rad."""
+    return Rotation.from_euler("z", np.asarray(yaw)[..., None])
+
+
+def _moved(qpos: Array, yaw: ArrayLike, shift: Array) -> Array:
+    """Turn frames (N, 36) about the world's vertical axis by `yaw` rad, then move them by `shift` m.
+
+    Both are for all frames, () and (2,), or by frame, (N,) and (N, 2).
+    """
     moved = qpos.copy()
     moved[:, :3] = _turned(qpos[:, :3], yaw)
     moved[:, :2] += shift
-    turns = Rotation.from_euler("z", yaw) * Rotation.from_quat(qpos[:, 3:7], scalar_first=True)
+    turns = _about_z(yaw) * Rotation.from_quat(qpos[:, 3:7], scalar_first=True)
     moved[:, 3:7] = turns.as_quat(scalar_first=True)
     return moved
 
@@ -303,6 +328,9 @@ def smoothed(motion: Motion, cutoff_hz: float) -> Motion:
             f"{motion.name}: the cutoff is {cutoff_hz:g} Hz; give a number over 0 and under"
             f" {0.5 * motion.fps:g}, half the frame rate"
         )
+    if motion.loop == "turn":
+        straight = with_loop(bent(motion, -motion.cycle_turn), "wrap")
+        return with_loop(bent(smoothed(straight, cutoff_hz), motion.cycle_turn), "turn")
     if motion.loop == "clamp":
         filtered = filtering.low_pass(motion.qpos, motion.fps, cutoff_hz, _BUTTERWORTH_ORDER)
     else:

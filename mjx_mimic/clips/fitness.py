@@ -12,14 +12,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from mjx_mimic.clips import orders, validation
+from mjx_mimic.clips import balance, foot_contacts, orders, validation
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.clips.validation import FLOOR_CONTACT, Finding, Report, validate
 from mjx_mimic.common.errors import RunFailure, UserError
 from mjx_mimic.common.files import replacing
+from mjx_mimic.robot import kinematics
 from mjx_mimic.robot.constants import ALL_BODIES
 
+_CHECKS = (validation, orders, balance, foot_contacts, kinematics)
 MAX_LINES = 20
 """Clips with warnings that are named; the others are counted."""
 MAX_CACHED = 20_000
@@ -114,7 +116,9 @@ def _cache_file() -> Path:
 @functools.cache
 def _version() -> str:
     """Identify the checks: what other checks have found is not used."""
-    sources = [Path(module.__file__ or "").read_bytes() for module in (validation, orders)]
+    sources = [
+        Path(module.__file__ or "").read_bytes() for module in (validation, orders, balance, foot_contacts)
+    ]
     return hashlib.sha256(b"".join(sources)).hexdigest()[:16]
 
 

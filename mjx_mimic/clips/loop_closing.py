@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.clips.editing import edited
+from mjx_mimic.clips.editing import bent, cut, edited, with_loop
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.robot.kinematics import heading
@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 MIN_CYCLE_S = 0.4
 MAX_TURN = np.radians(20.0)
-"""Change of heading over a cycle, rad, that can still be straightened."""
+"""Change of heading over a cycle, rad, that is straightened; a larger one belongs to the motion."""
 MAX_GAP = 0.3
 """Largest gap between the ends of a cycle, as a share of how far the pose moves in between."""
 _BLEND_S = 0.25  # before and after the seam
@@ -51,14 +51,15 @@ class LoopPoint:
 
 
 def made_cyclic(motion: Motion) -> Motion:
-    """Cut one cycle out of a clip that repeats itself; a "wrap" clip that closes in pose and velocity.
+    """Cut one cycle out of a clip that repeats itself; a cyclic clip that closes in pose and velocity.
 
     The ends are those of `find_loop`. The gap between them is closed by a smooth correction over the last
     and the first quarter second (a quarter of the cycle at most), half of it on either side. Cycles are
-    joined by their displacement in x and y alone, so the cycle's turn is taken out evenly along it.
+    joined by their displacement in x and y alone, so the cycle's turn is taken out evenly along it. One of
+    more than `MAX_TURN` is put back in the end, and the clip is a "turn" clip.
 
     Raises:
-        UserError: no two frames are alike, or the cycle turns by more than `MAX_TURN`.
+        UserError: no two frames are alike.
     """
     loop = find_loop(motion)
     start, end = loop.first / motion.fps, loop.last / motion.fps
@@ -68,12 +69,10 @@ def made_cyclic(motion: Motion) -> Motion:
             f"{where} has a gap of {100 * loop.gap:.0f}% of its motion at the seam; cut the clip to a part"
             " that repeats itself, or leave it 'clamp'"
         )
-    if abs(loop.turn) > MAX_TURN:
-        raise UserError(
-            f"{where} turns by {np.degrees(loop.turn):.0f} deg, and cycles are joined without turning; choose"
-            f" a part that turns by {np.degrees(MAX_TURN):.0f} deg at most, or leave it 'clamp'"
-        )
-    return _closed(_straightened(motion, loop), motion)
+    closed = _closed(_straightened(motion, loop), motion)
+    if abs(loop.turn) <= MAX_TURN:
+        return closed
+    return with_loop(bent(closed, loop.turn), "turn")
 
 
 def find_loop(motion: Motion) -> LoopPoint:
@@ -190,15 +189,12 @@ class _Cycle:
 
 def _straightened(motion: Motion, loop: LoopPoint) -> _Cycle:
     """Cut the cycle out and take its turn out evenly: frames turn about z, and so do the root's steps."""
-    frames, ends = slice(loop.first, loop.last + 1), [loop.first, loop.last]
-    share = np.linspace(0.0, 1.0, loop.last - loop.first + 1)
-    back = Rotation.from_rotvec(np.outer(-loop.turn * share, [0.0, 0.0, 1.0]))
-    halfway = Rotation.from_rotvec(np.outer(-loop.turn * 0.5 * (share[1:] + share[:-1]), [0.0, 0.0, 1.0]))
-    steps = halfway.apply(np.diff(motion.root_pos[frames], axis=0))
-    root_pos = motion.root_pos[loop.first] + np.concatenate([np.zeros((1, 3)), np.cumsum(steps, axis=0)])
-    turn = Rotation.from_quat(motion.root_quat[frames], scalar_first=True)
+    ends = [loop.first, loop.last]
+    straight = bent(cut(motion, loop.first / motion.fps, loop.last / motion.fps), -loop.turn)
+    turn = Rotation.from_quat(straight.root_quat, scalar_first=True)
     root_vel, spin, dof_vel = (velocity[ends] for velocity in _velocities(motion))
-    return _Cycle(root_pos, back * turn, motion.dof_pos[frames], back[[0, -1]].apply(root_vel), spin, dof_vel)
+    root_vel[1] = Rotation.from_euler("z", -loop.turn).apply(root_vel[1])
+    return _Cycle(straight.root_pos, turn, straight.dof_pos, root_vel, spin, dof_vel)
 
 
 def _closed(cycle: _Cycle, motion: Motion) -> Motion:

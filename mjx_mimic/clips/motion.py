@@ -18,9 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from mjx_mimic.common.errors import UserError, quoted
 from mjx_mimic.robot.constants import G1_JOINTS
-from mjx_mimic.robot.kinematics import without_sign_flips
+from mjx_mimic.robot.kinematics import heading, without_sign_flips
 
 Array = NDArray[np.float64]
+Loop = Literal["wrap", "turn", "clamp"]
+LOOPS: tuple[Loop, ...] = ("wrap", "turn", "clamp")
 
 _QPOS_COLUMNS = ("x", "y", "z", "qw", "qx", "qy", "qz", *G1_JOINTS)
 _UNIT_TOLERANCE = 1e-2  # a norm farther from 1 is not rounding: the columns are probably not a quaternion
@@ -39,7 +41,8 @@ class Motion:
         root_quat: (T, 4) float64, pelvis orientation in the world, unit wxyz, without sign jumps.
         dof_pos: (T, 29) float64, hinge angles, rad, columns as `joint_names`.
         joint_names: `G1_JOINTS`.
-        loop: "wrap" for a cyclic clip, whose last frame is the first one of the next cycle, or "clamp".
+        loop: "wrap" for a cyclic clip, whose last frame is the first one of the next cycle; "turn" for one
+            whose cycles also go on in the heading in which the one before ended; or "clamp".
     """
 
     name: str
@@ -48,7 +51,7 @@ class Motion:
     root_quat: Array
     dof_pos: Array
     joint_names: tuple[str, ...]
-    loop: Literal["wrap", "clamp"]
+    loop: Loop
 
     @staticmethod
     def from_qpos(
@@ -65,7 +68,7 @@ class Motion:
             qpos: (T, 36) root position (m) and quaternion (wxyz), then the angles of `G1_JOINTS` (rad).
             name: label of the clip.
             fps: frames per second.
-            loop: "wrap" or "clamp".
+            loop: one of `LOOPS`.
             source: what messages name as the origin of the frames; None: `name`.
 
         Raises:
@@ -100,6 +103,19 @@ class Motion:
         return (self.num_frames - 1) / self.fps
 
     @property
+    def cyclic(self) -> bool:
+        """Whether the clip repeats itself."""
+        return self.loop != "clamp"
+
+    @property
+    def cycle_turn(self) -> float:
+        """Change of heading over a cycle that the next one starts with, rad in [-pi, pi]."""
+        if self.loop != "turn":
+            return 0.0
+        start, end = heading(self.root_quat[[0, -1]])
+        return float(np.arctan2(np.sin(end - start), np.cos(end - start)))
+
+    @property
     def digest(self) -> str:
         """SHA-256 (hex) of all that a policy learns from; a renamed clip keeps its digest."""
         header = {"fps": self.fps, "loop": self.loop, "joints": self.joint_names, "frames": self.num_frames}
@@ -129,7 +145,7 @@ def make_motion(
         root_quat: (T, 4) wxyz, either sign; norms within 1e-2 of 1 are renormalised.
         dof_pos: (T, 29) rad, columns as `joint_names`.
         joint_names: the names of `G1_JOINTS`, in any order.
-        loop: "wrap" or "clamp".
+        loop: one of `LOOPS`.
         source: the clip's file, named in every message.
 
     Raises:
@@ -139,9 +155,13 @@ def make_motion(
         raise UserError(f"{source}: name is a {type(name).__name__}; give the clip a name")
     name = clean_name(name)
     fps = frame_rate(fps, source)
-    if not isinstance(loop, str) or loop not in ("wrap", "clamp"):
+    known = [name for name in LOOPS if isinstance(loop, str) and name == loop]
+    if not known:
         shown = quoted(loop) if isinstance(loop, str) else f"a {type(loop).__name__}"
-        raise UserError(f"{source}: loop is {shown}; use 'wrap' for a cyclic clip, else 'clamp'")
+        raise UserError(
+            f"{source}: loop is {shown}; use 'wrap' for a cyclic clip, 'turn' for one whose cycles turn on,"
+            " else 'clamp'"
+        )
     columns = _joint_columns(joint_names, source)
 
     position = real_array(root_pos, "root_pos", (None, 3), source, ("x", "y", "z"))
@@ -158,7 +178,7 @@ def make_motion(
 
     for array in (position, quaternion, angles):
         array.setflags(write=False)
-    return Motion(name, fps, position, quaternion, angles, G1_JOINTS, "wrap" if loop == "wrap" else "clamp")
+    return Motion(name, fps, position, quaternion, angles, G1_JOINTS, known[0])
 
 
 def clean_name(name: str) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips import orders
+from mjx_mimic.clips.balance import GRAVITY, apparent_gravity
 from mjx_mimic.clips.foot_contacts import foot_contacts, runs_of_true
 from mjx_mimic.clips.ground_contacts import NEAR_FLOOR, needed_contacts
 from mjx_mimic.clips.loop_closing import MAX_TURN
@@ -24,7 +25,7 @@ from mjx_mimic.robot.constants import (
     SIDES,
     SOLE_GEOMS,
 )
-from mjx_mimic.robot.kinematics import beyond_limits, floor_clearance
+from mjx_mimic.robot.kinematics import beyond_limits, floor_clearance, self_clearance
 from mjx_mimic.robot.mjcf import load_mjcf
 
 Array = NDArray[np.float64]
@@ -115,6 +116,11 @@ class Report:
             return "not fit for training"
         return f"usable, {warnings} warning{'s'[: warnings > 1]}" if warnings else "good"
 
+    def worst(self) -> Finding | None:
+        """Return the first finding that is an error, else the first warning; None if all is well."""
+        bad = [finding for finding in self.findings if finding.severity != "ok"]
+        return min(bad, key=lambda finding: finding.severity != "error", default=None)
+
     def lines(self) -> list[str]:
         """Format the report as text: the verdict, then all findings."""
         return [f"{self.name}: {self.verdict}", *(line for found in self.findings for line in found.lines())]
@@ -148,14 +154,16 @@ def validate(motion: Motion) -> Report:
         _length(motion),
         _frame_rate(motion),
         _order(motion),
+        _pace(motion, model),
         _joint_limits(motion, model),
         *_joint_changes(changes, motion.fps, model),
         *_root_jumps(changes, motion.fps),
         *on_floor,
+        _self_penetration(motion, model),
         _foot_sliding(motion, model),
         _still_frames(motion, changes),
     ]
-    if motion.loop == "wrap":
+    if motion.cyclic:
         findings += _seam(motion, changes)
     return Report(motion.name, tuple(findings), touching)
 
@@ -191,7 +199,7 @@ def _length(motion: Motion) -> Finding:
     """Check the length: an episode on a clip shorter than a control step ends at its first step."""
     remedy = "give a longer part of the recording, or convert --loop wrap if it is a pose to hold"
     figure = 1000.0 * CONTROL_STEP / motion.length
-    if motion.loop == "wrap" and _is_one_pose(motion):
+    if motion.cyclic and _is_one_pose(motion):
         figure = 0.0  # it is held for ever
     return _graded("control step", 0.1 * figure, (100.0, 100.0), "% of the clip", remedy)
 
@@ -217,6 +225,20 @@ def _frame_rate(motion: Motion) -> Finding:
         "export the clip with more frames/s; if the rate is wrong, convert --source-fps 60 states another"
     )
     return _graded("frame interval", 1000.0 / motion.fps, (42.0, 101.0), "ms", remedy)
+
+
+def _pace(motion: Motion, model: mujoco.MjModel) -> Finding:
+    """Check the pace by gravity: a clip at half speed falls from foot to foot as if in slow motion."""
+    apparent = apparent_gravity(model, motion)
+    if apparent is None or apparent <= 0.0:
+        return _graded("pace", 1.0, (1.65, np.inf), "times too slow", "")
+    slower = float(np.sqrt(GRAVITY / apparent))
+    word, factor = ("slow", "2") if slower > 1.0 else ("fast", "0.5")
+    remedy = (
+        f"by gravity, the body falls too {word} from foot to foot: convert --source-fps 60 states the true"
+        f" frame rate, or convert --speed {factor} changes the pace"
+    )
+    return _graded("pace", max(slower, 1.0 / slower), (1.65, np.inf), f"times too {word}", remedy)
 
 
 def _joint_limits(motion: Motion, model: mujoco.MjModel) -> Finding:
@@ -341,6 +363,17 @@ def contact_options(model: mujoco.MjModel, shapes: Sequence[str]) -> str:
     return f"--env.contacts {contacts}" + (f" --env.ground-bodies {' '.join(bodies)}" if bodies else "")
 
 
+def _self_penetration(motion: Motion, model: mujoco.MjModel) -> Finding:
+    """Check whether arms go through the trunk or the thighs, or legs through each other."""
+    pairs, clearance = self_clearance(model, motion.qpos)
+    remedy = (
+        "on the robot they collide: retarget keeps recordings free of it, train --env.self-collision policies"
+    )
+    return _graded(
+        "links in one another", np.maximum(-clearance, 0.0), (0.03, np.inf), "m", remedy, motion.fps, pairs
+    )
+
+
 def _foot_sliding(motion: Motion, model: mujoco.MjModel) -> Finding:
     """Check how far a foot gets, at most, from where it came to stand, each time that it stands."""
     contacts = foot_contacts(model, motion)
@@ -382,22 +415,21 @@ def _still_frames(motion: Motion, changes: _Changes) -> Finding:
 def _seam(motion: Motion, changes: _Changes) -> list[Finding]:
     """Check what changes at once when a cyclic clip starts again."""
     mend = "convert --make-cyclic closes it, or convert --loop clamp ends the clip there"
+    back = Rotation.from_euler("z", -motion.cycle_turn)
     turn = Rotation.from_quat(motion.root_quat[[0, -1]], scalar_first=True)
-    angle = float((turn[0].inv() * turn[1]).magnitude())
+    angle = float((turn[0].inv() * back * turn[1]).magnitude())
     height = abs(float(motion.root_pos[-1, 2] - motion.root_pos[0, 2]))
     turning = mend
     if angle > MAX_TURN:
-        turning = (
-            "the heading snaps back: convert --cycles 10 joins cycles with their turn, to a clip that ends"
-        )
+        turning = "the heading snaps back: convert --loop turn carries it over from cycle to cycle"
     fps = motion.fps
     joints = np.abs(motion.dof_pos[-1:] - motion.dof_pos[:1])
     joint_speed = np.abs(changes.joints[:1] - changes.joints[-1:]) * fps
-    root_speed = float(np.linalg.norm(changes.root[0] - changes.root[-1]) * fps)
+    root_speed = float(np.linalg.norm(changes.root[0] - back.apply(changes.root[-1])) * fps)
     return [
         _graded("seam: joints", joints, (0.05, 0.8), "rad", mend, names=G1_JOINTS),
         _graded("seam: root height", height, (0.02, 0.2), "m", mend),
         _graded("seam: root turn", angle, (0.05, 0.8), "rad", turning),
         _graded("seam: joint speed", joint_speed, (5.0, np.inf), "rad/s", mend, names=G1_JOINTS),
-        _graded("seam: root speed", root_speed, (0.5, np.inf), "m/s", mend),
+        _graded("seam: root speed", root_speed, (0.5, np.inf), "m/s", turning),
     ]

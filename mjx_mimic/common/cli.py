@@ -1,6 +1,7 @@
 """What every command does before and around its work: options, JAX's settings, errors to exit codes."""
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -71,7 +72,9 @@ def prepare_jax() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import jax  # reads these variables when it is imported
 
-    jax.config.update("jax_enable_x64", False)  # JAX_ENABLE_X64 is for other work; all is float32 here
+    # What a shell sets for other work: all is float32 here, and NaN in a simulation ends an episode.
+    for name in ("jax_enable_x64", "jax_debug_nans", "jax_debug_infs"):
+        jax.config.update(name, False)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         # Too late in a notebook that has used JAX already; one device works too.
@@ -87,6 +90,8 @@ def run(main: Callable[[Sequence[str]], int]) -> None:
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.default_int_handler)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # clips have names in any script
     try:
         status = main(sys.argv[1:])
         sys.stdout.flush()

@@ -87,8 +87,6 @@ def read_text(path: Path) -> str:
         UserError: the file cannot be read, is larger than a file of settings, or is not text.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe or device could block or never end
-            raise UserError(f"{path}: is a folder or a device; give a file of settings")
         return _settings_text(path)
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not text in UTF-8; save it as such") from None
@@ -97,8 +95,11 @@ def read_text(path: Path) -> str:
 
 
 def _settings_text(path: Path) -> str:
-    """Return the text of a small file; OSError or ValueError if there is none."""
-    if os.stat(path).st_size > MAX_YAML_BYTES:
+    """Return the text of a small file; OSError, ValueError or UserError if there is none."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):  # a pipe or device could block or never end
+        raise UserError(f"{path}: is a folder, a pipe or a device; give a file of settings")
+    if status.st_size > MAX_YAML_BYTES:
         raise UserError(f"{path}: is larger than {MAX_YAML_BYTES // 1024} KiB; give a file of settings")
     return path.read_bytes().decode("utf-8-sig")
 

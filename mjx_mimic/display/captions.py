@@ -25,7 +25,7 @@ def heading(clip: str, time: float, slow: float) -> str:
 def clip_phase(motion: Motion, time: float) -> float:
     """Return the phase of a clip, in [0, 1], at `time` s; the host twin of `task.reference.phase`."""
     cycles = time / motion.length
-    return cycles % 1.0 if motion.loop == "wrap" else min(max(cycles, 0.0), 1.0)
+    return cycles % 1.0 if motion.cyclic else min(max(cycles, 0.0), 1.0)
 
 
 def captioned(frame: Frame, lines: Sequence[str], warning: str = "") -> Frame:

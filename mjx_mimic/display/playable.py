@@ -1,5 +1,6 @@
 """What a live view plays: a clip by itself, or a policy that follows one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -95,23 +96,24 @@ class Playable(Protocol):
 
 
 class ClipPlayer:
-    """A clip without physics; one that does not repeat begins again at its end. See `Playable`."""
+    """Clips without physics; one that does not repeat begins again at its end. See `Playable`."""
 
     simulated = False
 
-    def __init__(self, motion: Motion) -> None:
-        """Put the robot in the clip's first frame."""
+    def __init__(self, motions: Sequence[Motion], clip: int = 0) -> None:
+        """Put the robot in the first frame of a clip."""
         self.model = load_mjcf()
         self.data = mujoco.MjData(self.model)
-        self.clips: tuple[str, ...] = (motion.name,)
-        self.clip = 0
-        self.timestep, self.single_step = 1.0 / (motion.fps * _STEPS_PER_FRAME), _STEPS_PER_FRAME
-        self._motion, self._steps = motion, 0
+        self.clips: tuple[str, ...] = tuple(motion.name for motion in motions)
+        self.single_step = _STEPS_PER_FRAME
+        self._motions = motions
+        self.reset(clip)
         self.refresh()
 
     def reset(self, clip: int) -> None:
-        """Begin the clip again."""
-        self._steps = 0
+        """Begin a clip."""
+        self.clip, self._motion, self._steps = clip, self._motions[clip], 0
+        self.timestep = 1.0 / (self._motion.fps * _STEPS_PER_FRAME)
 
     def select(self, clip: int) -> None:
         """Begin the only clip again."""
@@ -139,7 +141,7 @@ class ClipPlayer:
 
     def status(self) -> Status:
         """Return the name of the clip, and the time and phase in it."""
-        return Status(self.clips[0], self._seconds, clip_phase(self._motion, self._seconds))
+        return Status(self.clips[self.clip], self._seconds, clip_phase(self._motion, self._seconds))
 
     @property
     def _seconds(self) -> float:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mjx_mimic.clips.editing import sampled
-from mjx_mimic.clips.formats import load_motion
+from mjx_mimic.clips.motion import Motion
+from mjx_mimic.common.errors import UserError
 from mjx_mimic.display import captions
 from mjx_mimic.display.menagerie_meshes import load_with_meshes
 from mjx_mimic.display.offscreen import OffscreenScene
@@ -18,6 +19,10 @@ from mjx_mimic.display.video import Frame, find_ffmpeg, write_pictures, write_vi
 from mjx_mimic.robot.mjcf import load_mjcf
 
 __all__ = ["Shot", "clip_shot", "compose", "find_ffmpeg", "frame_times", "load_model", "write_frames"]
+
+
+MAX_SHOTS = 64
+"""Clips of one video; each is 240 x 135 pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,19 +55,8 @@ def frame_times(seconds: float, options: VideoOptions) -> NDArray[np.float64]:
     return np.arange(int(seconds * rate + 1e-6) + 1) / rate
 
 
-def clip_shot(clip: str, options: VideoOptions) -> Shot:
-    """Show a clip by itself, a cyclic one again and again.
-
-    Args:
-        clip: a file, or the name of a bundled clip.
-        options: of the video.
-
-    Raises:
-        UserError: the clip cannot be read.
-    """
-    motion = load_motion(clip)
-    cyclic = motion.loop == "wrap"
-    times = frame_times(options.seconds if cyclic else min(options.seconds, motion.length), options)
+def clip_shot(motion: Motion, times: NDArray[np.float64], options: VideoOptions) -> Shot:
+    """Show a clip by itself at `times` (T,) s, a cyclic one again and again."""
     return Shot(
         qpos=sampled(motion, times),
         reference=None,
@@ -77,13 +71,19 @@ def clip_shot(clip: str, options: VideoOptions) -> Shot:
     )
 
 
-def draw_clip(clip: str, out: Path, options: VideoOptions) -> None:
-    """Draw a clip by itself, and print what was written.
+def draw_clips(motions: Sequence[Motion], out: Path, options: VideoOptions) -> None:
+    """Draw clips by themselves, in a grid, and print what was written.
+
+    The longest one decides how long the video is; one that ends before stays in its last frame.
 
     Raises:
-        UserError: the clip cannot be read, or the video cannot be written.
+        UserError: there are too many clips, or the video cannot be written.
     """
-    draw([clip_shot(clip, options)], out, options)
+    if len(motions) > MAX_SHOTS:
+        raise UserError(f"option --out: a video shows {MAX_SHOTS} clips, not {len(motions)}; name fewer")
+    longest = max(options.seconds if motion.cyclic else motion.length for motion in motions)
+    times = frame_times(min(options.seconds, longest), options)
+    draw([clip_shot(motion, times, options) for motion in motions], out, options)
 
 
 def draw(shots: Sequence[Shot], out: Path, options: VideoOptions, reference: ReferenceStyle = "none") -> None:

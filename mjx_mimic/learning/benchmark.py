@@ -19,7 +19,7 @@ from mjx_mimic.clips.dataset import load_clips
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.common.cli import cores
 from mjx_mimic.common.files import replacing
-from mjx_mimic.config import PRESETS, Preset, sized
+from mjx_mimic.config import TrainConfig, sized
 from mjx_mimic.learning.devices import map_devices
 from mjx_mimic.learning.learner import Learner, TrainState, make_learner
 from mjx_mimic.robot.constants import CONTACT_SHAPES, G1_JOINTS
@@ -37,8 +37,7 @@ Step = Callable[[ImitationEnv, EnvState, jax.Array], EnvState]
 
 
 def measure(
-    preset: Preset,
-    motion: str,
+    config: TrainConfig,
     sizes: Sequence[int],
     *,
     clips: int,
@@ -53,9 +52,8 @@ def measure(
     The figures are printed as they come.
 
     Args:
-        preset: a name of `config.PRESETS`.
-        motion: the clip.
-        sizes: numbers of parallel environments; 0: the preset's, or sized for the machine.
+        config: of the training.
+        sizes: numbers of parallel environments; 0: sized for the machine.
         clips: in the largest library whose lookup is timed; 0: no lookups.
         repeats: timed repetitions; the median counts.
         loops: whether to time other loops over the physics steps than the training's too, at the first size.
@@ -74,15 +72,14 @@ def measure(
                 file.write((json.dumps(figures, indent=2) + "\n").encode())
 
     devices = tuple(jax.local_devices())
-    report({"preset": preset, "devices": f"{len(devices)} x {devices[0].device_kind}"})
+    report({"devices": f"{len(devices)} x {devices[0].device_kind}"})
     with ThreadPoolExecutor(cores()) as pool:
         learners: list[tuple[Learner, TrainState, dict[str, Future]]] = []
         for size in sizes:
-            config = replace(PRESETS[preset], motion=(motion,))
-            config = sized(
-                replace(config, num_envs=size or config.num_envs), devices[0].platform, len(devices)
+            settings = sized(replace(config, num_envs=size), devices[0].platform, len(devices))
+            learner = make_learner(
+                settings, load_clips(config.motion, config.motion_weights, config.skip_bad), devices
             )
-            learner = make_learner(config, load_clips(config.motion), devices)
             state = learner.init(jax.random.key(0))
             learners.append(
                 (learner, state, compile_programs(pool, learner, state, loops and size == sizes[0]))

@@ -3,6 +3,9 @@
 A function is written for one device, with its own environments and its own copy of the networks.
 `map_devices` compiles it for all of them at once: every leaf of its arguments and results has a leading axis
 of devices. What the copies must agree on is averaged over the named axis `DEVICES`.
+
+Where several processes train together, the devices are those of all of them, and each process holds the rows
+of its own ones.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,22 +26,48 @@ def map_devices(devices: Devices, function: Callable, donate: tuple[int, ...] = 
     """Compile `function` for all devices, over the leading axis of every leaf of its arguments.
 
     Args:
-        devices: D devices of this process.
+        devices: D devices, of all processes.
         function: of pytrees; inside it, the axis `DEVICES` is named.
         donate: arguments whose buffers the result may take over.
     """
     return jax.pmap(function, axis_name=DEVICES, devices=devices, donate_argnums=donate)
 
 
+def all_devices() -> tuple[jax.Device, ...]:
+    """Return the devices of all processes, process by process."""
+    return tuple(sorted(jax.devices(), key=lambda device: (device.process_index, device.id)))
+
+
 def place(devices: Devices, tree: Any) -> Any:
-    """Put a tree, whose leaves (D, ...) lead with the axis of devices, on them."""
-    sharding = NamedSharding(Mesh(np.array(devices), (DEVICES,)), PartitionSpec(DEVICES))
-    return jax.device_put(tree, sharding)
+    """Put a tree, whose leaves (D, ...) lead with the axis of devices, on them; each process its own rows."""
+    rows = np.array([device.process_index == jax.process_index() for device in devices])
+    mine = tree if rows.all() else jax.tree.map(lambda x: x[np.flatnonzero(rows)], tree)
+    return _put(_own(devices), mine)
 
 
 def replicate(devices: Devices, tree: Any) -> Any:
     """Put a copy of a tree on every device."""
-    return place(devices, jax.tree.map(lambda x: jnp.broadcast_to(x, (len(devices), *x.shape)), tree))
+    own = _own(devices)
+    return _put(own, jax.tree.map(lambda x: jnp.broadcast_to(x, (len(own), *x.shape)), tree))
+
+
+def _own(devices: Devices) -> Devices:
+    """Return the devices of this process."""
+    return [device for device in devices if device.process_index == jax.process_index()]
+
+
+def _put(own: Devices, tree: Any) -> Any:
+    sharding = NamedSharding(Mesh(np.array(own), (DEVICES,)), PartitionSpec(DEVICES))
+    return jax.device_put(tree, sharding)
+
+
+def gather(tree: Any) -> Any:
+    """Return a mapped tree of arrays on the host of every process, as NumPy: the rows of all devices."""
+    if jax.process_count() == 1:
+        return jax.tree.map(np.asarray, tree)
+    from jax.experimental import multihost_utils
+
+    return multihost_utils.process_allgather(tree, tiled=True)
 
 
 def first_device(tree: Any) -> Any:

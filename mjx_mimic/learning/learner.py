@@ -245,12 +245,16 @@ class Learner:
     @cached_property
     def init(self) -> Callable[[jax.Array], TrainState]:
         """(key) -> a fresh state: equal networks, different environments on every device."""
+        mapped = self.compile_init()
+        return lambda key: mapped(self.placed_env, *self._split(key))
+
+    def compile_init(self) -> Callable[[ImitationEnv, jax.Array, jax.Array], TrainState]:
+        """Compile the first state, from the environment and the two keys of `init_state`, on the devices."""
 
         def on_device(env: ImitationEnv, *keys: jax.Array) -> TrainState:
             return init_state(env, self.config, self.actor, self.critic, keys)  # type: ignore[arg-type]
 
-        mapped = map_devices(self.devices, on_device)
-        return lambda key: mapped(self.placed_env, *self._split(key))
+        return map_devices(self.devices, on_device)
 
     @cached_property
     def train_step(self) -> Callable[[TrainState], tuple[TrainState, Metrics]]:

@@ -12,6 +12,9 @@ from mjx_mimic.task.reward import RewardTerms
 from mjx_mimic.task.termination import Causes
 from mjx_mimic.task.tracking_errors import TrackingErrors, no_errors
 
+CONTROL_STEPS = "control_steps"
+"""Scope (`jax.named_scope`) of a rollout in a compiled program."""
+
 
 @struct.dataclass
 class Transition:
@@ -98,7 +101,9 @@ def rollout(
         )
         return (state, result.observation), transition
 
-    (state, observation), transitions = jax.lax.scan(control_step, start, jax.random.split(key, length))
+    keys = jax.random.split(key, length)
+    with jax.named_scope(CONTROL_STEPS):
+        (state, observation), transitions = jax.lax.scan(control_step, start, keys)
     return state, observation, transitions
 
 

@@ -25,6 +25,7 @@ Array = NDArray[np.float64]
 MAX_BYTES = 128 * 2**20  # over an hour of CMU's 96 channels at 30 frames/s
 _POSITIONS = ("xposition", "yposition", "zposition")
 _ROTATIONS = ("xrotation", "yrotation", "zrotation")
+_END_OF_FILE = "\x1a\0 \t\r\n"  # what DOS and others write after the last line
 _MAX_JOINTS = 1000
 _MAX_POSES = 10_000_000  # of about 100 bytes; 43 minutes of 32 joints at 120 frames/s
 _MAX_FPS = 10_000.0
@@ -76,7 +77,8 @@ def read(path: str | Path) -> Bvh:
         UserError: the file is not BVH, is truncated, or has an invalid field; with the number of the line.
     """
     path = Path(path)
-    lines = read_bytes(path, MAX_BYTES).decode("utf-8-sig", errors="replace").splitlines()
+    text = read_bytes(path, MAX_BYTES).decode("utf-8-sig", errors="replace")
+    lines = text.rstrip(_END_OF_FILE).splitlines()
     start = next((number for number, line in enumerate(lines) if line.strip()), 0)
     if not lines or lines[start].strip() != "HIERARCHY":
         found = quoted(lines[start].strip(), 20) if lines else "nothing"

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mjx_mimic.retarget.body_targets import Targets
-from mjx_mimic.robot.constants import JOINT_SPEED_LIMIT, SOLE_GEOMS
+from mjx_mimic.robot.constants import JOINT_SPEED_LIMIT, SELF_COLLISIONS, SOLE_GEOMS
 from mjx_mimic.robot.mjcf import COLLISION_GROUP
 
 Array = NDArray[np.float64]
@@ -23,6 +23,8 @@ _CLEAR_OF_LIMITS = 1e-3  # rad
 # Past a right angle the shoulder has a second way to point that ends at its limits, where an arm gets stuck.
 _SHOULDER_ROLL = np.deg2rad(100.0)
 _NEAR_FLOOR = 0.2  # m; what is higher cannot reach the floor in a step
+_NEAR_ITSELF = 0.1  # m; what is farther from another part cannot reach it in a step
+_APART = 0.005  # m, margin for the error of linearisation
 
 _FIRST_ITERATIONS, _ITERATIONS = 100, 12
 _SETTLED = 1e-3  # rad or m; a step smaller than this ends a frame's iterations
@@ -59,6 +61,37 @@ class FloorLimit(mink.Limit):
         return mink.Constraint(rows, clearance[near])
 
 
+class ApartLimit(mink.Limit):
+    """Arms stay out of the trunk and the thighs, and legs out of each other.
+
+    Linearised in the nearest points of each pair of shapes: n (J_b - J_a) dq >= -distance along the normal n
+    from a to b. A pair that is nearer than the margin comes no nearer, so there is always a solution.
+    """
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        """Collect the shapes that must not go through one another."""
+        self.pairs = [[model.geom(f"{shape}_collision").id for shape in pair] for pair in SELF_COLLISIONS]
+
+    def compute_qp_inequalities(self, configuration: mink.Configuration, dt: float) -> mink.Constraint:
+        """Rows G dq <= h of the pairs that are near each other."""
+        model, data = configuration.model, configuration.data
+        rows, room = [], []
+        ends, jacobian = np.empty(6), np.empty((3, model.nv))
+        for pair in self.pairs:
+            distance = mujoco.mj_geomDistance(model, data, *pair, _NEAR_ITSELF, ends)
+            normal = np.copysign(1.0, distance) * (ends[3:] - ends[:3])
+            length = np.linalg.norm(normal)
+            if distance >= _NEAR_ITSELF or not length:
+                continue
+            row = np.zeros(model.nv)
+            for sign, geom, point in zip((1.0, -1.0), pair, (ends[:3], ends[3:]), strict=True):
+                mujoco.mj_jac(model, data, jacobian, None, point, model.geom_bodyid[geom])
+                row += sign * (normal / length) @ jacobian
+            rows.append(row)
+            room.append(max(distance - _APART, 0.0))
+        return mink.Constraint(np.reshape(rows, (-1, model.nv)), np.array(room))
+
+
 def solve(model: mujoco.MjModel, wanted: Targets, fps: float) -> Array:
     """Find qpos (T, 36): each frame from the one before, within joint ranges and speeds, above the floor."""
     configuration = mink.Configuration(model)
@@ -66,7 +99,7 @@ def solve(model: mujoco.MjModel, wanted: Targets, fps: float) -> Array:
     neutral, steady = _posture_tasks(model)
     ranges = _joint_ranges(model)
     lower, upper = ranges.lower.copy(), ranges.upper.copy()
-    limits = [ranges, FloorLimit(model)]
+    limits = [ranges, FloorLimit(model), ApartLimit(model)]
     reach = _SPEED * JOINT_SPEED_LIMIT / fps
 
     quaternions = {body: rotation.as_quat(scalar_first=True) for body, rotation in wanted.rotations.items()}

@@ -5,6 +5,8 @@ matters is taken from the joints' positions over the whole recording.
 """
 
 import itertools
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,26 +22,26 @@ from mjx_mimic.robot.kinematics import without_sign_flips
 
 Array = NDArray[np.float64]
 
-_LIMBS = {
-    "hip": "{}UpLeg",
-    "knee": "{}Leg",
-    "ankle": "{}Foot",
-    "shoulder": "{}Arm",
-    "elbow": "{}ForeArm",
-    "wrist": "{}Hand",
+NAMES = {
+    "hip": ("upleg", "upperleg", "thigh", "hip", "femur"),
+    "knee": ("leg", "lowerleg", "lowleg", "shin", "calf", "knee", "tibia"),
+    "ankle": ("foot", "ankle"),
+    "toe": ("toebase", "toe", "toes", "toe0", "ball"),
+    "shoulder": ("arm", "upperarm", "uparm", "shoulder", "humerus"),
+    "elbow": ("forearm", "lowerarm", "lowarm", "elbow", "radius"),
+    "wrist": ("hand", "wrist"),
 }
-SKELETONS: dict[str, dict[str, str]] = {
-    # https://github.com/ubisoft/ubisoft-laforge-animation-dataset
-    "lafan1": {"pelvis": "Hips", "chest": "Spine2", "neck": "Neck", **_LIMBS, "toe": "{}Toe"},
-    "mixamo": {"pelvis": "Hips", "chest": "Spine2", "neck": "Neck", **_LIMBS, "toe": "{}ToeBase"},
-    # The BVH conversions of http://mocap.cs.cmu.edu by B. Hahne (cgspeed)
-    "cmu": {"pelvis": "Hips", "chest": "Spine1", "neck": "Neck1", **_LIMBS, "toe": "{}ToeBase"},
-}
-"""Names of the joints by role; `{}` stands for Left or Right."""
+"""Names of the joints of a limb, the more telling first: a left arm goes before a left shoulder, which is a
+collarbone beside it. LAFAN1, Mixamo, CMU, Rokoko, Noitom, Xsens, 3ds Max and Unreal Engine have them, with
+the side before or after, as Left, left_ or l."""
+ROLES = ("pelvis", "chest", "neck", *(f"{side}_{joint}" for side in SIDES for joint in NAMES))
+"""What a joint can be. The toes may be missing."""
 UNITS = {"m": 1.0, "inches": 0.0254, "cm": 0.01, "mm": 0.001, "units of 1/0.45 inch": 0.0254 / 0.45}
 """Metres of each unit of length that is met; the last is that of the CMU conversions."""
 _LEGS_M = (0.6, 1.1)  # thigh and shin of people from 1.3 to 2.2 m
 
+_TOE_AHEAD, _TOE_BELOW = 0.35, 0.15  # of the shin: the ball of the foot from the ankle
+_TINY = 1e-9
 _SHORTEST = 0.01  # of the legs; a bone shorter than this has no direction
 _JUMP = np.deg2rad(30.0)  # between two frames no joint of a person turns farther
 _CUTOFF_HZ = 8.0  # people move more slowly than this; markers tremble faster
@@ -93,42 +95,98 @@ def check(person: Person, name: str) -> None:
             )
 
 
-def roles(bvh: Bvh, skeleton: str, source: str) -> tuple[str, dict[str, int]]:
-    """Find the skeleton's name, and the index of the joint of each role.
+def roles(bvh: Bvh, source: str, given: Mapping[str, str] | None = None) -> dict[str, int]:
+    """Find the index of the joint of each role, as `find` does.
+
+    Raises:
+        UserError: joints other than toes are missing, or there are no joints of the given names.
+    """
+    found = find(bvh, source, given or {})
+    missing = [role for role in ROLES if role not in found and "toe" not in role]
+    if missing:
+        raise UserError(
+            f"{source}: no joint is known to be {', '.join(missing)}; retarget --list prints the file's"
+            " joints, and --names FILE says what they are"
+        )
+    return found
+
+
+def find(bvh: Bvh, source: str, given: Mapping[str, str]) -> dict[str, int]:
+    """Find the index of the joint of each role, as far as they are known.
+
+    Limbs are found by their names. The pelvis is where the legs part, the chest where the arms part, and the
+    neck the joint below the head, or the head itself where that is the chest.
 
     Args:
         bvh: the recording.
-        skeleton: a key of `SKELETONS`, or "auto": the first one whose names are all there.
-        source: the file, named in the message.
+        source: the file, named in messages.
+        given: names of joints by role, which go before all that is found.
 
     Raises:
-        UserError: joints are missing.
+        UserError: there are no joints of the given names.
     """
-    names = [name.rpartition(":")[2] for name in bvh.names]  # some exporters put "person:" before each
-    missing: dict[str, list[str]] = {}
-    for kind in SKELETONS if skeleton == "auto" else (skeleton,):
-        wanted = _spelled_out(kind)
-        missing[kind] = [name for name in wanted.values() if name not in names]
-        if not missing[kind]:
-            return kind, {role: names.index(name) for role, name in wanted.items()}
-    known = "; ".join(
-        f"{kind} lacks {', '.join(gone[:4])}" + ", ..." * (len(gone) > 4) for kind, gone in missing.items()
-    )
-    raise UserError(
-        f"{source}: unknown skeleton, its root is {quoted(bvh.names[0], 30)}: {known}; rename the joints, or"
-        " export with one of these skeletons"
-    )
+    found = {role: _index(bvh, name, role, source) for role, name in given.items()}
+    plain = _plain_names(bvh.names)
+    for side in SIDES:
+        for joint, stems in NAMES.items():
+            known = [spelt for stem in stems for spelt in _spellings(side, stem) if spelt in plain]
+            if known:
+                found.setdefault(f"{side}_{joint}", plain.index(known[0]))
+    for role, joint in (("pelvis", "hip"), ("chest", "shoulder")):
+        if {f"{side}_{joint}" for side in SIDES} <= set(found):
+            found.setdefault(role, _common_parent(bvh, found[f"left_{joint}"], found[f"right_{joint}"]))
+    if "head" in plain and "chest" in found:
+        head = plain.index("head")
+        below = int(bvh.parents[head])
+        found.setdefault("neck", head if below == found["chest"] else below)
+    necks = [name for name in ("neck1", "neck") if name in plain]  # CMU's first one is the chest's
+    if necks:
+        found.setdefault("neck", plain.index(necks[0]))
+    return found
 
 
-def _spelled_out(kind: str) -> dict[str, str]:
-    """List the joints' names by role, with sides."""
-    named: dict[str, str] = {}
-    for role, name in SKELETONS[kind].items():
-        if "{}" in name:
-            named |= {f"{side}_{role}": name.format(side.capitalize()) for side in SIDES}
-        else:
-            named[role] = name
-    return named
+def _index(bvh: Bvh, name: str, role: str, source: str) -> int:
+    """Find a joint by its name; raises UserError if there is none."""
+    if role not in ROLES:
+        raise UserError(f"option --names: there is no {quoted(role)}; use {', '.join(ROLES)}")
+    if name not in bvh.names:
+        raise UserError(f"option --names: {source} has no joint {quoted(name)}; retarget --list prints them")
+    return bvh.names.index(name)
+
+
+def _plain_names(names: Sequence[str]) -> list[str]:
+    """Reduce names to lower-case letters and digits, without a prefix: "person:", or "bip01_" of all."""
+    bare = [name.rpartition(":")[2].lower() for name in names]
+    prefix = bare[-1].partition("_")[0] + "_"
+    if all(name.startswith(prefix) for name in bare[1:]):  # 3ds Max has a root "Bip01"
+        bare = [name.removeprefix(prefix) for name in bare]
+    return [re.sub(r"[^a-z0-9]", "", name) for name in bare]
+
+
+def _spellings(side: str, stem: str) -> tuple[str, ...]:
+    """List how a joint of a side may be spelt: leftarm, armleft, larm, arml."""
+    return (f"{side}{stem}", f"{stem}{side}", f"{side[0]}{stem}", f"{stem}{side[0]}")
+
+
+def _common_parent(bvh: Bvh, first: int, second: int) -> int:
+    """Find the joint nearest to two others that both hang from."""
+    above = set()
+    while first >= 0:
+        above.add(first)
+        first = int(bvh.parents[first])
+    while second not in above:
+        second = int(bvh.parents[second])
+    return second
+
+
+def named_joints(bvh: Bvh, found: Mapping[str, int]) -> list[str]:
+    """List the joints of a file, each with its depth as spaces and what it was found to be."""
+    lines, depths = [], list[int]()
+    roles_of = {index: role for role, index in found.items()}
+    for index, (name, parent) in enumerate(zip(bvh.names, bvh.parents, strict=True)):
+        depths.append(0 if parent < 0 else depths[parent] + 1)
+        lines.append(f"{'  ' * depths[index] + name:40s} {roles_of.get(index, '')}".rstrip())
+    return lines
 
 
 def person_of(bvh: Bvh, index: dict[str, int], up: Literal["y", "z"]) -> Person:
@@ -140,7 +198,22 @@ def person_of(bvh: Bvh, index: dict[str, int], up: Literal["y", "z"]) -> Person:
         role: to_z_up * Rotation.from_quat(bvh.rotations[:, index[role]], scalar_first=True)
         for role in ("pelvis", "chest", "left_ankle", "right_ankle")
     }
+    for side in SIDES:
+        if f"{side}_toe" not in points:
+            points[f"{side}_toe"] = _toe(points, rotations[f"{side}_ankle"], side)
     return Person(bvh.fps, points, rotations)
+
+
+def _toe(points: dict[str, Array], foot: Rotation, side: str) -> Array:
+    """Place the toe (T, 3) of a foot without one: fixed to it, ahead of the ankle where that is lowest."""
+    ankle = points[f"{side}_ankle"]
+    shin = np.median(np.linalg.norm(ankle - points[f"{side}_knee"], axis=1))
+    across = (points["left_hip"] - points["right_hip"]) * [1.0, 1.0, 0.0]
+    ahead = np.cross(across, [0.0, 0.0, 1.0])
+    ahead /= np.maximum(np.linalg.norm(ahead, axis=1, keepdims=True), _TINY)
+    lowest = np.argsort(ankle[:, 2])[: max(len(ankle) // 5, 1)]
+    toe = shin * (_TOE_AHEAD * ahead - np.array([0.0, 0.0, _TOE_BELOW]))
+    return ankle + foot.apply(foot[lowest].inv().apply(toe[lowest]).mean(axis=0))
 
 
 def starts_with_rest_pose(bvh: Bvh, index: dict[str, int]) -> bool:

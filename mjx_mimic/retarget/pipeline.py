@@ -19,6 +19,7 @@ from mjx_mimic.clips.foot_contacts import runs_of_true
 from mjx_mimic.clips.formats import key_to_write, save_motion
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.files import read_yaml
 from mjx_mimic.retarget import body_targets, bvh, foot_locking, inverse_kinematics
 from mjx_mimic.retarget import person as persons
 from mjx_mimic.retarget.body_targets import Targets
@@ -80,7 +81,7 @@ def retarget_file(
     file: Path,
     out: Path,
     *,
-    skeleton: str,
+    names: Path | None,
     up: Literal["y", "z"],
     start: float,
     end: float | None,
@@ -94,7 +95,7 @@ def retarget_file(
     Args:
         file: motion capture of one person.
         out: clip to write, in the format of its ending.
-        skeleton: names of the joints, see `person.roles`.
+        names: YAML file with names of joints by role, see `person.roles`; None: all are found.
         up: the file's axis that points up.
         start: s, see `retarget`.
         end: s, see `retarget`.
@@ -111,7 +112,7 @@ def retarget_file(
     """
     key = key_to_write(out, force)
     recording = bvh.read(file)
-    kind, joints = persons.roles(recording, skeleton, str(file))
+    joints = persons.roles(recording, str(file), read_names(names) if names else None)
     person = persons.person_of(recording, joints, up)
     rest_pose = persons.starts_with_rest_pose(recording, joints)
     if rest_pose:
@@ -122,7 +123,8 @@ def retarget_file(
     legs = person.leg_length()
     unit = persons.unit_of(legs)
     length = f"taken as {unit[0]}: {legs * unit[1]:.2f} m" if unit else "in no unit that fits a person"
-    lines = [f"{file}: {kind} skeleton, {recording.num_frames} frames at {recording.fps:.6g} frames/s"]
+    frames = f"{recording.num_frames} frames at {recording.fps:.6g} frames/s"
+    lines = [f"{file}: {len(recording.names)} joints, {frames}"]
     if rest_pose:
         lines.append("  without the first frame, a pose before the recording")
     lines.append(f"  legs of {legs:.4g}, {length}")
@@ -133,6 +135,31 @@ def retarget_file(
     motion = result.motion
     size = f"{motion.num_frames} frames at {motion.fps:.6g} frames/s, {motion.length:.3f} s"
     return [*lines, f"{out}: {size}, {motion.loop}", *result.lines()]
+
+
+def read_names(path: Path) -> dict[str, str]:
+    """Read names of joints by role, such as `left_knee: LeftShin`, one on a line.
+
+    Raises:
+        UserError: the file cannot be read, or is something else.
+    """
+    values = read_yaml(path)
+    if not isinstance(values, dict) or not all(
+        isinstance(text, str) for pair in values.items() for text in pair
+    ):
+        raise UserError(f"{path}: is no list of names; write lines such as 'left_knee: LeftShin'")
+    return values
+
+
+def list_joints(file: Path, names: Path | None) -> list[str]:
+    """Return a line for each joint of the BVH `file`, with what it is found to be.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    recording = bvh.read(file)
+    given = read_names(names) if names else {}
+    return persons.named_joints(recording, persons.find(recording, str(file), given))
 
 
 def retarget(

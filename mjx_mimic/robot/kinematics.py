@@ -6,12 +6,13 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from mjx_mimic.robot.constants import G1_JOINTS, SOLE_GEOMS
+from mjx_mimic.robot.constants import G1_JOINTS, SELF_COLLISIONS, SOLE_GEOMS
 from mjx_mimic.robot.mjcf import COLLISION_GROUP
 
 Array = NDArray[np.float64]
 
 _FAR = 1e3  # m; `floor_clearance` reports a larger distance as this one
+_NEAR = 0.1  # m; so does `self_clearance` with this one
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +90,23 @@ def floor_clearance(model: mujoco.MjModel, qpos: NDArray) -> tuple[tuple[str, ..
         for column, shape in enumerate(shapes):
             clearance[frame, column] = mujoco.mj_geomDistance(model, data, floor, shape, _FAR, None)
     return tuple(model.geom(shape).name for shape in shapes), clearance
+
+
+def self_clearance(model: mujoco.MjModel, qpos: NDArray) -> tuple[tuple[str, ...], Array]:
+    """Measure how far shapes that must not go through one another are apart; see `SELF_COLLISIONS`.
+
+    Returns:
+        Names of the P pairs, and (T, P) m, negative where one is in the other; at most `_NEAR`.
+    """
+    data = mujoco.MjData(model)
+    pairs = [[model.geom(f"{shape}_collision").id for shape in pair] for pair in SELF_COLLISIONS]
+    clearance = np.empty((len(qpos), len(pairs)))
+    for frame, positions in enumerate(qpos):
+        data.qpos[:] = positions
+        mujoco.mj_kinematics(model, data)
+        for column, (first, second) in enumerate(pairs):
+            clearance[frame, column] = mujoco.mj_geomDistance(model, data, first, second, _NEAR, None)
+    return tuple(" in ".join(pair) for pair in SELF_COLLISIONS), clearance
 
 
 def beyond_limits(model: mujoco.MjModel, dof_pos: NDArray) -> Array:

@@ -178,11 +178,12 @@ def load_robot(
     # `clearance` knows spheres (half length 0) and capsules.
     shapes = [int(mujoco.mjtGeom.mjGEOM_SPHERE), int(mujoco.mjtGeom.mjGEOM_CAPSULE)]
     assert np.isin(model.geom_type[guarded], shapes).all()
-    mjx_model = mjx.put_model(model)
+    device = jax.local_devices()[0]  # MJX's choice may be another process's
+    mjx_model = mjx.put_model(model, device=device)
     return Robot(
         model=model,
         mjx_model=mjx_model,
-        mjx_data=mjx.make_data(mjx_model),
+        mjx_data=mjx.make_data(mjx_model, device=device),
         body_names=body_names,
         key_bodies=np.array([body_names.index(name) for name in key_bodies]),
         joint_axes=model.jnt_axis[joints],

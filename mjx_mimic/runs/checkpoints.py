@@ -23,8 +23,9 @@ import orbax.checkpoint as ocp
 
 from mjx_mimic.common.errors import DiskFailure, UserError, bare
 from mjx_mimic.common.files import replacing, require_space
+from mjx_mimic.common.processes import is_first
 from mjx_mimic.config import TrainConfig, Which
-from mjx_mimic.learning.devices import first_device
+from mjx_mimic.learning.devices import first_device, gather
 from mjx_mimic.learning.learner import TrainState
 from mjx_mimic.learning.networks import Params
 from mjx_mimic.learning.normalizer import Normalizer
@@ -72,7 +73,7 @@ class Checkpoints:
         self._best: dict[str, Any] | None = None
 
     def save(self, state: TrainState, progress: Progress, is_best: bool) -> None:
-        """Write a checkpoint.
+        """Write a checkpoint of all devices. Every process calls this, and the first one writes.
 
         Args:
             state: the training, on its devices.
@@ -83,9 +84,11 @@ class Checkpoints:
             UserError: a number of the networks is not finite.
             DiskFailure: it cannot be written; the checkpoints before it are whole.
         """
-        last, training = _networks(state), to_host(state)
+        last, training = _networks(state), gather(to_host(state))
         if not is_finite((last, training.actor, training.critic)):
             raise UserError(f"{self.folder}: the networks hold numbers that are not finite; nothing is saved")
+        if not is_first():
+            return
         if is_best or self._best is None:
             self._best = last
         items = {"training": training, "last": last, "best": self._best}
@@ -182,8 +185,13 @@ class Checkpoints:
         """Orbax's manager; removes what a killed save has left behind."""
         if self._manager is None:
             options = ocp.CheckpointManagerOptions(
-                max_to_keep=self._keep, enable_async_checkpointing=False, cleanup_tmp_directories=True
+                max_to_keep=self._keep,
+                enable_async_checkpointing=False,
+                cleanup_tmp_directories=True,
+                create=False,
+                multiprocessing_options=_alone(),
             )
+            self.folder.mkdir(parents=True, exist_ok=True)
             self._manager = ocp.CheckpointManager(self.folder, options=options)
         return self._manager
 
@@ -237,6 +245,12 @@ class Checkpoints:
         if not tried:
             return None
         raise UserError(f"{self.folder}: every checkpoint is damaged; restore the folder or start anew")
+
+
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """Let orbax wait for no other process."""
+    own = jax.process_index()
+    return ocp.options.MultiprocessingOptions(own, {own}, barrier_sync_key_prefix=f"process {own}")
 
 
 def _attempt[R](step: Path, read: Callable[[Path], R]) -> tuple[R | None, str | None]:
@@ -300,7 +314,7 @@ def _restore(step: Path, name: str, target: Any = None) -> Any:
     Raises:
         UserError: a number of its networks is not finite.
     """
-    with ocp.StandardCheckpointer() as checkpointer:
+    with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
         try:
             item = jax.tree.map(np.asarray, checkpointer.restore(step / name, target))
             fields = item if isinstance(item, dict) else vars(item)
@@ -319,7 +333,7 @@ def is_finite(tree: Any) -> bool:
 
 
 def to_host(state: TrainState) -> TrainState:
-    """Return all devices' arrays as NumPy, the key as plain numbers."""
+    """Return the arrays of this process's devices as NumPy, the key as plain numbers."""
     return jax.tree.map(np.asarray, replace(state, key=jax.random.key_data(state.key)))
 
 

@@ -45,14 +45,15 @@ def create(
     except (OSError, ValueError) as error:
         raise unwritable(path, error) from None
     with replacing(path / CONFIG_FILE) as file:
-        file.write(yaml_bytes(_record(config, clips, devices, init_from)))
+        file.write(yaml_bytes(record(config, clips, devices, init_from)))
 
 
-def _record(
+def record(
     config: TrainConfig, clips: Clips, devices: int, init_from: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
+    """Return what `config.yaml` holds: all that goes into a run."""
     packages = ("jax", "mujoco", "mujoco-mjx", "flax", "optax")
-    record = {
+    found = {
         "format": FORMAT,
         "config": config_yaml.to_dict(config),
         "clips": [
@@ -64,8 +65,8 @@ def _record(
         "versions": {"mjx-mimic": __version__} | {name: version(name) for name in packages},
     }
     if init_from:
-        record["init_from"] = init_from
-    return record | {"digest": record_digest(record)}
+        found["init_from"] = init_from
+    return found | {"digest": record_digest(found)}
 
 
 def check_resumable(path: Path, config: TrainConfig, clips: Clips, devices: int) -> None:
@@ -75,7 +76,7 @@ def check_resumable(path: Path, config: TrainConfig, clips: Clips, devices: int)
         UserError: a setting or a clip's contents is another.
     """
     past, stored = read_run(path)
-    wanted = _record(config, clips, devices)
+    wanted = record(config, clips, devices)
     found = config_yaml.difference(replace(past, **{n: getattr(config, n) for n in MAY_CHANGE}), config)
     if found:
         raise UserError(
@@ -99,11 +100,11 @@ def record_resumption(path: Path, config: TrainConfig, devices: int) -> None:
     """Write what a continued run may change into its configuration, so that the next one goes on with it."""
     _, stored = read_run(path)
     now = {"config": config_yaml.to_dict(config), "devices": devices, "platform": jax.default_backend()}
-    record = {**stored, **now}
-    record["digest"] = record_digest(record)
-    if record != stored:
+    updated = {**stored, **now}
+    updated["digest"] = record_digest(updated)
+    if updated != stored:
         with replacing(path / CONFIG_FILE) as file:
-            file.write(yaml_bytes(record))
+            file.write(yaml_bytes(updated))
 
 
 def load_run_clips(run: str | Path) -> Clips:
@@ -113,7 +114,7 @@ def load_run_clips(run: str | Path) -> Clips:
         UserError: there is no run in this folder, or one of its clips cannot be read.
     """
     config, _ = read_run(Path(run))
-    return load_clips(config.motion, config.motion_weights)
+    return load_clips(config.motion, config.motion_weights, config.skip_bad)
 
 
 def require_clip(clips: Clips, clip: int) -> None:
@@ -143,7 +144,7 @@ def load_policy(
     """
     run = Path(run)
     config, _ = read_run(run)
-    clips = load_clips(config.motion, config.motion_weights) if clips is None else clips
+    clips = load_clips(config.motion, config.motion_weights, config.skip_bad) if clips is None else clips
     stored = Checkpoints(run).restore_policy(checkpoint)
     env = make_env(clips.motions, config.env, weights=clips.weights)
     actor = make_actor(config.network, env.num_actions, env.policy_inputs)

@@ -297,6 +297,7 @@ _SAME = {
     "neg": "Neg",
     "abs": "Abs",
     "floor": "Floor",
+    "round": "Round",
     "sqrt": "Sqrt",
     "sign": "Sign",
     "sin": "Sin",

@@ -36,6 +36,7 @@ from mjx_mimic.runs.training_loop import (
     judged,
     summary,
 )
+from mjx_mimic.runs.training_run import check_clips
 from mjx_mimic.task.env import with_contacts
 
 ENVS_TOGETHER = 8192
@@ -179,8 +180,14 @@ def safe(name: str) -> str:
     return re.sub(r"[^\w.=+-]+", "_", name, flags=re.ASCII)[:60] or "_"
 
 
-def run(sweep: Sweep, out: Path, source: Path) -> bool:
+def run(sweep: Sweep, out: Path, source: Path, trust: bool = False) -> bool:
     """Train what is not trained yet, and write table and plot after every group.
+
+    Args:
+        sweep: what to train.
+        out: folder of the run folders, the table and the plot.
+        source: file of the description, for messages.
+        trust: train also on clips that `validation` finds unfit.
 
     Returns:
         Whether all is trained; False after an interrupt, from which the same command goes on.
@@ -193,11 +200,15 @@ def run(sweep: Sweep, out: Path, source: Path) -> bool:
         replace(member, config=sized(member.config, devices[0].platform, len(devices)))
         for member in members(sweep, out, source)
     ]
-    missing = []
+    missing: list[Item] = []
+    checked = set()
     for index, member in enumerate(everyone):
-        clips = load_clips(member.config.motion)
+        clips = load_clips(member.config.motion, skip_bad=member.config.skip_bad)
         env_config = with_contacts(member.config.env, clips.motions)
         member = everyone[index] = replace(member, config=replace(member.config, env=env_config))
+        if (member.setting, member.clip) not in checked:  # they differ by their seeds alone
+            check_clips(member.config, clips, trust)
+            checked.add((member.setting, member.clip))
         if os.path.exists(member.path / CONFIG_FILE):
             folder.check_resumable(member.path, member.config, clips, len(devices))
         done = Checkpoints(member.path).progress()

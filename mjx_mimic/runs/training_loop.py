@@ -18,6 +18,7 @@ from rich.progress import Progress as Bar
 
 from mjx_mimic.common.cli import INTERRUPTED
 from mjx_mimic.common.errors import RunFailure, one_line
+from mjx_mimic.common.processes import agreed
 from mjx_mimic.learning.devices import first_device
 from mjx_mimic.learning.learner import Learner, TrainState
 from mjx_mimic.learning.metrics import Metrics
@@ -130,10 +131,10 @@ def train(
     state: TrainState,
     progress: Progress,
     checkpoints: Checkpoints,
-    log: MetricLog,
+    log: MetricLog | None,
     write_video: WriteVideo | None = None,
 ) -> bool:
-    """Train to `total_steps` samples.
+    """Train to `total_steps` samples. Every process calls this; only the first one has a log and videos.
 
     An evaluation and a checkpoint come whenever the samples pass a multiple of `eval_interval`, and at the
     end; a checkpoint alone comes at an interrupt, and where evaluations are more than CHECKPOINT_INTERVAL_S
@@ -183,12 +184,13 @@ def train(
                     " it in MuJoCo C; start a new run with lower learning rates"
                 )
             complete = progress.samples >= total
-            ending = stop.requested or complete
+            is_stopping, is_late = agreed(stop.requested, now - saved >= CHECKPOINT_INTERVAL_S)
+            ending = is_stopping or complete
             span = samples_before, progress.samples
             evaluation_is_due = complete or has_multiple(*span, learner.config.eval_interval)
             is_shown = write_video is not None and not ending
             video_is_due = is_shown and has_multiple(*span, learner.config.video_interval)
-            checkpoint_is_due = evaluation_is_due or ending or now - saved >= CHECKPOINT_INTERVAL_S
+            checkpoint_is_due = evaluation_is_due or ending or is_late
             if not (checkpoint_is_due or video_is_due) and now - window_start < REPORT_INTERVAL_S:
                 continue
             row = {
@@ -203,12 +205,13 @@ def train(
                 progress = replace(progress, best_eval_return=figures["best_eval_return"])
                 row |= figures
             # Before its checkpoint: a row that is written twice is dropped once, one that is lost stays lost.
-            log.write(row, clip_summary(window))
+            if log:
+                log.write(row, clip_summary(window))
             display.report(row)
             if checkpoint_is_due:
                 checkpoints.save(state, progress, is_best)
                 saved = time.monotonic()
-            if video_is_due and write_video:
+            if video_is_due and write_video and log:
                 did_work = add_video(write_video, learner, state, progress.samples, log)
                 write_video = write_video if did_work else None
             window, window_start = [], time.monotonic()

@@ -1,20 +1,25 @@
 """A training from its settings to its last checkpoint."""
 
 import importlib.util
+import json
 import os
 import re
 import time
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.clips.fitness import require_fit
 from mjx_mimic.common.errors import DiskFailure, RunFailure, UserError
+from mjx_mimic.common.processes import first_before_others, is_first, require_same
 from mjx_mimic.config import TrainConfig, sized
 from mjx_mimic.config_yaml import read_run
-from mjx_mimic.learning.devices import place
+from mjx_mimic.learning.devices import all_devices, place
 from mjx_mimic.learning.learner import Learner, make_learner, redistribute
 from mjx_mimic.robot.constants import ALL_BODIES, GROUND_BODIES
 from mjx_mimic.runs import folder
@@ -26,8 +31,13 @@ from mjx_mimic.runs.warm_start import Source, has_new_value_function, read_sourc
 from mjx_mimic.task.env import with_contacts
 from mjx_mimic.task.goals import doubts
 
-STEP_BYTES = 88_000
-"""What the compiled training step takes per environment beside its samples: 362 MB at 4096 on an H100."""
+STEP_BYTES = {"tpu": 103_000}
+"""What the compiled training step takes per environment beside its samples, by platform.
+
+Of 200 MB at 4096 environments on an H100 and 467 MB on a TPU v5e, which pads its arrays, by
+`python -m mjx_mimic.bench --compile-for`."""
+OTHER_STEP_BYTES = 37_300
+"""The same on GPUs, and by assumption on CPUs."""
 
 
 def train_run(
@@ -40,6 +50,8 @@ def train_run(
     trust: bool = False,
 ) -> tuple[bool, Path]:
     """Train in a run folder, a new one or one to resume.
+
+    Where several processes train together, all call this, and only the first one writes.
 
     Args:
         config: what to train; numbers that are 0 are sized for this machine.
@@ -57,27 +69,51 @@ def train_run(
     Raises:
         UserError: a setting, a clip or the folder will not do, or the run cannot be resumed.
     """
-    devices = tuple(jax.local_devices())
+    devices = all_devices()
     config = sized(config, devices[0].platform, len(devices))
-    clips = load_clips(config.motion, config.motion_weights)
+    clips = load_clips(config.motion, config.motion_weights, config.skip_bad)
     config = replace(config, env=with_contacts(config.env, clips.motions))
-    ground_bodies: tuple[str, ...] = ALL_BODIES
-    if config.env.fall_ends and config.env.contacts != "auto":  # which it no longer is
-        ground_bodies = config.env.ground_bodies or GROUND_BODIES[config.env.contacts]
-    for line in [*require_fit(clips, ground_bodies, trust or resume), *doubts(config.env, clips.motions)]:
-        print(line)
+    check_clips(config, clips, trust or resume)
     out = out or Path("runs") / f"{_file_name(clips.motions[0].name)}-{time.strftime('%Y%m%d-%H%M%S')}"
     if wandb_project and importlib.util.find_spec("wandb") is None:
         raise UserError("option --wandb: the package is not installed; install mjx-mimic[wandb]")
     learner = make_learner(config, clips, devices)
     check_memory(learner)
     source = read_source(init_from, learner, clips) if init_from else None
+    require_same(_ingredients(folder.record(config, clips, len(devices), source.record if source else None)))
     if resume:
         folder.check_resumable(out, config, clips, len(devices))
-    else:
+    elif is_first():
         folder.create(out, config, clips, len(devices), source.record if source else None)
-    with locked(out):
+    with locked(out) if is_first() else nullcontext():
         return _train(out, learner, clips, resume, wandb_project, source, write_video), out
+
+
+def _ingredients(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return what all processes must have alike, by what it is called in a message."""
+    names = {
+        "settings": "config",
+        "clips": "clips",
+        "versions": "versions",
+        "devices": "platform",
+        "networks to start from": "init_from",
+    }
+    return {name: json.dumps(record.get(field), sort_keys=True) for name, field in names.items()}
+
+
+def check_clips(config: TrainConfig, clips: Clips, trust: bool) -> None:
+    """Print what `validation` warns of in the clips, as far as it matters under these settings.
+
+    Raises:
+        UserError: a clip is not fit for training, and not trusted.
+    """
+    ground_bodies: tuple[str, ...] = ALL_BODIES
+    if config.env.fall_ends and config.env.contacts != "auto":  # which it no longer is
+        ground_bodies = config.env.ground_bodies or GROUND_BODIES[config.env.contacts]
+    for message in clips.left_out:
+        print(f"warning: left out: {message}")
+    for line in [*require_fit(clips, ground_bodies, trust), *doubts(config.env, clips.motions)]:
+        print(line)
 
 
 def _file_name(text: str) -> str:
@@ -86,25 +122,31 @@ def _file_name(text: str) -> str:
 
 
 def check_memory(learner: Learner) -> None:
-    """Refuse more environments than the devices' memory can hold, before anything is written.
+    """Warn of more environments than the devices' memory holds by an estimate, before anything is written.
 
     Raises:
-        UserError: with what they would need and what there is.
+        UserError: they need more than ten times what there is, which no estimate is wrong by.
     """
     config, devices = learner.config, learner.devices
     observation = sum(learner.env.observation_sizes().values())
     sample_bytes = 4 * (observation + 2 * learner.env.num_actions)
-    needed = config.num_envs * (STEP_BYTES + config.unroll_length * sample_bytes)
-    if devices[0].platform == "cpu":
-        available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
+    platform = devices[0].platform
+    step_bytes = STEP_BYTES.get(platform, OTHER_STEP_BYTES)
+    needed = config.num_envs * (step_bytes + config.unroll_length * sample_bytes)
+    if platform == "cpu":
+        here = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
+        available = here * jax.process_count()
     else:
-        available = len(devices) * (devices[0].memory_stats() or {}).get("bytes_limit", 0)
-    if available and needed > available:
-        most = config.num_envs * available // needed
-        raise UserError(
-            f"option --num-envs: {config.num_envs} environments need about {needed / 2**30:,.0f} GiB of"
-            f" {available / 2**30:,.0f}; use {most} at most"
-        )
+        available = len(devices) * (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", 0)
+    if not available or needed <= available:
+        return
+    message = (
+        f"option --num-envs: {config.num_envs} environments need about {needed / 2**30:,.1f} GiB of"
+        f" {available / 2**30:,.1f}; {config.num_envs * available // needed} fit"
+    )
+    if needed > 10 * available:
+        raise UserError(f"{message}; use fewer")
+    print(f"warning: {message}, by an estimate")
 
 
 def _train(
@@ -127,7 +169,9 @@ def _train(
         print(f"contacts: {config.env.contacts}, because more than the soles may be on the floor")
 
     state, progress = learner.init(jax.random.key(config.seed)), Progress()
-    restored = checkpoints.restore_training(state) if resume else None
+    # The first process removes what is damaged before the others read.
+    restored = first_before_others(lambda: checkpoints.restore_training(state) if resume else None)
+    require_same({"checkpoint": str(restored and restored[1])})
     if resume and restored is None and "init_from" in read_run(out)[1]:
         raise UserError(
             f"{out}: was stopped before its first checkpoint; remove it and start anew with --init-from"
@@ -139,7 +183,7 @@ def _train(
         )
         state = start_from(learner, state, source)
     try:
-        if resume:
+        if resume and is_first():
             folder.record_resumption(out, config, len(devices))
         if restored:
             state, progress = restored
@@ -154,7 +198,7 @@ def _train(
             state = place(devices, state)
         else:
             checkpoints.save(state, progress, is_best=False)  # so that there always is one
-        with MetricLog(out, names, progress.samples, wandb_project) as log:
+        with MetricLog(out, names, progress.samples, wandb_project) if is_first() else nullcontext() as log:
             return train(learner, state, progress, checkpoints, log, write_video)
     except (
         OSError,

@@ -20,13 +20,15 @@ from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import CharacterState, Robot, exact_products, load_robot
 from mjx_mimic.task import dynamics, observation, reference, skills, start_sampling, termination
 from mjx_mimic.task.dynamics import Dynamics, Scalar
-from mjx_mimic.task.goals import Goal, GoalState, Moment, make_goal
+from mjx_mimic.task.goals import Goal, GoalState, Situation, make_goal
 from mjx_mimic.task.reference import MotionLibrary, make_library
 from mjx_mimic.task.reward import RewardTerms, mimickit_reward, paper_reward
 from mjx_mimic.task.skills import SkillState
 from mjx_mimic.task.start_sampling import StartDistribution, make_starts
 from mjx_mimic.task.tracking_errors import TrackingErrors, motor_torque, tracking_errors
 
+PHYSICS_STEPS = "physics_steps"
+"""Scope (`jax.named_scope`) of a control step's physics in a compiled program."""
 LIMIT_MARGIN = 0.05
 """Distance from a joint's limit within which `PenaltyConfig.joint_limit` counts, rad."""
 
@@ -180,8 +182,8 @@ class ImitationEnv:
         )
         key = jax.random.key(0) if key is None else key
         if self.goal is not None:
-            moment = self.moment(state, self.character(state))
-            state = replace(state, goal=self.goal.begin(moment, key))
+            situation = self.situation(state, self.character(state))
+            state = replace(state, goal=self.goal.begin(situation, key))
         if self.config.clips == "skills":
             plan = skills.draw_plan(self.library.num_clips, jax.random.fold_in(key, 1))
             state = replace(state, skills=plan)
@@ -326,9 +328,10 @@ class ImitationEnv:
 
         coordinates = (state.qpos, state.qvel, state.warm_start)
         targets, state = self.motor_targets(state, pd_target, length)
-        (qpos, qvel, warm_start), trace = jax.lax.scan(
-            physics_step, coordinates, targets, length=length, unroll=unroll
-        )
+        with jax.named_scope(PHYSICS_STEPS):
+            (qpos, qvel, warm_start), trace = jax.lax.scan(
+                physics_step, coordinates, targets, length=length, unroll=unroll
+            )
         return replace(state, qpos=qpos, qvel=qvel, warm_start=warm_start, steps=state.steps + 1), trace
 
     def motor_targets(
@@ -350,9 +353,14 @@ class ImitationEnv:
         """Return the time in the clip, s, `ahead` control steps from now."""
         return state.start_time + (state.steps + ahead) * self.control_dt
 
+    def moment(self, state: EnvState, ahead: int = 0) -> reference.Moment:
+        """Return the same time, exactly."""
+        start = reference.moment(state.start_time)
+        return reference.later(start, state.steps + ahead, self.config.control_hz)
+
     def phase(self, state: EnvState) -> jax.Array:
         """Return the phase of the clip, in [0, 1]."""
-        return reference.phase(self.library, state.clip, self.time(state))
+        return reference.phase(self.library, state.clip, self.moment(state))
 
     def character(self, state: EnvState) -> CharacterState:
         """Return the simulated robot with its bodies."""
@@ -364,14 +372,16 @@ class ImitationEnv:
         With a goal or several clips in an episode, the reference goes where the robot goes: its root now is
         moved to the robot's place and heading, and what is ahead with it.
         """
-        return self.reference_at(state, self.time(state, ahead))
+        return self.reference_at(state, self.moment(state, ahead))
 
-    def reference_at(self, state: EnvState, time: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Return what `reference_coordinates` does, at `time` () s in the clip."""
+    def reference_at(
+        self, state: EnvState, time: reference.Moment | jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return what `reference_coordinates` does, at `time` (), a `Moment` or s, in the clip."""
         qpos, qvel = reference.lookup(self.library, state.clip, time)
         if not self.pursues:
             return qpos, qvel
-        now, _ = reference.lookup(self.library, state.clip, self.time(state))
+        now, _ = reference.lookup(self.library, state.clip, self.moment(state))
         return reference.carried(qpos, qvel, now[:7], state.qpos[:7])
 
     def reference(self, state: EnvState, ahead: int = 0) -> CharacterState:
@@ -484,13 +494,13 @@ class ImitationEnv:
         """What the robot is to do besides imitating, if anything."""
         return make_goal(self.config, self.robot)
 
-    def moment(self, state: EnvState, character: CharacterState) -> Moment:
+    def situation(self, state: EnvState, character: CharacterState) -> Situation:
         """Return what a goal sees of a state."""
         time, phase = self.time(state), self.phase(state)
         # The very number of the control step before: a cycle must not begin twice by rounding.
-        before = reference.phase(self.library, state.clip, self.time(state, ahead=-1))
+        before = reference.phase(self.library, state.clip, self.moment(state, ahead=-1))
         cycle_start = time - phase * self.library.length[state.clip]
-        return Moment(
+        return Situation(
             character=character,
             home=self.reference_at(state, cycle_start)[0][:7],
             steps=state.steps,
@@ -526,14 +536,15 @@ class ImitationEnv:
     def pursue(self, state: EnvState, character: CharacterState) -> EnvState:
         """Return a state after a control step with its goal advanced, and its next skill if a cycle ends."""
         if self.goal is not None and state.goal is not None:
-            state = replace(state, goal=self.goal.advance(state.goal, self.moment(state, character)))
+            state = replace(state, goal=self.goal.advance(state.goal, self.situation(state, character)))
         if state.skills is None:
             return state
         ends = self.ends_cycle(state)
         return replace(
             state,
             clip=jnp.where(ends, state.skills.wanted, state.clip),
-            start_time=jnp.where(ends, -state.steps * self.control_dt, state.start_time),
+            # A little more than 0, so that rounding does not put it into the cycle before.
+            start_time=jnp.where(ends, 1e-5 - state.steps * self.control_dt, state.start_time),
             skills=state.skills.next(ends),
         )
 
@@ -608,7 +619,7 @@ class ImitationEnv:
             ),
             nonfinite=termination.is_nonfinite(state.qpos, state.qvel),
             time_out=state.steps >= self.episode_steps,
-            clip_end=ends & (self.time(state) >= self.library.length[state.clip]),
+            clip_end=ends & (self.phase(state) >= 1.0),
         )
 
 
@@ -659,7 +670,7 @@ def make_env(
     library = make_library(motions)
     weights = [1.0] * len(motions) if weights is None else weights
     lengths = [float(length) for length in np.asarray(library.length)]
-    starts = make_starts(lengths, [motion.loop == "wrap" for motion in motions], weights, segment_seconds)
+    starts = make_starts(lengths, [motion.cyclic for motion in motions], weights, segment_seconds)
     env = ImitationEnv(library, starts, robot, config)
     make_goal(config, robot)  # refuses bodies that the robot does not have
     if len(motions) > 1 and config.clips == "one" and not env.target_steps:

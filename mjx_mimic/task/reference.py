@@ -5,6 +5,7 @@ between two frames plus whole cycles' displacement; rotations by slerp; velociti
 """
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,36 @@ from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.robot import rotation
+
+ORIGIN_GRID = 10.0
+"""Clips are moved by multiples of this, m, to start as near to the world's origin as that allows."""
+ROUNDING_S = 2e-7
+"""Error, s, of a `Moment`, whose fraction is a sum of two numbers under 1 in float32."""
+
+
+@struct.dataclass
+class Moment:
+    """A time in whole seconds and a fraction, so that it is as exact after an hour as in the first second."""
+
+    second: jax.Array  # (...) int, s
+    fraction: jax.Array  # (...) s
+
+
+def moment(time: jax.Array) -> Moment:
+    """Return a time (...) s as a `Moment`."""
+    second = jnp.floor(time)
+    return Moment(second.astype(jnp.int32), time - second)
+
+
+def later(start: Moment, steps: jax.Array, rate: float) -> Moment:
+    """Return the moment `steps` (...) int after `start` (...), of which a second has `rate`.
+
+    The rate is taken as a fraction with a denominator of 1000 at most, so that whole numbers count the time.
+    """
+    count, seconds = Fraction(rate).limit_denominator(1000).as_integer_ratio()
+    whole, rest = jnp.divmod(steps * seconds, count)
+    carried = moment(start.fraction + rest / count)
+    return Moment(start.second + whole + carried.second, carried.fraction)
 
 
 @struct.dataclass
@@ -28,9 +59,12 @@ class MotionLibrary:
     dof_vel: jax.Array  # (N, J) rad/s
     start: jax.Array  # (C,) int
     num_frames: jax.Array  # (C,) int
+    whole_rate: jax.Array  # (C,) int, frames/s
+    rest_rate: jax.Array  # (C,) frames/s, what the whole number lacks
     length: jax.Array  # (C,) s
-    wraps: jax.Array  # (C,) bool
+    wraps: jax.Array  # (C,) bool, also of clips that turn
     cycle_shift: jax.Array  # (C, 3) m, displacement of one cycle; z is 0
+    half_turn: jax.Array | None  # (C,) int, half of a cycle's turn in 2 pi / 2^32 rad; None: no clip turns
 
     @property
     def num_clips(self) -> int:
@@ -39,20 +73,25 @@ class MotionLibrary:
 
 
 def make_library(motions: Sequence[Motion]) -> MotionLibrary:
-    """Put clips on the device. Velocities come from float64 differences of neighbouring frames."""
+    """Put clips on the device. Velocities come from float64 differences of neighbouring frames.
+
+    Clips that start far from the world's origin, where float32 has few digits, are moved near to it.
+    """
     counts = np.array([m.num_frames for m in motions])
     velocities = [_frame_velocities(m) for m in motions]
-    shift = np.array([m.root_pos[-1] - m.root_pos[0] for m in motions]) * [1.0, 1.0, 0.0]
-
-    # Multiplied in MimicKit's order: at a frame's very time the last bit decides which frame is lower.
-    lengths = [np.float32(1.0 / np.float32(m.fps)) * (m.num_frames - 1) for m in motions]
-    wraps = [m.loop == "wrap" for m in motions]
+    positions = [m.root_pos - _grid_point(m.root_pos[0]) for m in motions]
+    half_turns = np.array([round(0.5 * m.cycle_turn * _PER_RADIAN) for m in motions])
+    shifts = np.array(
+        [_shift(place, 2.0 * half / _PER_RADIAN) for place, half in zip(positions, half_turns, strict=True)]
+    )
+    rates = np.array([m.fps for m in motions])
+    wraps = [m.cyclic for m in motions]
 
     def stack(arrays: Sequence[np.ndarray]) -> jax.Array:
         return jnp.asarray(np.concatenate(arrays), jnp.float32)
 
     return MotionLibrary(
-        root_pos=stack([m.root_pos for m in motions]),
+        root_pos=stack(positions),
         root_quat=stack([m.root_quat for m in motions]),
         dof_pos=stack([m.dof_pos for m in motions]),
         root_vel=stack([v[0] for v in velocities]),
@@ -60,10 +99,26 @@ def make_library(motions: Sequence[Motion]) -> MotionLibrary:
         dof_vel=stack([v[2] for v in velocities]),
         start=jnp.asarray(np.cumsum(counts) - counts, jnp.int32),
         num_frames=jnp.asarray(counts, jnp.int32),
-        length=jnp.asarray(lengths, jnp.float32),
+        whole_rate=jnp.asarray(np.floor(rates), jnp.int32),
+        rest_rate=jnp.asarray(rates - np.floor(rates), jnp.float32),
+        length=jnp.asarray([m.length for m in motions], jnp.float32),
         wraps=jnp.asarray(wraps),
-        cycle_shift=jnp.asarray(shift, jnp.float32),
+        cycle_shift=jnp.asarray(shifts, jnp.float32),
+        half_turn=jnp.asarray(half_turns, jnp.int32) if half_turns.any() else None,
     )
+
+
+_PER_RADIAN = 2**32 / (2.0 * np.pi)  # so that whole turns overflow
+
+
+def _grid_point(start: np.ndarray) -> np.ndarray:
+    """Return the point of the grid, z 0, that is nearest to `start` (3,) m."""
+    return np.round(start / ORIGIN_GRID) * ORIGIN_GRID * [1.0, 1.0, 0.0]
+
+
+def _shift(root_pos: np.ndarray, turn: float) -> np.ndarray:
+    """Return where a cycle leads, (3,) m: p becomes the turned p plus this; z is 0."""
+    return (root_pos[-1] - Rotation.from_euler("z", turn).apply(root_pos[0])) * [1.0, 1.0, 0.0]
 
 
 def _frame_velocities(motion: Motion) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -82,41 +137,67 @@ def _frame_velocities(motion: Motion) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return root_vel, root_ang_vel, dof_vel
 
 
-def phase(library: MotionLibrary, clip: jax.Array, time: jax.Array) -> jax.Array:
-    """Return the phase in [0, 1] of `clip` (...) at `time` (...) s.
+def _frame(
+    library: MotionLibrary, clip: jax.Array, time: Moment | jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return the cycle (...) int, the lower frame (...) int in it, and the share (...) of the next one.
+
+    A time that is a frame's but for rounding is that frame's.
+    """
+    if not isinstance(time, Moment):
+        time = moment(time)
+    whole, rest = library.whole_rate[clip], library.rest_rate[clip]
+    parts = time.fraction * (whole + rest) + time.second * rest
+    near = jnp.round(parts)
+    parts = jnp.where(jnp.abs(parts - near) < ROUNDING_S * (whole + rest), near, parts)
+    part = jnp.floor(parts)
+    frame, fraction = time.second * whole + part.astype(jnp.int32), parts - part
+    last = library.num_frames[clip] - 1
+    cycle = jnp.where(library.wraps[clip], frame // last, 0)
+    frame = frame - cycle * last
+    held = (frame < 0) | (frame >= last)
+    return cycle, jnp.clip(frame, 0, last), jnp.where(held, 0.0, fraction)
+
+
+def phase(library: MotionLibrary, clip: jax.Array, time: Moment | jax.Array) -> jax.Array:
+    """Return the phase in [0, 1] of `clip` (...) at `time` (...), a `Moment` or s.
 
     MimicKit `MotionLib.calc_motion_phase`.
     """
-    cycles = time / library.length[clip]
-    return jnp.where(library.wraps[clip], cycles - jnp.floor(cycles), jnp.clip(cycles, 0.0, 1.0))
+    _, frame, fraction = _frame(library, clip, time)
+    return (frame + fraction) / (library.num_frames[clip] - 1)
 
 
-def lookup(library: MotionLibrary, clip: jax.Array, time: jax.Array) -> tuple[jax.Array, jax.Array]:
+def lookup(library: MotionLibrary, clip: jax.Array, time: Moment | jax.Array) -> tuple[jax.Array, jax.Array]:
     """Look the reference up, in MuJoCo's generalised coordinates (MimicKit `MotionLib.calc_motion_frame`).
+
+    Each cycle of a clip that turns goes on from where the one before ended, in place and heading.
 
     Args:
         library: the clips.
         clip: (...) index of the clip.
-        time: (...) s since the clip's first frame; may run past its length.
+        time: (...) since the clip's first frame, a `Moment` or s; may run past its length.
 
     Returns:
         qpos (..., 7 + J) and qvel (..., 6 + J), the root's angular velocity in the root frame.
     """
-    position = phase(library, clip, time) * (library.num_frames[clip] - 1)
-    index = jnp.minimum(jnp.floor(position).astype(jnp.int32), library.num_frames[clip] - 1)
-    fraction = position - index
-    lower = library.start[clip] + index
-    upper = library.start[clip] + jnp.minimum(index + 1, library.num_frames[clip] - 1)
+    cycle, frame, fraction = _frame(library, clip, time)
+    lower = library.start[clip] + frame
+    upper = library.start[clip] + jnp.minimum(frame + 1, library.num_frames[clip] - 1)
 
     def blend(rows: jax.Array) -> jax.Array:
         return rows[lower] + fraction[..., None] * (rows[upper] - rows[lower])
 
-    cycles = jnp.where(library.wraps[clip], jnp.floor(time / library.length[clip]), 0.0)
-    root_pos = blend(library.root_pos) + cycles[..., None] * library.cycle_shift[clip]
+    root_pos, root_vel = blend(library.root_pos), library.root_vel[lower]
     root_quat = rotation.slerp(library.root_quat[lower], library.root_quat[upper], fraction)
     spin = rotation.rotate_inverse(root_quat, library.root_ang_vel[lower])
-    qpos = jnp.concatenate([root_pos, root_quat, blend(library.dof_pos)], axis=-1)
-    qvel = jnp.concatenate([library.root_vel[lower], spin, library.dof_vel[lower]], axis=-1)
+    shift = cycle[..., None] * library.cycle_shift[clip]
+    if library.half_turn is not None:
+        turn, shift = _turn(library.half_turn[clip], cycle, library.cycle_shift[clip])
+        root_pos, root_vel = rotation.rotate(turn, root_pos), rotation.rotate(turn, root_vel)
+        root_quat = rotation.multiply(turn, root_quat)
+    qpos = jnp.concatenate([root_pos + shift, root_quat, blend(library.dof_pos)], axis=-1)
+    qvel = jnp.concatenate([root_vel, spin, library.dof_vel[lower]], axis=-1)
     return qpos, qvel
 
 
@@ -141,3 +222,21 @@ def carried(
         jnp.concatenate([root_pos, root_quat, qpos[7:]]),
         jnp.concatenate([rotation.rotate(turn, qvel[:3]), qvel[3:]]),
     )
+
+
+def _turn(half_turn: jax.Array, cycle: jax.Array, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the turn about z (..., 4) and the displacement (..., 3) m of all cycles so far.
+
+    With R the turn of one cycle, c cycles turn by R^c and move by (1 + R + ... + R^(c - 1)) shift, which is
+    sin(c h) / sin(h) times the shift, turned by (c - 1) h, where h is half of a cycle's turn.
+    """
+    up = jnp.array([0.0, 0.0, 1.0])
+
+    def radians(binary: jax.Array) -> jax.Array:
+        return binary * jnp.float32(1.0 / _PER_RADIAN)  # in [-pi, pi)
+
+    half, halves = radians(half_turn), radians(half_turn * cycle)  # whole turns overflow
+    straight = half_turn == 0
+    length = jnp.where(straight, cycle, jnp.sin(halves) / jnp.where(straight, 1.0, jnp.sin(half)))
+    turn = rotation.from_axis_angle(up, 2.0 * halves)
+    return turn, length[..., None] * rotation.rotate(rotation.from_axis_angle(up, halves - half), shift)

@@ -1,7 +1,10 @@
 """Sets of clips: what an entry of --motion stands for."""
 
 import itertools
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +59,29 @@ def refusal(*entries: str) -> str:
 
 def test_files_and_bundled_names_stand_for_themselves(folder):
     assert names(str(folder / "b.npz"), "walk", str(folder / "a.npz")) == ["b", "walk", "a"]
+
+
+def test_a_list_is_utf8_under_any_locale(tmp_path):
+    write(tmp_path / "行走.npz")
+    (tmp_path / "set.yaml").write_text("motions: [{file: 行走.npz}]", encoding="utf-8")
+    script = "from mjx_mimic.clips import load_clips; print(ascii(load_clips(['set.yaml']).motions[0].name))"
+    plain = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, env=plain, capture_output=True, text=True, check=True)
+    assert done.stdout == "'\\u884c\\u8d70'\n"
+
+
+def test_bad_files_are_left_out_where_that_is_asked_for(folder):
+    (folder / "bad.npz").write_bytes(b"PK\x03\x04 cut off")
+    assert "bad.npz" in refusal(str(folder))
+    clips = load_clips([str(folder)], skip_bad=True)
+    assert [motion.name for motion in clips.motions] == ["a", "b", "c", "d"]
+    (message,) = clips.left_out
+    assert "bad.npz: .npz archive is damaged" in message
+    for name in ("a.npz", "b.npz", "deep"):
+        (folder / name).rename(folder.parent / name)
+    with pytest.raises(UserError, match=r"bad\.npz"):  # none is left
+        load_clips([str(folder)], skip_bad=True)
 
 
 def test_a_folder_stands_for_all_clips_below_it_in_order(folder):

@@ -1,11 +1,23 @@
 """Files as people have them: odd dialects, other layouts, small faults. They are read, and judged after."""
 
+import gzip
 import pickle
+import zlib
 
 import numpy as np
 import pytest
 from helpers import clip_files
-from helpers.clip_files import G1_JOINTS, link_of, link_poses, walk, write_csv, write_npz, write_pickle, xyzw
+from helpers.clip_files import (
+    G1_JOINTS,
+    link_of,
+    link_poses,
+    walk,
+    write_csv,
+    write_joblib,
+    write_npz,
+    write_pickle,
+    xyzw,
+)
 from helpers.refusals import refusal
 
 from mjx_mimic.clips.dataset import load_clips
@@ -177,14 +189,44 @@ def test_motion_lib_flat_and_nested(tmp_path, clip, protocol):
     assert_same(load_motion(f"{two}#2"), later)
     assert_same(load_motion(f"{two}#b"), later)
     assert refusal(load_motion, f"{two}#3").endswith("has no clip '3'; give one from 1 to 2")
-    assert [motion.name for motion in load_all(two)] == ["two a", "two b"]
+    assert [motion.name for motion in load_all(two)[0]] == ["two a", "two b"]
     assert load_clips([str(two), "walk"]).weights == (0.5, 0.5, 1.0)
+
+
+def test_text_that_is_none_is_damage(tmp_path, clip):
+    """Found by fuzzing: NumPy itself fails on it."""
+    fields = clip_files.native(clip)
+    fields["joint_names"] = np.full((29, 5), 0xFFFFFFFF, np.uint32).view("<U5")[:, 0]
+    assert "archive is damaged" in refusal(load_motion, write_npz(tmp_path / "clip.npz", fields))
+
+
+@pytest.mark.parametrize("pack", [bytes, zlib.compress, gzip.compress])
+def test_motion_lib_by_joblib(tmp_path, clip, pack):
+    """As PHC's and ASAP's scripts write it; some arrays column by column."""
+    fields = motion_lib(clip) | {"dof": np.asfortranarray(clip.dof_pos), "pose_aa": np.zeros((3, 30, 3))}
+    file = write_joblib(tmp_path / "two.pkl", {"a": fields, "b": fields})
+    file.write_bytes(pack(file.read_bytes()))
+    for read in load_all(file)[0]:
+        assert_same(read, clip)
+
+
+def test_what_follows_an_array_of_joblib_is_checked_too(tmp_path, clip):
+    file = write_joblib(tmp_path / "clip.pkl", motion_lib(clip))
+    safe = file.read_bytes()
+    call = b"cposix\nsystem\n"
+    for place in range(safe.index(b"NumpyArrayWrapper"), len(safe), 397):
+        file.write_bytes(safe[:place] + call + safe[place:])
+        refusal(load_motion, file)
+    file.write_bytes(safe.replace(b"\x80\x04", b"\x80\x03", 1))
+    assert "dump it with protocol=4" in refusal(load_motion, file)
+    file.write_bytes(zlib.compress(bytes(2**27)))
+    assert "unpacks to over 64 MiB" in refusal(load_motion, file)
 
 
 def test_trajectories_of_a_file_are_clips(tmp_path, clip):
     fields = clip_files.locomujoco(clip) | {"split_points": np.array([0, 4, clip.num_frames])}
     file = write_npz(tmp_path / "two.npz", fields)
-    first, second = load_all(file)
+    (first, second), _ = load_all(file)
     assert (first.num_frames, second.num_frames) == (4, clip.num_frames - 4)
     np.testing.assert_allclose(load_motion(f"{file}#2").qpos, second.qpos)
 

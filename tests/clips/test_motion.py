@@ -198,6 +198,7 @@ def cut(count: int) -> dict:
 RENAMED = ["left_hip_pitch", "pelvis", *G1_JOINTS[2:]]
 DOUBLED = [G1_JOINTS[1], *G1_JOINTS[1:]]
 
+USE = "use 'wrap' for a cyclic clip, 'turn' for one whose cycles turn on, else 'clamp'"
 REFUSED = {
     "fps zero": ({"fps": 0}, "fps is 0; give one finite number > 0, in frames/s"),
     "fps negative": ({"fps": -30.0}, "fps is -30; give one finite number > 0, in frames/s"),
@@ -208,8 +209,8 @@ REFUSED = {
     "fps bool": ({"fps": True}, "fps is a bool; give one number > 0, in frames/s"),
     "fps array": ({"fps": np.ones(3)}, "fps is a ndarray; give one number > 0, in frames/s"),
     "name number": ({"name": 1}, "name is a int; give the clip a name"),
-    "loop unknown": ({"loop": "once"}, "loop is 'once'; use 'wrap' for a cyclic clip, else 'clamp'"),
-    "loop number": ({"loop": 1}, "loop is a int; use 'wrap' for a cyclic clip, else 'clamp'"),
+    "loop unknown": ({"loop": "once"}, "loop is 'once'; " + USE),
+    "loop number": ({"loop": 1}, "loop is a int; " + USE),
     "nan": (
         spoiled("dof_pos", 4, 3, np.nan),
         "dof_pos is nan at frame 4, column left_knee_joint (1 such value(s)); convert --drop-bad mends them",

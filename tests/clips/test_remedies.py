@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from helpers import clip_files
 from helpers.clip_files import walk, write_csv, write_npz, write_pickle
-from scipy.spatial.transform import Rotation
 
 from mjx_mimic import train
 from mjx_mimic.clips import editing
 from mjx_mimic.clips.formats import load_motion, save_motion
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.clips.validation import validate
+from mjx_mimic.common.errors import UserError
 from mjx_mimic.motion import main
 from mjx_mimic.robot.kinematics import heading
 
@@ -134,14 +134,37 @@ def test_a_slower_clip_takes_longer(capsys):
 
 def curved(degrees: float) -> Motion:
     """A cycle of the bundled walk along an arc."""
-    motion = load_motion("walk")
-    share = np.linspace(0.0, 1.0, motion.num_frames)
-    turn = Rotation.from_euler("z", np.radians(degrees) * share[:, None])
-    halfway = Rotation.from_euler("z", np.radians(degrees) * 0.5 * (share[1:] + share[:-1])[:, None])
-    steps = halfway.apply(np.diff(motion.root_pos, axis=0))
-    position = motion.root_pos[0] + np.concatenate([np.zeros((1, 3)), np.cumsum(steps, axis=0)])
-    quaternion = (turn * Rotation.from_quat(motion.root_quat, scalar_first=True)).as_quat(scalar_first=True)
-    return editing.edited(motion, root_pos=position, root_quat=quaternion)
+    return editing.bent(load_motion("walk"), np.radians(degrees))
+
+
+def test_a_cycle_that_turns_is_closed_with_its_turn(capsys):
+    """Two cycles and a half of a circle give one cycle, which goes on along it and has a good seam."""
+    circle = editing.cut(editing.cycles(curved(60.0), 3), 0.0, 2.7)
+    save_motion("circle.npz", circle, "native")
+    assert main(["convert", "circle.npz", "cycle.npz", "--make-cyclic"]) == 0
+    cycle = load_motion("cycle.npz")
+    assert cycle.loop == "turn"
+    assert np.degrees(cycle.cycle_turn) == pytest.approx(60.0, abs=0.5)
+    assert validate(cycle).verdict == "good"
+    assert validate(editing.smoothed(cycle, 8.0)).verdict == "good"
+    np.testing.assert_allclose(
+        editing.sampled(cycle, 2.0 * cycle.length + np.array([0.0, 1e-9]))[0],
+        editing.cycles(cycle, 3).qpos[2 * (cycle.num_frames - 1)],
+        atol=1e-9,
+    )
+
+
+def test_what_turns_is_said_and_remedied(capsys):
+    found = {finding.check: finding for finding in validate(curved(60.0)).findings}["seam: root turn"]
+    assert found.severity == "error"
+    assert "convert --loop turn" in found.remedy
+    assert validate(editing.with_loop(curved(60.0), "turn")).verdict == "good"
+    save_motion("turn.npz", editing.with_loop(curved(60.0), "turn"), "native")
+    with pytest.raises(UserError, match="cycles do not turn on; convert with --cycles 10"):
+        main(["convert", "turn.npz", "turn.pkl"])
+    assert main(["convert", "turn.npz", "ten.pkl", "--cycles", "10"]) == 0
+    assert main(["join", "turn.npz", "turn.npz", "--blend", "0", "--loop", "turn", "--out", "two.npz"]) == 0
+    assert load_motion("two.npz").cycle_turn == pytest.approx(np.radians(120.0))
 
 
 def test_cycles_that_turn_walk_along_a_circle():

@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from mjx_mimic import train
 from mjx_mimic.clips import editing, foot_contacts
+from mjx_mimic.clips.balance import apparent_gravity
 from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.clips.loop_closing import made_cyclic
 from mjx_mimic.clips.motion import Motion
@@ -262,6 +263,32 @@ def test_bodies_beyond_those_of_the_contact_set_are_named():
     assert settings.ground_bodies == (*GROUND_BODIES["full"], "torso_link")
 
 
+def test_arms_in_the_trunk(long_walk):
+    """Upper arms that lean inwards for half of the clip."""
+    roll = G1_JOINTS.index("left_shoulder_roll_joint")
+
+    def lean(qpos):
+        bump = np.interp(np.arange(len(qpos)), [60, 90, 200, 230], [0.0, 1.0, 1.0, 0.0])
+        qpos[:, 7 + roll] -= 0.75 * bump
+        qpos[:, 7 + roll + 7] += 0.75 * bump
+
+    leaning = with_defect(long_walk, lean)
+    finding = only_fault(leaning, "links in one another")
+    assert finding.severity == "warning"
+    assert finding.where.removeprefix("left_").removeprefix("right_") in (
+        "wrist in pelvis",
+        "elbow_yaw in torso",
+    )
+    assert 0.3 < finding.share < 0.65
+    model = load_mjcf(self_collision=True)
+    data = mujoco.MjData(model)
+    frame = round(finding.time * leaning.fps)
+    data.qpos[:] = leaning.qpos[frame]
+    mujoco.mj_forward(model, data)
+    deepest = min(contact.dist for contact in data.contact if contact.geom1 and contact.dim == 1)
+    assert finding.figure == pytest.approx(-deepest, abs=1e-4)  # as MuJoCo's contacts have it
+
+
 def test_feet_that_slide(long_walk):
     def slide(qpos):
         qpos[:, 0] -= 0.25 * np.arange(len(qpos)) / 60.0  # the root lags behind its legs
@@ -277,6 +304,29 @@ def test_repeated_frames(long_walk):
     finding = only_fault(doubled, "repeated frames")
     assert finding.share == pytest.approx(265 / 529)
     assert finding.time == 0.0
+
+
+@pytest.mark.parametrize(("speed", "word"), [(0.5, "slow"), (2.0, "fast")])
+def test_a_walk_at_another_speed_falls_against_gravity(long_walk, speed, word):
+    """At half speed, accelerations are a quarter and pendulums half as fast."""
+    model = load_mjcf(visuals=False)
+    true = apparent_gravity(model, long_walk)
+    changed = editing.at_speed(long_walk, speed)
+    assert true == pytest.approx(7.0, abs=1.0)  # the pressure is not in the foot's middle all the time
+    assert apparent_gravity(model, changed) == pytest.approx(speed**2 * true, rel=0.15)
+    finding = faults(validate(changed))["pace"]
+    assert finding.severity == "warning"
+    assert finding.unit == f"times too {word}"
+    assert "--source-fps" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    "name", ["slow_walk", "fast_walk", "run", "side_step", "turn_in_place", "jump", "squat"]
+)
+def test_the_pace_of_other_clips_is_not_doubted(name):
+    assert {finding.check: finding.severity for finding in validate(load_motion(name)).findings}[
+        "pace"
+    ] == "ok"
 
 
 @pytest.mark.parametrize(("fps", "severity"), [(25.0, None), (15.0, "warning"), (8.0, "error")])

@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from mjx_mimic import export
 from mjx_mimic.clips.dataset import Clips
+from mjx_mimic.clips.editing import bent, with_loop
 from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.common import paths
 from mjx_mimic.common.errors import UserError
@@ -150,8 +151,9 @@ def test_action_scales_are_the_targets(action, walk, robot):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_controller_is_the_task_and_the_policy(layout, walk, robot):
-    """Every layout, two clips where one policy can imitate two, far off the reference, over many cycles."""
-    clips = [walk] if layout == "paper" else [walk, load_motion("kick")]
+    """Every layout, two clips where one policy can imitate two, one that turns, far off, over many cycles."""
+    circle = with_loop(bent(walk, 1.0), "turn")
+    clips = [walk] if layout == "paper" else [walk, circle]
     history = 3 if layout == "onboard" else 1
     env = make_env(clips, EnvConfig(observation=layout, history=history), robot=robot)
     size = sum(env.observation_sizes().values())

@@ -16,7 +16,7 @@ from helpers.refusals import command_refusal
 from PIL import Image
 
 from mjx_mimic.clips import editing, validation
-from mjx_mimic.clips.formats import FORMATS, load_motion, load_with_format, native
+from mjx_mimic.clips.formats import FORMATS, load_motion, load_with_format, native, save_motion
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common import cli, paths
 from mjx_mimic.common.errors import UserError
@@ -49,6 +49,52 @@ def printed(capsys):
         return capsys.readouterr().out
 
     return output
+
+
+@pytest.fixture
+def several(folder) -> Path:
+    """A folder with a good clip, one in the floor, a Chinese and a torn one, and a list."""
+    made = folder / "clips"
+    made.mkdir()
+    walk = load_motion("walk")
+    for name, motion in {"good": walk, "sunk": editing.lifted(walk, -0.3), "行走　动作": walk}.items():
+        save_motion(made / f"{name}.npz", editing.named(motion, name), "native")
+    (made / "torn.npz").write_bytes((made / "good.npz").read_bytes()[:3000])
+    (made / "set.yaml").write_text("motions: [{file: good.npz}, {file: 行走　动作.npz}]", encoding="utf-8")
+    return made
+
+
+def test_a_folder_a_pattern_and_a_list_are_a_row_for_each_clip(several, printed, capsys):
+    for source in ("clips/[!t]*.npz", "clips/set.yaml"):
+        rows = printed("info", source).splitlines()
+        assert rows[1].startswith("good ")
+        assert len({row.index("mjx_mimic .npz") + row.count("行走") * 4 for row in rows[1:]}) == 1
+    rows = printed("validate", "clips", "--skip-bad", code=1).splitlines()
+    assert "not fit for training" in rows[2]
+    assert "depth in the floor: 0.3" in rows[2]
+    assert [row.split()[0] for row in rows] == ["clip", "good", "sunk", "行走"]
+    with pytest.raises(UserError, match=r"torn\.npz"):
+        main(["validate", "clips"])
+
+
+def test_what_is_left_out_is_said(several, capsys):
+    assert main(["info", "clips", "--skip-bad"]) == 0
+    assert "left out: clips/torn.npz: " in capsys.readouterr().err
+
+
+@pytest.mark.skipif(gl.choose_gl_backend() is None, reason="needs a library that draws")
+def test_several_clips_are_a_grid(several, capsys):
+    small = ["--width", "64", "--height", "48", "--seconds", "0.1", "--no-caption"]
+    assert main(["preview", "clips/set.yaml", "walk", "--out", "pictures", *small]) == 0
+    pictures = sorted(Path("pictures").iterdir())
+    assert len(pictures) == 4
+    picture = np.asarray(Image.open(pictures[0]))
+    assert picture.shape == (96, 128, 3)
+    assert picture[:48, :64].std() > 5.0
+    np.testing.assert_allclose(picture[:48, :64], picture[:48, 64:], atol=2)  # the same clip, under two names
+    assert "2 clips; name one" in command_refusal(
+        main, ["preview", "walk", "kick", "--plot", "x.png"], capsys
+    )
 
 
 @pytest.fixture
@@ -126,9 +172,8 @@ def test_a_good_clip_exits_with_0(printed):
 def test_a_warning_is_printed_with_its_remedy_and_fails_only_strictly(printed, walk):
     native.write("sunk.npz", editing.named(editing.lifted(walk, -0.04), "sunk"))
     for code, options in ((0, ()), (1, ("--strict",))):
-        lines = printed("validate", "walk", "sunk.npz", *options, code=code).splitlines()
+        lines = printed("validate", "sunk.npz", *options, code=code).splitlines()
         assert [line for line in lines if not line.startswith(" ")] == [
-            "walk: good",
             "sunk: usable, 1 warning",
         ]
         (row,) = [number for number, line in enumerate(lines) if line.split()[0] == "warning"]

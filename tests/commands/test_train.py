@@ -11,18 +11,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
 import yaml
 from helpers.refusals import refusal_that_writes_nothing
 from helpers.small_run import sway
 
 from mjx_mimic import config, config_yaml, train
-from mjx_mimic.clips.dataset import Clips
+from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.clips.formats import native
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import PRESETS, EnvConfig, NetworkConfig, PPOConfig, TrainConfig
+from mjx_mimic.learning import make_learner
 from mjx_mimic.runs import folder
 from mjx_mimic.runs.metric_log import MetricLog
+from mjx_mimic.runs.training_run import check_memory
 
 
 @pytest.fixture
@@ -165,7 +168,18 @@ def test_numbers_beyond_their_bounds_are_refused_by_name(path, bounds):
 def test_more_environments_than_fit_the_memory_are_refused_with_what_they_need(refused, clip, tmp_path):
     message = refused("--motion", str(clip), "--out", str(tmp_path / "run"), "--num-envs", "1000000000")
     assert "--num-envs: 1000000000 environments need about" in message
-    assert "at most" in message
+    assert "fit; use fewer" in message
+
+
+def test_environments_that_may_not_fit_the_memory_are_warned_of(monkeypatch, capsys):
+    learner = make_learner(config.sized(TrainConfig(), "cpu", 1), load_clips(["walk"]), jax.devices()[:1])
+    check_memory(learner)
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(os, "sysconf", lambda name: 2000)  # pages, and bytes of one: 4 MB
+    check_memory(learner)
+    warning = capsys.readouterr().out
+    assert "warning: option --num-envs: 128 environments need about" in warning
+    assert len(warning.splitlines()) == 1
 
 
 def test_run_folders_that_are_in_use_or_cannot_be_made(refused, clip, tmp_path):

@@ -84,7 +84,7 @@ def walking(live) -> Live:
 
 @pytest.fixture
 def playing() -> Session:
-    return Session(ClipPlayer(load_motion("walk")))
+    return Session(ClipPlayer([load_motion("walk")]))
 
 
 def control_step(live: Live) -> None:
@@ -162,7 +162,7 @@ def test_a_skill_that_is_chosen_begins_at_the_end_of_the_cycle(policy, env, clip
     for expected in ("walk", "walk", "walk", "kick"):
         assert live.status().clip == expected
         control_step(live)
-    assert live.status().seconds == pytest.approx(1 / 30.0, abs=1e-5)
+    assert live.status().seconds == pytest.approx(1 / 30.0, abs=1e-4)
     np.testing.assert_allclose(live.reference()[:2], live.data.qpos[:2], atol=1e-5)  # it goes with the robot
     session.reset()
     assert live.status().seconds == 0.0
@@ -288,7 +288,7 @@ def test_pause_single_step_and_reset(playing):
 
 def test_a_clip_is_shown_frame_by_frame_and_begins_again(clips):
     motion = clips.motions[1]
-    player = ClipPlayer(motion)
+    player = ClipPlayer([motion])
     for frame in range(1, motion.num_frames):
         for _ in range(player.single_step):
             player.step()
@@ -298,6 +298,16 @@ def test_a_clip_is_shown_frame_by_frame_and_begins_again(clips):
     assert player.status().seconds == 0.0
     head = player.model.body("head_link").id
     assert player.data.xpos[head, 2] > 0.9
+
+
+def test_several_clips_take_turns(clips):
+    player = ClipPlayer(clips.motions, 1)
+    assert player.status().clip == player.clips[1]
+    player.step()
+    player.reset(0)
+    player.refresh()
+    assert player.timestep * player.single_step == pytest.approx(1.0 / clips.motions[0].fps)
+    np.testing.assert_allclose(player.data.qpos[7:], clips.motions[0].dof_pos[0], atol=1e-9)
 
 
 def test_the_keys_of_the_window(playing):

@@ -43,8 +43,13 @@ def test_a_compilation_cache_that_cannot_be_written_does_no_harm(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_a_shell_that_asks_for_float64_changes_nothing():
-    code = "from mjx_mimic.common import cli; cli.prepare_jax(); import jax; print(jax.numpy.ones(1).dtype)"
-    environment = os.environ | {"JAX_ENABLE_X64": "1"}
+def test_what_a_shell_sets_for_other_work_changes_nothing():
+    """Numbers stay float32, NaN stays an ending of an episode, and products may be as coarse as they like."""
+    code = (
+        "from mjx_mimic.common import cli; cli.prepare_jax(); import jax;"
+        "x = jax.jit(lambda x: x / x @ x)(jax.numpy.zeros((2, 2))); print(x.dtype, bool(x[0, 0] != x[0, 0]))"
+    )
+    names = ("JAX_ENABLE_X64", "JAX_DEBUG_NANS", "JAX_DEBUG_INFS")
+    environment = os.environ | dict.fromkeys(names, "1") | {"JAX_DEFAULT_MATMUL_PRECISION": "bfloat16"}
     found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert found.stdout.strip() == "float32", found.stderr
+    assert found.stdout.strip() == "float32 True", found.stderr

@@ -11,7 +11,7 @@ from helpers.refusals import refusal
 
 import mjx_mimic
 from mjx_mimic.common.errors import DiskFailure
-from mjx_mimic.common.files import replacing, require_space, require_writable
+from mjx_mimic.common.files import read_text, read_yaml, replacing, require_space, require_writable
 
 LONGEST = "x" * 255
 
@@ -52,6 +52,13 @@ def test_what_no_file_can_replace_is_a_line(tmp_path, name):
         assert str(path).replace("\0", "\\x00") in message
         assert "cannot be written (" in message
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_settings_are_not_read_from_a_pipe(tmp_path):
+    """It would be waited for without end."""
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for read in (read_yaml, read_text):
+        assert "is a folder, a pipe or a device" in refusal(read, tmp_path / "pipe.yaml")
 
 
 def test_a_device_is_not_replaced_by_a_file():

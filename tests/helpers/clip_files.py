@@ -1,8 +1,11 @@
 """Files in other programs' layouts, written as those programs do it, without the code under test."""
 
 import pickle
+import sys
+import types
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import mujoco
 import numpy as np
@@ -168,6 +171,42 @@ def write_npz(path: Path, fields: dict[str, Any]) -> Path:
 
 def write_pickle(path: Path, fields: object, protocol: int = 4) -> Path:
     path.write_bytes(pickle.dumps(fields, protocol))
+    return path
+
+
+def write_joblib(path: Path, fields: object) -> Path:
+    """Write as joblib does: the bytes of each array after the frame that describes it, on 16 bytes."""
+    module = types.ModuleType("joblib.numpy_pickle")
+
+    class NumpyArrayWrapper:
+        __module__ = "joblib.numpy_pickle"
+        __qualname__ = "NumpyArrayWrapper"
+
+    module.NumpyArrayWrapper = NumpyArrayWrapper  # type: ignore[attr-defined]
+
+    class Pickler(pickle._Pickler):
+        def save(self, obj: object, save_persistent_id: bool = True) -> None:
+            if not isinstance(obj, np.ndarray):
+                super().save(obj, save_persistent_id)
+                return
+            order = "C" if obj.flags.c_contiguous else "F"
+            wrapper = NumpyArrayWrapper()
+            wrapper.__dict__ = {
+                "subclass": np.ndarray,
+                "shape": obj.shape,
+                "order": order,
+                "dtype": obj.dtype,
+                "allow_mmap": True,
+                "numpy_array_alignment_bytes": 16,
+            }
+            super().save(wrapper)
+            self.framer.commit_frame(force=True)  # type: ignore[attr-defined]
+            padding = 16 - (file.tell() + 1) % 16
+            file.write(bytes([padding]) + padding * b"\xff" + obj.tobytes(order))
+
+    modules = {"joblib": types.ModuleType("joblib"), module.__name__: module}
+    with mock.patch.dict(sys.modules, modules), open(path, "wb") as file:
+        Pickler(file, 4).dump(fields)
     return path
 
 

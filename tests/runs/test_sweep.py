@@ -13,6 +13,8 @@ from helpers.point_env import POINT_CONFIG, TRACED_STEPS, PointEnv
 from helpers.refusals import command_refusal, refusal
 
 from mjx_mimic import sweep as command
+from mjx_mimic.clips import editing
+from mjx_mimic.clips.formats import load_motion, save_motion
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.learning.learner import Learner
@@ -151,6 +153,27 @@ def test_another_setting_is_not_mixed_with_what_is_there(described, finished):
     described.write_text(DESCRIPTION.replace("0.9", "0.8"))
     message = refusal(sweep.run, read_sweep(described), finished, described)
     assert "field 'ppo.discount' is 0.9 in the run and 0.8 here" in message
+
+
+def test_a_clip_that_is_not_fit_is_refused_unless_it_is_trusted(described, capsys, monkeypatch):
+    """The pelvis jumps by 30 m; the warning comes once for each setting, not for each seed."""
+    walk = load_motion("walk")
+    torn = np.where(np.arange(walk.num_frames)[:, None] < 40, walk.root_pos, walk.root_pos + 30.0)
+    save_motion(described.parent / "torn.npz", editing.edited(walk, root_pos=torn), "native")
+    monkeypatch.chdir(described.parent)
+    described.write_text(DESCRIPTION.replace("[walk, kick]", "[walk, torn.npz]"))
+    message = refusal(sweep.run, read_sweep(described), described.parent / "out", described)
+    assert message.startswith("torn.npz: not fit for training: ")
+    assert not (described.parent / "out").exists()
+    monkeypatch.setattr(sweep, "train", lambda *arguments: None)
+    monkeypatch.setattr(sweep, "write_report", lambda *arguments: "report")
+    capsys.readouterr()
+    assert command.main([str(described), "--out", "out", "--trust"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[1] for line in printed if line.startswith("warning")] == [
+        " torn.npz",
+        " torn.npz",
+    ]
 
 
 def test_minutes_end_a_training(described):

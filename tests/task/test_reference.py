@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation, Slerp
 
+from mjx_mimic.clips.editing import bent, cycles, edited, with_loop
+from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.task import reference
@@ -272,6 +274,98 @@ def test_small_turns_are_interpolated_exactly():
         np.testing.assert_allclose(qpos[:, 7:], exact, rtol=0.0, atol=2e-6)
         yaw = turn_of(qpos).as_euler("ZYX")[:, 0]
         np.testing.assert_allclose(yaw, exact[:, 0], rtol=0.0, atol=2e-6)
+
+
+def curved(degrees: float) -> Motion:
+    """The bundled walk along an arc, a cycle of which turns by so much."""
+    walk = edited(load_motion("walk"), root_pos=load_motion("walk").root_pos + np.array([3.0, -1.0, 0.0]))
+    return with_loop(bent(walk, np.radians(degrees)), "turn")
+
+
+@pytest.mark.parametrize("degrees", [60.0, -170.0, 1e-3])
+def test_cycles_that_turn_are_those_of_a_clip_of_ten(degrees):
+    """Pose, place, heading and velocities, against the cycles written out one after another in float64."""
+    cycle = curved(degrees)
+    ten = cycles(cycle, 10)
+    times = np.arange(0.01, ten.length, 0.0317)
+    both = reference.make_library([cycle, ten])
+    assert both.half_turn is None or degrees
+    (qpos, qvel), (wanted, wanted_vel) = at(both, 0, times), at(both, 1, times)
+    assert_same_qpos(qpos, wanted, 4e-5)
+    np.testing.assert_allclose(qvel, wanted_vel, rtol=0.0, atol=2e-3)
+
+
+def test_a_clip_that_wraps_is_not_turned_beside_one_that_turns():
+    walk = load_motion("walk")
+    times = np.arange(0.01, 5.0, 0.13)
+    alone, beside = reference.make_library([walk]), reference.make_library([curved(60.0), walk])
+    for found, wanted in zip(at(beside, 1, times), at(alone, 0, times), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=0.0, atol=2e-6)
+
+
+def test_a_whole_circle_leads_back_after_an_hour():
+    """Six cycles of 60 degrees; 3,000 rounds."""
+    cycle = curved(60.0)
+    library = reference.make_library([cycle])
+    times = np.arange(0.01, cycle.length, 0.05)
+    hour = reference.later(reference.moment(jnp.asarray(times, jnp.float32)), 18_000 * 11, 10.0)
+    qpos, _ = lookup(library, jnp.zeros(len(times), int), hour)
+    assert_same_qpos(np.asarray(qpos, float), at(library, 0, times)[0], 1e-3)  # 1.5e-9 rad a cycle
+
+
+def after(library: reference.MotionLibrary, start: np.ndarray, steps: int, hz: float):
+    """The lookup of the first clip at control steps after a start (N,)."""
+    moments = reference.later(reference.moment(jnp.asarray(start, jnp.float32)), steps, hz)
+    qpos, qvel = lookup(library, jnp.zeros(len(start), int), moments)
+    return np.asarray(qpos, float), np.asarray(qvel, float)
+
+
+@pytest.mark.parametrize(
+    ("fps", "frames", "loop", "start", "steps", "hz"),
+    [
+        (120.0, 72_001, "clamp", 0.0, 17_990, 30.0),  # ten minutes
+        (1000.0, 5_001, "clamp", 0.0, 139, 30.0),
+        (60.0, 67, "wrap", 0.0, 180_000, 50.0),  # an hour
+        (29.97, 67, "wrap", 0.0, 3600 * 33, 33.3),
+    ],
+)
+def test_late_and_fine_times_are_as_exact_as_early_ones(fps, frames, loop, start, steps, hz):
+    draw = np.random.default_rng(3)
+    seconds = np.arange(frames) / fps
+    waves = draw.uniform(0.3, 1.0, JOINTS) * np.sin(np.outer(seconds, draw.uniform(1.0, 4.0, JOINTS)))
+    motion = make_motion(
+        name="long",
+        fps=fps,
+        root_pos=np.column_stack([np.sin(seconds), np.cos(seconds), 0.8 + 0.0 * seconds])
+        + np.array([300.0, -120.0, 0.0]),
+        root_quat=Rotation.from_euler("z", 0.3 * seconds[:, None]).as_quat(scalar_first=True),
+        dof_pos=waves,
+        joint_names=G1_JOINTS,
+        loop=loop,
+        source="test",
+    )
+    if loop == "wrap":  # in place, so that an hour leads nowhere
+        motion = edited(
+            motion,
+            root_pos=np.where(np.arange(frames)[:, None] < frames - 1, motion.root_pos, motion.root_pos[0]),
+        )
+    library = reference.make_library([motion])
+    begin = (start + draw.uniform(0.0, 0.3, 40)).astype(np.float32)
+    qpos, qvel = after(library, begin, steps, hz)
+    wanted, wanted_vel = expected(motion, begin.astype(float) + steps / hz)
+    wanted[:, :3] -= [300.0, -120.0, 0.0]  # both lie on the grid
+    inside = np.abs((wanted_frame := (begin + steps / hz) * fps) - np.round(wanted_frame)) > 1e-2
+    assert_same_qpos(qpos[inside], wanted[inside])
+    unseen = 2e-5 * fps  # what MimicKit takes for no turn
+    np.testing.assert_allclose(qvel[inside], wanted_vel[inside], rtol=1e-5, atol=1e-3 + unseen)
+
+
+@pytest.mark.parametrize("hz", [30.0, 33.3, 1000.0])
+@pytest.mark.parametrize("steps", [0, 1, 29, 30, 31, 100_000])
+def test_moments_count_whole_seconds(hz, steps):
+    found = reference.later(reference.moment(jnp.float32(2.75)), jnp.int32(steps), hz)
+    assert 0.0 <= found.fraction < 1.0
+    assert int(found.second) + float(found.fraction) == pytest.approx(2.75 + steps / hz, abs=3e-7)
 
 
 def test_phase_runs_from_0_to_1(library):

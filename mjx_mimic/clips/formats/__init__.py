@@ -23,7 +23,7 @@ from mjx_mimic.clips.formats.base import AS_IT_SAYS, Container, Format, Reading
 from mjx_mimic.clips.formats.checked import motion_of
 from mjx_mimic.clips.formats.csv_table import read_table
 from mjx_mimic.clips.formats.npz import read_arrays
-from mjx_mimic.clips.formats.safe_pickle import read_pickle
+from mjx_mimic.clips.formats.safe_pickle import COMPRESSED, MAX_BYTES, read_pickle
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common import paths
 from mjx_mimic.common.errors import UserError, quoted
@@ -45,13 +45,13 @@ FORMATS = (
 """All formats that can be read; a file is of the first one that matches."""
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-_PICKLE = (b"\x80", b"(d", b"}")  # protocols 2 and up; a dict in 0; in 1
+_PICKLE = (b"\x80", b"(d", b"}", *COMPRESSED)  # protocols 2 and up; a dict in 0; in 1; joblib's
 _HDF5 = b"\x89HDF"
 _CONTROL = frozenset(range(32)) - frozenset(b"\t\n\r")
 _READ = {"archive": read_arrays, "pickle": read_pickle, "table": read_table}
 _MAX_BYTES = {
     "archive": MAX_FILE_BYTES,
-    "pickle": 64 * 2**20,  # over 200 000 frames at 9 bytes per number: half an hour at 120 fps
+    "pickle": MAX_BYTES,
     "table": 256 * 2**20,  # half a million frames at 15 bytes per number
 }
 
@@ -80,10 +80,15 @@ def load_with_format(path_or_name: str | Path, reading: Reading = AS_IT_SAYS) ->
     return next(iter(motions.values())), found
 
 
-def load_all(path_or_name: str | Path, reading: Reading = AS_IT_SAYS) -> tuple[Motion, ...]:
-    """Read every clip of a file, or the one that `FILE#2` names; raises UserError as `load_motion` does."""
+def load_all(path_or_name: str | Path, reading: Reading = AS_IT_SAYS) -> tuple[tuple[Motion, ...], Format]:
+    """Read every clip of a file, or the one that `FILE#2` names, and the format of the file.
+
+    Raises:
+        UserError: as `load_motion`.
+    """
     path, wanted = _resolve(Path(path_or_name))
-    return tuple(_read(path, wanted, reading)[0].values())
+    motions, found = _read(path, wanted, reading)
+    return tuple(motions.values()), found
 
 
 def _read(path: Path, wanted: str | None, reading: Reading) -> tuple[dict[str, Motion], Format]:

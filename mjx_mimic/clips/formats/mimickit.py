@@ -78,8 +78,14 @@ def write(path: str | Path, motion: Motion) -> None:
     """Write a clip as MimicKit does: a pickled dict of `loop_mode`, `fps` and `frames`, plain numbers only.
 
     Raises:
-        UserError: the frame rate is not a whole number, or the file cannot be written.
+        UserError: the frame rate is not a whole number, the clip turns on from cycle to cycle, or the file
+            cannot be written.
     """
+    if motion.loop == "turn":
+        raise UserError(
+            f"{path}: loop is 'turn', and MimicKit's cycles do not turn on; convert with --cycles 10, which"
+            " ends, or write a .npz"
+        )
     if not float(motion.fps).is_integer():
         raise UserError(
             f"{path}: fps is {motion.fps:.6g}, and MimicKit's is a whole number; convert with"
@@ -95,7 +101,7 @@ def write(path: str | Path, motion: Motion) -> None:
 def _whole_rate(motion: Motion) -> str:
     """Name the options of `convert` for the nearest whole frame rate; a cyclic clip keeps its period."""
     near = sorted(range(1, 241), key=lambda rate: abs(rate - motion.fps))
-    if motion.loop == "wrap":
+    if motion.cyclic:
         intervals = [(rate, motion.length * rate) for rate in near]
         near = [rate for rate, count in intervals if abs(count - round(count)) < 1e-9 * count]
     return f"--fps {near[0]}" if near else f"--loop clamp --fps {max(round(motion.fps), 1)}"

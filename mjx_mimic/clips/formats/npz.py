@@ -37,7 +37,10 @@ class Arrays(Mapping[str, NDArray]):
     def _unpack(self, name: str) -> NDArray:
         try:
             self._check_header(name)
-            return np.asarray(self._archive[name])
+            array = np.asarray(self._archive[name])
+            if array.dtype.kind == "U":
+                array.tolist()  # raises SystemError for what are no characters
+            return array
         except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damaged bytes
             if isinstance(error, ValueError) and "allow_pickle" in str(error):
                 raise UserError(

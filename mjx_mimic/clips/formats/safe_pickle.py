@@ -2,12 +2,17 @@
 
 A pickle is a program that may call anything. Here it may only name what NumPy 1 and 2 put into a file, and
 even these calls are recorded, not made: arrays are built afterwards from the bytes that the file holds.
+
+joblib writes the bytes of an array into the file after the opcodes that describe it, and may compress all.
 """
 
 import io
+import math
 import pickle
 import pickletools
 import re
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +25,11 @@ _GLOBALS = re.compile(
     r"numpy\._?core\.(multiarray\.(_reconstruct|scalar)|numeric\._frombuffer)"
     r"|numpy\.(ndarray|dtype)|_codecs\.encode"
 )
+_JOBLIB = "joblib.numpy_pickle.NumpyArrayWrapper"
+COMPRESSED = (b"\x1f\x8b", *(b"x" + level for level in (b"\x01", b"\x5e", b"\x9c", b"\xda")))
+"""First bytes of gzip's files and of zlib's."""
+MAX_BYTES = 64 * 2**20
+"""Of a pickle, uncompressed: over 200 000 frames at 9 bytes per number, half an hour at 120 fps."""
 _NUMBERS = re.compile(rb"(?:G.{8}|J.{4}|K.|M..|[FIL][^\n]*\n|a)++", re.DOTALL)  # nearly all of a file
 # Makers of what may be referred to again: no tuples, as hashing one that shares its parts takes for ever.
 _SHARED = re.compile(r"(EMPTY_)?(LIST|DICT)|REDUCE|(STACK_)?GLOBAL|\w*(UNICODE|STRING|BYTES|BYTEARRAY)8?")
@@ -46,8 +56,30 @@ class _Call:
         self.state = state
 
 
+class _JoblibArray(_Call):
+    """The description of an array whose bytes follow in the file."""
+
+    name, arguments = "NumpyArrayWrapper", ()
+    state: tuple = ()
+    read: Callable[[Mapping[str, Any]], NDArray]
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = (self.read(state),)
+
+
 class _Unpickler(pickle.Unpickler):
+    """Reads no byte as an opcode that has not been checked, and joblib's arrays between the opcodes."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._checked = io.BytesIO()  # the beginning of the data; the unpickler finds nothing after it
+        self._check = _OpcodeCheck(data)
+        super().__init__(self._checked)
+        self._admit(0)
+
     def find_class(self, module: str, name: str) -> Any:
+        if f"{module}.{name}" == _JOBLIB:
+            return type(name, (_JoblibArray,), {"read": self._read_array})
         if not _GLOBALS.fullmatch(f"{module}.{name}"):
             raise _Refusal(
                 f"pickle names the global {quoted(f'{module}.{name}')}, which could run code; save plain"
@@ -55,16 +87,33 @@ class _Unpickler(pickle.Unpickler):
             )
         return _Call(name)
 
+    def _admit(self, start: int) -> None:
+        """Check opcodes from `start`, and let the unpickler read them."""
+        stop = self._check.run(start)
+        self._checked.write(self._data[self._checked.seek(0, io.SEEK_END) : stop])
+        self._checked.seek(start)
+
+    def _read_array(self, state: Mapping[str, Any]) -> NDArray:
+        """Take the array that joblib describes by `state` from where the unpickler is, and go on after it."""
+        start, dtype = self._checked.tell(), _dtype(state["dtype"])
+        if state.get("numpy_array_alignment_bytes") is not None:
+            start += 1 + self._data[start]
+        stop = start + math.prod(state["shape"]) * dtype.itemsize
+        array = np.frombuffer(self._data[start:stop], dtype).reshape(state["shape"], order=state["order"])
+        self._admit(stop)
+        return array
+
 
 def read_pickle(data: bytes, path: Path) -> Any:
-    """Unpickle `data`, the contents of the file `path`.
+    """Unpickle `data`, the contents of the file `path`, which joblib may have compressed.
 
     Raises:
         UserError: the pickle is damaged, too large, or asks for anything else.
     """
     try:
-        _check_opcodes(data)
-        return _resolved(_Unpickler(io.BytesIO(data)).load(), max(len(data), _MIN_ITEMS))
+        if data.startswith(COMPRESSED):
+            data = _unpacked(data)
+        return _resolved(_Unpickler(data).load(), max(len(data), _MIN_ITEMS))
     except _Refusal as error:
         raise UserError(f"{path}: {error}") from error
     except Exception as error:  # damaged bytes make the unpickler raise nearly any type
@@ -74,23 +123,54 @@ def read_pickle(data: bytes, path: Path) -> Any:
         ) from error
 
 
-def _check_opcodes(data: bytes) -> None:
-    """Refuse what allocates or computes out of proportion; ValueError for a length that the file lacks."""
-    stream, memo, count, tuples, previous = io.BytesIO(data), dict[Any, str](), 0, 0, ""
-    for opcode, argument, _ in pickletools.genops(stream):
-        name, count, tuples = opcode.name, count + 1, tuples + ("TUPLE" in opcode.name)
-        wrong = name == "DUP" or name.startswith("EXT")
-        wrong |= "GET" in name and not _SHARED.fullmatch(memo.get(argument, "LIST"))
-        wrong |= "PUT" in name and (argument or 0) > len(data)  # the unpickler's memo is an array
-        if wrong or count > _MAX_OPCODES or tuples > _MAX_TUPLES:
-            raise _Refusal(
-                f"pickle is too large or too odd (opcode {name}); save a dict of numbers and lists"
-            )
-        if "PUT" in name or name == "MEMOIZE":
-            memo[len(memo) if name == "MEMOIZE" else argument] = previous
-        numbers = _NUMBERS.match(data, stream.tell())
-        stream.seek(numbers.end() if numbers else stream.tell())
-        previous = "number" if numbers else name
+def _unpacked(data: bytes) -> bytes:
+    """Decompress zlib's or gzip's data."""
+    unpacked = zlib.decompressobj(wbits=47).decompress(data, MAX_BYTES + 1)
+    if len(unpacked) > MAX_BYTES:
+        raise _Refusal(f"unpacks to over {MAX_BYTES / 2**20:.0f} MiB; split the clip")
+    return unpacked
+
+
+class _OpcodeCheck:
+    """Refuses what allocates or computes out of proportion; ValueError for a length that the data lack."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._stream = data, io.BytesIO(data)
+        self._memo: dict[Any, str] = {}
+        self._count = self._tuples = 0
+        self._joblib = _JOBLIB.split(".")[-1].encode() in data
+
+    def run(self, start: int) -> int:
+        """Check from `start` to the end or to an array of joblib's, and return where that is.
+
+        joblib ends a frame of opcodes where an array follows; the last one builds the array's description.
+        """
+        data, stream, memo, previous, frame_end = self._data, self._stream, self._memo, "", -1
+        stream.seek(start)
+        for opcode, argument, _ in pickletools.genops(stream):
+            name, number = opcode.name, argument if isinstance(argument, int) else 0
+            self._count, self._tuples = self._count + 1, self._tuples + ("TUPLE" in name)
+            wrong = name == "DUP" or name.startswith("EXT")
+            wrong |= "GET" in name and not _SHARED.fullmatch(memo.get(argument, "LIST"))
+            wrong |= "PUT" in name and number > len(data)  # the unpickler's memo is an array
+            if wrong or self._count > _MAX_OPCODES or self._tuples > _MAX_TUPLES:
+                raise _Refusal(
+                    f"pickle is too large or too odd (opcode {name}); save a dict of numbers and lists"
+                )
+            if name == "PROTO" and number < 4 and self._joblib:
+                raise _Refusal(
+                    "is joblib's, in an old protocol; load it with joblib, dump it with protocol=4"
+                )
+            if name == "FRAME":
+                frame_end = stream.tell() + number
+            if name == "BUILD" and self._joblib and stream.tell() == frame_end:
+                break
+            if "PUT" in name or name == "MEMOIZE":
+                memo[len(memo) if name == "MEMOIZE" else argument] = previous
+            numbers = _NUMBERS.match(data, stream.tell())
+            stream.seek(numbers.end() if numbers else stream.tell())
+            previous = "number" if numbers else name
+        return stream.tell()
 
 
 def _resolved(contents: Any, left: int) -> Any:
@@ -125,6 +205,8 @@ def _resolved(contents: Any, left: int) -> Any:
 def _array(call: _Call) -> NDArray | np.generic:
     """Make the array, or the number, that `call` describes; TypeError or ValueError if it is none."""
     match call.name, call.arguments, call.state:
+        case "NumpyArrayWrapper", _, (array,):
+            return array
         case "scalar", (dtype, contents), _:
             return np.frombuffer(_bytes(contents), _dtype(dtype)).reshape(())[()]
         case "_frombuffer", (contents, dtype, shape, order), _:

@@ -8,13 +8,13 @@ from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import EnvConfig
 from mjx_mimic.robot.model import Robot
-from mjx_mimic.task.goals.base import Goal, GoalState, Moment
+from mjx_mimic.task.goals.base import Goal, GoalState, Situation
 from mjx_mimic.task.goals.heading import Heading, HeadingState
 from mjx_mimic.task.goals.location import Location, LocationState
 from mjx_mimic.task.goals.strike import Strike, StrikeState
 from mjx_mimic.task.goals.throw import Throw, ThrowState
 
-__all__ = ["STATES", "Goal", "GoalState", "Moment", "doubts", "make_goal"]
+__all__ = ["STATES", "Goal", "GoalState", "Situation", "doubts", "make_goal"]
 
 STANDS = 0.1
 """Mean speed under which a clip goes nowhere, m/s."""

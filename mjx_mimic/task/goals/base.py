@@ -11,7 +11,7 @@ from mjx_mimic.task.observation import Parts
 
 
 @struct.dataclass
-class Moment:
+class Situation:
     """What a goal sees of the end of a control step, or of the start of an episode."""
 
     character: CharacterState
@@ -47,10 +47,10 @@ class Goal[State: GoalState](Protocol):
     def measures(self) -> Mapping[str, tuple[str, str]]:
         """Unit and meaning of each number of `results`, by its name; `success` is one of them."""
 
-    def begin(self, moment: Moment, key: jax.Array) -> State:
+    def begin(self, situation: Situation, key: jax.Array) -> State:
         """Draw the goal with which an episode starts."""
 
-    def advance(self, state: State, moment: Moment) -> State:
+    def advance(self, state: State, situation: Situation) -> State:
         """Reward a control step for the goal that it was taken for, count it, and draw a new goal if due."""
 
     def parts(self, state: State, character: CharacterState) -> Parts:

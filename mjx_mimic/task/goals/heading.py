@@ -11,7 +11,7 @@ from flax import struct
 from mjx_mimic.config import HeadingConfig
 from mjx_mimic.robot import rotation
 from mjx_mimic.robot.model import CharacterState
-from mjx_mimic.task.goals.base import GoalState, Moment, drawing
+from mjx_mimic.task.goals.base import GoalState, Situation, drawing
 from mjx_mimic.task.observation import Parts
 
 SPEED_LIMIT, HEADING_LIMIT_DEG = 0.15, 10.0
@@ -44,24 +44,24 @@ class Heading:
             "heading_error": ("deg", "mean angle between the root's heading and the wanted direction"),
         }
 
-    def begin(self, moment: Moment, key: jax.Array) -> HeadingState:
+    def begin(self, situation: Situation, key: jax.Array) -> HeadingState:
         """Draw a direction around the robot's own."""
         kept, own = drawing(jax.random.key_data(key))
-        direction, speed = self._draw(rotation.heading(moment.character.root_quat), own)
+        direction, speed = self._draw(rotation.heading(situation.character.root_quat), own)
         zero = jnp.float32(0.0)
         return HeadingState(kept, zero, direction, speed, jnp.int32(0), zero, zero)
 
-    def advance(self, state: HeadingState, moment: Moment) -> HeadingState:
+    def advance(self, state: HeadingState, situation: Situation) -> HeadingState:
         """Reward velocity and heading: r = exp(-(a |v - v* d|^2 + b turn^2)), horizontal, of the root.
 
         DeepMimic's is exp(-2.5 max(0, v* - v d)^2), which neither holds a robot back nor turns it.
         """
-        speed_error, heading_error, square = errors(moment.character, state.direction, state.speed)
+        speed_error, heading_error, square = errors(situation.character, state.direction, state.speed)
         c = self.config
         reward = jnp.exp(-(c.speed_scale * square + c.heading_scale * jnp.square(heading_error)))
         kept, own = drawing(state.key)
         direction, speed = self._draw(state.direction, own)
-        due = moment.steps % max(1, round(c.interval / moment.dt)) == 0
+        due = situation.steps % max(1, round(c.interval / situation.dt)) == 0
         return replace(
             state,
             key=jnp.where(due, kept, state.key),

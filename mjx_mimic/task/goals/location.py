@@ -11,7 +11,7 @@ from flax import struct
 from mjx_mimic.config import LocationConfig
 from mjx_mimic.robot import rotation
 from mjx_mimic.robot.model import CharacterState
-from mjx_mimic.task.goals.base import GoalState, Moment, drawing
+from mjx_mimic.task.goals.base import GoalState, Situation, drawing
 from mjx_mimic.task.goals.heading import errors
 from mjx_mimic.task.observation import Parts
 
@@ -41,20 +41,20 @@ class Location:
             "seconds_per_point": ("s", "mean time from one point to the next"),
         }
 
-    def begin(self, moment: Moment, key: jax.Array) -> LocationState:
+    def begin(self, situation: Situation, key: jax.Array) -> LocationState:
         """Draw a point around the robot."""
         kept, own = drawing(jax.random.key_data(key))
-        point = self._draw(moment.character, own)
-        distance = jnp.linalg.norm(point - moment.character.root_pos[:2])
+        point = self._draw(situation.character, own)
+        distance = jnp.linalg.norm(point - situation.character.root_pos[:2])
         zero = jnp.float32(0.0)
         return LocationState(kept, zero, point, distance, jnp.int32(0), zero)
 
-    def advance(self, state: LocationState, moment: Moment) -> LocationState:
+    def advance(self, state: LocationState, situation: Situation) -> LocationState:
         """Reward the walk towards the point as the heading's goal does.
 
         A reward of the distance instead would be larger beside the point than where a new one is drawn.
         """
-        c, character = self.config, moment.character
+        c, character = self.config, situation.character
         offset = state.point - character.root_pos[:2]
         _, turn, square = errors(character, jnp.arctan2(offset[1], offset[0]), jnp.float32(c.speed))
         kept, own = drawing(state.key)
@@ -69,7 +69,7 @@ class Location:
             point=jnp.where(is_there, self._draw(character, own), state.point),
             distance=distance,
             reached=state.reached + is_there,
-            seconds=jnp.where(is_there, moment.steps * moment.dt, state.seconds),
+            seconds=jnp.where(is_there, situation.steps * situation.dt, state.seconds),
         )
 
     def parts(self, state: LocationState, character: CharacterState) -> Parts:

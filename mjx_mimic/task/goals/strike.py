@@ -10,7 +10,7 @@ from flax import struct
 from mjx_mimic.config import Range, StrikeConfig
 from mjx_mimic.robot import rotation
 from mjx_mimic.robot.model import CharacterState
-from mjx_mimic.task.goals.base import GoalState, Moment, drawing
+from mjx_mimic.task.goals.base import GoalState, Situation, drawing
 from mjx_mimic.task.observation import Parts
 
 
@@ -43,36 +43,36 @@ class Strike:
             "nearest": ("m", "mean over whole cycles of the least distance to the target"),
         }
 
-    def begin(self, moment: Moment, key: jax.Array) -> StrikeState:
+    def begin(self, situation: Situation, key: jax.Array) -> StrikeState:
         """Draw a target before the place where the cycle began."""
         kept, own = drawing(jax.random.key_data(key))
         zero, none = jnp.float32(0.0), jnp.int32(0)
         return StrikeState(
             key=kept,
             reward=zero,
-            target=self._draw(moment.home, own),
+            target=self._draw(situation.home, own),
             hit=jnp.bool_(False),
             nearest=jnp.float32(jnp.inf),
-            is_whole=moment.phase == 0.0,
+            is_whole=situation.phase == 0.0,
             cycles=none,
             hits=none,
             miss=zero,
         )
 
-    def advance(self, state: StrikeState, moment: Moment) -> StrikeState:
+    def advance(self, state: StrikeState, situation: Situation) -> StrikeState:
         """Reward nearness, r = exp(-scale distance^2), and after a hit 1 until the end of the cycle."""
-        position = moment.character.body_pos[self.body]
+        position = situation.character.body_pos[self.body]
         distance = jnp.linalg.norm(position - state.target)
         nearest = jnp.minimum(state.nearest, distance)
         hit = state.hit | (distance <= self.config.radius)
         reward = jnp.where(hit, 1.0, jnp.exp(-self.config.scale * jnp.square(distance)))
         kept, own = drawing(state.key)
-        ends = moment.begins_cycle
+        ends = situation.begins_cycle
         counts = ends & state.is_whole
         return StrikeState(
             key=jnp.where(ends, kept, state.key),
             reward=reward,
-            target=jnp.where(ends, self._draw(moment.home, own), state.target),
+            target=jnp.where(ends, self._draw(situation.home, own), state.target),
             hit=hit & ~ends,
             nearest=jnp.where(ends, jnp.inf, nearest),
             is_whole=state.is_whole | ends,

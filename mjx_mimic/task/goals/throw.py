@@ -13,7 +13,7 @@ from flax import struct
 
 from mjx_mimic.config import ThrowConfig
 from mjx_mimic.robot.model import CharacterState
-from mjx_mimic.task.goals.base import GoalState, Moment, drawing
+from mjx_mimic.task.goals.base import GoalState, Situation, drawing
 from mjx_mimic.task.goals.strike import draw_cylindrical, place, seen_from_below
 from mjx_mimic.task.observation import Parts
 
@@ -52,35 +52,35 @@ class Throw:
             "miss": ("m", "mean distance of the landing from the target"),
         }
 
-    def begin(self, moment: Moment, key: jax.Array) -> ThrowState:
+    def begin(self, situation: Situation, key: jax.Array) -> ThrowState:
         """Draw a spot before the place where the cycle began."""
         kept, own = drawing(jax.random.key_data(key))
         zero, none = jnp.float32(0.0), jnp.int32(0)
         return ThrowState(
             key=kept,
             reward=zero,
-            target=self._draw(moment.home, own),
-            hand=moment.character.body_pos[self.body],
-            released=moment.phase >= self.config.release,  # too late for a throw in this cycle
+            target=self._draw(situation.home, own),
+            hand=situation.character.body_pos[self.body],
+            released=situation.phase >= self.config.release,  # too late for a throw in this cycle
             miss=jnp.float32(FAR),
             throws=none,
             hits=none,
             misses=zero,
         )
 
-    def advance(self, state: ThrowState, moment: Moment) -> ThrowState:
+    def advance(self, state: ThrowState, situation: Situation) -> ThrowState:
         """Reward a landing near the spot, r = exp(-scale miss^2), from the release to the cycle's end."""
-        hand = moment.character.body_pos[self.body]
-        now = moment.passes(self.config.release) & ~state.released
-        landing = landing_point(hand, (hand - state.hand) / moment.dt)
+        hand = situation.character.body_pos[self.body]
+        now = situation.passes(self.config.release) & ~state.released
+        landing = landing_point(hand, (hand - state.hand) / situation.dt)
         miss = jnp.where(now, jnp.linalg.norm(landing - state.target[:2]), state.miss)
         reward = jnp.exp(-self.config.scale * jnp.square(miss))
         kept, own = drawing(state.key)
-        ends = moment.begins_cycle
+        ends = situation.begins_cycle
         return ThrowState(
             key=jnp.where(ends, kept, state.key),
             reward=reward,
-            target=jnp.where(ends, self._draw(moment.home, own), state.target),
+            target=jnp.where(ends, self._draw(situation.home, own), state.target),
             hand=hand,
             released=(state.released | now) & ~ends,
             miss=jnp.where(ends, FAR, miss),
