@@ -78,7 +78,7 @@ def forecast(config: TrainConfig, name: AcceleratorName, devices: int) -> Figure
     accelerator = ACCELERATORS[name]
     placed = absent_devices(accelerator, devices)
     config = sized(config, placed[0].platform, devices)
-    learner = make_learner(config, load_clips(config.motion, config.motion_weights), placed)
+    learner = make_learner(config, load_clips(config.motion, config.motion_weights, config.skip_bad), placed)
     start = time.perf_counter()
     compiled = compile_absent(learner)
     seconds = time.perf_counter() - start

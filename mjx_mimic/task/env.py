@@ -377,7 +377,7 @@ class ImitationEnv:
     def reference_at(
         self, state: EnvState, time: reference.Moment | jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """Return what `reference_coordinates` does, at `time` (), a `Moment` or s, in the clip."""
+        """Return what `reference_coordinates` does, at a time in the clip, a `Moment` or () s."""
         qpos, qvel = reference.lookup(self.library, state.clip, time)
         if not self.pursues:
             return qpos, qvel

@@ -201,6 +201,24 @@ def lookup(library: MotionLibrary, clip: jax.Array, time: Moment | jax.Array) ->
     return qpos, qvel
 
 
+def _turn(half_turn: jax.Array, cycle: jax.Array, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the turn about z (..., 4) and the displacement (..., 3) m of all cycles so far.
+
+    With R the turn of one cycle, c cycles turn by R^c and move by (1 + R + ... + R^(c - 1)) shift, which is
+    sin(c h) / sin(h) times the shift, turned by (c - 1) h, where h is half of a cycle's turn.
+    """
+    up = jnp.array([0.0, 0.0, 1.0])
+
+    def radians(binary: jax.Array) -> jax.Array:
+        return binary * jnp.float32(1.0 / _PER_RADIAN)  # in [-pi, pi)
+
+    half, halves = radians(half_turn), radians(half_turn * cycle)  # whole turns overflow
+    straight = half_turn == 0
+    length = jnp.where(straight, cycle, jnp.sin(halves) / jnp.where(straight, 1.0, jnp.sin(half)))
+    turn = rotation.from_axis_angle(up, 2.0 * halves)
+    return turn, length[..., None] * rotation.rotate(rotation.from_axis_angle(up, halves - half), shift)
+
+
 def carried(
     qpos: jax.Array, qvel: jax.Array, origin: jax.Array, place: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
@@ -222,21 +240,3 @@ def carried(
         jnp.concatenate([root_pos, root_quat, qpos[7:]]),
         jnp.concatenate([rotation.rotate(turn, qvel[:3]), qvel[3:]]),
     )
-
-
-def _turn(half_turn: jax.Array, cycle: jax.Array, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return the turn about z (..., 4) and the displacement (..., 3) m of all cycles so far.
-
-    With R the turn of one cycle, c cycles turn by R^c and move by (1 + R + ... + R^(c - 1)) shift, which is
-    sin(c h) / sin(h) times the shift, turned by (c - 1) h, where h is half of a cycle's turn.
-    """
-    up = jnp.array([0.0, 0.0, 1.0])
-
-    def radians(binary: jax.Array) -> jax.Array:
-        return binary * jnp.float32(1.0 / _PER_RADIAN)  # in [-pi, pi)
-
-    half, halves = radians(half_turn), radians(half_turn * cycle)  # whole turns overflow
-    straight = half_turn == 0
-    length = jnp.where(straight, cycle, jnp.sin(halves) / jnp.where(straight, 1.0, jnp.sin(half)))
-    turn = rotation.from_axis_angle(up, 2.0 * halves)
-    return turn, length[..., None] * rotation.rotate(rotation.from_axis_angle(up, halves - half), shift)
