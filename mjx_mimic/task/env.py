@@ -543,7 +543,8 @@ class ImitationEnv:
         return replace(
             state,
             clip=jnp.where(ends, state.skills.wanted, state.clip),
-            start_time=jnp.where(ends, -state.steps * self.control_dt, state.start_time),
+            # A little more than 0, so that rounding does not put it into the cycle before.
+            start_time=jnp.where(ends, 1e-5 - state.steps * self.control_dt, state.start_time),
             skills=state.skills.next(ends),
         )
 
