@@ -100,7 +100,7 @@ def _cell(metric: summary.EpisodeMetric) -> str:
 def evaluate(
     evaluation: Evaluation,
     clips: Sequence[str],
-    engine: Engine,
+    engine: Engine | None = None,
     *,
     episodes: int = 0,
     start: Start = "both",
@@ -111,7 +111,7 @@ def evaluate(
     Args:
         evaluation: task, policy and protocol.
         clips: names of the clips of its task.
-        engine: that runs the episodes.
+        engine: that runs the episodes; None: MJX.
         episodes: how many; 0: 256 on a CPU, 4096 on an accelerator. At least one per clip.
         start: from random phases, from the clips' first frames (undisturbed: one per clip), from both, or
             from the states `starts` of the evaluation, then each of them once unless `episodes` says.
@@ -120,6 +120,7 @@ def evaluate(
     Raises:
         UserError: the engine's model cannot be used.
     """
+    engine = Engine() if engine is None else engine
     default = EPISODES_ON_CPU if jax.default_backend() == "cpu" else EPISODES_ON_ACCELERATOR
     if evaluation.starts is not None:
         default = len(evaluation.starts.clip)

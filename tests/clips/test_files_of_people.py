@@ -342,7 +342,7 @@ def test_a_seam_that_turns_names_a_way_that_exists(degrees, severity):
     quaternion = (turn * clip_files.Rotation.from_quat(xyzw(motion))).as_quat(scalar_first=True)
     found = finding(with_loop(edited(motion, root_quat=quaternion), "wrap"), "seam: root turn")
     assert found.severity == severity
-    assert "convert --cycles 10 joins cycles with their turn" in found.remedy
+    assert "convert --loop turn carries it over from cycle to cycle" in found.remedy
 
 
 def test_train_looks_at_the_verdict(tmp_path, monkeypatch):

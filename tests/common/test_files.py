@@ -84,7 +84,8 @@ def test_no_other_code_writes_files():
         r"\.write_(text|bytes)\(|open\([^)]*[\"'][wx]b?[\"']|(savefig|save|savez|savetxt)\(path"
     )
     files = Path(mjx_mimic.__file__).parent.rglob("*.py")
-    assert {file.name for file in files if writing.search(file.read_text())} == {"files.py"}
+    code = {file.name: file.read_text().replace('open(os.devnull, "w")', "") for file in files}
+    assert {name for name, text in code.items() if writing.search(text)} == {"files.py"}
 
 
 def test_space_is_reserved_for_a_moment(tmp_path, monkeypatch):

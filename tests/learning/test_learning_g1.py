@@ -33,7 +33,7 @@ CONFIG = TrainConfig(
 class SignedEnv(ImitationEnv):
     """The imitation task with the reward's sign as data, so that one compiled step serves both."""
 
-    sign: jax.Array
+    sign: jax.Array | np.float32 = np.float32(1.0)
 
     def compute_reward(self, state: CharacterState, target: CharacterState) -> tuple[jax.Array, RewardTerms]:
         reward, terms = ImitationEnv.compute_reward(self, state, target)

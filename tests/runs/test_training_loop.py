@@ -291,7 +291,7 @@ def test_one_lucky_evaluation_makes_no_best_policy(point_learner, tmp_path, monk
         keys.append(jax.random.key_data(key).tolist())
         count = len(point_learner.devices)
         value = np.full(count, next(given))
-        return place(point_learner.devices, EvaluationMetrics(value, value, TrackingErrors(*[value] * 8)))
+        return place(point_learner.devices, EvaluationMetrics(value, value, TrackingErrors(*[value] * 8), {}))
 
     monkeypatch.setitem(point_learner.__dict__, "evaluate", evaluated)
     reports, saved = trained(point_learner, tmp_path)
