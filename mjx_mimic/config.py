@@ -503,16 +503,19 @@ PRESETS: dict[Preset, TrainConfig] = {
             bootstrap_clip_end=False,
         ),
     ),
-    # Who is kicked needs more than half a metre to come back.
+    # Who is kicked needs more than half a metre to come back, and finds the step that saves him by loud
+    # exploration, which must not be learned away (docs/results.md).
     "robust": TrainConfig(
         push=1.0,
         noise=1.0,
+        network=NetworkConfig(learn_std=False),
         env=EnvConfig(privileged_critic=True, max_deviation=1.0, randomization=RANDOMIZATION),
     ),
     # Control steps of 20 ms instead of 33; discount, rollout and delay are about as long in seconds.
     "deploy": TrainConfig(
         push=1.0,
         noise=1.0,
+        network=NetworkConfig(learn_std=False),
         unroll_length=24,
         env=EnvConfig(
             observation="onboard",
