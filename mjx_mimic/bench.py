@@ -10,7 +10,7 @@ import tyro
 from mjx_mimic.common import cli
 from mjx_mimic.common.accelerators import ACCELERATORS, AcceleratorName, prepare_absent_accelerator
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.common.files import require_writable
+from mjx_mimic.common.files import require_writable, write_json
 from mjx_mimic.config import PRESETS, Preset, TrainConfig
 from mjx_mimic.config_yaml import read_config
 
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
         figures = forecast.forecast(command.train, command.compile_for, command.devices)
         print(forecast.report(figures, against))
         if command.json:
-            forecast.write_figures(command.json, figures)
+            write_json(command.json, figures)
         return 0
     benchmark.measure(
         command.train,

@@ -10,8 +10,6 @@ from mjx_mimic.robot.kinematics import forward_kinematics, sole_positions
 _BESIDE = 0.04  # m from the foot's middle, over half its width: nobody rests there
 _STEP_S = 0.05  # between the points of which the acceleration is taken
 _FEWEST = 10  # frames that show something
-GRAVITY = 9.81
-"""m/s^2."""
 
 
 def apparent_gravity(model: mujoco.MjModel, motion: Motion) -> float | None:

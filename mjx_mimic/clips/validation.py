@@ -14,13 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips import orders
-from mjx_mimic.clips.balance import GRAVITY, apparent_gravity
+from mjx_mimic.clips.balance import apparent_gravity
 from mjx_mimic.clips.foot_contacts import foot_contacts, runs_of_true
 from mjx_mimic.clips.ground_contacts import NEAR_FLOOR, needed_contacts
 from mjx_mimic.clips.loop_closing import MAX_TURN
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.robot.constants import (
     G1_JOINTS,
+    GRAVITY,
     JOINT_SPEED_LIMIT,
     SIDES,
     SOLE_GEOMS,

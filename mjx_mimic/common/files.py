@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import itertools
+import json
 import os
 import re
 import stat
@@ -189,6 +190,16 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
 
 
 _numbers = itertools.count()
+
+
+def write_json(path: str | Path, contents: Any, indent: int = 2) -> None:
+    """Write a file of JSON; see `replacing`.
+
+    Raises:
+        UserError: see `replacing`.
+    """
+    with replacing(path) as file:
+        file.write((json.dumps(contents, indent=indent) + "\n").encode())
 
 
 def _partial(path: Path) -> Path:

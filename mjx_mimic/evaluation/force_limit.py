@@ -1,6 +1,5 @@
 """The largest force on the pelvis that a policy survives, by direction (DeepMimic, sec. 6.2)."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from mjx_mimic.common.files import replacing
+from mjx_mimic.common.files import write_json
 from mjx_mimic.evaluation.engine import Engine
 from mjx_mimic.evaluation.episodes import DIRECTIONS, Evaluation
 
@@ -46,8 +45,7 @@ class ForceLimits:
 
     def write_json(self, path: Path, more: Mapping[str, Any]) -> None:
         """Write the limits, and `more` fields before them."""
-        with replacing(path) as file:
-            file.write((json.dumps({**more, **asdict(self)}, indent=1) + "\n").encode())
+        write_json(path, {**more, **asdict(self)}, indent=1)
 
 
 def find_limits(evaluation: Evaluation, engine: Engine) -> ForceLimits:

@@ -1,6 +1,5 @@
 """A policy on many robots and floors: every combination of noise, friction, mass and delay."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from mjx_mimic.common.files import replacing
+from mjx_mimic.common.files import replacing, write_json
 from mjx_mimic.evaluation.engine import Engine
 from mjx_mimic.evaluation.episodes import Evaluation
 from mjx_mimic.evaluation.report import evaluate
@@ -39,9 +38,7 @@ class Grid:
 
     def write_json(self, path: Path, more: Mapping[str, Any]) -> None:
         """Write all rows, and `more` fields before them."""
-        with replacing(path) as file:
-            fields = {**more, "engine": self.engine, "grid": self.rows}
-            file.write((json.dumps(fields, indent=1) + "\n").encode())
+        write_json(path, {**more, "engine": self.engine, "grid": self.rows}, indent=1)
 
     def write_plot(self, path: Path) -> None:
         """Write a PNG: a heat map of the share that survived.

@@ -1,6 +1,7 @@
 """The evaluation of a policy with MJX, as in training."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +34,21 @@ def run_in_mjx(
         recorded: episodes to record: the first one, or all of them, or the first ones of each device.
     """
     count = len(devices)
-    kept = -(-recorded // count)
+    filled = np.pad(at_first, (0, -len(at_first) % count))
+    index = place(devices, jnp.arange(len(filled)).reshape(count, -1))
+    first = place(devices, jnp.asarray(filled).reshape(count, -1))
+    mapped = _compiled(tuple(devices), seed, -(-recorded // count))
+    episode, figures, start, track = mapped(replicate(devices, evaluation), index, first)
+    return Outcome(
+        episode=jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[2:]), episode),
+        figures=first_device(figures),
+        recordings=_recordings(evaluation.env, episode, start, track)[:recorded] if recorded else [],
+    )
+
+
+@functools.cache
+def _compiled(devices: tuple[jax.Device, ...], seed: int, kept: int) -> Callable:
+    """Compile the episodes of each device with `kept` recordings, once for all rounds of a search."""
 
     def on_device(evaluation: Evaluation, index: jax.Array, at_first: jax.Array) -> tuple:
         env = evaluation.env
@@ -54,16 +69,7 @@ def run_in_mjx(
         (_, episode, figures), track = jax.lax.scan(control_step, begun, jnp.arange(1, evaluation.steps + 1))
         return episode, jax.lax.psum(figures, DEVICES), snapshots(begun[0]), track
 
-    filled = np.pad(at_first, (0, -len(at_first) % count))
-    index = place(devices, jnp.arange(len(filled)).reshape(count, -1))
-    first = place(devices, jnp.asarray(filled).reshape(count, -1))
-    mapped = map_devices(devices, on_device)
-    episode, figures, start, track = mapped(replicate(devices, evaluation), index, first)
-    return Outcome(
-        episode=jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[2:]), episode),
-        figures=first_device(figures),
-        recordings=_recordings(evaluation.env, episode, start, track)[:recorded] if recorded else [],
-    )
+    return map_devices(devices, on_device)
 
 
 def _recordings(env: ImitationEnv, episode: Episode, start: Snapshot, track: Snapshot) -> list[Recording]:

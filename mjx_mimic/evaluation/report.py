@@ -1,6 +1,5 @@
 """A whole evaluation: which episodes to run, the table of their metrics, and the files that hold it."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +13,7 @@ from rich.table import Table
 
 from mjx_mimic.clips.formats import key_of, save_motion
 from mjx_mimic.clips.motion import Motion
-from mjx_mimic.common.files import replacing
+from mjx_mimic.common.files import write_json
 from mjx_mimic.evaluation import plot, summary
 from mjx_mimic.evaluation.engine import Engine
 from mjx_mimic.evaluation.episodes import Evaluation, Outcome
@@ -73,8 +72,7 @@ class Report:
 
     def write_json(self, path: Path, more: Mapping[str, Any]) -> None:
         """Write all figures, and `more` fields before them."""
-        with replacing(path) as file:
-            file.write((json.dumps({**more, **self.results}, indent=1) + "\n").encode())
+        write_json(path, {**more, **self.results}, indent=1)
 
     def write_plot(self, path: Path) -> None:
         """Write a PNG of errors and foot contacts over the phase."""

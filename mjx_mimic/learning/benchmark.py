@@ -1,7 +1,6 @@
 """What a training step costs over bare physics, how physics is best looped over, and how exact it is."""
 
 import itertools
-import json
 import resource
 import statistics
 import time
@@ -18,7 +17,7 @@ import numpy as np
 from mjx_mimic.clips.dataset import load_clips
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.common.cli import cores
-from mjx_mimic.common.files import replacing
+from mjx_mimic.common.files import write_json
 from mjx_mimic.config import TrainConfig, sized
 from mjx_mimic.learning.devices import map_devices
 from mjx_mimic.learning.learner import Learner, TrainState, make_learner
@@ -68,8 +67,7 @@ def measure(
             text = f"{value:,.3g}" if isinstance(value, float) else str(value)
             print(f"{prefix + name:50s} {text}", flush=True)
         if path:
-            with replacing(path) as file:
-                file.write((json.dumps(figures, indent=2) + "\n").encode())
+            write_json(path, figures)
 
     devices = tuple(jax.local_devices())
     report({"devices": f"{len(devices)} x {devices[0].device_kind}"})

@@ -25,7 +25,6 @@ from mjx_mimic.common.accelerators import (
     gpu_description,
 )
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.common.files import replacing
 from mjx_mimic.config import TrainConfig, sized
 from mjx_mimic.learning.hlo import Cost, Program, read_program
 from mjx_mimic.learning.learner import Learner, make_learner
@@ -218,9 +217,3 @@ def read_figures(path: Path) -> Figures:
     if not isinstance(figures, dict) or "accelerator" not in figures:
         raise UserError(f"{path}: holds no figures of --compile-for; name a file that --json wrote with it")
     return figures
-
-
-def write_figures(path: Path, figures: Figures) -> None:
-    """Write figures as JSON."""
-    with replacing(path) as file:
-        file.write((json.dumps(figures, indent=2) + "\n").encode())

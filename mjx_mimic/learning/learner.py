@@ -115,10 +115,8 @@ def train_step(
     if config.start_sampling == "failure":
         env = env.with_starts(start_sampling.prioritize_failures(env.starts, state.failures))
     if config.disturbance_ramp:
-        ramp = (
-            config.disturbance_ramp * config.total_steps / (config.num_envs * config.unroll_length)
-        )  # updates
-        env = env.with_disturbance(jnp.minimum(state.iteration / ramp, 1.0))
+        updates = config.total_steps / (config.num_envs * config.unroll_length)
+        env = env.with_disturbance(jnp.minimum(state.iteration / (config.disturbance_ramp * updates), 1.0))
     env_state, observation, transitions = rollouts.rollout(
         env,
         Policy(state.actor.params, state.normalizer, actor),

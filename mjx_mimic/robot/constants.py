@@ -70,6 +70,8 @@ _SPEED_LIMITS = {  # one limit per motor type
     37.0: ("shoulder_pitch", "shoulder_roll", "shoulder_yaw", "elbow", "wrist_roll"),
     22.0: ("wrist_pitch", "wrist_yaw"),
 }
+GRAVITY = 9.81
+"""m/s^2, as the MJCF has it."""
 JOINT_SPEED_LIMIT = np.array(
     [
         limit

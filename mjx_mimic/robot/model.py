@@ -103,12 +103,7 @@ class Robot:
         reach = jnp.abs(data.geom_xmat[geoms, 2, 2]) * half_length + radius
         sole_radius = jnp.asarray(self.model.geom_size[self.sole_geoms, 0], jnp.float32)
         return CharacterState(
-            root_pos=qpos[:3],
-            root_quat=qpos[3:7],
-            root_vel=qvel[:3],
-            root_ang_vel=rotation.rotate(qpos[3:7], qvel[3:6]),
-            dof_pos=qpos[7:],
-            dof_vel=qvel[6:],
+            **coordinates(qpos, qvel),
             body_pos=data.xpos[1:],
             body_quat=data.xquat[1:],
             com_pos=(mass[:, None] * data.xipos).sum(0) / mass.sum(),
@@ -132,6 +127,21 @@ class Robot:
         identity = jnp.array([1.0, 0.0, 0.0, 0.0])
         shape = (*dof_pos.shape[:-1], len(self.body_names) - 1, 4)
         return jnp.broadcast_to(identity, shape).at[..., self.joint_bodies - 1, :].set(hinges)
+
+
+def coordinates(qpos: jax.Array, qvel: jax.Array) -> dict[str, jax.Array]:
+    """Return the fields of `CharacterState` that follow from coordinates without any kinematics.
+
+    Arguments as for `Robot.character_state`.
+    """
+    return {
+        "root_pos": qpos[:3],
+        "root_quat": qpos[3:7],
+        "root_vel": qvel[:3],
+        "root_ang_vel": rotation.rotate(qpos[3:7], qvel[3:6]),
+        "dof_pos": qpos[7:],
+        "dof_vel": qvel[6:],
+    }
 
 
 def load_robot(

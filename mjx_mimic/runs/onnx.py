@@ -23,7 +23,7 @@ from mjx_mimic.learning.policy import Policy
 from mjx_mimic.robot import rotation
 from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.mjcf import load_mjcf
-from mjx_mimic.robot.model import CharacterState, Robot
+from mjx_mimic.robot.model import CharacterState, Robot, coordinates
 from mjx_mimic.runs import onnx_graph
 from mjx_mimic.runs.folder import load_policy, load_run_clips
 from mjx_mimic.task import skills
@@ -78,8 +78,7 @@ def controller(policy: Policy, env: ImitationEnv, metadata: dict[str, Any]) -> o
     `root_quat` (4,), wxyz, pelvis to world; `gyro` (3,) rad/s in the pelvis; `joint_pos` and `joint_vel`
     (29,); `root_pos` (3,) m and `root_vel` (3,) m/s, world; `last_action` (29,) and `history` (K - 1, R),
     the outputs `action` and `next_history` of the step before; `goal` (G,), the parts of the observation that
-    begin so. Its outputs: `motor_target` (29,) rad,
-    `action`, `next_history`.
+    begin so. Its outputs: `motor_target` (29,) rad, `action`, `next_history`.
 
     Args:
         policy: on the host.
@@ -158,34 +157,30 @@ class PlainRobot(Robot):
 
     def joint_rotations(self, dof_pos: jax.Array) -> jax.Array:
         """Return the rotation of every body but the root in its parent, (B - 1, 4)."""
-        hinges = rotation.from_axis_angle(jnp.asarray(self.joint_axes, jnp.float32), dof_pos)
-        found = [jnp.array([1.0, 0.0, 0.0, 0.0])] * (len(self.body_names) - 1)
-        for joint, body in enumerate(self.joint_bodies):
-            found[body - 1] = hinges[joint]
-        return jnp.stack(found)
+        hinges = self._hinges(dof_pos)
+        identity = jnp.array([1.0, 0.0, 0.0, 0.0])
+        return jnp.stack([hinges.get(body, identity) for body in range(1, len(self.body_names))])
+
+    def _hinges(self, dof_pos: jax.Array) -> dict[int, jax.Array]:
+        """Return the rotations (4,) of the joints by the row of the body that each moves."""
+        turns = rotation.from_axis_angle(jnp.asarray(self.joint_axes, jnp.float32), dof_pos)
+        return {int(body): turns[joint] for joint, body in enumerate(self.joint_bodies)}
 
     def character_state(self, qpos: jax.Array, qvel: jax.Array) -> CharacterState:
         """Return the state, unbatched; what no observation reads of it is 0."""
         model = self.model
-        joint_of = {int(body): joint for joint, body in enumerate(self.joint_bodies)}
+        hinges = self._hinges(qpos[7:])
         positions, turns = [qpos[:3]], [qpos[3:7]]
         for body in range(2, model.nbody):
             parent = model.body_parentid[body] - 1
             offset, turn = (jnp.asarray(x[body], jnp.float32) for x in (model.body_pos, model.body_quat))
             turn = rotation.multiply(turns[parent], turn)
-            joint = joint_of.get(body - 1)
-            if joint is not None:
-                axis = jnp.asarray(self.joint_axes[joint], jnp.float32)
-                turn = rotation.multiply(turn, rotation.from_axis_angle(axis, qpos[7 + joint]))
+            if body - 1 in hinges:
+                turn = rotation.multiply(turn, hinges[body - 1])
             positions.append(positions[parent] + rotation.rotate(turns[parent], offset))
             turns.append(turn)
         return CharacterState(
-            root_pos=qpos[:3],
-            root_quat=qpos[3:7],
-            root_vel=qvel[:3],
-            root_ang_vel=rotation.rotate(qpos[3:7], qvel[3:6]),
-            dof_pos=qpos[7:],
-            dof_vel=qvel[6:],
+            **coordinates(qpos, qvel),
             body_pos=jnp.stack(positions),
             body_quat=jnp.stack(turns),
             com_pos=jnp.zeros(3),

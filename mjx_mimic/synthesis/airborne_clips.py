@@ -5,9 +5,10 @@ Each function returns a `MotionSpec`. Angles in degrees, lengths in m, times in 
 
 import numpy as np
 
+from mjx_mimic.robot.constants import GRAVITY
 from mjx_mimic.synthesis.grounded_clips import STAND_COM, TOE_OUT, WIDTH
 from mjx_mimic.synthesis.keyframes import ease, joints, orientation, planted
-from mjx_mimic.synthesis.periodic import GRAVITY, half_cycle_later
+from mjx_mimic.synthesis.periodic import half_cycle_later
 from mjx_mimic.synthesis.zmp_solver import JointSwing, MotionSpec, cycle_times
 
 

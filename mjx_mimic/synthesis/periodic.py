@@ -14,8 +14,6 @@ from scipy.interpolate import make_interp_spline
 
 Array = NDArray[np.float64]
 
-GRAVITY = 9.81
-
 
 @dataclass(frozen=True)
 class Via:

@@ -27,13 +27,12 @@ from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips.editing import mirrored_joints
 from mjx_mimic.clips.motion import Motion, make_motion
-from mjx_mimic.robot.constants import G1_JOINTS
+from mjx_mimic.robot.constants import G1_JOINTS, GRAVITY
 from mjx_mimic.robot.kinematics import forward_kinematics
 from mjx_mimic.synthesis.fixed_point import NotConvergedError, fixed_point
 from mjx_mimic.synthesis.keyframes import FootPath
 from mjx_mimic.synthesis.leg_kinematics import LEGS, SIDES, legs, robot
 from mjx_mimic.synthesis.periodic import (
-    GRAVITY,
     Array,
     Dynamics,
     Via,

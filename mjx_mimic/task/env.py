@@ -83,9 +83,7 @@ class PhysicsTrace:
 
     dof_pos: jax.Array  # (S, J) rad
     dof_vel: jax.Array  # (S, J) rad/s
-    self_contact: jax.Array | None = (
-        None  # (S,) m, summed depths of parts in one another; None: not penalised
-    )
+    self_contact: jax.Array | None = None  # (S,) m, summed depths of parts in others; None: not penalised
 
 
 @struct.dataclass

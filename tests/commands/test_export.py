@@ -26,7 +26,7 @@ from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.runs import load_policy, onnx_graph
 from mjx_mimic.runs import onnx as onnx_model
-from mjx_mimic.task.env import make_env
+from mjx_mimic.task.env import ImitationEnv, make_env
 from mjx_mimic.task.observation import LAYOUTS
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "run_onnx.py"
@@ -45,6 +45,16 @@ def exported(finished, tmp_path_factory) -> Path:
     return path
 
 
+def controller_of(env: ImitationEnv) -> tuple[Policy, onnxruntime.InferenceSession]:
+    """A policy of random weights, and its controller."""
+    size = sum(env.observation_sizes().values())
+    actor = networks.Actor((16,), 29, "elu", 0.2, learn_std=True)
+    params = jax.tree.map(lambda x: 3.0 * x, actor.init(jax.random.key(0), jnp.zeros(size)))
+    policy = Policy(params, Normalizer(np.ones(size), np.zeros(size), np.ones(size)), actor)
+    session = onnxruntime.InferenceSession(onnx_model.controller(policy, env, {}).SerializeToString())
+    return policy, session
+
+
 def act(model: bytes | str, observation: np.ndarray) -> np.ndarray:
     (action,) = onnxruntime.InferenceSession(model).run(None, {"observation": observation})
     return action
@@ -54,11 +64,7 @@ def test_goal_and_skill_are_inputs_of_the_controller(walk, robot):
     """What is wanted is fed as it is observed, the skill as the clip's number."""
     config = EnvConfig(observation="onboard", goal="heading", clips="skills")
     env = make_env([walk, load_motion("kick")], config, robot=robot)
-    size = sum(env.observation_sizes().values())
-    actor = networks.Actor((16,), 29, "elu", 0.2, learn_std=True)
-    params = jax.tree.map(lambda x: 3.0 * x, actor.init(jax.random.key(0), jnp.zeros(size)))
-    policy = Policy(params, Normalizer(np.ones(size), np.zeros(size), np.ones(size)), actor)
-    session = onnxruntime.InferenceSession(onnx_model.controller(policy, env, {}).SerializeToString())
+    policy, session = controller_of(env)
     wanted = [value.name for value in session.get_inputs()]
     assert "goal" in wanted
     assert not {"root_pos", "root_vel"} & set(wanted)
@@ -156,11 +162,7 @@ def test_the_controller_is_the_task_and_the_policy(layout, walk, robot):
     clips = [walk] if layout == "paper" else [walk, circle]
     history = 3 if layout == "onboard" else 1
     env = make_env(clips, EnvConfig(observation=layout, history=history), robot=robot)
-    size = sum(env.observation_sizes().values())
-    actor = networks.Actor((16,), 29, "elu", 0.2, learn_std=True)
-    params = jax.tree.map(lambda x: 3.0 * x, actor.init(jax.random.key(0), jnp.zeros(size)))
-    policy = Policy(params, Normalizer(np.ones(size), np.zeros(size), np.ones(size)), actor)
-    session = onnxruntime.InferenceSession(onnx_model.controller(policy, env, {}).SerializeToString())
+    policy, session = controller_of(env)
     wanted = [value.name for value in session.get_inputs()]
     sees_place = {"root_pos", "root_vel"} & set(wanted)
     assert bool(sees_place) == (layout != "onboard")

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from mjx_mimic.robot import rotation
-from mjx_mimic.robot.model import CharacterState, Robot
+from mjx_mimic.robot.model import CharacterState, Robot, coordinates
 from mjx_mimic.task.env import EnvState, ImitationEnv, PhysicsTrace
 
 
@@ -17,12 +17,7 @@ class RigidRobot(Robot):
     def character_state(self, qpos: jax.Array, qvel: jax.Array) -> CharacterState:
         offsets = jnp.linspace(-0.5, 0.5, 3 * len(self.body_names)).reshape(-1, 3)
         return CharacterState(
-            root_pos=qpos[:3],
-            root_quat=qpos[3:7],
-            root_vel=qvel[:3],
-            root_ang_vel=rotation.rotate(qpos[3:7], qvel[3:6]),
-            dof_pos=qpos[7:],
-            dof_vel=qvel[6:],
+            **coordinates(qpos, qvel),
             body_pos=qpos[None, :3] + rotation.rotate(qpos[3:7], offsets),
             body_quat=jnp.broadcast_to(qpos[3:7], (len(self.body_names), 4)),
             com_pos=qpos[:3],

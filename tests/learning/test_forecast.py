@@ -10,6 +10,7 @@ from helpers.refusals import command_refusal, refusal
 
 from mjx_mimic import bench
 from mjx_mimic.common.accelerators import ACCELERATORS, Gpu, gpu_description
+from mjx_mimic.common.files import write_json
 from mjx_mimic.learning import forecast
 from mjx_mimic.learning.hlo import Cost, Program
 
@@ -87,7 +88,7 @@ def test_the_published_speed_of_a_gpu_is_that_of_its_cores(name):
 
 
 def test_two_settings_are_compared_line_by_line(tmp_path):
-    forecast.write_figures(tmp_path / "a.json", {"accelerator": "X", "kernels": 10, "old": 1})
+    write_json(tmp_path / "a.json", {"accelerator": "X", "kernels": 10, "old": 1})
     other = forecast.read_figures(tmp_path / "a.json")
     lines = forecast.report({"accelerator": "X", "kernels": 5, "new": 2.0}, other).splitlines()
     assert [line.split() for line in lines] == [

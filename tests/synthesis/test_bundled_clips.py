@@ -12,13 +12,12 @@ from mjx_mimic.clips.formats import native
 from mjx_mimic.clips.validation import validate
 from mjx_mimic.common.paths import motions_dir
 from mjx_mimic.generate import NAMES, build
-from mjx_mimic.robot.constants import G1_JOINTS
+from mjx_mimic.robot.constants import G1_JOINTS, GRAVITY
 from mjx_mimic.robot.kinematics import floor_clearance, forward_kinematics
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.synthesis.feasibility import demands
 from mjx_mimic.synthesis.keyframes import Step, ease, foot_path
 from mjx_mimic.synthesis.leg_kinematics import sole
-from mjx_mimic.synthesis.periodic import GRAVITY
 
 pytestmark = pytest.mark.slow
 

@@ -12,13 +12,12 @@ import jax.numpy as jnp
 from flax import struct
 
 from mjx_mimic.config import ThrowConfig
+from mjx_mimic.robot.constants import GRAVITY
 from mjx_mimic.robot.model import CharacterState
 from mjx_mimic.task.goals.base import GoalState, Situation, drawing
 from mjx_mimic.task.goals.strike import draw_cylindrical, place, seen_from_below
 from mjx_mimic.task.observation import Parts
 
-GRAVITY = 9.81
-"""m/s^2"""
 FAR = 1e3
 """The miss of a ball that has not been released, m."""
 
