@@ -6,16 +6,21 @@ policy that was trained to see its place gets that too. Options: `--clip NAME`, 
 
 import argparse
 import json
+import math
 
 import mujoco
 import numpy as np
 import onnxruntime
 
 
+LEAST_PHYSICS_HZ = 500
+"""Steps a second. MuJoCo's motors act by the beginning of a step, so the step has to be short."""
+
+
 def load(scene, joints, physics_hz):
     """Return the model with the sensors, and a function from its data to their readings by input's name."""
     spec = mujoco.MjSpec.from_file(scene)
-    spec.option.timestep = 1.0 / physics_hz
+    spec.option.timestep, spec.option.iterations, spec.option.ls_iterations = 1.0 / physics_hz, 100, 50
     spec.body("pelvis").add_site(name="inertial sensor")
     kinds = {
         "root_quat": mujoco.mjtSensor.mjSENS_FRAMEQUAT,
@@ -47,11 +52,13 @@ def main(policy, scene, clip, seconds):
     about = {key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items()}
     clips = about["clips"]
     number = [c["name"] for c in clips].index(clip) if clip else 0
-    model, readings = load(scene, about["joint_names"], about["physics_hz"])
+    hz = about["control_hz"]
+    substeps = math.ceil(LEAST_PHYSICS_HZ / hz)
+    model, readings = load(scene, about["joint_names"], hz * substeps)
     data = mujoco.MjData(model)
     data.qpos[:], data.qvel[:] = (about["starts"][number][name] for name in ("qpos", "qvel"))
     motors = [model.actuator(joint).id for joint in about["joint_names"]]
-    hz, wanted = about["control_hz"], {value.name for value in session.get_inputs()}
+    wanted = {value.name for value in session.get_inputs()}
     outputs = [value.name for value in session.get_outputs()]
     if clips[number]["loop"] == "clamp":  # a clip that ends
         seconds = min(seconds, clips[number]["seconds"])
@@ -66,7 +73,7 @@ def main(policy, scene, clip, seconds):
         found = dict(zip(outputs, session.run(outputs, given), strict=True))
         memory = {"last_action": found["action"], "history": found.get("next_history")}
         data.ctrl[motors] = found["motor_target"]
-        mujoco.mj_step(model, data, nstep=round(about["physics_hz"] / hz))
+        mujoco.mj_step(model, data, nstep=substeps)
         lowest = min(lowest, data.qpos[2])
     print(f"after {seconds:g} s the pelvis is {data.qpos[2]:.3f} m high; its lowest was {lowest:.3f} m")
 

@@ -67,6 +67,8 @@ class EvaluateCommand:
     """With the engine mujoco: another G1 with the same joint names."""
     solver_iterations: int = 0
     """With the engine mujoco: iterations of the contact solver; 0: as in training."""
+    physics_hz: float = 0.0
+    """With the engine mujoco: physics steps per second, a multiple of the control rate; 0: as in training."""
     seed: int = 0
     """Seed of start phases, pushes and noise."""
     json: Annotated[Path | None, cli.shown("FILE")] = None
@@ -98,7 +100,9 @@ def main(arguments: Sequence[str]) -> int:
     if command.force:
         whole = whole.with_force(command.direction, command.force)
     grid = conditions(command, env.config.control_hz)
-    engine = evaluation.Engine(command.engine, command.seed, command.mjcf, command.solver_iterations)
+    engine = evaluation.Engine(
+        command.engine, command.seed, command.mjcf, command.solver_iterations, command.physics_hz
+    )
     about = {"run": str(command.run), "checkpoint": command.checkpoint}
     names = [motion.name for motion in found.motions]
     report: evaluation.Report | evaluation.Grid | evaluation.ForceLimits
@@ -165,8 +169,9 @@ def check(command: EvaluateCommand) -> None:
     for option, is_wrong, why in (
         (
             "--mjcf",
-            command.engine != "mujoco" and bool(command.mjcf or command.solver_iterations),
-            "it and --solver-iterations need --engine mujoco",
+            command.engine != "mujoco"
+            and bool(command.mjcf or command.solver_iterations or command.physics_hz),
+            "it, --solver-iterations and --physics-hz need --engine mujoco",
         ),
         (
             "--mjcf",
@@ -238,6 +243,7 @@ def check_ranges(command: EvaluateCommand) -> None:
             "--force": (command.force, 0.0, 1e4),
             "--duration": (command.duration, 0.001, 10.0),
             "--solver-iterations": (command.solver_iterations, 0, 1000),
+            "--physics-hz": (command.physics_hz, 0.0, 1e5),
         }
     )
 

@@ -18,6 +18,7 @@ from mjx_mimic.evaluation.recording import Snapshot, snapshot
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.robot import kinematics
 from mjx_mimic.robot.constants import ContactSet
+from mjx_mimic.robot.implicit_pd import shifted_target, with_implicit_motors
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.task.env import EnvState, ImitationEnv
 from mjx_mimic.task.skills import repeated
@@ -50,7 +51,7 @@ class Live:
         """Put the policy at the start of its clip number `clip`; `motions` are those of `env`."""
         self._env = env
         config = env.config
-        self.model = load_mjcf(cast(ContactSet, config.contacts), config.physics_hz)
+        self.model = with_implicit_motors(load_mjcf(cast(ContactSet, config.contacts), config.physics_hz))
         keep_broken_states(self.model)
         self.data = mujoco.MjData(self.model)
         self.clips = tuple(motion.name for motion in motions)
@@ -93,6 +94,8 @@ class Live:
 
     def step(self) -> None:
         """Take a physics step; after the last one of a control step, ask the policy for its next action."""
+        joint_velocities = self.data.qvel[self._velocities[6:]]
+        self.data.ctrl[self._controls] = shifted_target(self.pd_target, joint_velocities, self.timestep)
         mujoco.mj_step(self.model, self.data)
         self._substep += 1
         if self._substep < self.single_step:
@@ -151,11 +154,6 @@ class Live:
         )
 
     @property
-    def pd_target(self) -> NDArray:
-        """PD targets (29,) of the motors, rad."""
-        return self.data.ctrl[self._controls].copy()
-
-    @property
     def _seconds(self) -> float:
         """Time in the clip, between control steps too."""
         steps = int(self.state.steps) * self.single_step + self._substep
@@ -163,8 +161,9 @@ class Live:
 
     def _decide(self) -> None:
         """Set the motors' targets for the next control step, and note how the last one ended."""
-        self.state, pd_target, self._snapshot = jax.device_get(_decide(self._env, self.policy, self.state))
-        self.data.ctrl[self._controls] = pd_target
+        decided = jax.device_get(_decide(self._env, self.policy, self.state))
+        self.state, self.pd_target, self._snapshot = decided
+        """PD targets (29,) of the motors, rad."""
         self.clip = int(self.state.clip)
         causes = self._snapshot.causes
         if self._failure is None and causes.terminated:

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from mjx_mimic.common.errors import UserError
 from mjx_mimic.evaluation.episodes import Evaluation, Outcome
 from mjx_mimic.evaluation.mjx_engine import run_in_mjx
 from mjx_mimic.evaluation.mujoco_engine import load_other, run_in_mujoco, with_fields
@@ -25,6 +26,8 @@ class Engine:
     """With MuJoCo in C: another G1 with the same joint names."""
     solver_iterations: int = 0
     """With MuJoCo in C: iterations of the contact solver; 0: as in training."""
+    physics_hz: float = 0.0
+    """With MuJoCo in C: physics steps per second, a multiple of the control rate; 0: as in training."""
 
     def run(self, evaluation: Evaluation, at_first: NDArray[np.bool_], recorded: int = 0) -> Outcome:
         """Run N episodes.
@@ -35,7 +38,7 @@ class Engine:
             recorded: episodes to record, the first ones.
 
         Raises:
-            UserError: `mjcf` cannot be used.
+            UserError: `mjcf` cannot be used, or `physics_hz` is no multiple.
         """
         if self.name == "mjx":
             return run_in_mjx(evaluation, at_first, self.seed, jax.local_devices(), recorded)
@@ -44,6 +47,14 @@ class Engine:
         model = with_fields(model, model_fields(robot, protocol.dynamics))
         # Friction and masses are in the model; without them in the protocol, what is compiled serves any.
         evaluation = replace(evaluation, protocol=replace(protocol, friction=None, mass=None))
+        if self.physics_hz:
+            config = evaluation.env.config
+            if self.physics_hz % config.control_hz:
+                remedy = f"use a multiple of {config.control_hz:g}, the control rate"
+                raise UserError(f"option --physics-hz: {self.physics_hz:g} will not do; {remedy}")
+            model.opt.timestep = 1.0 / self.physics_hz
+            env = evaluation.env.with_config(replace(config, physics_hz=self.physics_hz))
+            evaluation = replace(evaluation, env=env)
         if self.solver_iterations:
             model.opt.iterations = self.solver_iterations
             model.opt.ls_iterations = 50

@@ -19,6 +19,7 @@ from mjx_mimic.common.errors import UserError
 from mjx_mimic.evaluation.episodes import Episode, Evaluation, Outcome, PhaseFigures
 from mjx_mimic.evaluation.recording import Snapshot, recordings, snapshot
 from mjx_mimic.robot.constants import G1_JOINTS
+from mjx_mimic.robot.implicit_pd import shifted_target, with_implicit_motors
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import Robot
 from mjx_mimic.task import tracking_errors
@@ -35,7 +36,7 @@ class Simulations:
 
     def __init__(self, model: mujoco.MjModel, qpos: NDArray, qvel: NDArray) -> None:
         """Put N robots at `qpos` (N, 36) with velocities `qvel` (N, 35)."""
-        self._model = model
+        self._model = model = with_implicit_motors(model)
         keep_broken_states(model)
         self._positions, self._velocities, self._controls = addresses(model)
         self._pelvis = int(model.jnt_bodyid[model.jnt_type == mujoco.mjtJoint.mjJNT_FREE][0])
@@ -57,6 +58,7 @@ class Simulations:
         """
         count, substeps = targets.shape[:2]
         positions, velocities = np.empty((count, substeps + 1, 36)), np.empty((count, substeps + 1, 35))
+        timestep = self._model.opt.timestep
 
         def advance(robots: range) -> None:
             for robot in robots:
@@ -66,7 +68,9 @@ class Simulations:
                     data.xfrc_applied[self._pelvis, :3] = forces[robot]
                 for step in range(substeps + 1):
                     if step:
-                        data.ctrl[self._controls] = targets[robot, step - 1]
+                        data.ctrl[self._controls] = shifted_target(
+                            targets[robot, step - 1], velocities[robot, step - 1, 6:], timestep
+                        )
                         mujoco.mj_step(self._model, data)
                     positions[robot, step] = data.qpos[self._positions]
                     velocities[robot, step] = data.qvel[self._velocities]
@@ -166,7 +170,7 @@ def _measure(
     """Put N robots where the physics steps of a control step have led, and add it to the figures."""
     qpos, qvel = coordinates
     next_state = replace(state, qpos=qpos[:, -1], qvel=qvel[:, -1], steps=state.steps + 1)
-    joints = (qpos[:, :-1, 7:], qvel[:, :-1, 6:])
+    joints = (qpos[:, 1:, 7:], qvel[:, 1:, 6:])  # by whose end the motors act
     spent = tracking_errors.effort(evaluation.env.robot, targets, *joints)
     spent = jax.tree.map(lambda x: x.mean(axis=1), spent)
     return evaluation.measure_all(episode, figures, next_state, action, spent)

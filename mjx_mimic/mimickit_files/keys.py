@@ -435,7 +435,7 @@ ENGINE = {
     "engine_name": Key("", "the engine is MuJoCo MJX"),
     "control_mode": Key("", "pos; vel, torque and none are refused", str, "none", _control_mode),
     "control_freq": Key("--env.control-hz", "the same", float, 10.0, _control_hz),
-    "sim_freq": Key("--env.physics-hz", "of another engine; the preset's rate stays, 180 Hz"),
+    "sim_freq": Key("--env.physics-hz", "of another engine; the preset's rate stays, 120 Hz"),
     "env_spacing": Key("", "every environment is a world of its own"),
     "ground_contact_height": Key("", "a fall is a shape that touches the floor, at any height"),
 }

@@ -13,7 +13,7 @@ COLLISION_GROUP = 3
 
 def load_mjcf(
     contacts: ContactSet = "feet",
-    physics_hz: float = 180.0,
+    physics_hz: float = 90.0,
     visuals: bool = True,
     self_collision: bool = False,
 ) -> mujoco.MjModel:

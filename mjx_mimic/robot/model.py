@@ -146,7 +146,7 @@ def coordinates(qpos: jax.Array, qvel: jax.Array) -> dict[str, jax.Array]:
 
 def load_robot(
     contacts: ContactSet = "feet",
-    physics_hz: float = 180.0,
+    physics_hz: float = 90.0,
     *,
     ground_bodies: Sequence[str] = (),
     key_bodies: Sequence[str] = KEY_BODIES,

@@ -14,6 +14,7 @@ from flax import struct
 
 from mjx_mimic.config import RandomizationConfig, Range
 from mjx_mimic.robot import rotation
+from mjx_mimic.robot.implicit_pd import added_armature
 from mjx_mimic.robot.model import Robot
 
 TRUNK = "torso_link"
@@ -136,6 +137,18 @@ def model_fields(robot: Robot, dynamics: Dynamics) -> dict[str, jax.Array]:
     return found if d.gravity is None else found | {"opt.gravity": d.gravity}
 
 
+def simulated_fields(robot: Robot, dynamics: Dynamics, dt: float) -> dict[str, jax.Array]:
+    """Return the fields of the MJX model that physics steps of `dt` s differ in, by their names in MuJoCo.
+
+    Those of `model_fields`, with the armature that the motors' PD law adds (`robot.implicit_pd`).
+    """
+    model, fields = robot.model, model_fields(robot, dynamics)
+    gain, bias = (fields.get(name, getattr(model, name)) for name in ("actuator_gainprm", "actuator_biasprm"))
+    added = added_armature(gain[:, 0], -bias[:, 2], dt)
+    armature = jnp.asarray(fields.get("dof_armature", model.dof_armature), jnp.float32)
+    return fields | {"dof_armature": armature.at[model.nv - len(robot.kp) :].add(added)}
+
+
 def motor_targets(
     dynamics: Dynamics, pd_target: jax.Array, earlier: jax.Array | None, substeps: int
 ) -> jax.Array:
@@ -158,8 +171,3 @@ def motor_targets(
     targets = jnp.concatenate([pd_target[None], earlier - offset])
     age = jnp.ceil(dynamics.delay - (jnp.arange(substeps) + 1e-3) / substeps).astype(jnp.int32)
     return targets[jnp.clip(age, 0, len(earlier))]
-
-
-def replace_fields(mjx_model: Any, fields: dict[str, jax.Array]) -> Any:
-    """Return an MJX model with other fields, by their names in MuJoCo."""
-    return mjx_model.tree_replace(fields) if fields else mjx_model

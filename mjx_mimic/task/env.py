@@ -16,6 +16,7 @@ from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import MOST_DELAY, EnvConfig, RandomizationConfig
 from mjx_mimic.robot.constants import ContactSet
+from mjx_mimic.robot.implicit_pd import shifted_target
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import CharacterState, Robot, exact_products, load_robot
 from mjx_mimic.task import dynamics, observation, reference, skills, start_sampling, termination
@@ -79,7 +80,7 @@ class StepResult:
 
 @struct.dataclass
 class PhysicsTrace:
-    """Joints at the beginning of each of the S physics steps of a control step, by which the motors act."""
+    """Joints at the end of each of the S physics steps of a control step, by which the motors act."""
 
     dof_pos: jax.Array  # (S, J) rad
     dof_vel: jax.Array  # (S, J) rad/s
@@ -306,9 +307,9 @@ class ImitationEnv:
             unroll: whether to compile them one after the other instead of as a loop.
         """
         length = substeps or self.substeps
-        model = dynamics.replace_fields(
-            self.robot.mjx_model, dynamics.model_fields(self.robot, state.dynamics)
-        )
+        dt = 1.0 / self.config.physics_hz
+        fields = dynamics.simulated_fields(self.robot, state.dynamics, dt)
+        model = self.robot.mjx_model.tree_replace(fields)
 
         at_rest = self.robot.mjx_data
         if force is not None:
@@ -317,12 +318,13 @@ class ImitationEnv:
 
         def physics_step(carry: tuple, target: jax.Array | None) -> tuple[tuple, PhysicsTrace]:
             qpos, qvel, warm_start = carry
-            target = pd_target if target is None else target
+            target = shifted_target(pd_target if target is None else target, qvel[6:], dt)
             data = at_rest.replace(qpos=qpos, qvel=qvel, qacc_warmstart=warm_start, ctrl=target)
             with exact_products():
                 data = mjx.step(model, data)
             depth = self.robot.self_contact(data) if self.config.penalty.self_contact else None
-            return (data.qpos, data.qvel, data.qacc_warmstart), PhysicsTrace(qpos[7:], qvel[6:], depth)
+            trace = PhysicsTrace(data.qpos[7:], data.qvel[6:], depth)
+            return (data.qpos, data.qvel, data.qacc_warmstart), trace
 
         coordinates = (state.qpos, state.qvel, state.warm_start)
         targets, state = self.motor_targets(state, pd_target, length)

@@ -135,8 +135,8 @@ def test_settings_in_the_table_exist():
         ("env", {"reward_key_pos_w": 0.3}, "env.mimickit_reward.key_position_weight", 0.3),
         ("env", {"reward_vel_scale": 0.2}, "env.mimickit_reward.velocity_scale", 0.2),
         ("env", {"engine": {"control_freq": 50}}, "env.control_hz", 50.0),
-        ("engine", {"control_freq": 50}, "env.physics_hz", 200.0),
-        ("engine", {"control_freq": 60}, "env.physics_hz", 180.0),
+        ("engine", {"control_freq": 50}, "env.physics_hz", 150.0),
+        ("engine", {"control_freq": 60}, "env.physics_hz", 120.0),
         ("engine", {"control_freq": LEFT_OUT}, "env.control_hz", 10.0),
         (
             "agent",

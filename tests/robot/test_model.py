@@ -361,7 +361,7 @@ def test_lying_robot_rests_on_its_body_only_with_full_contacts(robot, full_conta
 @pytest.mark.parametrize("contacts", ["feet", "full"])
 def test_soles_carry_the_standing_robot(contacts):
     """The stand keyframe under its own PD targets: a tenth of a second to settle, a fifth to weigh."""
-    model = load_mjcf(contacts)
+    model = load_mjcf(contacts, 180.0)
     data = mujoco.MjData(model)
     mujoco.mj_resetDataKeyframe(model, data, 0)
     mujoco.mj_forward(model, data)
@@ -383,7 +383,7 @@ def test_soles_carry_the_standing_robot(contacts):
     np.testing.assert_allclose(loads, weight, rtol=0.05)
 
 
-@pytest.mark.parametrize("physics_hz", [120.0, 180.0, 240.0])
+@pytest.mark.parametrize("physics_hz", [90.0, 120.0, 240.0])
 def test_physics_rate_sets_the_timestep(physics_hz):
     assert load_mjcf(physics_hz=physics_hz).opt.timestep == pytest.approx(1.0 / physics_hz, rel=1e-12)
 

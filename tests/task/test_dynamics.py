@@ -4,14 +4,13 @@ from dataclasses import fields, replace
 
 import jax
 import jax.numpy as jnp
-import mujoco
 import numpy as np
 import pytest
 from helpers.refusals import refusal
 
 from mjx_mimic.clips import load_motion
 from mjx_mimic.config import PRESETS, EnvConfig, RandomizationConfig, TrainConfig, check
-from mjx_mimic.evaluation.mujoco_engine import with_fields
+from mjx_mimic.evaluation.mujoco_engine import Simulations, with_fields
 from mjx_mimic.robot.model import load_robot
 from mjx_mimic.task import dynamics, make_env
 from mjx_mimic.task.dynamics import Dynamics
@@ -140,12 +139,9 @@ def test_every_field_has_the_effect_in_mjx_that_it_has_in_mujoco():
     def in_mujoco(without: str | None = None) -> tuple[np.ndarray, np.ndarray]:
         kept = {name: value for name, value in model_fields.items() if name != without}
         model = with_fields(env.robot.model, kept)
-        data = mujoco.MjData(model)
-        data.qpos[:], data.qvel[:] = np.asarray(state.qpos), np.asarray(state.qvel)
-        for ctrl in np.asarray(targets):
-            data.ctrl[:] = ctrl
-            mujoco.mj_step(model, data)
-        return data.qpos.copy(), data.qvel.copy()
+        qpos, qvel = (np.asarray(x, float)[None] for x in (state.qpos, state.qvel))
+        positions, velocities = Simulations(model, qpos, qvel).step(qvel, np.asarray(targets, float)[None])
+        return positions[0, -1], velocities[0, -1]
 
     qpos, qvel = in_mujoco()
     np.testing.assert_allclose(after.qpos, qpos, atol=1e-5)
