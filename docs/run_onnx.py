@@ -12,7 +12,6 @@ import mujoco
 import numpy as np
 import onnxruntime
 
-
 LEAST_PHYSICS_HZ = 500
 """Steps a second. MuJoCo's motors act by the beginning of a step, so the step has to be short."""
 
