@@ -331,6 +331,8 @@ class NetworkConfig:
     """Standard deviation of the first policy, in units of action."""
     learn_std: bool = True
     """Whether the standard deviation is learned, one number per joint, or stays as it is."""
+    min_std: Annotated[float, Within(0.0, 10.0)] = 0.0
+    """Floor under the standard deviation that is learned: whoever explores no more finds no other step."""
     initialization: Literal["orthogonal", "torch"] = "orthogonal"
     """First weights: orthogonal, or uniform in +-1/sqrt(inputs) as torch and so MimicKit have them. With SGD
     their size is a step size."""

@@ -72,6 +72,7 @@ class Actor(nn.Module):
     initial_std: float
     learn_std: bool
     initialization: str = "orthogonal"
+    min_std: float = 0.0
     inputs: int | None = None
     """Numbers of the observation that the policy sees, the first ones; None: all of them."""
 
@@ -84,6 +85,8 @@ class Actor(nn.Module):
         log_std = jnp.full((self.num_actions,), jnp.log(self.initial_std))
         if self.learn_std:
             log_std = self.param(LOG_STD, lambda _: log_std)
+            if self.min_std:
+                log_std = jnp.maximum(log_std, jnp.log(self.min_std))
         return mean, log_std
 
 
@@ -110,6 +113,7 @@ def make_actor(config: NetworkConfig, num_actions: int, inputs: int | None = Non
         initial_std=config.initial_std,
         learn_std=config.learn_std,
         initialization=config.initialization,
+        min_std=config.min_std,
         inputs=inputs,
     )
 

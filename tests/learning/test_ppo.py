@@ -190,6 +190,17 @@ def test_actor_starts_near_zero_with_the_std_asked_for_and_learns_it_only_if_tol
         assert ("log_std" in params["params"]) == learn_std
 
 
+def test_a_learned_std_does_not_fall_below_its_floor():
+    observation = jnp.zeros((1, 4))
+    actor = networks.Actor((8,), 3, "tanh", initial_std=0.2, learn_std=True, min_std=0.1)
+    params = actor.init(jax.random.key(1), observation)
+    np.testing.assert_allclose(jnp.exp(actor.apply(params, observation)[1]), 0.2, rtol=1e-6)
+    learned = {"params": params["params"] | {"log_std": jnp.log(jnp.array([0.05, 0.1, 0.3]))}}
+    np.testing.assert_allclose(jnp.exp(actor.apply(learned, observation)[1]), [0.1, 0.1, 0.3], rtol=1e-6)
+    slope = jax.grad(lambda p: actor.apply(p, observation)[1].sum())(learned)["params"]["log_std"]
+    np.testing.assert_allclose(slope[jnp.array([0, 2])], [0.0, 1.0])
+
+
 # Losses ----------------------------------------------------------------------------------------------
 
 # (ratio, advantage, its share of the objective, d share / d log ratio), clip 0.2.
