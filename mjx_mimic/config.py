@@ -361,7 +361,11 @@ class PPOConfig:
     critic_rate: Annotated[float, Within(0.0, 1.0)] = 1e-3
     """Learning rate of the value function."""
     target_kl: Annotated[float | None, Within(1e-6, 10.0)] = 0.06
-    """KL divergence per minibatch to which the policy's learning rate is steered; None: it stays constant."""
+    """KL divergence per minibatch to which the policy's learning rate is steered, at the beginning of the
+    training; None: the rate stays constant."""
+    final_kl: Annotated[float, Within(1e-6, 10.0)] = 0.01
+    """The same at the training's end, to which it falls linearly: bold steps find a skill, small ones polish
+    it."""
     min_rate: Annotated[float, Within(0.0, 1.0)] = 1e-6
     """Lower limit of the steered learning rate."""
     max_rate: Annotated[float, Within(0.0, 1.0)] = 1e-3

@@ -114,9 +114,11 @@ def train_step(
     key, rollout_key, actor_key, critic_key = jax.random.split(state.key, 4)
     if config.start_sampling == "failure":
         env = env.with_starts(start_sampling.prioritize_failures(env.starts, state.failures))
+    updates = config.total_steps / (config.num_envs * config.unroll_length)
+    progress = state.iteration / max(updates, 1.0)
     if config.disturbance_ramp:
-        updates = config.total_steps / (config.num_envs * config.unroll_length)
-        env = env.with_disturbance(jnp.minimum(state.iteration / (config.disturbance_ramp * updates), 1.0))
+        env = env.with_disturbance(jnp.minimum(progress / config.disturbance_ramp, 1.0))
+    ppo_config = ppo.at_progress(config.ppo, jnp.minimum(progress, 1.0))
     env_state, observation, transitions = rollouts.rollout(
         env,
         Policy(state.actor.params, state.normalizer, actor),
@@ -131,10 +133,10 @@ def train_step(
     )
     batch, advantage = make_batch(state.normalizer, transitions, config.ppo)
     new_critic, critic_losses = ppo.update_critic(
-        state.critic, critic.apply, batch, config.ppo, critic_key, average
+        state.critic, critic.apply, batch, ppo_config, critic_key, average
     )
     new_actor, actor_metrics = ppo.update_actor(
-        state.actor, actor.apply, batch, config.ppo, actor_key, average
+        state.actor, actor.apply, batch, ppo_config, actor_key, average
     )
     new_moments = normalizing.update(
         state.normalizer, transitions.observation, DEVICES, config.normalizer.samples

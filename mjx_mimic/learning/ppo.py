@@ -214,6 +214,17 @@ def apply_gradient(
     return replace(state, params=params, optimizer=optimizer_state)
 
 
+def at_progress(config: PPOConfig, progress: jax.Array) -> PPOConfig:
+    """Return the settings of an update after a share `progress` () of the training, from 0 to 1.
+
+    The wanted KL divergence falls linearly from `target_kl` to `final_kl`.
+    """
+    if config.target_kl is None:
+        return config
+    target = config.target_kl + progress * (config.final_kl - config.target_kl)
+    return replace(config, target_kl=target)  # type: ignore[arg-type]
+
+
 def adapt_learning_rate(learning_rate: jax.Array, kl: jax.Array, config: PPOConfig) -> jax.Array:
     """Steer the learning rate () towards the wanted KL divergence by factors of 1.5.
 

@@ -369,6 +369,14 @@ def test_approximate_kl_of_many_samples_is_the_kl_of_the_gaussians():
 # Steps -----------------------------------------------------------------------------------------------
 
 
+def test_the_wanted_kl_falls_linearly_over_the_training():
+    config = PPOConfig(target_kl=0.06, final_kl=0.02)
+    found = [float(ppo.at_progress(config, jnp.float32(share)).target_kl) for share in (0.0, 0.25, 1.0)]
+    np.testing.assert_allclose(found, [0.06, 0.05, 0.02], rtol=1e-6)
+    constant = replace(config, target_kl=None)
+    assert ppo.at_progress(constant, jnp.float32(0.5)) is constant
+
+
 @pytest.mark.parametrize(
     ("kl", "target_kl", "rate", "expected"),
     [
