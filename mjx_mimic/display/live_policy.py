@@ -21,7 +21,6 @@ from mjx_mimic.robot.constants import ContactSet
 from mjx_mimic.robot.implicit_pd import shifted_target, with_implicit_motors
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.task.env import EnvState, ImitationEnv
-from mjx_mimic.task.skills import repeated
 
 _begin = jax.jit(ImitationEnv.reset_to)
 
@@ -74,7 +73,7 @@ class Live:
         self.clip = clip
         self.state = _begin(self._env, np.int32(clip), np.float32(seconds))
         if self.has_skills:
-            self.state = replace(self.state, skills=repeated(clip))
+            self.select(clip)
         mujoco.mj_resetData(self.model, self.data)
         self.data.qpos[self._positions] = self.state.qpos
         self.data.qvel[self._velocities] = self.state.qvel
@@ -87,8 +86,9 @@ class Live:
 
     def select(self, clip: int) -> None:
         """Begin clip number `clip` at once; as a skill, when the cycle of the current one ends."""
-        if self.has_skills:
-            self.state = replace(self.state, skills=repeated(clip))
+        if self.state.skills is not None:
+            plan = np.array([clip], np.int32)
+            self.state = replace(self.state, skills=self.state.skills.followed_by(plan))
         else:
             self.reset(clip)
 

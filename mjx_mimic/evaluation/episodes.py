@@ -22,7 +22,6 @@ from mjx_mimic.task import tracking_errors
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import EnvState, ImitationEnv
 from mjx_mimic.task.randomization import PUSH_INTERVAL_S, pushed, sensed
-from mjx_mimic.task.skills import SkillState
 from mjx_mimic.task.tracking_errors import Effort, TrackingErrors, no_errors
 
 DIRECTIONS = {"forward": (1.0, 0.0), "backward": (-1.0, 0.0), "left": (0.0, 1.0), "right": (0.0, -1.0)}
@@ -164,12 +163,14 @@ class Evaluation:
             phase = jnp.where(at_first, 0.0, jax.random.uniform(time_key))
             state = self.env.reset_to(clip, phase * library.length[clip], goal_key)
             if state.skills is not None:
-                state = replace(state, skills=SkillState(following, jnp.int32(0)))
+                state = replace(state, skills=state.skills.followed_by(following))
         else:
             state = jax.tree.map(lambda x: x[index % x.shape[0]], self.starts)
             clip, phase, following = state.clip, self.env.phase(state), state.clip[None]
             # The episode begins here: its steps are counted from 0.
             state = replace(state, start_time=self.env.time(state), steps=jnp.int32(0))
+            if state.skills is not None:
+                state = replace(state, skills=replace(state.skills, since=jnp.int32(0)))
         if jax.tree.leaves(self.protocol.dynamics):
             state = self.env.with_dynamics(state, self.protocol.dynamics)
         left = jnp.ceil((1.0 - phase) * library.length[clip] * self.env.config.control_hz - 1e-3)

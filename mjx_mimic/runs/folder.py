@@ -21,6 +21,7 @@ from mjx_mimic.runs.checkpoints import Checkpoints
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
 from mjx_mimic.task.goals import STATES
+from mjx_mimic.task.skills import SkillState
 
 MAY_CHANGE = ("total_steps", "eval_envs", "eval_interval", "video_interval", "keep_checkpoints")
 """Settings that may change when a run is resumed: how long it trains, and when it is evaluated, shown and
@@ -161,4 +162,6 @@ def load_training_states(run: Path, checkpoint: Which = "last") -> EnvState:
     config, _ = read_run(run)
     found = Checkpoints(run).restore_env_states(checkpoint)
     goal = STATES[config.env.goal](**found["goal"]) if found.get("goal") else None
-    return EnvState(**found | {"dynamics": Dynamics(**found.get("dynamics") or {}), "goal": goal})
+    skills = SkillState(**found["skills"]) if found.get("skills") else None
+    parts = {"dynamics": Dynamics(**found.get("dynamics") or {}), "goal": goal, "skills": skills}
+    return EnvState(**found | parts)

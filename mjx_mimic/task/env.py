@@ -45,7 +45,7 @@ class EnvState:
     qvel: jax.Array  # (35,)
     warm_start: jax.Array  # (35,) the last accelerations, where the constraint solver starts
     clip: jax.Array  # () int
-    start_time: jax.Array  # () s, time in the clip at the episode's start
+    start_time: jax.Array  # () s, time in the clip at the episode's start, or where a skill has begun
     steps: jax.Array  # () int, control steps since then
     episode_return: jax.Array  # ()
     dynamics: Dynamics = Dynamics()  # how this robot differs from the model
@@ -351,12 +351,16 @@ class ImitationEnv:
 
     def time(self, state: EnvState, ahead: int = 0) -> jax.Array:
         """Return the time in the clip, s, `ahead` control steps from now."""
-        return state.start_time + (state.steps + ahead) * self.control_dt
+        return state.start_time + (self.clip_steps(state) + ahead) * self.control_dt
 
     def moment(self, state: EnvState, ahead: int = 0) -> reference.Moment:
         """Return the same time, exactly."""
         start = reference.moment(state.start_time)
-        return reference.later(start, state.steps + ahead, self.config.control_hz)
+        return reference.later(start, self.clip_steps(state) + ahead, self.config.control_hz)
+
+    def clip_steps(self, state: EnvState) -> jax.Array:
+        """Return the control steps () since `start_time`: those of the episode, or of its current skill."""
+        return state.steps if state.skills is None else state.steps - state.skills.since
 
     def phase(self, state: EnvState) -> jax.Array:
         """Return the phase of the clip, in [0, 1]."""
@@ -539,21 +543,24 @@ class ImitationEnv:
             state = replace(state, goal=self.goal.advance(state.goal, self.situation(state, character)))
         if state.skills is None:
             return state
-        ends = self.ends_cycle(state)
-        return replace(
-            state,
-            clip=jnp.where(ends, state.skills.wanted, state.clip),
-            # A little more than 0, so that rounding does not put it into the cycle before.
-            start_time=jnp.where(ends, 1e-5 - state.steps * self.control_dt, state.start_time),
-            skills=state.skills.next(ends),
-        )
+        begun = self.begin_skill(state, state.skills.wanted)
+        return jax.tree.map(lambda new, old: jnp.where(self.ends_cycle(state), new, old), begun, state)
+
+    def begin_skill(self, state: EnvState, clip: jax.Array) -> EnvState:
+        """Return a state with skills in which `clip` () begins where the robot is, as the next of its plan."""
+        assert state.skills is not None
+        return replace(state, clip=clip, start_time=jnp.float32(0.0), skills=state.skills.next(state.steps))
 
     def ends_cycle(self, state: EnvState) -> jax.Array:
-        """Return whether the control step that led to a state has ended a cycle of its clip, ()."""
-        length = self.library.length[state.clip]
-        before, now = self.time(state, ahead=-1) / length, self.time(state) / length
-        wrapped = jnp.floor(now) > jnp.floor(before)
-        return (state.steps > 0) & jnp.where(self.library.wraps[state.clip], wrapped, now >= 1.0)
+        """Return whether the control step that led to a state has ended a cycle of its clip, ().
+
+        The very counts of the phase: a cycle must not end twice by rounding, nor never.
+        """
+        before, now = (
+            reference.cycles(self.library, state.clip, self.moment(state, ahead)) for ahead in (-1, 0)
+        )
+        before = jnp.where(self.library.wraps[state.clip], before, 0)
+        return (self.clip_steps(state) > 0) & (now > before)
 
     def total_reward(self, imitation: jax.Array, state: EnvState) -> jax.Array:
         """Return the reward () of a control step: the imitation's, or r = w_I r_I + w_G r_G with a goal.

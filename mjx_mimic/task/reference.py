@@ -142,6 +142,8 @@ def _frame(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return the cycle (...) int, the lower frame (...) int in it, and the share (...) of the next one.
 
+    A clip that does not repeat has one cycle, number 0.
+
     A time that is a frame's but for rounding is that frame's.
     """
     if not isinstance(time, Moment):
@@ -166,6 +168,16 @@ def phase(library: MotionLibrary, clip: jax.Array, time: Moment | jax.Array) -> 
     """
     _, frame, fraction = _frame(library, clip, time)
     return (frame + fraction) / (library.num_frames[clip] - 1)
+
+
+def cycles(library: MotionLibrary, clip: jax.Array, time: Moment | jax.Array) -> jax.Array:
+    """Return how many cycles of `clip` (...) are whole at `time` (...), a `Moment` or s: (...) int.
+
+    From the same count of frames as the phase, so that a cycle ends exactly where the phase begins again; a
+    clip that does not repeat has one, which ends where the phase comes to 1.
+    """
+    cycle, frame, _ = _frame(library, clip, time)
+    return cycle + (frame >= library.num_frames[clip] - 1)
 
 
 def lookup(library: MotionLibrary, clip: jax.Array, time: Moment | jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -21,25 +21,25 @@ class SkillState:
 
     plan: jax.Array  # (K,) int, clips that follow the first one
     begun: jax.Array  # () int, how many of them have begun
+    since: jax.Array  # () int, control step of the episode at which the current clip was at its start time
 
     @property
     def wanted(self) -> jax.Array:
         """The clip () that begins when the current cycle ends; after the whole plan its last one."""
         return self.plan[jnp.minimum(self.begun, len(self.plan) - 1)]
 
-    def next(self, ends: jax.Array) -> "SkillState":
-        """Return the plan where a cycle ends, or does not."""
-        return replace(self, begun=self.begun + ends)
+    def next(self, step: jax.Array) -> "SkillState":
+        """Return the plan after its next skill has begun at control step `step` ()."""
+        return replace(self, begun=self.begun + 1, since=step)
+
+    def followed_by(self, plan: jax.Array) -> "SkillState":
+        """Return the state of the current clip with another plan (K,) after it."""
+        return replace(self, plan=plan, begun=jnp.int32(0))
 
 
 def draw_plan(num_clips: int, key: jax.Array) -> SkillState:
     """Draw skills, all clips equally often, also the same one again."""
-    return SkillState(jax.random.randint(key, (PLAN,), 0, num_clips), jnp.int32(0))
-
-
-def repeated(clip: int) -> SkillState:
-    """Return the plan of one clip, again and again."""
-    return SkillState(jnp.array([clip], jnp.int32), jnp.int32(0))
+    return SkillState(jax.random.randint(key, (PLAN,), 0, num_clips), jnp.int32(0), jnp.int32(0))
 
 
 def parts(clip: jax.Array, num_clips: int) -> Parts:

@@ -1,6 +1,8 @@
 """Several clips in one episode: the best of them, or one after the other."""
 
+import math
 from dataclasses import replace
+from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ from helpers.robots import RigidRobot
 from helpers.small_run import sway
 
 from mjx_mimic.clips.editing import with_loop
+from mjx_mimic.clips.motion import Motion
 from mjx_mimic.config import EnvConfig
 from mjx_mimic.evaluation.summary import transitions
 from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
@@ -22,6 +25,13 @@ CLIPS = [sway(), with_loop(sway(), "clamp"), sway(0.6)]
 @pytest.fixture(scope="module")
 def rigid(robot) -> RigidRobot:
     return RigidRobot(**vars(robot))
+
+
+def resampled(motion: Motion, frames: int) -> Motion:
+    """As many of a clip's poses."""
+    rows = np.linspace(0, motion.num_frames - 1, frames).astype(int)
+    poses = {name: getattr(motion, name)[rows] for name in ("root_pos", "root_quat", "dof_pos")}
+    return replace(motion, **poses)
 
 
 def at(env: ImitationEnv, clip: int, time: float, key: int = 0) -> EnvState:
@@ -63,6 +73,41 @@ def test_the_wanted_skill_begins_when_a_cycle_ends(rigid, first):
         seen = env.observation_parts(states[step])["skill: wanted clip"]
         np.testing.assert_array_equal(seen, np.eye(3)[clips[step]])
         assert not env.causes(states[step], *2 * [env.character(states[step])]).truncated
+
+
+@pytest.mark.parametrize(("frames", "fps"), [(31, 30.0), (68, 60.0), (24, 50.0), (62, 59.94), (120, 23.976)])
+def test_every_cycle_ends_exactly_once(rigid, frames, fps):
+    """Of 10,000 in one episode, 3 hours and more, where a float32 of the time has steps of 1 ms."""
+    cyclic = replace(resampled(sway(), frames), fps=fps)
+    env = make_env([cyclic, cyclic], EnvConfig(), robot=rigid)
+    start = at(env, 0, 0.0)
+    length = Fraction(frames - 1) / Fraction(fps).limit_denominator(1000)
+    steps = np.arange(1, int(10_000 * length * 30) + 2)
+    states = jax.vmap(lambda step: replace(start, steps=step))(jnp.asarray(steps, jnp.int32))
+    ends = np.flatnonzero(jax.jit(jax.vmap(env.ends_cycle))(states)) + 1
+    phase = np.asarray(jax.jit(jax.vmap(env.phase))(states))
+    np.testing.assert_array_equal(ends, np.flatnonzero(np.diff(phase, prepend=0.0) < 0.0) + 1)
+    exact = [math.ceil(cycle * length * 30) for cycle in range(1, 10_001)]
+    assert len(ends) == 10_000
+    if float(fps).is_integer():
+        np.testing.assert_array_equal(ends, exact)
+    else:  # the rate itself is rounded
+        assert np.abs(ends - exact).max() <= 1
+
+
+def test_each_of_ten_thousand_skills_lasts_one_cycle(rigid):
+    short = replace(resampled(sway(), 5), fps=60.0)  # two control steps
+    env = make_env([short, with_loop(short, "clamp")], EnvConfig(clips="skills"), robot=rigid)
+
+    def advance(state: EnvState, _: None) -> tuple[EnvState, tuple[jax.Array, jax.Array]]:
+        qpos, qvel = env.reference_coordinates(state, ahead=1)
+        state = replace(state, qpos=qpos, qvel=qvel, steps=state.steps + 1)
+        state = env.pursue(state, env.character(state))
+        return state, (state.skills.begun, env.phase(state))
+
+    _, (begun, phase) = jax.jit(lambda s: jax.lax.scan(advance, s, length=20_000))(at(env, 0, 0.0))
+    np.testing.assert_array_equal(begun, np.arange(1, 20_001) // 2)
+    np.testing.assert_array_equal(phase, np.arange(1, 20_001) % 2 / 2.0)
 
 
 def test_all_skills_are_drawn_equally_often(rigid):
