@@ -12,6 +12,7 @@ COMMANDS = {
     "plot": "draw learning curves of runs",
     "view": "watch a policy or a clip live, in a window or a browser",
     "sweep": "train settings x clips x seeds, with one table and one plot",
+    "compose": "join trained policies into one that chooses between their clips",
     "export": "write a policy as an ONNX file",
     "bench": "measure what a training step costs on this machine",
     "motion": "inspect, validate, convert, preview, or retarget clips",

@@ -154,8 +154,11 @@ def record_digest(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def difference(stored: TrainConfig, wanted: TrainConfig) -> str | None:
-    """Name the first field in which two configurations differ, with both values; None if there is none."""
+def difference(stored: TrainConfig, wanted: TrainConfig, where: str = "here") -> str | None:
+    """Name the first field in which two configurations differ, with both values; None if there is none.
+
+    `where` says in the message what the second one is of.
+    """
 
     def walk(left: Any, right: Any, prefix: str) -> str | None:
         for f in fields(left):
@@ -165,7 +168,7 @@ def difference(stored: TrainConfig, wanted: TrainConfig) -> str | None:
                 if found:
                     return found
             elif a != b:
-                return f"field '{prefix}{f.name}' is {bare(repr(a))} in the run and {bare(repr(b))} here"
+                return f"field '{prefix}{f.name}' is {bare(repr(a))} in the run and {bare(repr(b))} {where}"
         return None
 
     return walk(stored, wanted, "")

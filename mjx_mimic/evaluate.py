@@ -57,6 +57,9 @@ class EvaluateCommand:
     """Control steps, whole or not, until an action reaches the motors."""
     beyond: float = 0.0
     """With the goals strike and throw: targets outside of training's ranges, by up to so many half widths."""
+    transitions: Literal["each", "chosen"] = "each"
+    """With a run of skills: episodes of every clip with every other one after it; or, with a composite run,
+    the clips that its value functions choose."""
     grid: bool = False
     """Evaluate friction 0.4, 0.8 and 1.2, masses 0.9, 1 and 1.1, delays of 0 and 20 ms, and noise 0 and 1 in
     every combination, or the numbers of these options where they are given."""
@@ -90,13 +93,16 @@ def main(arguments: Sequence[str]) -> int:
     policy, env = runs.load_policy(command.run, command.checkpoint, found)
     if command.beyond:
         env = beyond(env, command.beyond)
+    chooses = command.transitions == "chosen"
+    if chooses and env.choice is None:
+        raise UserError("option --transitions: chosen needs a run made by `compose`; leave it out")
     starts = (
         runs.load_training_states(command.run, command.checkpoint) if command.start == "training" else None
     )
     protocol = evaluation.Protocol(
         command.seconds, command.push, push_turn=command.push_turn, force_seconds=command.duration
     )
-    whole = evaluation.Evaluation(env, policy, protocol, starts)
+    whole = evaluation.Evaluation(env, policy, protocol, starts, chooses=chooses)
     if command.force:
         whole = whole.with_force(command.direction, command.force)
     grid = conditions(command, env.config.control_hz)

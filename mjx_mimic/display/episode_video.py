@@ -21,7 +21,7 @@ from mjx_mimic.evaluation.episodes import Evaluation, Protocol
 from mjx_mimic.evaluation.mjx_engine import run_in_mjx
 from mjx_mimic.evaluation.mujoco_engine import model_to_watch, run_in_mujoco
 from mjx_mimic.evaluation.recording import Recording
-from mjx_mimic.learning.policy import Policy
+from mjx_mimic.learning.composite import AnyPolicy
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.runs.folder import load_policy, load_run_clips, require_clip
 from mjx_mimic.task.env import ImitationEnv
@@ -32,7 +32,7 @@ DRAFT_SECONDS, DRAFT_FPS = 10.0, 15.0
 DRAFT_WIDTH, DRAFT_HEIGHT = 320, 240
 
 
-def write_episode_video(policy: Policy, env: ImitationEnv, path: Path) -> None:
+def write_episode_video(policy: AnyPolicy, env: ImitationEnv, path: Path) -> None:
     """Draw an episode from the first clip's first frame, with the reference as a ghost.
 
     Simulated by MuJoCo in C, which needs no minute to compile. Ends `AFTER_FAILURE_S` after a failure.
@@ -43,7 +43,7 @@ def write_episode_video(policy: Policy, env: ImitationEnv, path: Path) -> None:
     _write_episode(policy, env, path, env.config.episode_seconds)
 
 
-def write_draft_video(policy: Policy, env: ImitationEnv, path: Path) -> None:
+def write_draft_video(policy: AnyPolicy, env: ImitationEnv, path: Path) -> None:
     """Draw what `write_episode_video` draws in a fraction of the time, for a training that waits for it.
 
     The frames are small, coarse and about `DRAFT_FPS` per second, for `DRAFT_SECONDS` at most.
@@ -55,7 +55,7 @@ def write_draft_video(policy: Policy, env: ImitationEnv, path: Path) -> None:
 
 
 def _write_episode(
-    policy: Policy, env: ImitationEnv, path: Path, seconds: float, draft: bool = False
+    policy: AnyPolicy, env: ImitationEnv, path: Path, seconds: float, draft: bool = False
 ) -> None:
     evaluation = Evaluation(env, policy, Protocol(seconds))
     outcome = run_in_mujoco(evaluation, np.array([True]), 0, model_to_watch(env), recorded=1)
@@ -87,7 +87,7 @@ def run_shots(run: Path, episodes: EpisodeOptions, video: VideoOptions) -> list[
         clips = Clips((clips.motions[episodes.clip],), (1.0,))
     policy, env = load_policy(run, episodes.checkpoint, clips)
     plan = skill_numbers(episodes.skills, env.config, [motion.name for motion in clips.motions])
-    recordings = record(Evaluation(env, policy, Protocol(video.seconds), plan=plan), episodes)
+    recordings = record(Evaluation(env, policy, Protocol(video.seconds), plan=plan, chooses=True), episodes)
     names = [motion.name for motion in clips.motions]
     longest = max((len(recording.qpos) - 1) / recording.fps for recording in recordings)
     times = frame_times(longest, video)

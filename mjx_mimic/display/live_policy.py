@@ -15,12 +15,13 @@ from mjx_mimic.display.drawn_robot import pose_model
 from mjx_mimic.display.playable import Drawn, Status
 from mjx_mimic.evaluation.mujoco_engine import addresses, keep_broken_states
 from mjx_mimic.evaluation.recording import Snapshot, snapshot
-from mjx_mimic.learning.policy import Policy
+from mjx_mimic.learning.composite import AnyPolicy
 from mjx_mimic.robot import kinematics
 from mjx_mimic.robot.constants import ContactSet
 from mjx_mimic.robot.implicit_pd import shifted_target, with_implicit_motors
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.task.env import EnvState, ImitationEnv
+from mjx_mimic.task.skills import OPEN
 
 _begin = jax.jit(ImitationEnv.reset_to)
 
@@ -32,7 +33,7 @@ def _pursue(env: ImitationEnv, state: EnvState) -> EnvState:
 
 
 @jax.jit
-def _decide(env: ImitationEnv, policy: Policy, state: EnvState) -> tuple[EnvState, jax.Array, Snapshot]:
+def _decide(env: ImitationEnv, policy: AnyPolicy, state: EnvState) -> tuple[EnvState, jax.Array, Snapshot]:
     commanded, pd_target = env.command(state, policy.act(env.observe(state)))
     return commanded, pd_target, snapshot(env, state)
 
@@ -46,7 +47,9 @@ class Live:
 
     simulated = True
 
-    def __init__(self, policy: Policy, env: ImitationEnv, motions: Sequence[Motion], clip: int = 0) -> None:
+    def __init__(
+        self, policy: AnyPolicy, env: ImitationEnv, motions: Sequence[Motion], clip: int = 0
+    ) -> None:
         """Put the policy at the start of its clip number `clip`; `motions` are those of `env`."""
         self._env = env
         config = env.config
@@ -72,7 +75,7 @@ class Live:
         """Begin an episode on the reference of clip number `clip` at `seconds`."""
         self.clip = clip
         self.state = _begin(self._env, np.int32(clip), np.float32(seconds))
-        if self.has_skills:
+        if self.has_skills and self._env.choice is None:
             self.select(clip)
         mujoco.mj_resetData(self.model, self.data)
         self.data.qpos[self._positions] = self.state.qpos
@@ -85,9 +88,12 @@ class Live:
         self.refresh()
 
     def select(self, clip: int) -> None:
-        """Begin clip number `clip` at once; as a skill, when the cycle of the current one ends."""
+        """Begin clip number `clip` at once; as a skill, when the cycle of the current one ends.
+
+        A composite policy chooses again after it.
+        """
         if self.state.skills is not None:
-            plan = np.array([clip], np.int32)
+            plan = np.array([clip] if self._env.choice is None else [clip, OPEN], np.int32)
             self.state = replace(self.state, skills=self.state.skills.followed_by(plan))
         else:
             self.reset(clip)

@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mjx_mimic.config import Which
+from mjx_mimic.config_yaml import read_run
 from mjx_mimic.display.captions import columns_of
 from mjx_mimic.display.following import Follower
 from mjx_mimic.display.live_policy import Live
 from mjx_mimic.display.playable import Drawn, Status
-from mjx_mimic.runs.folder import load_policy, load_run_clips, require_clip
+from mjx_mimic.learning.policy import Policy
+from mjx_mimic.runs.folder import load_policy, load_run_clips, require_clip, require_one_policy
 
 SPACING = 1.5
 """Between neighbours in the grid, m."""
@@ -69,7 +71,9 @@ class SideBySide:
         """Bring the poses up to date, and the policy where a training is followed."""
         for robot in self.robots:
             robot.refresh()
-        policy = self._follower.load_newer(self.robots[0].policy) if self._follower else None
+        current, policy = self.robots[0].policy, None
+        if self._follower is not None and isinstance(current, Policy):
+            policy = self._follower.load_newer(current)
         if policy is not None:
             for robot in self.robots:
                 robot.policy = policy
@@ -112,6 +116,8 @@ def open_run(run: Path, checkpoint: Which, clip: int, count: int = 1, follow: bo
     """
     clips = load_run_clips(run)
     require_clip(clips, clip)
+    if follow:
+        require_one_policy(run, read_run(run)[1], "followed")
     follower = Follower(run, checkpoint) if follow else None  # before the policy, so that none is missed
     policy, env = load_policy(run, checkpoint, clips)
     shown = SideBySide([Live(policy, env, clips.motions) for _ in range(count)], follower)

@@ -16,12 +16,13 @@ from flax import struct
 from mjx_mimic.evaluation import mjlab_metrics
 from mjx_mimic.evaluation.mjlab_metrics import MjlabErrors
 from mjx_mimic.evaluation.recording import Recording
-from mjx_mimic.learning.policy import Policy
+from mjx_mimic.learning.composite import AnyPolicy
 from mjx_mimic.robot import rotation
 from mjx_mimic.task import tracking_errors
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import EnvState, ImitationEnv
 from mjx_mimic.task.randomization import PUSH_INTERVAL_S, pushed, sensed
+from mjx_mimic.task.skills import OPEN
 from mjx_mimic.task.tracking_errors import Effort, TrackingErrors, no_errors
 
 DIRECTIONS = {"forward": (1.0, 0.0), "backward": (-1.0, 0.0), "left": (0.0, 1.0), "right": (0.0, -1.0)}
@@ -69,7 +70,7 @@ class Episode:
     """One episode so far. Sums are over the `steps` inside the episode."""
 
     clip: jax.Array  # () int, the first one
-    following: jax.Array  # () int, with skills the one after it, and so until the end
+    following: jax.Array  # () int, with skills the one after it; `OPEN` as long as that is not chosen
     steps: jax.Array  # () control steps with a finite state
     horizon: jax.Array  # () control steps that the episode should have
     running: jax.Array  # () bool, early termination has not happened yet
@@ -123,7 +124,7 @@ class Evaluation:
     """The parts of an episode that do not depend on the physics engine: what acts, and what measures."""
 
     env: ImitationEnv
-    policy: Policy
+    policy: AnyPolicy
     protocol: Protocol = struct.field(pytree_node=False, default=Protocol())
     starts: EnvState | None = None
     """(K, ...) where the episodes start, in turn; None: on the reference."""
@@ -133,6 +134,9 @@ class Evaluation:
     plan: tuple[int, ...] = struct.field(pytree_node=False, default=())
     """With skills, the clips that every episode goes through, the last one again and again; none: each pair
     of clips in turn."""
+    chooses: bool = struct.field(pytree_node=False, default=False)
+    """With a task that can choose its skills, and no plan: it does, also the first one of an episode that
+    starts with a clip."""
 
     def under(self, conditions: Mapping[str, float]) -> Self:
         """Return the same evaluation with other fields of its protocol, by name."""
@@ -162,7 +166,11 @@ class Evaluation:
             clip, following = self.skills_of(index)
             phase = jnp.where(at_first, 0.0, jax.random.uniform(time_key))
             state = self.env.reset_to(clip, phase * library.length[clip], goal_key)
-            if state.skills is not None:
+            if state.skills is not None and self.is_open:
+                chosen = self.env.begin_next_skill(state)
+                state = jax.tree.map(lambda new, old: jnp.where(phase == 0.0, new, old), chosen, state)
+                clip, following = state.clip, state.skills.plan
+            elif state.skills is not None:
                 state = replace(state, skills=state.skills.followed_by(following))
         else:
             state = jax.tree.map(lambda x: x[index % x.shape[0]], self.starts)
@@ -201,6 +209,11 @@ class Evaluation:
             push_offset=jax.random.randint(push_key, (), 0, interval),
             goal=self.env.goal_results(state),
         )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the task chooses the skills of the episodes."""
+        return self.chooses and not self.plan and self.env.choice is not None
 
     def skills_of(self, index: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Return the first clip () of an episode, and those that follow it as skills (K,)."""
@@ -264,6 +277,10 @@ class Evaluation:
         target = env.reference(state)
         causes = env.causes(state, character, target)
         pursued = env.pursue(state, character)
+        following = episode.following
+        if self.is_open:
+            is_next = (following == OPEN) & env.ends_cycle(state)
+            following = jnp.where(is_next, pursued.clip, following)
         reward = env.total_reward(env.compute_reward(character, target)[0], pursued)
         errors = tracking_errors.tracking_errors(character, target)
         inside = state.steps <= episode.horizon
@@ -280,6 +297,7 @@ class Evaluation:
         is_tracked = episode.mjlab_running & counts
         new_episode = replace(
             episode,
+            following=following,
             steps=episode.steps + counts,
             running=running & ~causes.terminated,
             broken=episode.broken | (causes.nonfinite & inside),

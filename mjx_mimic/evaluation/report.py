@@ -67,7 +67,10 @@ class Report:
                 )
                 print(f"{HEADINGS[kind]}, {clip['name']}: {figures}")
             for name, row in results[kind].get("transitions", {}).items():
-                shares = ", ".join(f"{following} {share:.3g}" for following, share in row.items())
+                shares = ", ".join(
+                    f"{following} {'-' if share is None else f'{share:.3g}'}"
+                    for following, share in row.items()
+                )
                 print(f"{HEADINGS[kind]}, survived from {name} to: {shares}")
 
     def write_json(self, path: Path, more: Mapping[str, Any]) -> None:
@@ -123,11 +126,11 @@ def evaluate(
     if evaluation.starts is not None:
         default = len(evaluation.starts.clip)
     kinds = len(clips)
-    if evaluation.env.config.clips == "skills":  # each pair of clips is a kind of episode
+    if evaluation.env.config.clips == "skills" and not evaluation.is_open:  # each pair of clips is a kind
         kinds **= 2
     episodes = max(episodes or default, kinds)
     protocol = evaluation.protocol
-    disturbed = protocol.push > 0 or protocol.noise > 0 or evaluation.forces is not None
+    disturbed = protocol.push > 0 or protocol.noise > 0 or evaluation.forces is not None or evaluation.is_open
     # Undisturbed episodes from a clip's first frame are all alike.
     from_first = 0 if start in ("random", "training") else episodes if disturbed else kinds
     from_random = 0 if start == "first" else episodes

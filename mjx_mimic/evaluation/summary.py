@@ -147,8 +147,10 @@ def table(found: Sequence[EpisodeMetric], clip: NDArray[np.int_], names: Sequenc
 
 def transitions(
     survived: NDArray, clip: NDArray[np.int_], following: NDArray[np.int_], names: Sequence[str]
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, float | None]]:
     """Return the share of episodes that survive, by the names of their first clip and of the one after it.
+
+    None where no episode has gone from the one to the other.
 
     Args:
         survived: (N,) 1 or 0.
@@ -157,8 +159,9 @@ def transitions(
         names: of the clips.
     """
 
-    def share(first: int, second: int) -> float:
-        return float(np.mean(survived[(clip == first) & (following == second)]))
+    def share(first: int, second: int) -> float | None:
+        found = survived[(clip == first) & (following == second)]
+        return float(np.mean(found)) if len(found) else None
 
     return {
         name: {other: share(first, second) for second, other in enumerate(names)}

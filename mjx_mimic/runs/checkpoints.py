@@ -166,6 +166,19 @@ class Checkpoints:
         moments = replace(moments, count=jnp.broadcast_to(moments.count, moments.mean.shape))
         return StoredPolicy(found["actor"], found["critic"], moments, samples)
 
+    def newest_whole(self) -> Path:
+        """Return the folder of the newest checkpoint whose networks can be used.
+
+        Raises:
+            UserError: there is none.
+        """
+
+        def read(step: Path) -> Path:
+            _restore(step, "last")
+            return step
+
+        return self._chosen("last", read)
+
     def newest(self) -> int | None:
         """Return the samples of the newest finished checkpoint without reading it; None if there is none."""
         finished = (step for step in self._steps() if (step / DIGESTS).is_file())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from mjx_mimic import __version__, config_yaml
 from mjx_mimic.clips.dataset import Clips, load_clips
@@ -15,8 +16,9 @@ from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import replacing, unwritable, yaml_bytes
 from mjx_mimic.config import TrainConfig, Which
 from mjx_mimic.config_yaml import CONFIG_FILE, FORMAT, read_run, record_digest
-from mjx_mimic.learning.networks import make_actor
-from mjx_mimic.learning.policy import Policy
+from mjx_mimic.learning.composite import AnyPolicy, BoltzmannChoice, CompositePolicy, Seats
+from mjx_mimic.learning.networks import make_actor, make_critic
+from mjx_mimic.learning.policy import Policy, ValueFunction
 from mjx_mimic.runs.checkpoints import Checkpoints
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
@@ -27,11 +29,25 @@ MAY_CHANGE = ("total_steps", "eval_envs", "eval_interval", "video_interval", "ke
 """Settings that may change when a run is resumed: how long it trains, and when it is evaluated, shown and
 saved."""
 
+COMPOSITE = "composite"
+"""Field of the record of a run that `compose` has made."""
+
 
 def create(
     path: Path, config: TrainConfig, clips: Clips, devices: int, init_from: Mapping[str, Any] | None = None
 ) -> None:
     """Make a new run folder with its configuration, and where its networks come from if they are not new.
+
+    Raises:
+        UserError: the folder is in use already or cannot be written.
+    """
+    claim(path)
+    with replacing(path / CONFIG_FILE) as file:
+        file.write(yaml_bytes(record(config, clips, devices, init_from)))
+
+
+def claim(path: Path) -> None:
+    """Make the folder of a new run.
 
     Raises:
         UserError: the folder is in use already or cannot be written.
@@ -45,8 +61,6 @@ def create(
         path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         raise unwritable(path, error) from None
-    with replacing(path / CONFIG_FILE) as file:
-        file.write(yaml_bytes(record(config, clips, devices, init_from)))
 
 
 def record(
@@ -77,6 +91,7 @@ def check_resumable(path: Path, config: TrainConfig, clips: Clips, devices: int)
         UserError: a setting or a clip's contents is another.
     """
     past, stored = read_run(path)
+    require_one_policy(path, stored, "trained further")
     wanted = record(config, clips, devices)
     found = config_yaml.difference(replace(past, **{n: getattr(config, n) for n in MAY_CHANGE}), config)
     if found:
@@ -109,13 +124,39 @@ def record_resumption(path: Path, config: TrainConfig, devices: int) -> None:
 
 
 def load_run_clips(run: str | Path) -> Clips:
-    """Load the clips that a run was trained on.
+    """Load the clips that a run was trained on; of a composite, with names that tell them apart.
 
     Raises:
         UserError: there is no run in this folder, or one of its clips cannot be read.
     """
-    config, _ = read_run(Path(run))
-    return load_clips(config.motion, config.motion_weights, config.skip_bad)
+    config, stored = read_run(Path(run))
+    clips = load_clips(config.motion, config.motion_weights, config.skip_bad)
+    if COMPOSITE not in stored:
+        return clips
+    names = [motion.name for motion in clips.motions]
+    motions = [
+        replace(motion, name=f"{name} {names[: i + 1].count(name)}") if names.count(name) > 1 else motion
+        for i, (motion, name) in enumerate(zip(clips.motions, names, strict=True))
+    ]
+    return replace(clips, motions=tuple(motions))
+
+
+def require_one_policy(run: Path, stored: Mapping[str, Any], what: str) -> None:
+    """Refuse a composite run where only one policy of its own will do.
+
+    Raises:
+        UserError: the run's record `stored` is a composite's, which cannot be `what`.
+    """
+    if COMPOSITE in stored:
+        raise UserError(
+            f"{run}: is composed of several runs and cannot be {what}; name one of them, such as"
+            f" {member_folder(run, 0)}"
+        )
+
+
+def member_folder(run: Path, number: int) -> Path:
+    """Return where a composite run holds its member `number`, a run folder itself."""
+    return run / "members" / str(number)
 
 
 def require_clip(clips: Clips, clip: int) -> None:
@@ -131,7 +172,7 @@ def require_clip(clips: Clips, clip: int) -> None:
 
 def load_policy(
     run: str | Path, checkpoint: Which = "best", clips: Clips | None = None
-) -> tuple[Policy, ImitationEnv]:
+) -> tuple[AnyPolicy, ImitationEnv]:
     """Load a policy and the task that it was trained for.
 
     Args:
@@ -144,13 +185,56 @@ def load_policy(
         UserError: there is no run in this folder, no such checkpoint, or a clip cannot be read.
     """
     run = Path(run)
-    config, _ = read_run(run)
-    clips = load_clips(config.motion, config.motion_weights, config.skip_bad) if clips is None else clips
-    stored = Checkpoints(run).restore_policy(checkpoint)
+    config, stored = read_run(run)
+    clips = load_run_clips(run) if clips is None else clips
+    if COMPOSITE in stored:
+        return _load_composite(run, config, stored, checkpoint, clips)
     env = make_env(clips.motions, config.env, weights=clips.weights)
-    actor = make_actor(config.network, env.num_actions, env.policy_inputs)
+    return load_networks(run, checkpoint, env)[0], env
+
+
+def load_networks(run: Path, checkpoint: Which, env: ImitationEnv) -> tuple[Policy, ValueFunction]:
+    """Load what a run has learned of a task `env`.
+
+    Raises:
+        UserError: there is no run in this folder, or no such checkpoint.
+    """
+    config, _ = read_run(run)
+    stored = Checkpoints(run).restore_policy(checkpoint)
     moments = replace(stored.normalizer, min_std=config.normalizer.min_std)
-    return Policy(stored.actor, moments, actor), env
+    actor = make_actor(config.network, env.num_actions, env.policy_inputs)
+    return (
+        Policy(stored.actor, moments, actor),
+        ValueFunction(stored.critic, moments, make_critic(config.network)),
+    )
+
+
+def _load_composite(
+    run: Path, config: TrainConfig, stored: Mapping[str, Any], checkpoint: Which, clips: Clips
+) -> tuple[CompositePolicy, ImitationEnv]:
+    """Load the members of a composite run, and the task in which their values choose the clips.
+
+    Raises:
+        UserError: a checkpoint by its samples, other clips than the members', or a member that is damaged.
+    """
+    if checkpoint not in ("best", "last"):
+        raise UserError(
+            f"option --checkpoint: {checkpoint} is of no run that {run} is composed of; use best or last"
+        )
+    if [motion.digest for motion in clips.motions] != [clip["digest"] for clip in stored["clips"]]:
+        raise UserError(
+            f"{run}: is composed of runs that act on their own clips only; leave --motion and --clip out, and"
+            " restore clips that have changed"
+        )
+    counts = [member["clips"] for member in stored[COMPOSITE]["members"]]
+    env = make_env(clips.motions, config.env, weights=clips.weights)
+    inputs = sum(env.observation_sizes().values()) - env.library.num_clips
+    seats = Seats(inputs, tuple(i for i, count in enumerate(counts) for _ in range(count)))
+    alone = env.with_config(replace(config.env, clips="one"))
+    networks = [load_networks(member_folder(run, i), checkpoint, alone) for i in range(len(counts))]
+    policies, values = zip(*networks, strict=True)
+    temperature = jnp.float32(stored[COMPOSITE]["temperature"])
+    return CompositePolicy(policies, seats), replace(env, choice=BoltzmannChoice(values, temperature, seats))
 
 
 def load_training_states(run: Path, checkpoint: Which = "last") -> EnvState:
@@ -159,7 +243,8 @@ def load_training_states(run: Path, checkpoint: Which = "last") -> EnvState:
     Raises:
         UserError: there is none, or it cannot be read.
     """
-    config, _ = read_run(run)
+    config, stored = read_run(run)
+    require_one_policy(run, stored, "evaluated from a training's states")
     found = Checkpoints(run).restore_env_states(checkpoint)
     goal = STATES[config.env.goal](**found["goal"]) if found.get("goal") else None
     skills = SkillState(**found["skills"]) if found.get("skills") else None

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.common.files import replacing
 from mjx_mimic.config import RandomizationConfig, Which
+from mjx_mimic.config_yaml import read_run
 from mjx_mimic.learning.normalizer import CLIP
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.robot import rotation
@@ -25,7 +26,7 @@ from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import CharacterState, Robot, coordinates
 from mjx_mimic.runs import onnx_graph
-from mjx_mimic.runs.folder import load_policy, load_run_clips
+from mjx_mimic.runs.folder import load_policy, load_run_clips, require_one_policy
 from mjx_mimic.task import skills
 from mjx_mimic.task.env import EnvState, ImitationEnv
 
@@ -45,10 +46,14 @@ def export_policy(run: Path, checkpoint: Which, out: Path, inputs: Inputs = "sen
         inputs: `sensors`: see `controller`; `observation`: see `policy_graph`.
 
     Raises:
-        UserError: no run, no such checkpoint, a clip that cannot be read, or a file that cannot be written.
+        UserError: no run, a composite run, no such checkpoint, a clip that cannot be read, or a file that
+            cannot be written.
     """
+    # The draw of the next clip needs what the whole robot would observe in each of them.
+    require_one_policy(run, read_run(run)[1], "exported")
     clips = load_run_clips(run)
     policy, env = load_policy(run, checkpoint, clips)
+    assert isinstance(policy, Policy)
     about = metadata(env, clips)
     model = policy_graph(policy, about) if inputs == "observation" else controller(policy, env, about)
     with replacing(out) as file:

@@ -19,6 +19,7 @@ from mjx_mimic.learning.learner import Learner, TrainState
 from mjx_mimic.learning.networks import LOG_STD
 from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.runs.checkpoints import Checkpoints, StoredPolicy
+from mjx_mimic.runs.folder import require_one_policy
 from mjx_mimic.task.env import make_env
 
 NETWORKS = ("actor_hidden", "critic_hidden", "activation")
@@ -53,7 +54,8 @@ def read_source(text: str, learner: Learner, clips: Clips) -> Source:
     named = re.fullmatch(r"(?s)(.+):(best|last|[0-9]{1,18})", text)
     name, chosen = named.groups() if named else (text, "best")
     which: Which = int(chosen) if chosen.isdecimal() else "best" if chosen == "best" else "last"
-    config, _ = read_run(Path(name))
+    config, stored = read_run(Path(name))
+    require_one_policy(Path(name), stored, "started from")
     added = _require_fit(name, config, learner, clips)
     return Source(Path(name), which, config, Checkpoints(Path(name)).restore_policy(which), added)
 

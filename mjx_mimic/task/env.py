@@ -97,6 +97,8 @@ class ImitationEnv:
     config: EnvConfig = struct.field(pytree_node=False)
     disturbance: Scalar = np.float32(1.0)
     """() from 0 to 1, how much of kicks, noise and randomisation there is."""
+    choice: skills.Choice | None = None
+    """With skills, how the next one is chosen where a plan leaves it open; None: it never does."""
 
     @property
     def num_actions(self) -> int:
@@ -184,8 +186,9 @@ class ImitationEnv:
             situation = self.situation(state, self.character(state))
             state = replace(state, goal=self.goal.begin(situation, key))
         if self.config.clips == "skills":
-            plan = skills.draw_plan(self.library.num_clips, jax.random.fold_in(key, 1))
-            state = replace(state, skills=plan)
+            own = jax.random.fold_in(key, 1)
+            plan = skills.draw_plan(self.library.num_clips, own)
+            state = replace(state, skills=plan if self.choice is None else skills.open_plan(own))
         return self._with_history(state)
 
     def step(
@@ -543,11 +546,30 @@ class ImitationEnv:
             state = replace(state, goal=self.goal.advance(state.goal, self.situation(state, character)))
         if state.skills is None:
             return state
-        begun = self.begin_skill(state, state.skills.wanted)
+        begun = self.begin_next_skill(state)
         return jax.tree.map(lambda new, old: jnp.where(self.ends_cycle(state), new, old), begun, state)
 
+    def begin_next_skill(self, state: EnvState) -> EnvState:
+        """Return a state in which the next skill of its plan begins, drawn by `choice` where that is open."""
+        assert state.skills is not None
+        clip = state.skills.wanted
+        if self.choice is not None:
+            logits = self.choice.logits(self.observations_of_skills(state))
+            own, drawn = state.skills.draw(logits)
+            state = replace(state, skills=own)
+            clip = jnp.where(clip == skills.OPEN, drawn, clip)
+        return self.begin_skill(state, clip)
+
+    def observations_of_skills(self, state: EnvState) -> jax.Array:
+        """Return what would be observed (C, O) if each of the clips began where the robot is."""
+
+        def begun(clip: jax.Array) -> jax.Array:
+            return self.observe(self.begin_skill(state, clip))
+
+        return jax.vmap(begun)(jnp.arange(self.library.num_clips, dtype=jnp.int32))
+
     def begin_skill(self, state: EnvState, clip: jax.Array) -> EnvState:
-        """Return a state with skills in which `clip` () begins where the robot is, as the next of its plan."""
+        """Return a state with skills in which the next one is `clip` (), which begins where the robot is."""
         assert state.skills is not None
         return replace(state, clip=clip, start_time=jnp.float32(0.0), skills=state.skills.next(state.steps))
 

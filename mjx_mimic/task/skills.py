@@ -1,9 +1,10 @@
 """Several clips in one episode: the best of them at each control step, or one after the other as skills.
 
-DeepMimic (Peng et al. 2018), Multi-Skill Integration: multi-clip reward and skill selector.
+DeepMimic (Peng et al. 2018), Multi-Skill Integration: multi-clip reward, skill selector, composite policy.
 """
 
 from dataclasses import replace
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +16,25 @@ PLAN = 16
 """Skills that are drawn for an episode; a longer one stays with the last."""
 
 
+OPEN = -1
+"""In a plan, a clip that `Choice` is to draw when its time comes."""
+
+
+class Choice(Protocol):
+    """How the next skill is drawn: a pytree, asked with what would be observed if each clip began now."""
+
+    def logits(self, observations: jax.Array) -> jax.Array:
+        """Return the logarithms (C,) of the clips' chances, up to a constant, of observations (C, O)."""
+
+
 @struct.dataclass
 class SkillState:
     """The skills that an episode is to go through, one cycle of a clip each."""
 
-    plan: jax.Array  # (K,) int, clips that follow the first one
+    plan: jax.Array  # (K,) int, clips that follow the first one; `OPEN`: to be drawn
     begun: jax.Array  # () int, how many of them have begun
-    since: jax.Array  # () int, control step of the episode at which the current clip was at its start time
+    since: jax.Array  # () int, control step at which the current clip began
+    key: jax.Array | None = None  # (2,) uint32, of what is drawn next; None: nothing is
 
     @property
     def wanted(self) -> jax.Array:
@@ -32,6 +45,12 @@ class SkillState:
         """Return the plan after its next skill has begun at control step `step` ()."""
         return replace(self, begun=self.begun + 1, since=step)
 
+    def draw(self, logits: jax.Array) -> tuple["SkillState", jax.Array]:
+        """Draw a clip () by its `logits` (C,), and return it after the state with the key for the next one."""
+        assert self.key is not None
+        kept, own = jax.random.split(jax.random.wrap_key_data(self.key))
+        return replace(self, key=jax.random.key_data(kept)), jax.random.categorical(own, logits)
+
     def followed_by(self, plan: jax.Array) -> "SkillState":
         """Return the state of the current clip with another plan (K,) after it."""
         return replace(self, plan=plan, begun=jnp.int32(0))
@@ -40,6 +59,11 @@ class SkillState:
 def draw_plan(num_clips: int, key: jax.Array) -> SkillState:
     """Draw skills, all clips equally often, also the same one again."""
     return SkillState(jax.random.randint(key, (PLAN,), 0, num_clips), jnp.int32(0), jnp.int32(0))
+
+
+def open_plan(key: jax.Array) -> SkillState:
+    """Return the plan of a task with a `Choice`, which draws every skill."""
+    return SkillState(jnp.array([OPEN]), jnp.int32(0), jnp.int32(0), jax.random.key_data(key))
 
 
 def parts(clip: jax.Array, num_clips: int) -> Parts:

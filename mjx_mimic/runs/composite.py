@@ -1,0 +1,117 @@
+"""The run folder of a composite policy, made of separately trained runs.
+
+It holds its members, each a run folder with its newest checkpoint, and a configuration: the members' task and
+all their clips as skills.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mjx_mimic import config_yaml
+from mjx_mimic.clips.dataset import Clips, load_clips
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.files import replacing, unwritable, yaml_bytes
+from mjx_mimic.config import TrainConfig
+from mjx_mimic.config_yaml import CONFIG_FILE, read_run, record_digest
+from mjx_mimic.runs import folder
+from mjx_mimic.runs.checkpoints import FOLDER, Checkpoints
+
+FREE = ("episode_seconds", "start")
+"""Settings of the task in which members may differ: when training's episodes begin and end."""
+
+
+def compose(runs: Sequence[Path], out: Path, temperature: float) -> list[str]:
+    """Make a composite run.
+
+    Args:
+        runs: folders of its members, at least two.
+        out: its folder.
+        temperature: T, in units of the return.
+
+    Returns:
+        A line about each member, for people.
+
+    Raises:
+        UserError: a member is no trained run of one clip per episode, their tasks differ, a clip has changed,
+            or the folder is in use or cannot be written.
+    """
+    members = [_read_member(run) for run in runs]
+    first = members[0]
+    for run, config in zip(runs, members, strict=True):
+        found = config_yaml.difference(_comparable(config, first), first, f"in {runs[0]}")
+        if found:
+            raise UserError(f"{run}: {found}; compose runs of the same task")
+    clips = [_read_clips(run, config) for run, config in zip(runs, members, strict=True)]
+    steps = [Checkpoints(run).newest_whole() for run in runs]
+    config = replace(
+        first,
+        motion=tuple(name for member in members for name in member.motion),
+        motion_weights=tuple(
+            weight for member in members for weight in member.motion_weights or (1.0,) * len(member.motion)
+        ),
+        skip_bad=any(member.skip_bad for member in members),
+        env=replace(first.env, clips="skills"),
+    )
+    joined = Clips(
+        tuple(motion for found in clips for motion in found.motions),
+        tuple(weight for found in clips for weight in found.weights),
+    )
+    record = folder.record(config, joined, devices=1)
+    about = [
+        {"run": str(run), "samples": int(step.name), "clips": len(found.motions)}
+        for run, step, found in zip(runs, steps, clips, strict=True)
+    ]
+    record[folder.COMPOSITE] = {"temperature": float(temperature), "members": about}
+    record["digest"] = record_digest(record)
+    folder.claim(out)
+    try:
+        for number, (run, step) in enumerate(zip(runs, steps, strict=True)):
+            member = folder.member_folder(out, number)
+            shutil.copytree(step, member / FOLDER / step.name)
+            shutil.copy(run / CONFIG_FILE, member / CONFIG_FILE)
+    except OSError as error:
+        raise unwritable(out, error) from None
+    with replacing(out / CONFIG_FILE) as file:  # the last one: without it, the folder is no run
+        file.write(yaml_bytes(record))
+    return [
+        f"{out}: {', '.join(motion.name for motion in found.motions)} of {run} ({step.name} samples)"
+        for run, step, found in zip(runs, steps, clips, strict=True)
+    ]
+
+
+def _read_member(run: Path) -> TrainConfig:
+    """Read the settings of a run that can be a member.
+
+    Raises:
+        UserError: it is no run, composed itself, or goes through several clips in an episode.
+    """
+    config, stored = read_run(run)
+    folder.require_one_policy(run, stored, "composed again")
+    if config.env.clips != "one":
+        raise UserError(
+            f"{run}: an episode has several clips already (--env.clips {config.env.clips}); compose runs of"
+            " --env.clips one"
+        )
+    return config
+
+
+def _read_clips(run: Path, config: TrainConfig) -> Clips:
+    """Read the clips of a member.
+
+    Raises:
+        UserError: they are not those that it was trained on.
+    """
+    clips = load_clips(config.motion, config.motion_weights, config.skip_bad)
+    trained = [clip["digest"] for clip in read_run(run)[1]["clips"]]
+    if [motion.digest for motion in clips.motions] != trained:
+        raise UserError(f"{run}: a clip has changed since it was trained; restore the clip")
+    return clips
+
+
+def _comparable(config: TrainConfig, first: TrainConfig) -> TrainConfig:
+    """Return `first` with what a member must have in common with it: the task, and what values mean."""
+    free = {name: getattr(first.env, name) for name in FREE}
+    ppo = replace(first.ppo, discount=config.ppo.discount)
+    return replace(first, env=replace(config.env, **free), ppo=ppo)
