@@ -27,17 +27,32 @@ SPECS: dict[str, Callable[[], MotionSpec]] = {
         walks.walk,
         walks.slow_walk,
         walks.fast_walk,
+        walks.turn_left,
+        walks.turn_right,
         airborne_clips.run,
         airborne_clips.jump,
         grounded_clips.side_step,
         grounded_clips.turn_in_place,
         grounded_clips.squat,
         grounded_clips.kick,
+        grounded_clips.punch,
         grounded_clips.throw,
     )
 }
 Name = Literal[
-    "walk", "slow_walk", "fast_walk", "run", "jump", "side_step", "turn_in_place", "squat", "kick", "throw"
+    "walk",
+    "slow_walk",
+    "fast_walk",
+    "turn_left",
+    "turn_right",
+    "run",
+    "jump",
+    "side_step",
+    "turn_in_place",
+    "squat",
+    "kick",
+    "punch",
+    "throw",
 ]
 NAMES: tuple[Name, ...] = get_args(Name)
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from mjx_mimic.clips.editing import sampled
 from mjx_mimic.clips.foot_contacts import runs_of_true
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.robot.constants import SOLE_GEOMS
@@ -63,17 +64,11 @@ class Demands:
 
 
 def demands(model: mujoco.MjModel, motion: Motion) -> Demands:
-    """Compute what a clip with loop "wrap" demands of floor and motors; `model` is the G1."""
-    cycle = slice(0, motion.num_frames - 1)
-    travel = (motion.root_pos[-1] - motion.root_pos[0]) * [1.0, 1.0, 0.0]
-    dynamics = inverse_dynamics(
-        model,
-        motion.root_pos[cycle],
-        motion.root_quat[cycle],
-        motion.dof_pos[cycle],
-        motion.length,
-        travel / motion.length,
-    )
+    """Compute what a cyclic clip demands of floor and motors; `model` is the G1.
+
+    One that turns must make a whole circle in a whole number of cycles.
+    """
+    dynamics = _of_first_cycle(_dynamics(model, _whole_circle(motion)), motion.num_frames - 1)
     spheres = np.array([model.geom(name).id for foot in SOLE_GEOMS for name in foot])
     corners = [(np.cos(angle), np.sin(angle)) for angle in np.arange(4) * np.pi / 2]
     edges = np.array([(FRICTION * x, FRICTION * y, 1.0) for x, y in corners])
@@ -111,6 +106,36 @@ def demands(model: mujoco.MjModel, motion: Motion) -> Demands:
     )
     missing, torque = left[:, :6], left[:, 6:]
     return Demands(dynamics, soles, touching, torque, np.abs(torque) / effort, missing, outside, slip)
+
+
+def _whole_circle(motion: Motion) -> Motion:
+    """Return the clip, or as many cycles of one that turns as end in the heading that they began with."""
+    if motion.loop != "turn":
+        return motion
+    cycles = round(2.0 * np.pi / abs(motion.cycle_turn))
+    frames = np.arange(cycles * (motion.num_frames - 1) + 1)
+    return Motion.from_qpos(
+        sampled(motion, frames / motion.fps), name=motion.name, fps=motion.fps, loop="wrap"
+    )
+
+
+def _dynamics(model: mujoco.MjModel, motion: Motion) -> Dynamics:
+    """Inverse dynamics of a clip with loop "wrap"."""
+    cycle = slice(0, motion.num_frames - 1)
+    travel = (motion.root_pos[-1] - motion.root_pos[0]) * [1.0, 1.0, 0.0]
+    return inverse_dynamics(
+        model,
+        motion.root_pos[cycle],
+        motion.root_quat[cycle],
+        motion.dof_pos[cycle],
+        motion.length,
+        travel / motion.length,
+    )
+
+
+def _of_first_cycle(dynamics: Dynamics, count: int) -> Dynamics:
+    """Return the first `count` samples."""
+    return Dynamics(**{name: values[:count] for name, values in vars(dynamics).items()})
 
 
 def _distance(point: Array, corners: Array) -> float:

@@ -1,4 +1,4 @@
-"""Clips in which a foot always carries: squat, side step, turn in place, kick, throw.
+"""Clips in which a foot always carries: squat, side step, turn in place, kick, punch, throw.
 
 Each function returns a `MotionSpec`. Angles in degrees, lengths in m, times in s.
 """
@@ -136,6 +136,32 @@ def kick() -> MotionSpec:
     return MotionSpec(
         name="kick", period=period, sampling=sampling, travel=np.zeros(2), pelvis=pelvis, dof_pos=dof_pos,
         com_z=STAND_COM - 0.012 * guard + 0.035 * lean, zmp=pressed(feet, left), feet=feet, swings=(swing,),
+    )  # fmt: skip
+
+
+def punch() -> MotionSpec:
+    """A straight punch with the right hand out of a guard: the trunk turns with it, and both come back."""
+    period, sampling = 2.2, 2
+    t = cycle_times(period, sampling)
+    feet = (foot_path(t, period, (0.1, 0.11, 4.0), ()), foot_path(t, period, (-0.1, -0.11, -24.0), ()))
+    guard = ease(t, period, [(0.0, 0.0), (0.6, 1.0), (1.4, 1.0), (2.1, 0.0)])
+    out = ease(t, period, [(0.65, 0.0), (0.95, 1.0), (1.02, 1.0), (1.4, 0.0)])
+    pelvis = orientation(-6.0 + 12.0 * out, 3.0 + 3.0 * out, 0.0)
+    dof_pos = joints(
+        {
+            "waist_pitch": 1.0 + 3.0 * out,
+            "waist_yaw": 6.0 - 10.0 * guard + 32.0 * out,
+            "left_shoulder_pitch": 10.0 - 45.0 * guard + 5.0 * out,
+            "right_shoulder_pitch": 10.0 - 40.0 * guard - 52.0 * out,
+            "shoulder_roll": 13.0 + 4.0 * guard,
+            "left_elbow": 68.0 - 78.0 * guard,
+            "right_elbow": 68.0 - 76.0 * guard + 88.0 * out,
+        }
+    )
+    left = 0.5 + 0.12 * ease(t, period, [(0.5, 0.0), (0.95, 1.0), (1.02, 1.0), (1.6, 0.0)])
+    return MotionSpec(
+        name="punch", period=period, sampling=sampling, travel=np.zeros(2), pelvis=pelvis, dof_pos=dof_pos,
+        com_z=np.full_like(t, STAND_COM - 0.02), zmp=pressed(feet, left), feet=feet,
     )  # fmt: skip
 
 

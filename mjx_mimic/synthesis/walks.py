@@ -1,4 +1,4 @@
-"""Cyclic walks along a straight line at three speeds.
+"""Cyclic walks along a straight line at three speeds, and along a circle to either side.
 
 1. Pelvis turns, waist counter-turns and arm swing are sinusoids of the cycle.
 2. The wanted zero-moment point (ZMP) rolls from heel to toe of the stance foot and crosses over in double
@@ -9,11 +9,16 @@
 
 The second half of the cycle mirrors the first, so both feet, arms and turns are described by the left side's.
 Here, `phase` counts cycles, 0 at the left heel strike.
+
+A turning walk is a straight one whose floor is bent into a ring. A whole circle of it is solved, so that the
+solver sees a motion that closes, and the clip is its first cycle.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.synthesis.keyframes import FootPath, ease, joints, orientation, planted
@@ -101,6 +106,9 @@ FAST = Recipe(
 )
 """For 1.2 m/s: quicker steps, softer knees, a lean, wider arms."""
 
+TURNING = Recipe(zmp_toe=0.114)
+"""For 0.8 m/s along a circle: a push from farther in front, since the toes point out of its tangent."""
+
 
 def walk() -> MotionSpec:
     """Walk at 0.9 m/s."""
@@ -117,6 +125,60 @@ def fast_walk() -> MotionSpec:
     return walk_spec("fast_walk", 1.2, FAST)
 
 
+def turn_left() -> MotionSpec:
+    """Walk at 0.8 m/s along a circle to the left, a twelfth of it in a cycle."""
+    return turning_spec("turn_left", 0.8, TURNING, cycles=12)
+
+
+def turn_right() -> MotionSpec:
+    """The same to the right."""
+    return turning_spec("turn_right", 0.8, TURNING, cycles=-12)
+
+
+def turning_spec(name: str, speed: float, recipe: Recipe, cycles: int) -> MotionSpec:
+    """Specify a walk along a circle that starts at the left heel strike.
+
+    Args:
+        name: of the clip.
+        speed: in the middle between the feet, m/s.
+        recipe: the style, of a straight walk.
+        cycles: in a whole circle; negative: to the right.
+    """
+    straight, stride, count = walk_spec(name, speed, recipe), _stride(speed, recipe), abs(cycles)
+    turn = 2.0 * np.pi / cycles
+    phase = cycle_times(straight.period, SAMPLING) / straight.period
+    ahead = np.repeat(np.arange(count), len(phase))  # whole cycles before each sample
+
+    def bent(x: Array, y: Array) -> tuple[Array, Array, Array]:
+        """Where (x, y) of the straight floor is on the ring, and by how much it is turned, rad."""
+        angle, radius = x * turn / stride, stride / turn
+        return (radius - y) * np.sin(angle), radius - (radius - y) * np.cos(angle), angle
+
+    def ring(foot: Foothold) -> FootPath:
+        x, y, angle = bent(np.tile(foot.x, count) + stride * ahead, np.full(len(ahead), foot.y))
+        yaw, pitch, stands = foot.yaw + angle, np.tile(foot.pitch, count), np.tile(foot.stands, count)
+        return planted(x, y, yaw, pitch, np.zeros_like(x), stands)
+
+    left, right = (ring(foot) for foot in footholds(phase * straight.period, straight.period, stride, recipe))
+    # The body is over the foot in the middle of its stance.
+    body = turn * (np.tile(phase, count) + ahead - 0.5 * recipe.toe_off)
+    pelvis = Rotation.from_euler("z", body[:, None]) * Rotation.concatenate([straight.pelvis] * count)
+    zmp_x, zmp_y, _ = bent(*(np.tile(straight.zmp, (count, 1)) + np.outer(ahead, [stride, 0.0])).T)
+    swings = [straight.swings[0]]
+    for _ in range(2 * count - 1):
+        swings.append(swings[-1].of_other_leg(0.5 * straight.period))
+
+    def pelvis_z(root_xy: Array) -> Array:
+        return pelvis_height(np.tile(phase, count), root_xy, pelvis, (left, right), recipe)
+
+    return MotionSpec(
+        name=name, period=count * straight.period, sampling=SAMPLING, travel=np.zeros(2), pelvis=pelvis,
+        dof_pos=np.tile(straight.dof_pos, (count, 1)), com_z=np.full(len(ahead), COM_HEIGHT),
+        zmp=np.column_stack([zmp_x, zmp_y]), feet=(left, right), swings=tuple(swings), pelvis_z=pelvis_z,
+        strides=count,
+    )  # fmt: skip
+
+
 def walk_spec(name: str, speed: float, recipe: Recipe) -> MotionSpec:
     """Specify a symmetric walk along +x that starts at the left heel strike.
 
@@ -125,16 +187,15 @@ def walk_spec(name: str, speed: float, recipe: Recipe) -> MotionSpec:
         speed: mean forward speed, m/s; each recipe is made for one. Far from it, the foot skims the floor.
         recipe: the style.
     """
-    half_frames = round(FPS * recipe.stride_at_0_9 * (speed / 0.9) ** 0.5 / speed / 2.0)
-    period = 2.0 * half_frames / FPS
-    stride = speed * period
+    stride = _stride(speed, recipe)
+    period = stride / speed
     t = cycle_times(period, SAMPLING)
     phase = t / period
     pelvis, dof_pos = upper_body(phase, recipe)
     feet = foot_paths(t, period, stride, recipe)
 
     def pelvis_z(root_xy: Array) -> Array:
-        return pelvis_height(phase, root_xy, pelvis, feet[0], recipe)
+        return pelvis_height(phase, root_xy, pelvis, feet[:1], recipe)
 
     return MotionSpec(
         name=name, period=period, sampling=SAMPLING, travel=np.array([stride, 0.0]), pelvis=pelvis,
@@ -143,8 +204,41 @@ def walk_spec(name: str, speed: float, recipe: Recipe) -> MotionSpec:
     )  # fmt: skip
 
 
+def _stride(speed: float, recipe: Recipe) -> float:
+    """Length of a cycle, m, of a whole number of frames in each half."""
+    half_frames = round(FPS * recipe.stride_at_0_9 * (speed / 0.9) ** 0.5 / speed / 2.0)
+    return speed * 2.0 * half_frames / FPS
+
+
 def foot_paths(t: Array, period: float, stride: float, recipe: Recipe) -> tuple[FootPath, FootPath]:
     """Left and right foot, each from its heel strike to its toe-off; their swings have no meaning."""
+    left, right = (
+        planted(
+            foot.x,
+            np.full_like(t, foot.y),
+            np.full_like(t, foot.yaw),
+            foot.pitch,
+            np.zeros_like(t),
+            foot.stands,
+        )
+        for foot in footholds(t, period, stride, recipe)
+    )
+    return left, right
+
+
+@dataclass(frozen=True, eq=False)
+class Foothold:
+    """Where a foot stands over a straight cycle of N samples, when flat."""
+
+    x: Array  # (N,) m, of the ankle
+    y: float  # m
+    yaw: float  # rad
+    pitch: Array  # (N,) rad, positive toes down
+    stands: NDArray[np.bool_]  # (N,)
+
+
+def footholds(t: Array, period: float, stride: float, recipe: Recipe) -> tuple[Foothold, Foothold]:
+    """Left and right foot on the straight floor."""
     pitch = ease(
         t,
         period,
@@ -159,10 +253,9 @@ def foot_paths(t: Array, period: float, stride: float, recipe: Recipe) -> tuple[
     right_stands = np.roll(stands, -len(t) // 2)
     # The right foot is half a stride behind in the first double support, half a stride ahead in the second.
     right_x = np.where(t < 0.5 * recipe.toe_off * period, -0.5 * stride, 0.5 * stride)
-    level, yaw = np.zeros_like(t), np.full_like(t, np.radians(recipe.toe_out))
-    y = np.full_like(t, recipe.foot_y)
-    left = planted(level, y, yaw, np.radians(pitch), level, stands)
-    right = planted(right_x, -y, -yaw, np.radians(half_cycle_later(pitch)), level, right_stands)
+    y, yaw = recipe.foot_y, np.radians(recipe.toe_out)
+    left = Foothold(np.zeros_like(t), y, yaw, np.radians(pitch), stands)
+    right = Foothold(right_x, -y, -yaw, np.radians(half_cycle_later(pitch)), right_stands)
     return left, right
 
 
@@ -177,20 +270,28 @@ def joint_swings(period: float, recipe: Recipe) -> tuple[JointSwing, JointSwing]
     return left, left.of_other_leg(0.5 * period)
 
 
-def pelvis_height(phase: Array, root_xy: Array, pelvis: Rotation, left: FootPath, recipe: Recipe) -> Array:
-    """(N,) m: the recipe's bob, as high as the left leg allows in stance, the knee bent by `least_knee`."""
-    hip_in_pelvis, thigh, shank, ankle_height = legs()[0].hip_to_foot()
-    on = left.stands
-    ankle = left.pos[on] + left.mat[on] @ [0.0, 0.0, ankle_height]
-    hip = np.column_stack([root_xy[on], np.zeros(len(ankle))]) + pelvis[on].apply(hip_in_pelvis)
+def pelvis_height(
+    phase: Array, root_xy: Array, pelvis: Rotation, feet: Sequence[FootPath], recipe: Recipe
+) -> Array:
+    """(N,) m: the recipe's bob, as high as the legs allow in stance, a knee bent by `least_knee`.
+
+    `feet` are the left one, and the right one if it does not do the same.
+    """
     knee = np.radians(recipe.least_knee)
-    reach_squared = thigh**2 + shank**2 + 2.0 * thigh * shank * np.cos(knee)
-    aside = np.sum((hip - ankle)[:, :2] ** 2, axis=1)
-    highest = ankle[:, 2] - hip[:, 2] + np.sqrt(reach_squared - aside)
     angle = 4.0 * np.pi * (phase - recipe.bob_low)
     bob = recipe.bob_cos2 * np.cos(2 * angle) + recipe.bob_sin2 * np.sin(2 * angle)
     bob -= recipe.bob * np.cos(angle)
-    return bob + np.min(highest - bob[on])
+    rooms = []
+    for foot, leg in zip(feet, legs(), strict=False):
+        hip_in_pelvis, thigh, shank, ankle_height = leg.hip_to_foot()
+        on = foot.stands
+        ankle = foot.pos[on] + foot.mat[on] @ [0.0, 0.0, ankle_height]
+        hip = np.column_stack([root_xy[on], np.zeros(len(ankle))]) + pelvis[on].apply(hip_in_pelvis)
+        reach_squared = thigh**2 + shank**2 + 2.0 * thigh * shank * np.cos(knee)
+        aside = np.sum((hip - ankle)[:, :2] ** 2, axis=1)
+        highest = ankle[:, 2] - hip[:, 2] + np.sqrt(reach_squared - aside)
+        rooms.append(np.min(highest - bob[on]))
+    return bob + min(rooms)
 
 
 def upper_body(phase: Array, recipe: Recipe) -> tuple[Rotation, Array]:

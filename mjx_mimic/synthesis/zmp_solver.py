@@ -28,7 +28,7 @@ from scipy.spatial.transform import Rotation
 from mjx_mimic.clips.editing import mirrored_joints
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.robot.constants import G1_JOINTS, GRAVITY
-from mjx_mimic.robot.kinematics import forward_kinematics
+from mjx_mimic.robot.kinematics import forward_kinematics, heading
 from mjx_mimic.synthesis.fixed_point import NotConvergedError, fixed_point
 from mjx_mimic.synthesis.keyframes import FootPath
 from mjx_mimic.synthesis.leg_kinematics import LEGS, SIDES, legs, robot
@@ -98,6 +98,8 @@ class MotionSpec:
         swings: parts in which a leg swings by its joints.
         pelvis_z: if given, the height of the pelvis, (N,) m, as a function of its path over the floor, (N, 2)
             m. Then `com_z` need only be roughly right.
+        strides: cycles of the clip in the specification, alike but for a turn: those of a whole circle for a
+            clip that turns.
         symmetric: whether the second half of the cycle mirrors the first. All other fields must comply; the
             motion then does so exactly, although the robot's trunk is not quite symmetric.
     """
@@ -113,6 +115,7 @@ class MotionSpec:
     feet: tuple[FootPath, FootPath]
     swings: tuple[JointSwing, ...] = ()
     pelvis_z: Callable[[Array], Array] | None = None
+    strides: int = 1
     symmetric: bool = False
 
     @property
@@ -138,24 +141,32 @@ class Solution:
     dynamics: Dynamics
 
     def motion(self) -> Motion:
-        """Return the clip at `FPS`, closed by its first pose one cycle's travel ahead."""
+        """Return the clip at `FPS`, closed by its first pose one cycle ahead."""
 
         def frames(signal: Array) -> Array:
             kept = signal[:: self.spec.sampling]
+            kept = kept[: len(kept) // self.spec.strides]
             return np.concatenate([kept, kept[:1]])
 
-        root_pos = frames(self.root_pos)
-        root_pos[-1, :2] += self.spec.travel
+        root_pos, root_quat = frames(self.root_pos), frames(self.root_quat)
+        if self.spec.strides == 1:
+            root_pos[-1, :2] += self.spec.travel
+        else:  # with no other rounding than that of one turn
+            after = (len(root_pos) - 1) * self.spec.sampling
+            root_pos[-1, :2] = self.root_pos[after, :2]
+            turn = heading(self.root_quat[after]) - heading(self.root_quat[0])
+            first = Rotation.from_quat(root_quat[0], scalar_first=True)
+            root_quat[-1] = (Rotation.from_euler("z", turn) * first).as_quat(scalar_first=True)
         # A symmetric motion keeps its plane of symmetry, y = 0.
         root_pos[:, :2] -= root_pos[0, :2] * ([1.0, 0.0] if self.spec.symmetric else 1.0)
         return make_motion(
             name=self.spec.name,
             fps=float(FPS),
             root_pos=root_pos,
-            root_quat=frames(self.root_quat),
+            root_quat=root_quat,
             dof_pos=frames(self.dof_pos),
             joint_names=G1_JOINTS,
-            loop="wrap",
+            loop="wrap" if self.spec.strides == 1 else "turn",
             source=f"generated {self.spec.name}",
         )
 

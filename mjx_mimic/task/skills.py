@@ -46,7 +46,7 @@ class SkillState:
         return replace(self, begun=self.begun + 1, since=step)
 
     def draw(self, logits: jax.Array) -> tuple["SkillState", jax.Array]:
-        """Draw a clip () by its `logits` (C,), and return it after the state with the key for the next one."""
+        """Draw a clip () by its `logits` (C,); return the state with the key for the next one, and it."""
         assert self.key is not None
         kept, own = jax.random.split(jax.random.wrap_key_data(self.key))
         return replace(self, key=jax.random.key_data(kept)), jax.random.categorical(own, logits)

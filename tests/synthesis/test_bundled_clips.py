@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.clips.editing import edited
+from mjx_mimic.clips.editing import edited, sampled
 from mjx_mimic.clips.formats import native
 from mjx_mimic.clips.validation import validate
 from mjx_mimic.common.paths import motions_dir
@@ -22,6 +22,7 @@ from mjx_mimic.synthesis.leg_kinematics import sole
 pytestmark = pytest.mark.slow
 
 LEFT, RIGHT = slice(0, 4), slice(4, 8)  # sole spheres
+TURNS = ("turn_left", "turn_right")
 NEAR = 5e-3  # m; over it, a foot is in the air
 
 
@@ -72,7 +73,7 @@ def test_generator_repeats_the_file(clips, name: str):
     assert (
         (again.name, again.fps, again.loop)
         == (bundled.name, bundled.fps, bundled.loop)
-        == (name, 60.0, "wrap")
+        == (name, 60.0, "turn" if name in TURNS else "wrap")
     )
 
 
@@ -80,12 +81,18 @@ def test_cycle_closes_exactly_and_goes_on_as_it_began(clip):
     motion = clip.motion
     np.testing.assert_array_equal(motion.dof_pos[0], motion.dof_pos[-1])
     np.testing.assert_array_equal(motion.root_pos[0, 2], motion.root_pos[-1, 2])
-    assert abs(motion.root_quat[0] @ motion.root_quat[-1]) == pytest.approx(1.0, abs=1e-12)
-    for array in (motion.root_pos, motion.root_quat, motion.dof_pos):
+    turn = Rotation.from_euler("z", motion.cycle_turn)
+    again = (turn * Rotation.from_quat(motion.root_quat[:2], scalar_first=True)).as_quat(scalar_first=True)
+    assert abs(again[0] @ motion.root_quat[-1]) == pytest.approx(1.0, abs=1e-12)
+    again *= np.sign(np.sum(again * motion.root_quat[-1], axis=1, keepdims=True))
+    for array, start in (
+        (motion.root_pos, turn.apply(motion.root_pos[:2])),
+        (motion.root_quat, again),
+        (motion.dof_pos, motion.dof_pos[:2]),
+    ):
         steps = np.diff(array, axis=0)
-        sign = np.sign(motion.root_quat[0] @ motion.root_quat[-1]) if array is motion.root_quat else 1.0
         inside = np.abs(np.diff(steps, axis=0)).max(axis=0)
-        assert (np.abs(sign * steps[0] - steps[-1]) <= 1.5 * inside + 1e-9).all()
+        assert (np.abs(start[1] - start[0] - steps[-1]) <= 1.5 * inside + 1e-9).all()
 
 
 def test_feet_neither_slide_nor_sink_and_nothing_else_touches(clip, model):
@@ -140,11 +147,12 @@ def test_torques_played_blindly_carry_the_robot_along(clip):
             pull = stiffness * (angle - data.qpos[7:]) + damping * (rates - data.qvel[6:])
             data.qfrc_applied[6:] = np.clip(torque + pull, -limit, limit)
             mujoco.mj_step(model, data)
-        cycles, row = divmod(start + round(seconds * clip.motion.fps), count)
-        wished = dynamics.qpos[row, :3] + cycles * clip.velocity * clip.motion.length
+        end = start + round(seconds * clip.motion.fps)
+        wished = sampled(clip.motion, np.array([end / clip.motion.fps]))[0, :3]
         distances.append(float(np.linalg.norm(data.qpos[:3] - wished)))
     assert np.median(distances) < 0.15, distances
-    assert max(distances) < (0.3 if clip.motion.name == "run" else 0.06), distances
+    farthest = {"run": 0.3} | dict.fromkeys(TURNS, 0.08)
+    assert max(distances) < farthest.get(clip.motion.name, 0.06), distances
 
 
 def test_bodies_keep_clear_of_each_other(clip, model):
@@ -182,6 +190,37 @@ def test_walks_go_straight_at_their_speed_with_a_foot_always_down(clips, name: s
     assert (touching.any(axis=1)).all()
     assert 0.1 < both.mean() < 0.4
     assert clip.low[:, 0].max() > 0.02
+
+
+@pytest.mark.parametrize(("name", "turn"), [("turn_left", 30.0), ("turn_right", -30.0)])
+def test_turning_walks_go_round_a_circle_with_a_foot_always_down(clips, name: str, turn: float):
+    clip = clips[name]
+    assert np.degrees(clip.motion.cycle_turn) == pytest.approx(turn, abs=1e-9)
+    ring = sampled(clip.motion, np.linspace(0.0, 12.0 * clip.motion.length, 841))[:, :2]
+    np.testing.assert_allclose(ring[-1], ring[0], atol=1e-7)
+    radius = np.linalg.norm(ring - ring[:-1].mean(axis=0), axis=1)
+    np.testing.assert_allclose(radius, 12.0 * 0.8 * clip.motion.length / (2.0 * np.pi), atol=0.06)
+    touching = clip.demands.touching
+    both = touching[:, LEFT].any(axis=1) & touching[:, RIGHT].any(axis=1)
+    assert touching.any(axis=1).all()
+    assert 0.1 < both.mean() < 0.4
+    outer, inner = np.moveaxis(clip.demands.soles[:, [3, 7] if turn < 0.0 else [7, 3], :2], 1, 0)
+    ways = [np.linalg.norm(np.diff(way, axis=0), axis=1).sum() for way in (outer, inner)]
+    assert ways[0] > 1.05 * ways[1]
+
+
+def test_punch_goes_straight_ahead_out_of_a_guard_over_feet_that_stay(clips):
+    clip = clips["punch"]
+    assert not clip.lifted.any()
+    hand, other = np.moveaxis(clip.poses.of("right_wrist_yaw_link", "left_wrist_yaw_link"), 1, 0)
+    hit = hand[:, 0].argmax()
+    assert hand[hit, 0] - hand[0, 0] > 0.35
+    assert clip.dof["right_elbow_joint"][hit] > 75.0
+    assert 0.9 < hand[hit, 2] < 1.15
+    forward = (np.roll(hand, -1, axis=0) - np.roll(hand, 1, axis=0))[:, 0] * 30.0
+    assert forward.max() > 1.5
+    guard = round(0.65 / clip.motion.length * len(hand))
+    assert min(hand[guard, 2], other[guard, 2]) > 0.95
 
 
 def ballistic(clip, air) -> None:
