@@ -6,8 +6,8 @@ import math
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import cast
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
 
 import mujoco
 import numpy as np
@@ -19,9 +19,9 @@ from viser import _messages
 
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.display.captions import columns_of
-from mjx_mimic.display.drawn_robot import GHOST_COLOR, pose_model
+from mjx_mimic.display.drawn_robot import GHOST_COLOR, MARKER_COLOR, MARKER_RADIUS, pose_model
 from mjx_mimic.display.options import SPEED_RANGE
-from mjx_mimic.display.session import Session
+from mjx_mimic.display.session import FASTER, TURN_DEG, Session
 from mjx_mimic.display.visitors import Visitors
 from mjx_mimic.robot.mjcf import VISUAL_GROUP
 
@@ -31,6 +31,13 @@ SKY = ((128, 161, 199), (222, 231, 240))  # at the top and at the bottom
 FLOOR, LINES = (176, 182, 188), (204, 209, 214)
 CAMERA, LOOK_AT = (2.0, -2.4, 1.3), (0.0, 0.0, 0.7)
 DIRECTIONS = {"forward": (1.0, 0.0), "back": (-1.0, 0.0), "left": (0.0, 1.0), "right": (0.0, -1.0)}
+STEERING = {
+    "left": (TURN_DEG, 0.0),
+    "right": (-TURN_DEG, 0.0),
+    "faster": (0.0, FASTER),
+    "slower": (0.0, -FASTER),
+}
+_DIAL_STEPS = 200
 _CAMERA_LAG_S = 0.15
 _TEXT_INTERVAL_S = 0.2
 
@@ -139,7 +146,15 @@ class BrowserView:
         meshes = body_meshes(session.playable.model)
         self.robots = self._add_robots("robot", meshes, len(drawn))
         self.ghosts = self._add_robots("ghost", meshes, len(drawn), GHOST_OPACITY)
+        self.markers = [
+            self.server.scene.add_icosphere(
+                f"/world/goal/{number}", radius=MARKER_RADIUS, color=_rgb(MARKER_COLOR), cast_shadow=False
+            )
+            for number, robot in enumerate(drawn)
+            if robot.marker is not None
+        ]
         self._add_controls()
+        self._add_goal_controls()
         self._jump_to_robot()
         self.draw()
 
@@ -155,6 +170,9 @@ class BrowserView:
                 self.ghost_root.visible = bool(references)
             if references:
                 _move(self.ghosts, [self._ghost_poses(reference) for reference in references], shifts)
+            for ball, robot in zip(self.markers, drawn, strict=False):
+                if robot.marker is not None:
+                    ball.position = tuple(robot.marker + robot.shift)
             if time.monotonic() > self._written_at + _TEXT_INTERVAL_S:
                 self._written_at = time.monotonic()
                 self._write_status()
@@ -248,6 +266,51 @@ class BrowserView:
                 forward, left = np.array(DIRECTIONS[push.value]) * strength.value
                 session.ask(session.playable.kick, forward, left)
 
+    def _add_goal_controls(self) -> None:
+        """Add what sets the goal: a slider for each of its numbers, clicks on the floor, buttons to steer."""
+        session, gui = self.session, self.server.gui
+        playable = session.playable
+        self.goal_dials: list[viser.GuiSliderHandle[float]] = []
+        if not playable.dials:
+            return
+        self._held = gui.add_checkbox("Hold the goal", False)
+        for dial, value in zip(playable.dials, playable.dial_values(), strict=True):
+            step = (dial.high - dial.low) / _DIAL_STEPS
+            value = float(np.clip(value, dial.low, dial.high))
+            slider = gui.add_slider(f"Goal: {dial.name}, {dial.unit}", dial.low, dial.high, step, value)
+            slider.on_update(lambda event: self._aim(event, True))
+            self.goal_dials.append(slider)
+        self._held.on_update(lambda event: self._aim(event, self._held.value))
+        if session.steers:
+            buttons = gui.add_button_group("Steer", tuple(STEERING))
+
+            @buttons.on_click
+            def _(_: viser.GuiEvent) -> None:
+                left, faster = STEERING[buttons.value]
+                session.ask(self._change_goal, session.steer, left, faster)
+
+        @self.server.scene.on_click()
+        def _(event: viser.SceneClickEvent) -> None:
+            point = floor_point(np.array(event.ray_origin), np.array(event.ray_direction))
+            if point is not None:
+                session.ask(self._change_goal, playable.aim_at, point - self._world.position[:2])
+
+    def _aim(self, event: viser.GuiEvent, hold: bool) -> None:
+        """Hold the goal where the sliders are, or let it change as in training, if a visitor has asked."""
+        if event.client is None:  # a slider that `_change_goal` has moved
+            return
+        self._held.value = hold  # type: ignore[misc]  # a setter that mypy does not see
+        values = [slider.value for slider in self.goal_dials]
+        self.session.ask(self.session.playable.aim, values if hold else None)
+
+    def _change_goal(self, change: Callable[..., None], *arguments: Any) -> None:
+        """Change the goal, hold it there, and show it on the sliders."""
+        change(*arguments)
+        self._held.value = True  # type: ignore[misc]
+        playable = self.session.playable
+        for slider, dial, value in zip(self.goal_dials, playable.dials, playable.dial_values(), strict=True):
+            slider.value = float(np.clip(value, dial.low, dial.high))  # type: ignore[misc]
+
     def _single_step(self) -> None:
         self.session.ask(self.session.single_step)
         self._pause.value = True  # type: ignore[misc]  # a setter that mypy does not see
@@ -275,6 +338,14 @@ class BrowserView:
     def _write_status(self) -> None:
         rows = self.session.playable.status().rows()
         self._text.content = "\n\n".join(f"{label}: **{value}**" for label, value in rows)
+
+
+def floor_point(origin: NDArray, direction: NDArray) -> NDArray | None:
+    """Return where (2,) m a ray from `origin` (3,) m along `direction` (3,) meets the floor, if it does."""
+    if direction[2] >= 0.0 or origin[2] <= 0.0:
+        return None
+    point: NDArray = (origin - origin[2] / direction[2] * direction)[:2]
+    return point
 
 
 def _move(

@@ -11,7 +11,7 @@ from mjx_mimic.common.errors import UserError
 from mjx_mimic.display.captions import columns_of
 from mjx_mimic.display.drawn_robot import add_marker, add_robot, pose_model
 from mjx_mimic.display.gl import has_display
-from mjx_mimic.display.session import Session, run
+from mjx_mimic.display.session import FASTER, TURN_DEG, Session, run
 
 FRAMES_PER_SECOND = 60.0
 SPEED_FACTOR = 2.0**0.5
@@ -19,6 +19,7 @@ _CLOSING_S = 10.0
 
 # Key codes of GLFW, and what the keys do. MuJoCo's viewer has a meaning of its own for every letter.
 SPACE, ENTER, BACKSPACE, RIGHT, MINUS, EQUAL = 32, 257, 259, 262, 45, 61
+LEFT, DOWN, UP = 263, 264, 265
 HELP = (
     ("Space", "pause"),
     ("Right", "single step"),
@@ -27,6 +28,11 @@ HELP = (
     ("- =", "slower, faster"),
     ("double click, Ctrl + drag", "push"),
 )
+STEERING = (
+    ("Left Right", "turn; paused, Right is a single step"),
+    ("Up Down", "walk faster, slower"),
+)
+"""With a heading to walk in."""
 
 
 def check_display() -> None:
@@ -52,6 +58,13 @@ def key_callback(session: Session) -> Callable[[int], None]:
         MINUS: lambda: session.set_speed(session.speed / SPEED_FACTOR),
         EQUAL: lambda: session.set_speed(session.speed * SPEED_FACTOR),
     }
+    if session.steers:
+        commands |= {
+            LEFT: lambda: session.steer(TURN_DEG, 0.0),
+            RIGHT: lambda: session.single_step() if session.paused else session.steer(-TURN_DEG, 0.0),
+            UP: lambda: session.steer(0.0, FASTER),
+            DOWN: lambda: session.steer(0.0, -FASTER),
+        }
 
     def pressed(key: int) -> None:
         if key in commands:
@@ -143,5 +156,5 @@ def texts(session: Session) -> list[tuple[int, int, str, str]]:
 
     return [
         (font, grid.mjGRID_TOPLEFT, *columns(rows)),
-        (font, grid.mjGRID_BOTTOMLEFT, *columns(list(HELP))),
+        (font, grid.mjGRID_BOTTOMLEFT, *columns([*HELP, *(STEERING if session.steers else ())])),
     ]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mjx_mimic.clips.editing import sampled
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.display.drawn_robot import pose_model
-from mjx_mimic.display.playable import Drawn, Status
+from mjx_mimic.display.playable import Dial, Drawn, Status
 from mjx_mimic.evaluation.mujoco_engine import addresses, keep_broken_states
 from mjx_mimic.evaluation.recording import Snapshot, snapshot
 from mjx_mimic.learning.composite import AnyPolicy
@@ -38,6 +38,21 @@ def _decide(env: ImitationEnv, policy: AnyPolicy, state: EnvState) -> tuple[EnvS
     return commanded, pd_target, snapshot(env, state)
 
 
+@jax.jit
+def _dial_values(env: ImitationEnv, state: EnvState) -> dict[str, jax.Array]:
+    return env.goal.dial_values(state.goal, env.character(state)) if env.goal else {}
+
+
+@jax.jit
+def _aim(env: ImitationEnv, state: EnvState, values: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    return env.goal.aim(values, env.character(state)) if env.goal else {}
+
+
+@jax.jit
+def _aim_at(env: ImitationEnv, state: EnvState, point: jax.Array) -> dict[str, jax.Array]:
+    return env.goal.aim_at(state.goal, point, env.character(state)) if env.goal else {}
+
+
 class Live:
     """A policy on a robot, with its reference; see `Playable`.
 
@@ -59,6 +74,11 @@ class Live:
         self.clips = tuple(motion.name for motion in motions)
         self.timestep, self.single_step = self.model.opt.timestep, env.substeps
         self.motions, self.policy = motions, policy
+        goal = env.goal
+        self.dials = tuple(
+            Dial(name, unit, low, high) for name, (low, high, unit) in (goal.dials if goal else {}).items()
+        )
+        self._held: dict[str, jax.Array] = {}  # fields of the goal's state that people have set
         self._positions, self._velocities, self._controls = addresses(self.model)
         self.reset(clip)
 
@@ -77,6 +97,7 @@ class Live:
         self.state = _begin(self._env, np.int32(clip), np.float32(seconds))
         if self.has_skills and self._env.choice is None:
             self.select(clip)
+        self._hold_goal()
         mujoco.mj_resetData(self.model, self.data)
         self.data.qpos[self._positions] = self.state.qpos
         self.data.qvel[self._velocities] = self.state.qvel
@@ -120,6 +141,7 @@ class Live:
             return
         if self._env.pursues:
             self.state = _pursue(self._env, self.state)
+            self._hold_goal()
         self._decide()
         if self._snapshot.causes.clip_end:
             self.reset(self.clip)
@@ -129,6 +151,29 @@ class Live:
         heading = float(kinematics.heading(self.data.qpos[self._positions[3:7]]))
         cos, sin = np.cos(heading), np.sin(heading)
         self.data.qvel[self._velocities[:2]] += cos * forward - sin * left, sin * forward + cos * left
+
+    def dial_values(self) -> list[float]:
+        """Return the goal as it is, in the order of `dials`."""
+        found = _dial_values(self._env, self.state)
+        return [float(found[dial.name]) for dial in self.dials]
+
+    def aim(self, values: Sequence[float] | None) -> None:
+        """Set the goal to values of the `dials` and hold it there; None: let it change as in training."""
+        self._held = {}
+        if values is not None and self.dials:
+            named = {dial.name: np.float32(x) for dial, x in zip(self.dials, values, strict=True)}
+            self._held = _aim(self._env, self.state, named)
+        self._hold_goal()
+
+    def aim_at(self, point: NDArray) -> None:
+        """Set the goal to a point (2,) m on the floor of the world frame, and hold it there."""
+        if self.dials:
+            self._held = _aim_at(self._env, self.state, np.asarray(point, np.float32))
+        self._hold_goal()
+
+    def _hold_goal(self) -> None:
+        if self._held and self.state.goal is not None:
+            self.state = replace(self.state, goal=replace(self.state.goal, **self._held))
 
     def refresh(self) -> None:
         """Bring the poses of the bodies up to date: `mj_step` leaves them one step behind the coordinates."""

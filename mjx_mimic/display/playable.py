@@ -52,6 +52,16 @@ class Drawn:
     """(3,) m in the world frame, what shows its goal, if it has one."""
 
 
+@dataclass(frozen=True)
+class Dial:
+    """A number with which people set a goal."""
+
+    name: str
+    unit: str
+    low: float
+    high: float
+
+
 class Playable(Protocol):
     """A clip by itself, or a policy that follows one: what a `Session` drives."""
 
@@ -65,6 +75,9 @@ class Playable(Protocol):
     """Calls of `step` in what the user sees as one: a control step, or a frame of a clip."""
     simulated: bool
     """Whether it can be pushed."""
+
+    dials: tuple[Dial, ...]
+    """What sets its goal; empty: it has none."""
 
     @property
     def clip(self) -> int:
@@ -81,6 +94,15 @@ class Playable(Protocol):
 
     def kick(self, forward: float, left: float) -> None:
         """Add to the root's velocity, m/s, in the robot's heading frame."""
+
+    def dial_values(self) -> list[float]:
+        """Return the goal as it is, in the order of `dials`."""
+
+    def aim(self, values: Sequence[float] | None) -> None:
+        """Set the goal to values of the `dials` and hold it there; None: let it change as in training."""
+
+    def aim_at(self, point: NDArray) -> None:
+        """Set the goal to a point (2,) m on the floor of the world frame, and hold it there."""
 
     def refresh(self) -> None:
         """Bring the poses of the bodies in `data` up to date, for drawing."""
@@ -99,6 +121,7 @@ class ClipPlayer:
     """Clips without physics; one that does not repeat begins again at its end. See `Playable`."""
 
     simulated = False
+    dials: tuple[Dial, ...] = ()
 
     def __init__(self, motions: Sequence[Motion], clip: int = 0) -> None:
         """Put the robot in the first frame of a clip."""
@@ -127,6 +150,16 @@ class ClipPlayer:
 
     def kick(self, forward: float, left: float) -> None:
         """Do nothing: a clip has no inertia."""
+
+    def dial_values(self) -> list[float]:
+        """Return nothing: a clip has no goal."""
+        return []
+
+    def aim(self, values: Sequence[float] | None) -> None:
+        """Do nothing."""
+
+    def aim_at(self, point: NDArray) -> None:
+        """Do nothing."""
 
     def refresh(self) -> None:
         """Pose the robot for drawing."""

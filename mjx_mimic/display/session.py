@@ -11,6 +11,8 @@ import numpy as np
 from mjx_mimic.display.options import SPEED_RANGE
 from mjx_mimic.display.playable import Drawn, Playable
 
+TURN_DEG, FASTER = 15.0, 0.1
+"""What a key or a button changes of a wanted direction, degrees, and speed, m/s."""
 _LONGEST_TICK_S = 0.1
 
 
@@ -53,6 +55,25 @@ class Session:
     def select(self, clip: str) -> None:
         """Begin the clip of this name; as a skill, when the cycle of the current one ends."""
         self.playable.select(self.playable.clips.index(clip))
+
+    @property
+    def steers(self) -> bool:
+        """Whether `steer` does anything."""
+        return {dial.name for dial in self.playable.dials} == {"direction", "speed"}
+
+    def steer(self, left: float, faster: float) -> None:
+        """Turn the wanted direction to the left, degrees, and change the wanted speed, m/s."""
+        if not self.steers:
+            return
+        changed = {"direction": left, "speed": faster}
+        values = {
+            dial.name: value + changed[dial.name]
+            for dial, value in zip(self.playable.dials, self.playable.dial_values(), strict=True)
+        }
+        values["direction"] = (values["direction"] + 180.0) % 360.0 - 180.0
+        self.playable.aim(
+            [float(np.clip(values[dial.name], dial.low, dial.high)) for dial in self.playable.dials]
+        )
 
     def show_ghost(self, ghost: bool) -> None:
         """Show the reference, or hide it."""

@@ -35,6 +35,7 @@ class SideBySide:
         first = robots[0]
         self.model, self.data, self.clips = first.model, first.data, first.clips
         self.timestep, self.single_step = first.timestep, first.single_step
+        self.dials = first.dials
 
     @property
     def clip(self) -> int:
@@ -66,6 +67,20 @@ class SideBySide:
         """Add to the velocity of each root, m/s, in its robot's heading frame."""
         for robot in self.robots:
             robot.kick(forward, left)
+
+    def dial_values(self) -> list[float]:
+        """Return the goal of the first robot."""
+        return self.robots[0].dial_values()
+
+    def aim(self, values: Sequence[float] | None) -> None:
+        """Set the goals of all robots to the same values of `dials`, or let them change as in training."""
+        for robot in self.robots:
+            robot.aim(values)
+
+    def aim_at(self, point: NDArray) -> None:
+        """Set the goals of all robots to a point (2,) m of the floor that they are drawn on."""
+        for robot, drawn in zip(self.robots, self.drawn(), strict=True):
+            robot.aim_at(point - drawn.shift[:2])
 
     def refresh(self) -> None:
         """Bring the poses up to date, and the policy where a training is followed."""

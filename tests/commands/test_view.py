@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -166,6 +167,78 @@ def test_a_skill_that_is_chosen_begins_at_the_end_of_the_cycle(policy, env, clip
     np.testing.assert_allclose(live.reference()[:2], live.data.qpos[:2], atol=1e-5)  # it goes with the robot
     session.reset()
     assert live.status().seconds == 0.0
+
+
+@pytest.fixture(scope="module")
+def heading(policy, env, clips) -> Live:
+    """A robot with a heading to walk in, whose policy does not look at it."""
+    config = EnvConfig(goal="heading")
+    size = len(policy.normalizer.mean)
+    blind = replace(policy, network=replace_inputs(policy.network, size))
+    return Live(blind, env.with_config(config), clips.motions)
+
+
+def replace_inputs(network: Actor, size: int) -> Actor:
+    """The same network, which sees the first numbers of a larger observation."""
+    return network.clone(inputs=size)
+
+
+def test_a_heading_is_set_held_and_let_go(heading):
+    heading.reset(0)
+    assert [(dial.name, dial.unit) for dial in heading.dials] == [("direction", "deg"), ("speed", "m/s")]
+    heading.aim([90.0, 1.0])
+    for _ in range(95):  # training changes it every 3 s, 90 control steps
+        control_step(heading)
+    assert heading.dial_values() == pytest.approx([90.0, 1.0], abs=1e-4)
+    place = heading.data.qpos[:2]
+    np.testing.assert_allclose(heading.marker[:2] - place, [0.0, 1.0], atol=0.05)
+    heading.aim_at(place - np.array([2.0, 0.0]))
+    assert abs(heading.dial_values()[0]) == pytest.approx(180.0, abs=3.0)
+    heading.reset(0)
+    assert abs(heading.dial_values()[0]) == pytest.approx(180.0, abs=3.0)
+    heading.aim(None)
+    held = heading.dial_values()
+    for _ in range(95):
+        control_step(heading)
+    assert heading.dial_values() != pytest.approx(held, abs=1e-3)
+
+
+@pytest.mark.parametrize("goal", ["location", "strike", "throw"])
+def test_every_goal_is_what_people_set_it_to(robot, clips, goal):
+    """By its numbers, which it then has, and by a click on the floor, where its mark then is."""
+    env = make_env(clips.motions, EnvConfig(goal=goal), robot=robot)
+    state = jax.jit(ImitationEnv.reset_to)(env, 0, START_S)
+    character = env.character(state)
+    values = {name: jnp.float32(low + 0.7 * (high - low)) for name, (low, high, _) in env.goal.dials.items()}
+    aimed = replace(state.goal, **env.goal.aim(values, character))
+    found = env.goal.dial_values(aimed, character)
+    assert list(found) == list(values)
+    np.testing.assert_allclose(list(found.values()), list(values.values()), rtol=1e-4)
+    clicked = replace(state.goal, **env.goal.aim_at(aimed, jnp.array([0.3, -2.0]), character))
+    np.testing.assert_allclose(env.goal.marker(clicked, character)[:2], [0.3, -2.0], atol=1e-6)
+
+
+def test_the_keys_steer_a_heading(heading):
+    heading.reset(0)
+    heading.aim([170.0, 1.15])
+    session = Session(heading)
+    press = desktop_window.key_callback(session)
+    for key in (desktop_window.LEFT, desktop_window.LEFT, desktop_window.UP):
+        press(key)
+    session.tick(0.0)
+    assert heading.dial_values() == pytest.approx([-160.0, 1.2], abs=1e-3)  # and no faster than in training
+    press(desktop_window.RIGHT)
+    press(desktop_window.DOWN)
+    session.tick(0.0)
+    assert heading.dial_values() == pytest.approx([-175.0, 1.1], abs=1e-3)
+    text = " ".join(text for *_, left, right in desktop_window.texts(session) for text in (left, right))
+    assert "turn; paused, Right is a single step" in text
+    session.pause(True)
+    before = seconds(session)
+    press(desktop_window.RIGHT)
+    session.tick(0.05)
+    assert seconds(session) == pytest.approx(before + 1.0 / 30.0)
+    assert heading.dial_values() == pytest.approx([-175.0, 1.1], abs=1e-3)
 
 
 def test_a_fall_is_reported_and_a_broken_simulation_begins_again(walking, tmp_path, monkeypatch):
@@ -526,6 +599,32 @@ def test_the_page_moves_the_bodies_and_the_ghost(server, live):
     session.show_ghost(False)
     shown.draw()
     assert not shown.ghost_root.visible
+
+
+def test_the_page_shows_the_goal_and_sets_it(server, heading):
+    from mjx_mimic.display.browser_page import BrowserView, floor_point
+
+    heading.reset(0)
+    session = Session(heading)
+    shown = BrowserView(session, server)
+    assert [slider.value for slider in shown.goal_dials] == pytest.approx(heading.dial_values(), abs=1.0)
+    shown._change_goal(session.steer, 30.0, 0.0)
+    values = heading.dial_values()
+    assert [slider.value for slider in shown.goal_dials] == pytest.approx(values, abs=1e-6)
+    assert shown._held.value
+    shown.goal_dials[0].value = 45.0
+    by_visitor = SimpleNamespace(client=object())
+    shown._aim(by_visitor, True)
+    session.tick(0.1)
+    shown.draw()
+    assert heading.dial_values()[0] == pytest.approx(45.0, abs=1e-3)
+    np.testing.assert_allclose(shown.markers[0].position, heading.marker, atol=1e-6)
+    shown._aim(by_visitor, False)
+    session.tick(0.0)
+    assert not shown._held.value
+    assert not heading._held
+    np.testing.assert_allclose(floor_point(np.array([1.0, 2.0, 3.0]), np.array([0.5, 0.0, -1.0])), [2.5, 2.0])
+    assert floor_point(np.array([1.0, 2.0, 3.0]), np.array([0.5, 0.0, 1.0])) is None
 
 
 def test_the_page_shows_robots_beside_each_other(server, crowd):

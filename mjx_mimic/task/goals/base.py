@@ -59,6 +59,19 @@ class Goal[State: GoalState](Protocol):
     def marker(self, state: State, character: CharacterState) -> jax.Array:
         """Return the point (3,) m in the world that shows the goal to people."""
 
+    @property
+    def dials(self) -> Mapping[str, tuple[float, float, str]]:
+        """Lowest value, highest value and unit of each number with which people set the goal, by its name."""
+
+    def dial_values(self, state: State, character: CharacterState) -> dict[str, jax.Array]:
+        """Return the numbers () that `dials` names, as the goal is."""
+
+    def aim(self, values: Mapping[str, jax.Array], character: CharacterState) -> dict[str, jax.Array]:
+        """Return the fields of a state whose goal is set to the values () of `dials`, seen from the robot."""
+
+    def aim_at(self, state: State, point: jax.Array, character: CharacterState) -> dict[str, jax.Array]:
+        """Return the fields of a state whose goal is set to a point (2,) m on the floor of the world."""
+
     def results(self, state: State) -> dict[str, jax.Array]:
         """Return what the episode has achieved so far, by the names of `measures`."""
 

@@ -86,6 +86,27 @@ class Heading:
         step = state.speed * jnp.stack([jnp.cos(state.direction), jnp.sin(state.direction)])
         return jnp.append(character.root_pos[:2] + step, 0.0)
 
+    @property
+    def dials(self) -> Mapping[str, tuple[float, float, str]]:
+        """Direction in the world and speed, as in training."""
+        return {"direction": (-180.0, 180.0, "deg"), "speed": (*self.config.speed, "m/s")}
+
+    def dial_values(self, state: HeadingState, character: CharacterState) -> dict[str, jax.Array]:
+        """Return direction and speed."""
+        degrees = jnp.rad2deg(state.direction)
+        return {"direction": jnp.remainder(degrees + 180.0, 360.0) - 180.0, "speed": state.speed}
+
+    def aim(self, values: Mapping[str, jax.Array], character: CharacterState) -> dict[str, jax.Array]:
+        """Set direction and speed."""
+        return {"direction": jnp.deg2rad(values["direction"]), "speed": values["speed"]}
+
+    def aim_at(
+        self, state: HeadingState, point: jax.Array, character: CharacterState
+    ) -> dict[str, jax.Array]:
+        """Set the direction to where the point is from here."""
+        x, y = point - character.root_pos[:2]
+        return {"direction": jnp.arctan2(y, x), "speed": state.speed}
+
     def results(self, state: HeadingState) -> dict[str, jax.Array]:
         """Return the mean errors."""
         steps = jnp.maximum(state.steps, 1)

@@ -15,6 +15,9 @@ from mjx_mimic.task.goals.base import GoalState, Situation, drawing
 from mjx_mimic.task.goals.heading import errors
 from mjx_mimic.task.observation import Parts
 
+FARTHEST = 10.0
+"""Of what people can set, along each axis of the world, m."""
+
 
 @struct.dataclass
 class LocationState(GoalState):
@@ -85,6 +88,25 @@ class Location:
     def marker(self, state: LocationState, character: CharacterState) -> jax.Array:
         """Return the point."""
         return jnp.append(state.point, 0.0)
+
+    @property
+    def dials(self) -> Mapping[str, tuple[float, float, str]]:
+        """Place of the point in the world."""
+        return {"x": (-FARTHEST, FARTHEST, "m"), "y": (-FARTHEST, FARTHEST, "m")}
+
+    def dial_values(self, state: LocationState, character: CharacterState) -> dict[str, jax.Array]:
+        """Return the place of the point."""
+        return {"x": state.point[0], "y": state.point[1]}
+
+    def aim(self, values: Mapping[str, jax.Array], character: CharacterState) -> dict[str, jax.Array]:
+        """Set the point."""
+        return {"point": jnp.stack([values["x"], values["y"]])}
+
+    def aim_at(
+        self, state: LocationState, point: jax.Array, character: CharacterState
+    ) -> dict[str, jax.Array]:
+        """Set the point."""
+        return {"point": point}
 
     def results(self, state: LocationState) -> dict[str, jax.Array]:
         """Return what was reached."""

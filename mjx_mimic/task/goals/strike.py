@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from mjx_mimic.config import Range, StrikeConfig
@@ -92,6 +93,23 @@ class Strike:
         """Return the target."""
         return state.target
 
+    @property
+    def dials(self) -> Mapping[str, tuple[float, float, str]]:
+        """Distance, azimuth and height of the target from the robot, also outside of training's ranges."""
+        return cylindrical_dials(self.config.distance, self.config.azimuth) | {"height": (0.0, 1.5, "m")}
+
+    def dial_values(self, state: StrikeState, character: CharacterState) -> dict[str, jax.Array]:
+        """Return where the target is."""
+        return cylindrical_values(character, state.target) | {"height": state.target[2]}
+
+    def aim(self, values: Mapping[str, jax.Array], character: CharacterState) -> dict[str, jax.Array]:
+        """Set the target, which then stays where it is."""
+        return {"target": place(root_pose(character), cylindrical(values, values["height"]))}
+
+    def aim_at(self, state: StrikeState, point: jax.Array, character: CharacterState) -> dict[str, jax.Array]:
+        """Set the target over the point, as high as it is."""
+        return {"target": jnp.append(point, state.target[2])}
+
     def results(self, state: StrikeState) -> dict[str, jax.Array]:
         """Return the share of hits; not a number before the first whole cycle ends."""
         cycles = jnp.where(state.cycles > 0, state.cycles, jnp.nan)
@@ -100,6 +118,27 @@ class Strike:
     def _draw(self, home: jax.Array, key: jax.Array) -> jax.Array:
         c = self.config
         return place(home, draw_cylindrical(key, (c.distance, c.azimuth, c.height), c.beyond))
+
+
+def cylindrical_dials(distance: Range, azimuth: Range) -> dict[str, tuple[float, float, str]]:
+    """Return the dials of a place in front, which go beyond the ranges of training, m and rad, by half."""
+    most = 1.5 * float(np.rad2deg(max(map(abs, azimuth))))
+    return {
+        "distance": (0.5 * distance[0], 1.5 * distance[1], "m"),
+        "azimuth": (-max(most, 1.0), max(most, 1.0), "deg"),
+    }
+
+
+def cylindrical_values(character: CharacterState, point: jax.Array) -> dict[str, jax.Array]:
+    """Return the values of these dials for a point (3,) m of the world."""
+    x, y, _ = seen_from_below(character, point)
+    return {"distance": jnp.hypot(x, y), "azimuth": jnp.rad2deg(jnp.arctan2(y, x))}
+
+
+def cylindrical(values: Mapping[str, jax.Array], height: jax.Array) -> jax.Array:
+    """Return the point (3,) m of the heading frame that values of these dials, and a height () m, name."""
+    distance, angle = values["distance"], jnp.deg2rad(values["azimuth"])
+    return jnp.stack([distance * jnp.cos(angle), distance * jnp.sin(angle), height])
 
 
 def draw_cylindrical(key: jax.Array, ranges: tuple[Range, Range, Range], beyond: float = 0.0) -> jax.Array:
@@ -125,6 +164,11 @@ def draw_cylindrical(key: jax.Array, ranges: tuple[Range, Range, Range], beyond:
 def place(home: jax.Array, point: jax.Array) -> jax.Array:
     """Return a point (3,) m of the heading frame on the floor below a root pose (7,), in the world."""
     return home[:3].at[2].set(0.0) + rotation.rotate(rotation.heading_quat(home[3:7]), point)
+
+
+def root_pose(character: CharacterState) -> jax.Array:
+    """Return the pose (7,) of the root."""
+    return jnp.concatenate([character.root_pos, character.root_quat])
 
 
 def seen_from_below(character: CharacterState, point: jax.Array) -> jax.Array:

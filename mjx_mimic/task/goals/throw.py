@@ -15,7 +15,15 @@ from mjx_mimic.config import ThrowConfig
 from mjx_mimic.robot.constants import GRAVITY
 from mjx_mimic.robot.model import CharacterState
 from mjx_mimic.task.goals.base import GoalState, Situation, drawing
-from mjx_mimic.task.goals.strike import draw_cylindrical, place, seen_from_below
+from mjx_mimic.task.goals.strike import (
+    cylindrical,
+    cylindrical_dials,
+    cylindrical_values,
+    draw_cylindrical,
+    place,
+    root_pose,
+    seen_from_below,
+)
 from mjx_mimic.task.observation import Parts
 
 FAR = 1e3
@@ -98,6 +106,23 @@ class Throw:
     def marker(self, state: ThrowState, character: CharacterState) -> jax.Array:
         """Return the target."""
         return state.target
+
+    @property
+    def dials(self) -> Mapping[str, tuple[float, float, str]]:
+        """Distance and azimuth of the spot as the robot sees it, also outside of training's ranges."""
+        return cylindrical_dials(self.config.distance, self.config.azimuth)
+
+    def dial_values(self, state: ThrowState, character: CharacterState) -> dict[str, jax.Array]:
+        """Return where the spot is."""
+        return cylindrical_values(character, state.target)
+
+    def aim(self, values: Mapping[str, jax.Array], character: CharacterState) -> dict[str, jax.Array]:
+        """Set the spot, which then stays where it is."""
+        return {"target": place(root_pose(character), cylindrical(values, jnp.float32(0.0)))}
+
+    def aim_at(self, state: ThrowState, point: jax.Array, character: CharacterState) -> dict[str, jax.Array]:
+        """Set the spot."""
+        return {"target": jnp.append(point, 0.0)}
 
     def results(self, state: ThrowState) -> dict[str, jax.Array]:
         """Return the share of hits; not a number before the first throw."""
