@@ -15,7 +15,7 @@ import tyro
 from mjx_mimic.clips.formats import native
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common import cli
-from mjx_mimic.synthesis import airborne_clips, grounded_clips, walks
+from mjx_mimic.synthesis import airborne_clips, grounded_clips, standing_walk, walks
 from mjx_mimic.synthesis.feasibility import demands
 from mjx_mimic.synthesis.leg_kinematics import robot
 from mjx_mimic.synthesis.zmp_solver import MotionSpec, solve
@@ -29,6 +29,8 @@ SPECS: dict[str, Callable[[], MotionSpec]] = {
         walks.fast_walk,
         walks.turn_left,
         walks.turn_right,
+        standing_walk.start_walking,
+        standing_walk.stop_walking,
         airborne_clips.run,
         airborne_clips.jump,
         grounded_clips.side_step,
@@ -45,6 +47,8 @@ Name = Literal[
     "fast_walk",
     "turn_left",
     "turn_right",
+    "start_walking",
+    "stop_walking",
     "run",
     "jump",
     "side_step",
@@ -64,7 +68,10 @@ def build(name: Name) -> Motion:
 
 @dataclass(frozen=True)
 class GenerateCommand:
-    """Makes clips of the Unitree G1 from scratch, and prints what each demands of floor and motors."""
+    """Makes clips of the Unitree G1 from scratch, and prints what each demands of floor and motors.
+
+    Of a clip that does not repeat, it prints that of the cycle from which it is cut.
+    """
 
     clips: Annotated[tuple[Name | Literal["all"], ...], tyro.conf.Positional] = ("all",)
     """Names of the clips to make, or "all"."""
@@ -79,10 +86,11 @@ def main(arguments: Sequence[str]) -> int:
         command.out.mkdir(parents=True, exist_ok=True)
     model = robot()
     for name in NAMES if "all" in command.clips else dict.fromkeys(command.clips):
-        motion = build(name)
+        solution = solve(SPECS[name]())
+        motion = solution.motion()
         path = command.out / f"{name}.npz"
         native.write(path, motion)
-        print(f"{path}: {motion.length:.2f} s; {demands(model, motion).summary()}", flush=True)
+        print(f"{path}: {motion.length:.2f} s; {demands(model, solution.cycle()).summary()}", flush=True)
     return 0
 
 

@@ -207,7 +207,7 @@ class Live:
     @property
     def _seconds(self) -> float:
         """Time in the clip, between control steps too."""
-        steps = int(self.state.steps) * self.single_step + self._substep
+        steps = int(self._env.clip_steps(self.state)) * self.single_step + self._substep
         return float(self.state.start_time) + steps * self.timestep
 
     def _decide(self) -> None:

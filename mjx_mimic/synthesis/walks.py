@@ -144,7 +144,7 @@ def turning_spec(name: str, speed: float, recipe: Recipe, cycles: int) -> Motion
         recipe: the style, of a straight walk.
         cycles: in a whole circle; negative: to the right.
     """
-    straight, stride, count = walk_spec(name, speed, recipe), _stride(speed, recipe), abs(cycles)
+    straight, stride, count = walk_spec(name, speed, recipe), stride_length(speed, recipe), abs(cycles)
     turn = 2.0 * np.pi / cycles
     phase = cycle_times(straight.period, SAMPLING) / straight.period
     ahead = np.repeat(np.arange(count), len(phase))  # whole cycles before each sample
@@ -187,7 +187,7 @@ def walk_spec(name: str, speed: float, recipe: Recipe) -> MotionSpec:
         speed: mean forward speed, m/s; each recipe is made for one. Far from it, the foot skims the floor.
         recipe: the style.
     """
-    stride = _stride(speed, recipe)
+    stride = stride_length(speed, recipe)
     period = stride / speed
     t = cycle_times(period, SAMPLING)
     phase = t / period
@@ -204,7 +204,7 @@ def walk_spec(name: str, speed: float, recipe: Recipe) -> MotionSpec:
     )  # fmt: skip
 
 
-def _stride(speed: float, recipe: Recipe) -> float:
+def stride_length(speed: float, recipe: Recipe) -> float:
     """Length of a cycle, m, of a whole number of frames in each half."""
     half_frames = round(FPS * recipe.stride_at_0_9 * (speed / 0.9) ** 0.5 / speed / 2.0)
     return speed * 2.0 * half_frames / FPS
@@ -271,16 +271,23 @@ def joint_swings(period: float, recipe: Recipe) -> tuple[JointSwing, JointSwing]
 
 
 def pelvis_height(
-    phase: Array, root_xy: Array, pelvis: Rotation, feet: Sequence[FootPath], recipe: Recipe
+    phase: Array,
+    root_xy: Array,
+    pelvis: Rotation,
+    feet: Sequence[FootPath],
+    recipe: Recipe,
+    share: Array | float = 1.0,
+    sink: Array | float = 0.0,
 ) -> Array:
-    """(N,) m: the recipe's bob, as high as the legs allow in stance, a knee bent by `least_knee`.
+    """(N,) m: a share of the recipe's bob less `sink` m, as high as the legs allow in stance.
 
-    `feet` are the left one, and the right one if it does not do the same.
+    They allow a knee bent by `least_knee`. `feet` are the left one, and the right one if it does not do the
+    same.
     """
     knee = np.radians(recipe.least_knee)
     angle = 4.0 * np.pi * (phase - recipe.bob_low)
     bob = recipe.bob_cos2 * np.cos(2 * angle) + recipe.bob_sin2 * np.sin(2 * angle)
-    bob -= recipe.bob * np.cos(angle)
+    bob = share * (bob - recipe.bob * np.cos(angle)) - sink
     rooms = []
     for foot, leg in zip(feet, legs(), strict=False):
         hip_in_pelvis, thigh, shank, ankle_height = leg.hip_to_foot()
@@ -294,10 +301,13 @@ def pelvis_height(
     return bob + min(rooms)
 
 
-def upper_body(phase: Array, recipe: Recipe) -> tuple[Rotation, Array]:
-    """Pelvis orientation in the world and (N, 29) joint angles, those of the legs still 0."""
-    stroke = np.cos(2.0 * np.pi * phase)  # 1 when the left leg is ahead
-    drop = np.cos(2.0 * np.pi * (phase - recipe.list_phase))
+def upper_body(phase: Array, recipe: Recipe, share: Array | float = 1.0) -> tuple[Rotation, Array]:
+    """Pelvis orientation in the world and (N, 29) joint angles, those of the legs still 0.
+
+    A share of the swings: 0 is a stand.
+    """
+    stroke = share * np.cos(2.0 * np.pi * phase)  # 1 when the left leg is ahead
+    drop = share * np.cos(2.0 * np.pi * (phase - recipe.list_phase))
     roll = recipe.pelvis_list * drop
     pelvis = orientation(-recipe.pelvis_yaw * stroke, recipe.pelvis_pitch, roll)
     dof_pos = joints(

@@ -100,6 +100,7 @@ class MotionSpec:
             m. Then `com_z` need only be roughly right.
         strides: cycles of the clip in the specification, alike but for a turn: those of a whole circle for a
             clip that turns.
+        kept: s, the part of the cycle that is the clip, which then does not repeat; None: all of it.
         symmetric: whether the second half of the cycle mirrors the first. All other fields must comply; the
             motion then does so exactly, although the robot's trunk is not quite symmetric.
     """
@@ -116,6 +117,7 @@ class MotionSpec:
     swings: tuple[JointSwing, ...] = ()
     pelvis_z: Callable[[Array], Array] | None = None
     strides: int = 1
+    kept: tuple[float, float] | None = None
     symmetric: bool = False
 
     @property
@@ -141,7 +143,25 @@ class Solution:
     dynamics: Dynamics
 
     def motion(self) -> Motion:
-        """Return the clip at `FPS`, closed by its first pose one cycle ahead."""
+        """Return the clip at `FPS`: a cycle, or the part of it that is kept."""
+        if self.spec.kept is None:
+            return self.cycle()
+        whole = self.cycle()
+        first, last = (round(time * FPS) for time in self.spec.kept)
+        frames = slice(first, last + 1)
+        return make_motion(
+            name=self.spec.name,
+            fps=float(FPS),
+            root_pos=whole.root_pos[frames] - whole.root_pos[first] * [1.0, 1.0, 0.0],
+            root_quat=whole.root_quat[frames],
+            dof_pos=whole.dof_pos[frames],
+            joint_names=G1_JOINTS,
+            loop="clamp",
+            source=f"generated {self.spec.name}",
+        )
+
+    def cycle(self) -> Motion:
+        """Return a cycle at `FPS`, closed by its first pose one cycle ahead."""
 
         def frames(signal: Array) -> Array:
             kept = signal[:: self.spec.sampling]

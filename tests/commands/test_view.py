@@ -172,15 +172,10 @@ def test_a_skill_that_is_chosen_begins_at_the_end_of_the_cycle(policy, env, clip
 @pytest.fixture(scope="module")
 def heading(policy, env, clips) -> Live:
     """A robot with a heading to walk in, whose policy does not look at it."""
-    config = EnvConfig(goal="heading")
+    config = replace(env.config, goal="heading")
     size = len(policy.normalizer.mean)
-    blind = replace(policy, network=replace_inputs(policy.network, size))
+    blind = Policy(policy.params, empty(size + 3), policy.network.clone(inputs=size))
     return Live(blind, env.with_config(config), clips.motions)
-
-
-def replace_inputs(network: Actor, size: int) -> Actor:
-    """The same network, which sees the first numbers of a larger observation."""
-    return network.clone(inputs=size)
 
 
 def test_a_heading_is_set_held_and_let_go(heading):

@@ -15,14 +15,18 @@ from mjx_mimic.generate import NAMES, build
 from mjx_mimic.robot.constants import G1_JOINTS, GRAVITY
 from mjx_mimic.robot.kinematics import floor_clearance, forward_kinematics
 from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.synthesis import standing_walk
 from mjx_mimic.synthesis.feasibility import demands
 from mjx_mimic.synthesis.keyframes import Step, ease, foot_path
 from mjx_mimic.synthesis.leg_kinematics import sole
+from mjx_mimic.synthesis.zmp_solver import solve
 
 pytestmark = pytest.mark.slow
 
 LEFT, RIGHT = slice(0, 4), slice(4, 8)  # sole spheres
 TURNS = ("turn_left", "turn_right")
+PARTS = ("start_walking", "stop_walking")
+CYCLES = tuple(name for name in NAMES if name not in PARTS)
 NEAR = 5e-3  # m; over it, a foot is in the air
 
 
@@ -35,7 +39,7 @@ def model() -> mujoco.MjModel:
 def clips(model):
     """Each clip by name, with what the tests ask of it; N is T - 1, the frames of one cycle."""
     found = {}
-    for name in NAMES:
+    for name in CYCLES:
         motion = native.read(motions_dir() / f"{name}.npz")
         needed = demands(model, motion)
         low = np.stack([needed.soles[:, foot, 2].min(axis=1) for foot in (LEFT, RIGHT)], axis=1)
@@ -52,7 +56,7 @@ def clips(model):
     return found
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=CYCLES)
 def clip(clips, request):
     return clips[request.param]
 
@@ -64,16 +68,16 @@ def test_validation_has_nothing_to_say(clip):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_generator_repeats_the_file(clips, name: str):
+def test_generator_repeats_the_file(name: str):
     """On any processor: the solver converges, so that differences in rounding do not grow."""
-    again, bundled = build(name), clips[name].motion
+    again, bundled = build(name), native.read(motions_dir() / f"{name}.npz")
     np.testing.assert_allclose(again.root_pos, bundled.root_pos, rtol=0.0, atol=1e-6)
     np.testing.assert_allclose(again.root_quat, bundled.root_quat, rtol=0.0, atol=1e-6)
     np.testing.assert_allclose(again.dof_pos, bundled.dof_pos, rtol=0.0, atol=1e-6)
     assert (
         (again.name, again.fps, again.loop)
         == (bundled.name, bundled.fps, bundled.loop)
-        == (name, 60.0, "turn" if name in TURNS else "wrap")
+        == (name, 60.0, "turn" if name in TURNS else "clamp" if name in PARTS else "wrap")
     )
 
 
@@ -221,6 +225,33 @@ def test_punch_goes_straight_ahead_out_of_a_guard_over_feet_that_stay(clips):
     assert forward.max() > 1.5
     guard = round(0.65 / clip.motion.length * len(hand))
     assert min(hand[guard, 2], other[guard, 2]) > 0.95
+
+
+def test_start_and_stop_lead_from_a_stand_to_the_walk_and_back(clips, model):
+    start, stop = (native.read(motions_dir() / f"{name}.npz") for name in PARTS)
+    walk = clips["walk"].motion
+    for motion, seam, stand in ((start, -1, 0), (stop, 0, -1)):
+        report = validate(motion)
+        assert (report.verdict, [f for f in report.findings if f.severity != "ok"]) == ("good", [])
+        assert np.abs(np.degrees(motion.dof_pos[seam] - walk.dof_pos[0])).max() < 5.0
+        assert abs(motion.root_pos[seam, 2] - walk.root_pos[0, 2]) < 0.005
+        way = np.diff(motion.root_pos[:, 0]) * motion.fps
+        assert way[seam] == pytest.approx(0.85, abs=0.1)
+        assert abs(way[stand]) < 0.03
+        assert np.abs(np.diff(motion.dof_pos, axis=0))[stand].max() * motion.fps < 0.2
+        soles = floor_clearance(model, motion.qpos)[1]
+        assert soles.min() > -1e-4
+    np.testing.assert_allclose(start.dof_pos[0], stop.dof_pos[-1], atol=1e-9)
+
+
+def test_the_motion_from_which_start_and_stop_are_cut_is_possible(model):
+    needed = demands(model, solve(standing_walk.start_walking()).cycle())
+    assert needed.slip < 0.01
+    assert needed.torque_share.max() <= 1.0
+    assert np.nanmax(needed.zmp_outside) < 0.015
+    force, moment = np.hsplit(needed.missing, 2)
+    assert np.linalg.norm(force, axis=1).max() < 15.0  # N
+    assert np.linalg.norm(moment, axis=1).max() < 7.0  # N m
 
 
 def ballistic(clip, air) -> None:
