@@ -326,13 +326,13 @@ BAD: dict[str, tuple[str, Maker, str]] = {
     ),
     "word in a table": (
         "a.csv",
-        text(lambda lines: lines.insert(5, lines[5].replace(",", ",n/a,", 1).rsplit(",", 1)[0])),
-        "line 6, column 2 is 'n/a', not a number; repair or remove this line",
+        text(lambda lines: lines.insert(5, lines[5].replace(",", ",n/v,", 1).rsplit(",", 1)[0])),
+        "line 6, column 2 is 'n/v', not a number; repair or remove this line",
     ),
     "unknown columns": (
         "a.csv",
         raw(b"time,x,y\n0,1,2\n1,2,3\n"),
-        "columns that are no joints are 'x', 'y'; name them root_x",
+        "columns that are no joints are 'time', 'x', 'y'; name those of the root root_x",
     ),
     "number beyond float64": (
         "a.npz",
