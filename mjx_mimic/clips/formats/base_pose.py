@@ -1,7 +1,7 @@
 """Joints with a base pose (`.npz`), as users of IsaacLab exchange them.
 
-`joint_pos` (T, J) rad, the joints' names in `joint_names`, the root in `base_pos_w` (T, 3) m and `base_quat_w`
-(T, 4) wxyz, and the rate in `framerate`; all of them go by other names too.
+`joint_pos` (T, J) rad, the joints' names in `joint_names`, the root in `base_pos_w` (T, 3) m and
+`base_quat_w` (T, 4) wxyz, and the rate in `framerate`; all of them go by other names too.
 """
 
 from collections.abc import Mapping

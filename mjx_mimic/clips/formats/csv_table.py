@@ -1,8 +1,8 @@
 """Tables of numbers as text (`.csv`) in any of the usual dialects, with or without a row of names.
 
-Cells are separated by tabs, semicolons, bars, commas, or else by spaces: by the first of these that the first
-row has. Lines that start with "#", "%" or "//" are comments; separators at the end of a line are left out, and
-empty cells are NaN. With other separators than commas, numbers may have decimal commas.
+Cells are separated by tabs, semicolons, bars, commas, or else by spaces: by the first of these that the
+first row has. Lines that start with "#", "%" or "//" are comments; separators at the end of a line are left
+out, and empty cells are NaN. With other separators than commas, numbers may have decimal commas.
 """
 
 import re
@@ -82,8 +82,8 @@ def _names(
         cells = _cells(line, separator)
         if not commented and len(cells) > max(columns // 2, 1):
             raise UserError(
-                f"{path}: line {number} has {len(cells)} names, the rows below it {columns} columns; name each"
-                " column once, or remove the row of names"
+                f"{path}: line {number} has {len(cells)} names, the rows below it {columns} columns; name"
+                " each column once, or remove the row of names"
             )
     return None
 

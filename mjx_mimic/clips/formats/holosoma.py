@@ -1,7 +1,7 @@
 """Holosoma's clips (`.npz`): the root stands before the joints, whose names are stored.
 
-`joint_pos` (T, 7 + J): root position m, quaternion wxyz, then rad as in `joint_names`; an object may follow as
-an extra body. `joint_vel` (T, 6 + J) likewise, and `fps`.
+`joint_pos` (T, 7 + J): root position m, quaternion wxyz, then rad as in `joint_names`; an object may follow
+as an extra body. `joint_vel` (T, 6 + J) likewise, and `fps`.
 """
 
 import itertools

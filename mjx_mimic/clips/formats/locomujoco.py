@@ -1,8 +1,8 @@
 """LocoMuJoCo's trajectories (`.npz`, https://github.com/robfiras/loco-mujoco, `trajectory/dataclasses.py`).
 
 Arrays `qpos` (N, 36) and `qvel` (N, 35) as MuJoCo has them (free joint: m, **wxyz**; hinges: rad), the names
-of their joints in `joint_names` (else they are `G1_JOINTS`), `frequency` (frames/s), and `split_points`: the first frame of each
-trajectory, and the end of the last. More fields are left alone; some are pickled objects.
+of their joints in `joint_names` (else they are `G1_JOINTS`), `frequency` (frames/s), and `split_points`: the
+first frame of each trajectory, and the end of the last. More fields are left alone; some are pickled objects.
 """
 
 import itertools
