@@ -39,6 +39,11 @@ CONTENTS = {
         "quaternion wxyz",
         "stored",
     ),
+    "bodies": (
+        "`dof_names`, `body_names`, `dof_positions`, `body_positions`, `body_rotations`",
+        "quaternion wxyz of body pelvis",
+        "stored",
+    ),
     "motion_lib": (
         "`root_trans_offset`, `root_rot`, `dof`, `fps`; or a dict of such dicts",
         "quaternion xyzw",

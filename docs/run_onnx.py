@@ -50,7 +50,10 @@ def main(policy, scene, clip, seconds):
     session = onnxruntime.InferenceSession(policy)
     about = {key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items()}
     clips = about["clips"]
-    number = [c["name"] for c in clips].index(clip) if clip else 0
+    names = [c["name"] for c in clips]
+    if clip and clip not in names:
+        raise SystemExit(f"option --clip: {policy} has no clip {clip!r}; give one of {', '.join(names)}")
+    number = names.index(clip) if clip else 0
     hz = about["control_hz"]
     substeps = math.ceil(LEAST_PHYSICS_HZ / hz)
     model, readings = load(scene, about["joint_names"], hz * substeps)
@@ -83,4 +86,7 @@ if __name__ == "__main__":
     parser.add_argument("scene")
     parser.add_argument("--clip", help="name of one of the policy's clips")
     parser.add_argument("--seconds", type=float, default=10.0)
-    main(**vars(parser.parse_args()))
+    options = parser.parse_args()
+    if not (options.policy.endswith(".onnx") and options.scene.endswith(".xml")):
+        parser.error("give POLICY.onnx and SCENE.xml; the clips are in the policy (--clip NAME)")
+    main(**vars(options))

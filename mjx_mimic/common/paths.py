@@ -1,5 +1,6 @@
-"""Where the bundled files are, in a checkout and in an installed wheel."""
+"""Where the bundled files are, in a checkout and in an installed wheel, and how new ones may be called."""
 
+import re
 from pathlib import Path
 
 from mjx_mimic.common.errors import UserError
@@ -29,3 +30,8 @@ def motions_dir() -> Path:
 def bundled_clips() -> tuple[str, ...]:
     """Names of the bundled clips, sorted; each is a file `<name>.npz` in `motions_dir()`."""
     return tuple(sorted(path.stem for path in motions_dir().glob("*.npz")))
+
+
+def file_name(text: str) -> str:
+    """Return what the name of a file or a folder can hold of any text, in every file system."""
+    return re.sub(r"[^\w.=+-]+", "_", text, flags=re.ASCII)[:60] or "_"

@@ -22,6 +22,7 @@ from mjx_mimic.robot.constants import SIDES, SOLE_GEOMS
 Array = NDArray[np.float64]
 
 _UPRIGHT_SHARE = 0.1  # share of the frames, the most upright ones, in which pelvis and chest are neutral
+_HANGING_SHARE = 0.1  # share of the frames, where the forearm hangs most, in which the hand is neutral
 _STRAIGHT_S = 0.2  # s, over which the elbow's hinge is averaged
 _FORWARDS = 0.03  # squared sine of the bend that counts as much as the guess that the arm bends forwards
 _LOWERED = 0.99  # of the person's hip height: a straight knee does not know which way to bend
@@ -103,9 +104,10 @@ def targets_of(person: Person, contacts: dict[str, HeelToeContacts], build: Buil
     """Find the positions and rotations of the robot's bodies that correspond to a scaled person.
 
     Hips are where the person's are; thighs, shins, upper arms and forearms point as the person's do. Pelvis,
-    chest and feet rotate as the person's do, from a neutral rotation that is taken from the recording itself:
-    for pelvis and chest, their mean while the person is most upright, in line with hips, shoulders and neck;
-    for a foot, level and along its toes while it is flat.
+    chest, feet and hands rotate as the person's do, from a neutral rotation that is taken from the recording
+    itself: for pelvis and chest, their mean while the person is most upright, in line with hips, shoulders
+    and neck; for a foot, level and along its toes while it is flat; for a hand, in line with the forearm
+    while that hangs. The head of the robot is part of its trunk.
 
     Args:
         person: of the robot's size.
@@ -132,7 +134,10 @@ def targets_of(person: Person, contacts: dict[str, HeelToeContacts], build: Buil
         elbow = shoulder + build.upper_arm * upper
         positions[f"{side}_elbow_link"] = elbow
         positions[f"{side}_wrist_yaw_link"] = elbow + build.forearm * fore
-        rotations[f"{side}_elbow_link"] = _forearm(upper, fore, torso, person.fps)
+        forearm = _forearm(upper, fore, torso, person.fps)
+        rotations[f"{side}_elbow_link"] = forearm
+        hanging = np.argsort(fore[:, 2])[: max(round(_HANGING_SHARE * len(fore)), 1)]
+        rotations[f"{side}_wrist_yaw_link"] = _calibrated(person.rotations[f"{side}_wrist"], forearm, hanging)
 
         sole = _foot_rotations(person, side, foot)
         corners = np.stack([ankle + sole.apply(corner) for corner in build.sole[side]], axis=1)

@@ -14,9 +14,9 @@ Array = NDArray[np.float64]
 # Weights per m and per rad.
 _STANDING, _SWINGING = 40.0, 8.0
 _POSITIONS = {"pelvis": 4.0, "knee_link": 1.0, "elbow_link": 2.0, "wrist_yaw_link": 3.0}
-_ROTATIONS = {"pelvis": 2.0, "torso_link": 2.0, "elbow_link": 0.3}
+_ROTATIONS = {"pelvis": 2.0, "torso_link": 2.0, "elbow_link": 0.3, "wrist_yaw_link": 0.3}
 _NEUTRAL = 0.03  # towards joint angles of 0, for what nothing else decides
-_NEUTRAL_WRIST = 0.3
+_NEUTRAL_WRIST = 0.05
 _STEADY = 0.2  # towards the joint angles of the frame before
 _SPEED = 0.6  # share of the motors' speed limits
 _CLEAR_OF_LIMITS = 1e-3  # rad

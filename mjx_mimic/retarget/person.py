@@ -6,7 +6,7 @@ matters is taken from the joints' positions over the whole recording.
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,23 +23,25 @@ from mjx_mimic.robot.kinematics import without_sign_flips
 Array = NDArray[np.float64]
 
 NAMES = {
-    "hip": ("upleg", "upperleg", "thigh", "hip", "femur"),
+    "hip": ("upleg", "upperleg", "thigh", "thighbend", "hip", "femur"),
     "knee": ("leg", "lowerleg", "lowleg", "shin", "calf", "knee", "tibia"),
-    "ankle": ("foot", "ankle"),
-    "toe": ("toebase", "toe", "toes", "toe0", "ball"),
-    "shoulder": ("arm", "upperarm", "uparm", "shoulder", "humerus"),
-    "elbow": ("forearm", "lowerarm", "lowarm", "elbow", "radius"),
-    "wrist": ("hand", "wrist"),
+    "ankle": ("ankle", "foot"),
+    "toe": ("toebase", "toe", "toes", "toe0", "ball", "foot"),
+    "shoulder": ("arm", "upperarm", "uparm", "uarm", "shldr", "shldrbend", "shoulder", "humerus"),
+    "elbow": ("forearm", "forearmbend", "lowerarm", "lowarm", "farm", "elbow", "radius"),
+    "wrist": ("wrist", "hand"),
 }
 """Names of the joints of a limb, the more telling first: a left arm goes before a left shoulder, which is a
-collarbone beside it. LAFAN1, Mixamo, CMU, Rokoko, Noitom, Xsens, 3ds Max and Unreal Engine have them, with
-the side before or after, as Left, left_ or l."""
+collarbone beside it, and a foot beyond an ankle is the toes. LAFAN1, Mixamo, CMU, Rokoko, Noitom, Xsens,
+SMPL, OptiTrack, Kinect, Poser, 3ds Max, Blender and Unreal Engine have them, with the side before or after,
+as Left, left_ or l."""
 ROLES = ("pelvis", "chest", "neck", *(f"{side}_{joint}" for side in SIDES for joint in NAMES))
 """What a joint can be. The toes may be missing."""
 UNITS = {"m": 1.0, "inches": 0.0254, "cm": 0.01, "mm": 0.001, "units of 1/0.45 inch": 0.0254 / 0.45}
 """Metres of each unit of length that is met; the last is that of the CMU conversions."""
 _LEGS_M = (0.6, 1.1)  # thigh and shin of people from 1.3 to 2.2 m
 
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _TOE_AHEAD, _TOE_BELOW = 0.35, 0.15  # of the shin: the ball of the foot from the ankle
 _TINY = 1e-9
 _SHORTEST = 0.01  # of the legs; a bone shorter than this has no direction
@@ -56,8 +58,8 @@ class Person:
         fps: frames per second.
         points: (T, 3) by role: "neck", "pelvis", and "left_" or "right_" hip, knee, ankle, toe, shoulder,
             elbow, wrist.
-        rotations: T rotations by role, "pelvis", "chest", "left_ankle" and "right_ankle": bone to world,
-            whatever the bone's axes are.
+        rotations: T rotations by role, "pelvis", "chest", and "left_" or "right_" ankle and wrist: bone to
+            world, whatever the bone's axes are.
     """
 
     fps: float
@@ -126,22 +128,35 @@ def find(bvh: Bvh, source: str, given: Mapping[str, str]) -> dict[str, int]:
         UserError: there are no joints of the given names.
     """
     found = {role: _index(bvh, name, role, source) for role, name in given.items()}
-    plain = _plain_names(bvh.names)
+    endings = [_endings(name) for name in bvh.names]
+
+    def named(*words: str) -> int | None:
+        fits = [
+            (endings[index].index(word), index)  # the whole name goes before its end
+            for word in words
+            for index in range(len(endings))
+            if word in endings[index]
+        ]
+        return min(fits)[1] if fits else None
+
     for side in SIDES:
         for joint, stems in NAMES.items():
-            known = [spelt for stem in stems for spelt in _spellings(side, stem) if spelt in plain]
-            if known:
-                found.setdefault(f"{side}_{joint}", plain.index(known[0]))
+            candidates = (named(*_spellings(side, stem)) for stem in stems)
+            known = [index for index in candidates if index is not None]
+            taken = found.get(f"{side}_ankle") if joint == "toe" else None
+            if known and known[0] != taken:
+                found.setdefault(f"{side}_{joint}", known[0])
     for role, joint in (("pelvis", "hip"), ("chest", "shoulder")):
         if {f"{side}_{joint}" for side in SIDES} <= set(found):
             found.setdefault(role, _common_parent(bvh, found[f"left_{joint}"], found[f"right_{joint}"]))
-    if "head" in plain and "chest" in found:
-        head = plain.index("head")
+    head = named("head")
+    if head is not None and "chest" in found:
         below = int(bvh.parents[head])
         found.setdefault("neck", head if below == found["chest"] else below)
-    necks = [name for name in ("neck1", "neck") if name in plain]  # CMU's first one is the chest's
-    if necks:
-        found.setdefault("neck", plain.index(necks[0]))
+    neck = named("neck1") if head is None else None  # CMU's first one is the chest's
+    neck = named("neck") if neck is None else neck
+    if neck is not None:
+        found.setdefault("neck", neck)
     return found
 
 
@@ -154,13 +169,15 @@ def _index(bvh: Bvh, name: str, role: str, source: str) -> int:
     return bvh.names.index(name)
 
 
-def _plain_names(names: Sequence[str]) -> list[str]:
-    """Reduce names to lower-case letters and digits, without a prefix: "person:", or "bip01_" of all."""
-    bare = [name.rpartition(":")[2].lower() for name in names]
-    prefix = bare[-1].partition("_")[0] + "_"
-    if all(name.startswith(prefix) for name in bare[1:]):  # 3ds Max has a root "Bip01"
-        bare = [name.removeprefix(prefix) for name in bare]
-    return [re.sub(r"[^a-z0-9]", "", name) for name in bare]
+def _endings(name: str) -> list[str]:
+    """List what a name ends in, word by word, the longest first, in lower case: of J_Bip_L_Hand, also lhand.
+
+    At last without its numbers, as in upperleg01.L.
+    """
+    words = [word.lower() for word in _WORD.findall(name.replace("_", " "))]
+    endings = ["".join(words[first:]) for first in range(len(words))]
+    bare = [word for word in words if not word.isdigit()]
+    return endings + ["".join(bare[first:]) for first in range(len(bare))]
 
 
 def _spellings(side: str, stem: str) -> tuple[str, ...]:
@@ -196,7 +213,11 @@ def person_of(bvh: Bvh, index: dict[str, int], up: Literal["y", "z"]) -> Person:
     points = {role: bvh.positions[:, joint][:, axes] for role, joint in index.items()}
     rotations = {
         role: to_z_up * Rotation.from_quat(bvh.rotations[:, index[role]], scalar_first=True)
-        for role in ("pelvis", "chest", "left_ankle", "right_ankle")
+        for role in (
+            "pelvis",
+            "chest",
+            *(f"{side}_{joint}" for side in SIDES for joint in ("ankle", "wrist")),
+        )
     }
     for side in SIDES:
         if f"{side}_toe" not in points:

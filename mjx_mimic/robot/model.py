@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 from flax import struct
-from mujoco import mjx
 
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.robot import rotation
 from mjx_mimic.robot.constants import ALL_BODIES, G1_JOINTS, GROUND_BODIES, KEY_BODIES, SOLE_GEOMS, ContactSet
 from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.robot.quiet_mjx import mjx
 
 
 def exact_products() -> AbstractContextManager:

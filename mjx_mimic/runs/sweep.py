@@ -1,7 +1,6 @@
 """Sweeps: settings x clips x seeds, each a run folder like any other, and one table and one plot of all."""
 
 import os
-import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -16,6 +15,7 @@ from matplotlib.figure import Figure
 from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.common.errors import UserError, bare
 from mjx_mimic.common.files import read_yaml, replacing
+from mjx_mimic.common.paths import file_name
 from mjx_mimic.config import PRESETS, Preset, TrainConfig, sized
 from mjx_mimic.config_yaml import CONFIG_FILE, from_dict, to_dict
 from mjx_mimic.learning.devices import first_device, place
@@ -149,7 +149,7 @@ def members(sweep: Sweep, out: Path, source: Path) -> list[Member]:
         for motion in sweep.motion:
             name = Path(motion).stem
             for seed in sweep.seeds:
-                path = out / safe(setting) / f"{safe(name)}-{seed}"
+                path = out / file_name(setting) / f"{file_name(name)}-{seed}"
                 if path in paths:
                     raise UserError(
                         f"{source}: two trainings would be {path}; give settings and clips other names"
@@ -173,11 +173,6 @@ def place_in(values: dict[str, Any], name: str, value: Any, where: str) -> None:
     if not isinstance(inner, dict) or last not in inner:
         raise UserError(f"{where}: unknown field '{bare(name)}'; use one of config.yaml, such as ppo.clip")
     inner[last] = value
-
-
-def safe(name: str) -> str:
-    """Return what a file name can hold of a name."""
-    return re.sub(r"[^\w.=+-]+", "_", name, flags=re.ASCII)[:60] or "_"
 
 
 def run(sweep: Sweep, out: Path, source: Path, trust: bool = False) -> bool:

@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import re
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -16,6 +15,7 @@ import jax
 from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.clips.fitness import require_fit
 from mjx_mimic.common.errors import DiskFailure, RunFailure, UserError
+from mjx_mimic.common.paths import file_name
 from mjx_mimic.common.processes import first_before_others, is_first, require_same
 from mjx_mimic.config import TrainConfig, sized
 from mjx_mimic.config_yaml import read_run
@@ -74,7 +74,7 @@ def train_run(
     clips = load_clips(config.motion, config.motion_weights, config.skip_bad)
     config = replace(config, env=with_contacts(config.env, clips.motions))
     check_clips(config, clips, trust or resume)
-    out = out or Path("runs") / f"{_file_name(clips.motions[0].name)}-{time.strftime('%Y%m%d-%H%M%S')}"
+    out = out or Path("runs") / f"{file_name(clips.motions[0].name)}-{time.strftime('%Y%m%d-%H%M%S')}"
     if wandb_project and importlib.util.find_spec("wandb") is None:
         raise UserError("option --wandb: the package is not installed; install mjx-mimic[wandb]")
     learner = make_learner(config, clips, devices)
@@ -114,11 +114,6 @@ def check_clips(config: TrainConfig, clips: Clips, trust: bool) -> None:
         print(f"warning: left out: {message}")
     for line in [*require_fit(clips, ground_bodies, trust), *doubts(config.env, clips.motions)]:
         print(line)
-
-
-def _file_name(text: str) -> str:
-    """Return what a file name can hold of a clip's name, which is any text."""
-    return re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII)[:60]
 
 
 def check_memory(learner: Learner) -> None:

@@ -7,13 +7,6 @@ env = make_env([load_motion("walk")])
 state, observation = jax.jit(env.reset)(jax.random.key(0))
 """
 
-import contextlib
-import io
-
-# MJX prints that its optional Warp back end is not installed; nobody asked for it.
-with contextlib.redirect_stdout(io.StringIO()):
-    import mujoco.mjx  # noqa: F401
-
 from mjx_mimic.config import EnvConfig
 from mjx_mimic.task.env import EnvState, ImitationEnv, StepResult, make_env
 from mjx_mimic.task.reference import MotionLibrary, make_library

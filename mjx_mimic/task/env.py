@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from mujoco import mjx
 
 from mjx_mimic.clips.ground_contacts import needed_contacts, touching_shapes
 from mjx_mimic.clips.motion import Motion
@@ -19,6 +18,7 @@ from mjx_mimic.robot.constants import ContactSet
 from mjx_mimic.robot.implicit_pd import shifted_target
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import CharacterState, Robot, exact_products, load_robot
+from mjx_mimic.robot.quiet_mjx import mjx
 from mjx_mimic.task import dynamics, observation, reference, skills, start_sampling, termination
 from mjx_mimic.task.dynamics import Dynamics, Scalar
 from mjx_mimic.task.goals import Goal, GoalState, Situation, make_goal

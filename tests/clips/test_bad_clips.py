@@ -260,9 +260,13 @@ BAD: dict[str, tuple[str, Maker, str]] = {
             ("a.pkl", pkl, gmr, "root_rot"),
             ("a.pkl", pkl, mimickit, "loop_mode"),
             ("a.npz", npz, beyondmimic, "body_quat_w"),
-            ("a.npz", npz, loco, "joint_names"),
         )
     },
+    "twelve joints without names": (
+        "a.npz",
+        npz(loco, joint_names=MISSING, qpos=np.zeros((67, 19))),
+        r"qpos has shape \(67, 19\), expected \(T, 36\); export",
+    ),
     "zero fps": ("a.npz", npz(native, fps=0.0), "fps is 0; give one finite number > 0"),
     "negative fps": ("a.pkl", pkl(gmr, fps=-30), "fps is -30; give one finite number > 0"),
     "fps is NaN": ("a.npz", npz(beyondmimic, fps=np.array([np.nan])), "fps is nan; give one finite number"),
@@ -326,13 +330,13 @@ BAD: dict[str, tuple[str, Maker, str]] = {
     ),
     "word in a table": (
         "a.csv",
-        text(lambda lines: lines.insert(5, lines[5].replace(",", ",n/a,", 1).rsplit(",", 1)[0])),
-        "line 6, column 2 is 'n/a', not a number; repair or remove this line",
+        text(lambda lines: lines.insert(5, lines[5].replace(",", ",n/v,", 1).rsplit(",", 1)[0])),
+        "line 6, column 2 is 'n/v', not a number; repair or remove this line",
     ),
     "unknown columns": (
         "a.csv",
         raw(b"time,x,y\n0,1,2\n1,2,3\n"),
-        "columns that are no joints are 'x', 'y'; name them root_x",
+        "columns that are no joints are 'time', 'x', 'y'; name those of the root root_x",
     ),
     "number beyond float64": (
         "a.npz",

@@ -104,6 +104,98 @@ def test_names_decide_what_a_column_is(tmp_path, clip):
     assert_same(load_motion(file), clip)
 
 
+SHORT = [name.removesuffix("_joint") for name in G1_JOINTS]
+ROOTS = {
+    "bare": "x y z qx qy qz qw",
+    "capitals": "X Y Z QX QY QZ QW",
+    "base": "base_x base_y base_z base_qx base_qy base_qz base_qw",
+    "with units": "root_x_[m] root_y_[m] root_z_[m] q_x q_y q_z q_w",
+    "dots": "position.x position.y position.z orientation.x orientation.y orientation.z orientation.w",
+    "numbers from 0": "root_pos_0 root_pos_1 root_pos_2 root_rot_0 root_rot_1 root_rot_2 root_rot_3",
+    "numbers from 1": "pos[1] pos[2] pos[3] quat[1] quat[2] quat[3] quat[4]",
+    "r": "root_tx root_ty root_tz root_rx root_ry root_rz root_rw",
+}
+JOINTS = {
+    "LeftHipPitch": ["".join(word.title() for word in name.split("_")) for name in SHORT],
+    "capitals": [name.upper() for name in G1_JOINTS],
+    "L_": [name.replace("left_", "L_").replace("right_", "R_") for name in SHORT],
+    "words": [name.replace("_", " ") for name in SHORT],
+    "_pos": [f"{name}_pos" for name in G1_JOINTS],
+    "a folder": [f"dof_pos/{name}" for name in SHORT],
+    "units": [f"{name} (rad)" for name in G1_JOINTS],
+    "numbers": [f"dof_{index}" for index in range(29)],
+}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [roots.split() + list(G1_JOINTS) for roots in ROOTS.values()]
+    + [[*ROOT, *joints] for joints in JOINTS.values()],
+    ids=[*ROOTS, *(f"joints {name}" for name in JOINTS)],
+)
+def test_columns_may_be_named_in_many_ways(tmp_path, clip, names):
+    assert_same(load_motion(write_csv(tmp_path / "clip.csv", clip_files.unitree(clip), tuple(names))), clip)
+
+
+@pytest.mark.parametrize(
+    ("name", "second"),
+    [("time_s", 1.0), ("Time [ms]", 1e3), ("timestamp", 1e6), ("stamp_ns", 1e9), ("elapsed time", 1.0)],
+)
+def test_time_may_be_in_any_unit_and_beside_frame_numbers(tmp_path, clip, name, second):
+    ticks = np.arange(clip.num_frames)
+    time = np.round(1000.0 + ticks / 50.0 * second, 0 if second > 1.0 else 6)
+    rows = np.c_[ticks, time, clip_files.unitree(clip)].tolist()
+    for names in ((), ("Frame No.", name, *ROOT, *G1_JOINTS)):
+        assert_same(load_motion(write_csv(tmp_path / "clip.csv", rows, names)), edited(clip, fps=50.0))
+
+
+def test_columns_that_are_not_needed_are_left_alone(tmp_path, clip):
+    rows = np.c_[clip_files.unitree(clip), np.ones((clip.num_frames, 31))].tolist()
+    names = (*ROOT, *G1_JOINTS, *(f"{name}_vel" for name in G1_JOINTS), "vx", "contact")
+    assert_same(load_motion(write_csv(tmp_path / "clip.csv", rows, names)), clip)
+
+
+def test_a_misspelt_joint_is_named(tmp_path, clip):
+    names = (*ROOT, *G1_JOINTS[:-1], "right_rist_yaw")
+    file = write_csv(tmp_path / "clip.csv", clip_files.unitree(clip), names)
+    message = refusal(load_motion, file)
+    assert message == f"{file}: joint_names: missing 'right_wrist_yaw_joint'; convert --pad sets them to 0"
+    names = (*ROOT, "left_hip_pich", *G1_JOINTS[1:])
+    message = refusal(load_motion, write_csv(tmp_path / "clip.csv", clip_files.unitree(clip), names))
+    assert "unknown 'left_hip_pich'; missing 'left_hip_pitch_joint'; name each" in message
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        "Walk of subject 1\nexported on Monday, by me\n\n" + ",".join((*ROOT, *G1_JOINTS)) + "\n",
+        ",".join((*ROOT, *G1_JOINTS)) + "\n" + ",".join(["m"] * 3 + ["-"] * 4 + ["rad"] * 29) + "\n",
+        "sep=,\n",
+    ],
+    ids=["title", "units", "Excel's mark"],
+)
+def test_what_stands_above_a_table_is_left_out(tmp_path, clip, above):
+    (tmp_path / "clip.csv").write_text(above + table(clip))
+    assert_same(load_motion(tmp_path / "clip.csv"), clip)
+
+
+@pytest.mark.parametrize("hole", ["", "NA", "nan", "null"])
+def test_a_cell_without_a_number_is_a_bad_frame(tmp_path, clip, hole):
+    lines = table(clip).splitlines()
+    cells = lines[3].split(",")
+    lines[3] = ",".join([*cells[:10], hole, *cells[11:]])
+    (tmp_path / "clip.csv").write_text("\n".join(lines))
+    message = refusal(load_motion, tmp_path / "clip.csv")
+    assert "nan at frame 3, column left_knee_joint" in message
+    assert "--drop-bad" in message
+    assert_same(load_motion(tmp_path / "clip.csv", Reading(drop_bad=True)), clip, atol=0.05)
+
+
+def test_names_that_do_not_fit_the_columns_are_refused(tmp_path, clip):
+    (tmp_path / "clip.csv").write_text(",".join((*ROOT, *G1_JOINTS[1:])) + "\n" + table(clip))
+    assert "line 1 has 35 names, the rows below it 36 columns" in refusal(load_motion, tmp_path / "clip.csv")
+
+
 def test_a_time_that_jumps_is_refused(tmp_path, clip):
     time = 0.02 * np.arange(clip.num_frames)
     time[5:] += 1.0
@@ -168,6 +260,105 @@ def test_archives_with_names_are_read(tmp_path, clip, layout, key):
     motion, found = load_with_format(write_npz(tmp_path / "clip.npz", layout(clip)))
     assert_same(motion, clip)
     assert found.key == key
+
+
+def amp(clip: Motion) -> dict:
+    """As IsaacLab's AMP motions are, with another body first."""
+    links = ("torso_link", "pelvis", "left_knee_link", "left_wrist_yaw_link", "right_wrist_yaw_link")
+    position, quaternion = link_poses(clip, links)
+    order = clip_files.ISAACLAB_JOINTS
+    return {
+        "fps": np.float32(30.0),
+        "dof_names": np.array(order),
+        "body_names": np.array(links),
+        "dof_positions": clip.dof_pos[:, [clip_files.column(name) for name in order]],
+        "body_positions": position,
+        "body_rotations": quaternion,
+    }
+
+
+def unnamed_base(clip: Motion) -> dict:
+    return {"root_pos": clip.root_pos, "root_quat": clip.root_quat, "dof_pos": clip.dof_pos, "dt": 1 / 30}
+
+
+def named_gmr(clip: Motion) -> dict:
+    fields = {name: value for name, value in clip_files.gmr(clip).items() if value is not None}
+    return fields | {"dof_pos": clip.dof_pos[:, ::-1], "dof_names": np.array(SHORT[::-1])}
+
+
+def bare_qpos(clip: Motion) -> dict:
+    return {"qpos": clip.qpos, "frequency": 30.0}
+
+
+def root_among_joints(clip: Motion) -> dict:
+    names = np.array(["root", *G1_JOINTS])
+    return {"fps": 30, "joint_names": names, "joint_pos": np.concatenate([clip.qpos, clip.root_pos], axis=1)}
+
+
+FIELDS = {
+    "base-pose": [base_pose, unnamed_base],
+    "holosoma": [holosoma, root_among_joints],
+    "bodies": [amp],
+    "motion_lib": [motion_lib],
+    "gmr": [named_gmr],
+    "locomujoco": [bare_qpos],
+    "mimickit": [clip_files.mimickit],
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "layout"), [(key, layout) for key, layouts in FIELDS.items() for layout in layouts]
+)
+@pytest.mark.parametrize("container", ["archive", "pickle", "dict", "dict of dicts", "list", "named list"])
+def test_fields_are_read_from_any_container(tmp_path, clip, key, layout, container):
+    file = tmp_path / "clip.npz"
+    fields = {name: np.asarray(value) for name, value in layout(clip).items()}
+    if container == "archive":
+        write_npz(file, fields)
+    else:
+        fields = {
+            name: value.tolist() if value.dtype.kind == "U" else value for name, value in fields.items()
+        }
+        around = {
+            "pickle": fields,
+            "dict": {"about": {"by": "me"}, "walk": fields},
+            "dict of dicts": {"set": {"walk": fields}},
+            "list": [fields],
+            "named list": {"motions": [fields]},
+        }
+        write_pickle(file, around[container])
+    motion, found = load_with_format(file)
+    assert_same(motion, clip)
+    assert found.key == key
+
+
+def test_clips_of_nested_dicts_have_the_names_of_their_folders(tmp_path, clip):
+    fields = motion_lib(clip)
+    file = write_pickle(tmp_path / "set.pkl", {"a": {"walk": fields, "run": fields}, "b": {"walk": fields}})
+    names = [motion.name for motion in load_all(file)[0]]
+    assert names == ["set a/walk", "set a/run", "set walk"]
+    assert load_motion(f"{file}#2").name == "set a/run"
+
+
+@pytest.mark.parametrize("name", ["fps", "framerate", "frame_rate", "mocap_framerate", "hz"])
+def test_a_rate_goes_by_many_names(tmp_path, clip, name):
+    fields = motion_lib(clip)
+    fields[name] = np.array([fields.pop("fps")])
+    assert_same(load_motion(write_pickle(tmp_path / "clip.pkl", fields)), clip)
+
+
+def test_bodies_with_names_are_held_against_the_angles(tmp_path, clip):
+    fields = amp(clip)
+    fields["dof_names"] = np.array(G1_JOINTS)
+    message = refusal(load_motion, write_npz(tmp_path / "clip.npz", fields))
+    assert "body_positions is" in message
+    assert "from where the joint angles put the bodies" in message
+
+
+def test_the_pelvis_alone_tells_no_order(tmp_path, clip):
+    fields = clip_files.tracking(clip, "depth", "depth")
+    fields |= {name: fields[name][:, :1] for name in fields if name.startswith("body")}
+    assert_same(load_motion(write_npz(tmp_path / "clip.npz", fields)), clip)
 
 
 @pytest.mark.parametrize("order", ["breadth", "depth"])

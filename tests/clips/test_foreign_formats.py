@@ -208,7 +208,7 @@ def test_gmr_body_positions_are_held_against_the_angles(tmp_path, protocol):
     assert_same(load_motion(write_pickle(tmp_path / "clip.pkl", fields, protocol)), motion)
     fields["local_body_pos"] = local[:, ::-1]
     assert re.search(
-        r": local_body_pos is 0\.\d+ m, on average, from where dof_pos puts the bodies;",
+        r": local_body_pos is 0\.\d+ m, on average, from where the joint angles put the bodies;",
         refusal(load_motion, write_pickle(tmp_path / "clip.pkl", fields, protocol)),
     )
 

@@ -579,7 +579,7 @@ def test_nul_in_the_path_is_refused():
         ),
         (b"\x89HDF\r\n\x1a\n", "is an HDF5 file, which is not read; save the clip as .npz"),
         (b"cposix\nmkdir\n.", "is text, but no table of numbers; give a clip of the robot"),
-        (b"P", "has a row of names and no frames; export the clip again"),
+        (b"P,Q", "has a row of names and no frames; export the clip again"),
         (b"\xff,\xff\n", "line 1 is not UTF-8 text; save the file as UTF-8"),
     ],
 )

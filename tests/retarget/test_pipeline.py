@@ -353,6 +353,75 @@ def with_arms(walk, angles):
     return edited(walk, dof_pos=dof_pos)
 
 
+def test_hands_turn_as_the_persons_do(write, walk, model):
+    """Hands whose bones have any axes, each joint of the wrists at its own pace."""
+    angles = walk.dof_pos.copy()
+    for count, joint in enumerate(i for i, name in enumerate(G1_JOINTS) if "wrist" in name):
+        angles[:, joint] = 0.4 * np.sin(np.arange(45) / 5.0 + count)
+    waving = edited(walk, dof_pos=angles)
+    clips = homed(waving), pipeline.retarget(person(write(waving)), FPS, "hands").motion
+    poses = [forward_kinematics(model, clip.qpos) for clip in clips]
+    for side in SIDES:
+        hand = poses[0].body_names.index(f"{side}_wrist_yaw_link")
+        went, came = (Rotation.from_quat(found.body_quat[:, hand], scalar_first=True) for found in poses)
+        apart = went.inv() * came  # but for the neutral one, which is the recording's own
+        assert np.median((apart.mean().inv() * apart).magnitude()) < 0.1
+
+
+# Joints of the left leg, of the left arm, and of the trunk: the pelvis first, chest, neck and head last.
+SPELLINGS = {
+    "SMPL": ("L_Hip L_Knee L_Ankle L_Foot", "L_Shoulder L_Elbow L_Wrist", "Pelvis Spine1 Spine3 Neck Head"),
+    "OptiTrack": ("LThigh LShin LFoot LToe", "LUArm LFArm LHand", "Hip Ab Chest Neck Head"),
+    "Kinect": (
+        "HipLeft KneeLeft AnkleLeft FootLeft",
+        "ShoulderLeft ElbowLeft WristLeft HandLeft",
+        "SpineBase SpineMid SpineShoulder Neck Head",
+    ),
+    "Poser": ("lThigh lShin lFoot lToe", "lShldr lForeArm lHand", "hip abdomen chest neck head"),
+    "VRM": (
+        "J_Bip_L_UpperLeg J_Bip_L_LowerLeg J_Bip_L_Foot J_Bip_L_ToeBase",
+        "J_Bip_L_UpperArm J_Bip_L_LowerArm J_Bip_L_Hand",
+        "J_Bip_C_Hips J_Bip_C_Chest J_Bip_C_Neck J_Bip_C_Head",
+    ),
+    "Rigify": ("thigh.L shin.L foot.L toe.L", "upper_arm.L forearm.L hand.L", "hips spine chest neck head"),
+    "MakeHuman": (
+        "upperleg01.L lowerleg01.L foot.L toe1-1.L",
+        "upperarm01.L lowerarm01.L wrist.L",
+        "root spine05 spine01 neck01 head",
+    ),
+    "capitals": (
+        "LEFTUPLEG LEFTLEG LEFTFOOT LEFTTOE",
+        "LEFTARM LEFTFOREARM LEFTHAND",
+        "HIPS SPINE NECK HEAD",
+    ),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_joints_are_found_however_they_are_spelt(spelling):
+    leg, arm, trunk = (text.split() for text in SPELLINGS[spelling])
+    names, parents = list(trunk), list(range(-1, len(trunk) - 1))
+
+    def right(name):
+        sides = {"Left": "Right", "LEFT": "RIGHT", "_L_": "_R_", ".L": ".R"}
+        marks = [mark for mark in sides if mark in name]
+        return name.replace(marks[0], sides[marks[0]]) if marks else {"l": "r", "L": "R"}[name[0]] + name[1:]
+
+    for limb, start in ((leg, 0), (arm, len(trunk) - 3)):
+        for chain in (limb, list(map(right, limb))):
+            parents += [start, *range(len(names), len(names) + len(chain) - 1)]
+            names += chain
+    skeleton = SimpleNamespace(names=tuple(names), parents=np.array(parents))
+    found = {role: names[index] for role, index in persons.find(skeleton, "file", {}).items()}
+    expected = {"pelvis": trunk[0], "chest": trunk[-3], "neck": trunk[-2]}
+    roles = ("hip", "knee", "ankle", "toe"), ("shoulder", "elbow", "wrist")
+    for limb, joints in zip((leg, arm), roles, strict=True):
+        for joint, name in zip(joints, limb, strict=False):
+            expected[f"left_{joint}"] = name
+            expected[f"right_{joint}"] = right(name)
+    assert found == expected
+
+
 def test_arms_that_lean_into_the_trunk_stay_outside(write, walk, model):
     """As those of a person who is slimmer than the robot."""
     leaning = with_arms(walk, {"shoulder_roll": -0.35})

@@ -1,17 +1,24 @@
 """Lookup of clips in time against interpolation in float64 with SciPy, and against MuJoCo's own calculus."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
+from helpers.mimickit_reward import MIMICKIT_WEIGHTS, mimickit_terms
 from scipy.spatial.transform import Rotation, Slerp
 
 from mjx_mimic.clips.editing import bent, cycles, edited, with_loop
 from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.robot.constants import G1_JOINTS
+from mjx_mimic.robot.kinematics import forward_kinematics
+from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.robot.model import CharacterState
 from mjx_mimic.task import reference
+from mjx_mimic.task.env import make_env
 
 JOINTS = len(G1_JOINTS)
 # float32 time resolves some 1e-5 of a frame after a few cycles; poses change by up to 0.4 a frame.
@@ -320,6 +327,29 @@ def after(library: reference.MotionLibrary, start: np.ndarray, steps: int, hz: f
     return np.asarray(qpos, float), np.asarray(qvel, float)
 
 
+FAR = np.array([300.0, -120.0, 0.0])
+
+
+def far_clip(fps: float, frames: int, loop: str) -> Motion:
+    """Lively joints, round and round in a circle 320 m from the origin."""
+    draw = np.random.default_rng(3)
+    seconds = np.arange(frames) / fps
+    waves = draw.uniform(0.3, 1.0, JOINTS) * np.sin(np.outer(seconds, draw.uniform(1.0, 4.0, JOINTS)))
+    root_pos = np.column_stack([np.sin(seconds), np.cos(seconds), 0.8 + 0.0 * seconds]) + FAR
+    if loop == "wrap":  # in place, so that an hour leads nowhere
+        root_pos[-1] = root_pos[0]
+    return make_motion(
+        name="long",
+        fps=fps,
+        root_pos=root_pos,
+        root_quat=Rotation.from_euler("z", 0.3 * seconds[:, None]).as_quat(scalar_first=True),
+        dof_pos=waves,
+        joint_names=G1_JOINTS,
+        loop=loop,
+        source="test",
+    )
+
+
 @pytest.mark.parametrize(
     ("fps", "frames", "loop", "start", "steps", "hz"),
     [
@@ -330,34 +360,87 @@ def after(library: reference.MotionLibrary, start: np.ndarray, steps: int, hz: f
     ],
 )
 def test_late_and_fine_times_are_as_exact_as_early_ones(fps, frames, loop, start, steps, hz):
-    draw = np.random.default_rng(3)
-    seconds = np.arange(frames) / fps
-    waves = draw.uniform(0.3, 1.0, JOINTS) * np.sin(np.outer(seconds, draw.uniform(1.0, 4.0, JOINTS)))
-    motion = make_motion(
-        name="long",
-        fps=fps,
-        root_pos=np.column_stack([np.sin(seconds), np.cos(seconds), 0.8 + 0.0 * seconds])
-        + np.array([300.0, -120.0, 0.0]),
-        root_quat=Rotation.from_euler("z", 0.3 * seconds[:, None]).as_quat(scalar_first=True),
-        dof_pos=waves,
-        joint_names=G1_JOINTS,
-        loop=loop,
-        source="test",
-    )
-    if loop == "wrap":  # in place, so that an hour leads nowhere
-        motion = edited(
-            motion,
-            root_pos=np.where(np.arange(frames)[:, None] < frames - 1, motion.root_pos, motion.root_pos[0]),
-        )
+    motion = far_clip(fps, frames, loop)
     library = reference.make_library([motion])
-    begin = (start + draw.uniform(0.0, 0.3, 40)).astype(np.float32)
+    begin = (start + np.random.default_rng(4).uniform(0.0, 0.3, 40)).astype(np.float32)
     qpos, qvel = after(library, begin, steps, hz)
     wanted, wanted_vel = expected(motion, begin.astype(float) + steps / hz)
-    wanted[:, :3] -= [300.0, -120.0, 0.0]  # both lie on the grid
+    wanted[:, :3] -= FAR  # both lie on the grid
     inside = np.abs((wanted_frame := (begin + steps / hz) * fps) - np.round(wanted_frame)) > 1e-2
     assert_same_qpos(qpos[inside], wanted[inside])
     unseen = 2e-5 * fps  # what MimicKit takes for no turn
     np.testing.assert_allclose(qvel[inside], wanted_vel[inside], rtol=1e-5, atol=1e-3 + unseen)
+
+
+def test_reward_and_observation_of_far_late_and_fine_clips(robot):
+    """Against NumPy in float64: a robot beside its reference in the last second of each clip."""
+    clips = [far_clip(120.0, 72_001, "clamp"), far_clip(1000.0, 5_001, "clamp"), far_clip(60.0, 67, "wrap")]
+    env = make_env(clips, robot=robot)
+    draw = np.random.default_rng(5)
+    clip, steps = np.repeat([0, 1, 2], 10), np.repeat([17_980, 130, 108_000], 10)
+    begin = draw.uniform(0.0, 0.3, len(clip)).astype(np.float32)
+
+    def reference_at(ahead: int) -> tuple[np.ndarray, np.ndarray]:
+        time = begin.astype(float) + (steps + ahead) / 30.0
+        found = [expected(clips[c], t[None]) for c, t in zip(clip, time, strict=True)]
+        qpos, qvel = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+        qpos[:, :3] -= FAR
+        return qpos, qvel
+
+    now, ahead = reference_at(0), reference_at(1)
+    aside = Rotation.from_rotvec(draw.normal(0.0, 0.1, (len(clip), 3)))
+    own = now[0] + draw.normal(0.0, 0.05, now[0].shape)
+    own[:, 3:7] = (aside * turn_of(now[0])).as_quat(scalar_first=True)
+    own, own_vel = own.astype(np.float32), (now[1] + draw.normal(0.0, 0.2, now[1].shape)).astype(np.float32)
+
+    @jax.jit
+    @jax.vmap
+    def seen(clip, begin, steps, qpos, qvel):
+        state = replace(env.reset_to(clip, begin), steps=steps, qpos=qpos, qvel=qvel)
+        reward = env.compute_reward(env.character(state), env.reference(state))[0]
+        return reward, env.observation_parts(state)
+
+    reward, parts = seen(clip, begin, steps.astype(np.int32), own, own_vel)
+    states = [character(*(array.astype(float) for array in pair)) for pair in ((own, own_vel), now, ahead)]
+    frame = (begin.astype(float) + steps / 30.0) * np.array([motion.fps for motion in clips])[clip]
+    clear = np.abs(frame - np.round(frame)) > 1e-2  # of a frame, at which velocities jump
+    assert clear.sum() > 20
+    terms = mimickit_terms(robot, states[0], states[1], track_root=True)
+    wanted = sum(MIMICKIT_WEIGHTS[name] * term for name, term in terms.items())
+    np.testing.assert_allclose(np.asarray(reward)[clear], wanted[clear], rtol=0.0, atol=1e-4)
+
+    forward = turn_of(own.astype(float)).apply([1.0, 0.0, 0.0])
+    level = Rotation.from_euler("z", -np.arctan2(forward[:, 1], forward[:, 0])[:, None])
+    offset = level.apply(states[2].root_pos - states[0].root_pos)
+    relative = (turn_of(own.astype(float)).inv() * turn_of(ahead[0])).as_matrix()
+    for name, value in {
+        "reference +1: offset of the root": offset,
+        "reference +1: rotation from the root's, tangent and normal": np.concatenate(
+            [relative[:, :, 0], relative[:, :, 2]], axis=1
+        ),
+        "reference +1: joint angles": ahead[0][:, 7:],
+    }.items():
+        np.testing.assert_allclose(parts[name], value, rtol=0.0, atol=5e-5, err_msg=name)
+
+
+def character(qpos: np.ndarray, qvel: np.ndarray) -> CharacterState:
+    """States (N,) in float64, with the kinematics of MuJoCo in C as far as the reward reads them."""
+    poses = forward_kinematics(load_mjcf(visuals=False), qpos)
+    turn = turn_of(qpos)
+    nothing = np.full((len(qpos), 0), np.nan)
+    return CharacterState(
+        root_pos=qpos[:, :3],
+        root_quat=turn.as_quat(scalar_first=True),
+        root_vel=qvel[:, :3],
+        root_ang_vel=turn.apply(qvel[:, 3:6]),
+        dof_pos=qpos[:, 7:],
+        dof_vel=qvel[:, 6:],
+        body_pos=poses.body_pos,
+        body_quat=poses.body_quat,
+        com_pos=poses.com_pos,
+        sole_pos=nothing,
+        clearance=nothing,
+    )
 
 
 @pytest.mark.parametrize("hz", [30.0, 33.3, 1000.0])

@@ -4,17 +4,19 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from mjx_mimic.clips.formats import (
+    base_pose,
     beyondmimic,
+    bodies,
     gmr,
+    holosoma,
     locomujoco,
     mimickit,
     motion_lib,
-    named_npz,
     native,
     protomotions,
     unitree,
@@ -31,10 +33,11 @@ from mjx_mimic.common.files import MAX_FILE_BYTES, read_bytes
 
 FORMATS = (
     native.FORMAT,
-    named_npz.HOLOSOMA,
+    holosoma.FORMAT,
+    bodies.FORMAT,
     beyondmimic.BEYONDMIMIC,
     beyondmimic.MJLAB,
-    named_npz.WITH_BASE,
+    base_pose.FORMAT,
     locomujoco.FORMAT,
     mimickit.FORMAT,
     motion_lib.FORMAT,
@@ -47,6 +50,7 @@ FORMATS = (
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _PICKLE = (b"\x80", b"(d", b"}", *COMPRESSED)  # protocols 2 and up; a dict in 0; in 1; joblib's
 _HDF5 = b"\x89HDF"
+_MAX_DEPTH = 4  # of dicts of clips in one another
 _CONTROL = frozenset(range(32)) - frozenset(b"\t\n\r")
 _READ = {"archive": read_arrays, "pickle": read_pickle, "table": read_table}
 _MAX_BYTES = {
@@ -92,12 +96,11 @@ def load_all(path_or_name: str | Path, reading: Reading = AS_IT_SAYS) -> tuple[t
 
 
 def _read(path: Path, wanted: str | None, reading: Reading) -> tuple[dict[str, Motion], Format]:
-    """Read the clips of a file by their names, if it holds one all that are asked for.
+    """Read the clips of a file by their names, and return the format of the first.
 
-    Where it holds several and none is `wanted`, all are read.
+    Where the file holds several and none is `wanted`, all are read.
     """
-    found, contents = _identify(path)
-    parts = found.split(contents, path) if found.split else {path.stem: contents}
+    parts = _identify(path)
     several = len(parts) > 1
     if wanted is not None:
         names = list(parts)
@@ -107,12 +110,12 @@ def _read(path: Path, wanted: str | None, reading: Reading) -> tuple[dict[str, M
             raise UserError(f"{path}: has no clip {quoted(wanted)}; give one from 1 to {len(names)}")
         parts = {name: parts[name]}
     motions = {}
-    for name, fields in parts.items():
-        raw = found.build(fields, path)
+    for name, (known, fields) in parts.items():
+        raw = known.build(fields, path)
         if several:
             raw = replace(raw, name=f"{path.stem} {name}")
-        motions[name] = motion_of(raw, path, found.terms, reading)
-    return motions, found
+        motions[name] = motion_of(raw, path, known.terms, reading)
+    return motions, next(iter(parts.values()))[0]
 
 
 def key_of(path: Path) -> str:
@@ -148,26 +151,48 @@ def save_motion(path: str | Path, motion: Motion, key: str) -> None:
     writers[key](path, motion)
 
 
-def _identify(path: Path) -> tuple[Format, Any]:
-    """Find the format of a file, and its contents."""
+def _identify(path: Path) -> dict[str, tuple[Format, Any]]:
+    """Find the clips of a file by their names: the format of each, and its fields."""
     data = read_bytes(path)
-    container = _container(data[:64], path)
-    limit = _MAX_BYTES[container]
+    kind = _kind(data[:64], path)
+    limit = _MAX_BYTES[kind]
     if len(data) > limit:
         raise UserError(
             f"{path}: file size is {len(data) / 2**20:.0f} MiB, over the limit of {limit / 2**20:.0f} MiB;"
             " split the clip"
         )
-    contents = _READ[container](data, path)
-    if container == "pickle" and not isinstance(contents, dict):
+    contents = _READ[kind](data, path)
+    if kind == "pickle" and not isinstance(contents, dict):
         raise UserError(
             f"{path}: pickle holds a {type(contents).__name__}, not a dict; give a MimicKit, GMR or"
             " motion_lib clip"
         )
+    container: Container = "table" if kind == "table" else "fields"
+    found = _clips_in(contents, container, path, path.stem)
+    if not found:
+        raise UserError(f"{path}: unknown clip format ({_shown(contents)}); {_nearest(contents, container)}")
+    return found
+
+
+def _clips_in(
+    contents: Any, container: Container, path: Path, name: str, depth: int = 0
+) -> dict[str, tuple[Format, Any]]:
+    """Find the clips in `contents`, which are one called `name`, or nested dicts and lists of clips."""
     for known in FORMATS:
         if known.container == container and known.matches(contents, path):
-            return known, contents
-    raise UserError(f"{path}: unknown clip format ({_shown(contents)}); {_nearest(contents, container)}")
+            parts = known.split(contents, path) if known.split else {name: contents}
+            return {part: (known, fields) for part, fields in parts.items()}
+    found: dict[str, tuple[Format, Any]] = {}
+    for key, value in contents.items() if isinstance(contents, dict) and depth < _MAX_DEPTH else ():
+        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            value = {str(number): item for number, item in enumerate(value, 1)}
+        if isinstance(value, dict):
+            inner = _clips_in(value, container, path, str(key), depth + 1)
+            found |= {
+                part if len(inner) == 1 and part not in found else f"{key}/{part}": clip
+                for part, clip in inner.items()
+            }
+    return found
 
 
 def _shown(contents: Mapping[str, Any]) -> str:
@@ -192,7 +217,7 @@ def _nearest(contents: Mapping[str, Any], container: Container) -> str:
     return f"the nearest known one is {nearest.name}, but {missing} is missing; export all of its fields"
 
 
-def _container(head: bytes, path: Path) -> Container:
+def _kind(head: bytes, path: Path) -> Literal["archive", "pickle", "table"]:
     """Find what holds the fields of the file `path`, by its first bytes."""
     if head.startswith(_ZIP):
         return "archive"

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from mjx_mimic.clips.motion import Motion
 
-Container = Literal["archive", "pickle", "table"]
+Container = Literal["fields", "table"]
+"""What holds a clip: fields by name, in an archive or a pickle, or a table."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Format:
     Attributes:
         key: its name in options.
         name: its name for people.
-        container: what holds the fields.
+        container: what holds the clip.
         terms: the names that the format gives to the parts of a clip.
         fields: fields that every file of this format has, for messages.
         matches: whether the fields of the file at that path are of this format.

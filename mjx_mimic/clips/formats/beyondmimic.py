@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mjx_mimic.clips.formats.base import Format, RawClip, Terms
-from mjx_mimic.clips.formats.fields import numbers, require, scalar
+from mjx_mimic.clips.formats.fields import numbers, rate, require
 from mjx_mimic.clips.sanity import (
     LINK_TOLERANCE,
     breadth_first_joints,
@@ -70,7 +70,8 @@ def order(fields: Mapping[str, Any], path: Path) -> Order:
 
     compare = _errors if bodies.shape[1] == _BODIES else _errors_of_some
     errors = compare(joints, bodies, quaternion)
-    best = min(errors, key=lambda pair: errors[pair])
+    # The pelvis alone tells of no order; `validate` doubts the one that is read if it looks wrong.
+    best = min(errors, key=lambda pair: (errors[pair], pair[0] == "breadth-first"))
     if errors[best] > LINK_TOLERANCE:
         if np.abs(joints).max() > 2.0 * np.pi:
             raise UserError(f"{path}: joint_pos: goes over a turn, which looks like degrees; give radians")
@@ -102,7 +103,7 @@ def build(order: Order, fields: Mapping[str, Any], path: Path) -> RawClip:
     velocities = numbers(fields, "joint_vel", joints.shape, path) if "joint_vel" in fields else None
     return RawClip(
         name=path.stem,
-        fps=scalar(fields.get("fps")),
+        fps=rate(fields),
         root_pos=numbers(fields, "body_pos_w", (None, None, 3), path)[:, 0],
         root_quat=numbers(fields, "body_quat_w", (None, None, 4), path)[:, 0],
         dof_pos=joints[:, columns],
@@ -159,7 +160,7 @@ _TERMS = Terms("body_pos_w", "body_quat_w", "joint_pos", velocities="joint_vel")
 BEYONDMIMIC = Format(
     key="beyondmimic",
     name="BeyondMimic .npz (breadth-first)",
-    container="archive",
+    container="fields",
     terms=_TERMS,
     fields=FIELDS,
     matches=is_beyondmimic,
@@ -168,7 +169,7 @@ BEYONDMIMIC = Format(
 MJLAB = Format(
     key="mjlab",
     name="mjlab .npz (depth-first)",
-    container="archive",
+    container="fields",
     terms=_TERMS,
     fields=FIELDS,
     matches=is_either,  # asked after BEYONDMIMIC, which refuses files in neither order

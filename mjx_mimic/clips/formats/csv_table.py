@@ -1,8 +1,8 @@
 """Tables of numbers as text (`.csv`) in any of the usual dialects, with or without a row of names.
 
-Cells are separated by tabs, semicolons, commas, or else by spaces: by the first of these that the first row
-has. Lines that start with "#", "%" or "//" are comments; separators at the end of a line are left out. With
-semicolons or tabs, numbers may have decimal commas.
+Cells are separated by tabs, semicolons, bars, commas, or else by spaces: by the first of these that the
+first row has. Lines that start with "#", "%" or "//" are comments; separators at the end of a line are left
+out, and empty cells are NaN. With other separators than commas, numbers may have decimal commas.
 """
 
 import re
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from mjx_mimic.common.errors import UserError, quoted
 
-_COMMENTS = ("#", "%", "//")
-_SEPARATORS = ("\t", ";", ",")
+_COMMENTS = ("#", "%", "//", "sep=")  # the last is Excel's
+_SEPARATORS = ("\t", ";", "|", ",")
+_NO_NUMBER = ("", "na", "n/a", "null", "none")
+_MAX_PREAMBLE = 100  # lines above the first row of numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,38 +31,65 @@ class Table:
 def read_table(data: bytes, path: Path) -> Table:
     """Read rows of numbers from `data`, the contents of the file `path`.
 
-    A first row of mostly words gives the names; so does a comment above the first row with a word for each
-    column, as `numpy.savetxt` writes it.
+    Rows of words above the first row of numbers are left out, but for the names: the first of them, also in a
+    comment as `numpy.savetxt` writes it, that has a word for each column.
 
     Raises:
         UserError: `data` is not UTF-8 text, has ragged rows, or words among its numbers.
     """
     lines = _lines(data, path)
-    rows = [(number, line) for number, line in lines if not line.startswith(_COMMENTS)]
-    if not rows:
+    if all(line.startswith(_COMMENTS) for _, line in lines):
         raise UserError(f"{path}: holds comments or blank lines only; export the clip again")
-    separator = next((found for found in _SEPARATORS if found in rows[0][1]), None)
-    first = _cells(rows[0][1], separator)
-    names = first if _are_names(first) else None
-    if names:
-        if len(rows) > 1 and _are_names(_cells(rows[1][1], separator)):
-            raise UserError(f"{path}: is text, but no table of numbers; give a clip of the robot")
-        del rows[0]
-    else:
-        above = [_cells(line.lstrip("#%/ "), separator) for number, line in lines if number < rows[0][0]]
-        if above and len(above[-1]) == len(first) and not any(map(_is_number, above[-1])):
-            names = above[-1]
-    if not rows:
-        raise UserError(f"{path}: has a row of names and no frames; export the clip again")
-    if separator in ("\t", ";") and "," in rows[0][1]:
+    above, start = _preamble(lines, path)
+    separator = _separator(lines[start][1])
+    rows = [(number, line) for number, line in lines[start:] if not line.startswith(_COMMENTS)]
+    columns = len(_cells(rows[0][1], separator))
+    names = _names(above, separator, columns, path)
+    if separator in ("\t", ";", "|") and "," in rows[0][1]:
         rows = [(number, line.replace(",", ".")) for number, line in rows]
+    table: list[list[float]] | list[list[float | None]]
     try:
         table = [list(map(float, _cells(line, separator))) for _, line in rows]
     except ValueError:
-        raise _fault(rows, separator, len(first), path) from None
-    if any(len(row) != len(first) for row in table):
-        raise _fault(rows, separator, len(first), path)
-    return Table(tuple(names) if names else None, np.array(table, np.float64))
+        table = [[_number(cell) for cell in _cells(line, separator)] for _, line in rows]
+    if any(len(row) != columns or None in row for row in table):
+        raise _fault(rows, separator, columns, path)
+    return Table(names, np.array(table, np.float64))
+
+
+def _preamble(lines: list[tuple[int, str]], path: Path) -> tuple[list[tuple[int, str]], int]:
+    """Find what stands above the first row of numbers, and the index of that row."""
+    for index, (_, line) in enumerate(lines[:_MAX_PREAMBLE]):
+        cells = _cells(line, _separator(line))
+        if not line.startswith(_COMMENTS) and 2 * sum(map(_is_number, cells)) >= len(cells) > 1:
+            return lines[:index], index
+    cells = _cells(lines[0][1], _separator(lines[0][1]))
+    if len(lines) == 1 and len(cells) > 1:
+        raise UserError(f"{path}: has a row of names and no frames; export the clip again")
+    raise UserError(f"{path}: is text, but no table of numbers; give a clip of the robot")
+
+
+def _names(
+    above: list[tuple[int, str]], separator: str | None, columns: int, path: Path
+) -> tuple[str, ...] | None:
+    """Find the first of the lines `above` the numbers that has a word for each column."""
+    for number, line in above:
+        commented = line.startswith(_COMMENTS)
+        bare = line.lstrip("#%/ ") if commented else line
+        for cells in (_cells(bare, separator), bare.split()):
+            if len(cells) == columns and not any(map(_is_number, cells)):
+                return tuple(cells)
+        cells = _cells(line, separator)
+        if not commented and len(cells) > max(columns // 2, 1):
+            raise UserError(
+                f"{path}: line {number} has {len(cells)} names, the rows below it {columns} columns; name"
+                " each column once, or remove the row of names"
+            )
+    return None
+
+
+def _separator(line: str) -> str | None:
+    return next((found for found in _SEPARATORS if found in line), None)
 
 
 def _lines(data: bytes, path: Path) -> list[tuple[int, str]]:
@@ -80,23 +109,25 @@ def _cells(line: str, separator: str | None) -> list[str]:
     """Split a line into its cells, without the empty ones at its end, and without quotation marks."""
     if separator is None:
         return line.split()
-    cells = [cell.strip().strip('"') for cell in line.split(separator)]
+    cells = [cell.strip().strip("\"'") for cell in line.split(separator)]
     while len(cells) > 1 and not cells[-1]:
         cells.pop()
     return cells
 
 
-def _are_names(cells: list[str]) -> bool:
-    """Tell whether most of the cells are words."""
-    return 2 * sum(not _is_number(cell) for cell in cells) > len(cells)
-
-
 def _is_number(cell: str) -> bool:
+    return _number(cell) is not None
+
+
+def _number(cell: str) -> float | None:
+    """Read a cell, as NaN where it says that there is no number; None: it is another text."""
     try:
-        float(cell)
+        return float(cell)
     except ValueError:
-        return bool(re.fullmatch(r"[-+]?\d*,\d+([eE][-+]?\d+)?", cell))
-    return True
+        if cell.lower() in _NO_NUMBER:
+            return np.nan
+        decimal = re.fullmatch(r"[-+]?\d*,\d+([eE][-+]?\d+)?", cell)
+        return float(cell.replace(",", ".")) if decimal else None
 
 
 def _fault(rows: list[tuple[int, str]], separator: str | None, columns: int, path: Path) -> UserError:

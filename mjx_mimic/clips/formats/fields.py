@@ -1,6 +1,7 @@
 """Fields of a foreign clip file, whether an archive or a pickle: present, numeric, of the right shape."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,14 @@ from mjx_mimic.robot.constants import G1_JOINTS
 _NOT_IN_23 = ("waist_roll", "waist_pitch", "wrist_pitch", "wrist_yaw")
 G1_23_JOINTS = tuple(name for name in G1_JOINTS if not any(part in name for part in _NOT_IN_23))
 """The joints of the G1 with 23, in their order."""
+
+_STEPS = ("dt", "timestep", "frame_time")
+RATES = ("fps", "framerate", "frame_rate", "frequency", "mocap_framerate", "mocap_frame_rate", "hz", *_STEPS)
+"""Names of the fields that state the frame rate, or the seconds between two frames."""
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+_NOT_OF_NAMES = ("joint", "joints", "dof", "pos", "position", "angle", "q", "link", "rad")
+_SIDES = {"l": "left", "r": "right", "L": "left", "R": "right"}
+_BY_PLAIN_NAME = {name.removesuffix("_joint").replace("_", ""): name for name in G1_JOINTS}
 
 
 def require(fields: Mapping[str, Any], names: tuple[str, ...], clip: str, path: Path) -> None:
@@ -30,19 +39,39 @@ def numbers(
     return real_array(fields[name], name, shape, path, finite=False)
 
 
-def angles(fields: Mapping[str, Any], name: str, path: Path) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Read hinge angles (T, J) that come without names, and name their columns.
+def angles(fields: Mapping[str, Any], name: str, path: Path) -> tuple[NDArray[np.float64], Sequence[str]]:
+    """Read hinge angles (T, J), rad, and the names of their columns: the file's, or those of a G1.
 
     Raises:
-        UserError: they are neither of the 29 nor of the 23 joints of a G1.
+        UserError: they have no names, and are neither of the 29 nor of the 23 joints of a G1.
     """
     values = fields[name]
+    names: Sequence[str] | None = joint_names(fields, path)
     shape = np.shape(values) if isinstance(values, np.ndarray) else ()
     if len(shape) == 3 and shape[2] == 1:  # as `motion_lib` has them sometimes
         values = values[:, :, 0]
-    if len(shape) >= 2 and shape[1] == len(G1_23_JOINTS):
-        return real_array(values, name, (None, len(G1_23_JOINTS)), path, finite=False), G1_23_JOINTS
-    return real_array(values, name, (None, len(G1_JOINTS)), path, finite=False), G1_JOINTS
+    if names is None:
+        names = G1_23_JOINTS if len(shape) >= 2 and shape[1] == len(G1_23_JOINTS) else G1_JOINTS
+    return real_array(values, name, (None, len(names)), path, finite=False), names
+
+
+def joint_names(fields: Mapping[str, Any], path: Path) -> list[str] | None:
+    """Read the joints' names, those of the G1 as `G1_JOINTS` has them; None: the file has none."""
+    name = first_of(fields, ("joint_names", "dof_names"))
+    return None if name is None else [g1_name(text) for text in texts(fields, name, path)]
+
+
+def first_of(fields: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    """Return the first of `names` that is a field with a value."""
+    return next((name for name in names if name in fields and fields[name] is not None), None)
+
+
+def rate(fields: Mapping[str, Any]) -> Any:
+    """Return frames/s as a file states them, in one of the usual ways, unchecked; None: it does not."""
+    name = first_of(fields, RATES)
+    value: Any = None if name is None else scalar(fields[name])
+    inverse = name in _STEPS and isinstance(value, int | float) and value > 0.0
+    return 1.0 / value if inverse else value
 
 
 def scalar(value: Any) -> Any:
@@ -65,5 +94,7 @@ def texts(fields: Mapping[str, Any], name: str, path: Path) -> list[str]:
 
 
 def g1_name(name: str) -> str:
-    """Name the joint of `G1_JOINTS` that a file calls `name` with or without "_joint"; keep other names."""
-    return f"{name}_joint" if f"{name}_joint" in G1_JOINTS else name
+    """Name the joint of `G1_JOINTS` that a file calls `name`, as in LeftHipPitch; keep other names."""
+    words = [_SIDES.get(word, word) for word in _WORD.findall(name.replace("_", " "))]
+    plain = "".join(word.lower() for word in words if word.lower() not in _NOT_OF_NAMES)
+    return _BY_PLAIN_NAME.get(plain, name)

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips.formats.base import Format, RawClip, Terms
-from mjx_mimic.clips.formats.fields import G1_23_JOINTS, require, scalar
+from mjx_mimic.clips.formats.fields import G1_23_JOINTS, rate, require, scalar
 from mjx_mimic.clips.motion import Motion, real_array
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import replacing
@@ -57,7 +57,7 @@ def build(fields: Mapping[str, Any], path: Path) -> RawClip:
         root_quat[finite] = Rotation.from_rotvec(frames[finite, 3:6]).as_quat(scalar_first=True)
     return RawClip(
         name=path.stem,
-        fps=scalar(fields.get("fps")),
+        fps=rate(fields),
         root_pos=frames[:, :3],
         root_quat=root_quat,
         dof_pos=frames[:, 6:],
@@ -110,7 +110,7 @@ def _whole_rate(motion: Motion) -> str:
 FORMAT = Format(
     key="mimickit",
     name="MimicKit .pkl",
-    container="pickle",
+    container="fields",
     terms=Terms("frames", "frames", "frames"),
     fields=("loop_mode", "fps", "frames"),
     matches=matches,

@@ -49,7 +49,7 @@ def read(path: str | Path) -> Motion:
 
 def matches(fields: Mapping[str, Any], path: Path) -> bool:
     """Tell whether the fields of the file `path` are of this format."""
-    return "format_version" in fields or {"root_pos", "root_quat", "dof_pos"} <= set(fields)
+    return "format_version" in fields or {"loop", "root_pos", "root_quat", "dof_pos"} <= set(fields)
 
 
 def build(fields: Mapping[str, Any], path: Path) -> RawClip:
@@ -82,7 +82,7 @@ def build(fields: Mapping[str, Any], path: Path) -> RawClip:
 FORMAT = Format(
     key="native",
     name="mjx_mimic .npz",
-    container="archive",
+    container="fields",
     terms=Terms("root_pos", "root_quat", "dof_pos"),
     fields=FIELDS,
     matches=matches,

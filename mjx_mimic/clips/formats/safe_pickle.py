@@ -189,6 +189,8 @@ def _resolved(contents: Any, left: int) -> Any:
             }
         return value if set(map(type, items)) <= {int, float} else [resolved(item) for item in items]
 
+    if isinstance(contents, list) and contents and all(isinstance(item, dict) for item in contents):
+        contents = {str(number): item for number, item in enumerate(contents, 1)}
     if not isinstance(contents, dict):
         return contents
     for name, value in contents.items():

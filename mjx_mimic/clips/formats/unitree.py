@@ -25,8 +25,12 @@ Array = NDArray[np.float64]
 FPS = 30.0
 
 _WIDTHS = {7 + len(names): names for names in (G1_JOINTS, G1_23_JOINTS)}
-_TIME = ("time", "times", "timestamp", "timestamps", "t", "s", "sec", "seconds")
-_COUNTERS = ("frame", "frames", "frameid", "framenumber", "index", "id", "step", "unnamed0", "")
+_UNIT = r"[\[(]\s*[^\W\d][^\])]*[\])]"  # in brackets, but no number
+_ROOT = r"(?:root|base|pelvis|floatingbase|freejoint|free)?(?:joint)?"
+_PLACE = _ROOT + r"(?:position|pos|translation|translate|trans|t|p)?([xyz0-3])"
+_TURN = _ROOT + r"(?:quaternion|quat|q|rotation|rot|r|orientation|ori)([xyzw0-4])"
+_TIME = r"(?:elapsed|sim)?(?:time|timestamp|stamp|t|s|secs?|seconds)(?:s|ms|us|ns|secs?|seconds)?"
+_COUNTER = r"(?:frame|row|sample|index|idx|id|number|num|no|nr|n|i|step|count|counter|unnamed0?)*"
 
 
 def write(path: str | Path, motion: Motion) -> None:
@@ -59,12 +63,16 @@ def build(table: Table, path: Path) -> RawClip:
     if table.names is not None:
         return _named(table.names, table.rows, path)
     rows, fps = table.rows, FPS
-    if rows.shape[1] - 1 in _WIDTHS and _runs(rows[:, 0]):
-        rows, fps = rows[:, 1:], _rate(rows[:, 0], path)
+    for _ in range(2):  # columns, at most
+        if rows.shape[1] in _WIDTHS or not _runs(rows[:, 0]):
+            break
+        found = _rate(rows[:, 0], path)
+        rows, fps = rows[:, 1:], fps if found is None else found
     if rows.shape[1] not in _WIDTHS:
         raise UserError(
-            f"{path}: has {rows.shape[1]} columns, expected {' or '.join(map(str, _WIDTHS))} (root position"
-            " 3, quaternion xyzw 4, the joints), after one of time or frame numbers; export these columns"
+            f"{path}: has {table.rows.shape[1]} columns, expected {' or '.join(map(str, _WIDTHS))} (root"
+            " position 3, quaternion xyzw 4, the joints), after those of time or frame numbers; export these"
+            " columns"
         )
     return RawClip(
         name=path.stem,
@@ -77,33 +85,53 @@ def build(table: Table, path: Path) -> RawClip:
 
 
 def _named(names: tuple[str, ...], rows: Array, path: Path) -> RawClip:
-    """Take a clip out of columns with names: joints, seven of the root that end in x, y, z or w, time."""
-    joints = {g1_name(name.removesuffix("_dof")): index for index, name in enumerate(names)}
+    """Take a clip out of columns with names: joints, seven of the root, and time; others are left alone."""
+    plain = [_plain(name) for name in names]
+    joints = {g1_name(re.sub(_UNIT, "", name)): index for index, name in enumerate(names)}
     joints = {name: index for name, index in joints.items() if name in G1_JOINTS}
-    others = {_plain(name): index for index, name in enumerate(names) if index not in joints.values()}
-    time = next((others[name] for name in others if name in _TIME), None)
-    root = {name: index for name, index in others.items() if name not in (*_TIME, *_COUNTERS)}
-    turn = {name[-1]: i for name, i in root.items() if re.search(r"q|rot|ori", name) and name[-1] in "wxyz"}
-    place = {name[-1]: i for name, i in root.items() if i not in turn.values() and name[-1:] in "xyz"}
-    if len(root) != 7 or set(turn) != set("wxyz") or set(place) != set("xyz"):
-        shown = ", ".join(quoted(names[index]) for index in list(root.values())[:8]) or "none"
+    numbered = [index for index, name in enumerate(plain) if re.fullmatch(r"(dof|joint|q)(pos)?\d+", name)]
+    if not joints and len(numbered) + 7 in _WIDTHS:
+        joints = dict(zip(_WIDTHS[len(numbered) + 7], numbered, strict=True))
+    others = {name: index for index, name in enumerate(plain) if index not in joints.values()}
+    place, turn = _axes(others, _PLACE, "xyz"), _axes(others, _TURN, "xyzw")
+    if len(place) < 3 or len(turn) < 4:
+        shown = ", ".join(quoted(names[index]) for index in list(others.values())[:8]) or "none"
         raise UserError(
-            f"{path}: columns that are no joints are {shown}; name them root_x, root_y, root_z, root_qx,"
-            " root_qy, root_qz, root_qw, or remove the row of names"
+            f"{path}: columns that are no joints are {shown}; name those of the root root_x, root_y, root_z,"
+            " root_qx, root_qy, root_qz, root_qw, or remove the row of names"
         )
+    time = next((index for name, index in others.items() if re.fullmatch(_TIME, name)), None)
+    rate = None if time is None else _rate(rows[:, time], path)
+    columns, joint_names = list(joints.values()), list(joints)
+    if not set(joints) >= set(G1_23_JOINTS):  # one of the others may be the missing one, misspelt
+        known = {*columns, *place, *turn, time}
+        rest = [i for name, i in others.items() if i not in known and not re.fullmatch(_COUNTER, name)]
+        columns, joint_names = columns + rest, joint_names + [names[index] for index in rest]
     return RawClip(
         name=path.stem,
-        fps=FPS if time is None else _rate(rows[:, time], path),
-        root_pos=rows[:, [place[axis] for axis in "xyz"]],
-        root_quat=rows[:, [turn[axis] for axis in "wxyz"]],
-        dof_pos=rows[:, list(joints.values())],
-        joint_names=tuple(joints),
+        fps=FPS if rate is None else rate,
+        root_pos=rows[:, place],
+        root_quat=np.roll(rows[:, turn], 1, axis=1),
+        dof_pos=rows[:, columns],
+        joint_names=joint_names,
     )
 
 
+def _axes(columns: dict[str, int], pattern: str, axes: str) -> list[int]:
+    """Find the columns of the root whose names match `pattern`, in the order of `axes`.
+
+    Where axes are numbers, from 0 or 1, they are in this order.
+    """
+    found = {match[1]: index for name, index in columns.items() if (match := re.fullmatch(pattern, name))}
+    for names in (axes, "0123"[: len(axes)], "1234"[: len(axes)]):
+        if set(names) <= set(found):
+            return [found[name] for name in names]
+    return []
+
+
 def _plain(name: str) -> str:
-    """Reduce a column's name to its letters and digits."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    """Reduce a column's name to its letters and digits, without a unit in brackets."""
+    return re.sub(r"[^a-z0-9]", "", re.sub(_UNIT, "", name).lower())
 
 
 def _runs(column: Array) -> bool:
@@ -112,18 +140,20 @@ def _runs(column: Array) -> bool:
     return len(step) > 0 and bool(np.all(step > 0.0)) and float(step.max()) < 2.0 * float(np.median(step))
 
 
-def _rate(column: Array, path: Path) -> float:
-    """Compute the frame rate that a column (T,) of time in s or ms shows; frame numbers show none."""
+def _rate(column: Array, path: Path) -> float | None:
+    """Compute the frame rate that a column (T,) of time in s, ms, us or ns shows; frame numbers show none."""
     finite = column[np.isfinite(column)]
     if not _runs(finite):
         raise UserError(
             f"{path}: time does not go up evenly; export every frame at one rate, or remove this column"
         )
-    step = (finite[-1] - finite[0]) / (len(finite) - 1)
+    step = float(finite[-1] - finite[0]) / (len(finite) - 1)
     if step == 1.0:
-        return FPS
-    rate = 1.0 / step if step < 1.0 else 1000.0 / step  # nobody records a frame in more than a second
-    return float(round(rate)) if abs(rate - round(rate)) < 0.001 * rate else float(rate)
+        return None
+    unit = next(unit for unit in (1.0, 1e3, 1e6, 1e9, np.inf) if step < unit)  # no frame takes a second
+    rate = (unit if np.isfinite(unit) else 1e9) / step
+    rounding = 0.0 if np.any(finite % 1.0) else 1.0 / (finite[-1] - finite[0])
+    return float(round(rate)) if abs(rate - round(rate)) < (0.001 + rounding) * rate else rate
 
 
 FORMAT = Format(
