@@ -66,9 +66,17 @@ def check(command: RenderCommand) -> None:
     """
     if (command.run is None) == (command.motion is None):
         raise UserError("options --run and --motion: give one of them")
-    cli.require_range({"--num-envs": (command.num_envs, 1, 64)})
+    cli.require_range(
+        {
+            "--num-envs": (command.num_envs, 1, 64),
+            "--push": (command.push, 0.0, 10.0),
+            "--force": (command.force, 0.0, 1e4),
+        }
+    )
     if command.motion and command.num_envs > 1:
         raise UserError("option --num-envs: a clip is the same in each; it needs --run")
+    if command.motion and (command.push or command.force):
+        raise UserError("options --push, --force: a clip cannot be pushed; they need --run")
     if command.skills and (command.motion or command.clip is not None):
         raise UserError("option --skills: needs --run, and neither --motion nor --clip")
     check_video(command.out, command)

@@ -87,7 +87,11 @@ def run_shots(run: Path, episodes: EpisodeOptions, video: VideoOptions) -> list[
         clips = Clips((clips.motions[episodes.clip],), (1.0,))
     policy, env = load_policy(run, episodes.checkpoint, clips)
     plan = skill_numbers(episodes.skills, env.config, [motion.name for motion in clips.motions])
-    recordings = record(Evaluation(env, policy, Protocol(video.seconds), plan=plan, chooses=True), episodes)
+    protocol = Protocol(video.seconds, episodes.push)
+    evaluation = Evaluation(env, policy, protocol, plan=plan, chooses=True)
+    if episodes.force:
+        evaluation = evaluation.with_force(episodes.direction, episodes.force)
+    recordings = record(evaluation, episodes)
     names = [motion.name for motion in clips.motions]
     longest = max((len(recording.qpos) - 1) / recording.fps for recording in recordings)
     times = frame_times(longest, video)

@@ -57,7 +57,13 @@ class EpisodeOptions:
     """With --run: physics, MuJoCo in C, which starts sooner and in which a fallen robot lies on the floor, or
     MJX with the run's own contacts, as in training."""
     seed: int = 0
-    """With --run: seed of the random phases."""
+    """With --run: seed of the random phases and pushes."""
+    push: float = 0.0
+    """With --run: speed of a kick every 2 s in a random horizontal direction, m/s."""
+    force: float = 0.0
+    """With --run: force on the pelvis for 0.2 s, once in each episode after 1 to 3 s, N."""
+    direction: Literal["forward", "backward", "left", "right"] = "forward"
+    """Where the force points, as the robot sees it."""
 
 
 def check_video(out: Path, options: VideoOptions) -> None:

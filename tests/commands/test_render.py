@@ -267,6 +267,22 @@ def test_a_run_is_drawn(finished, tmp_path, capsys, monkeypatch, can_draw):
     assert 1e-6 < np.abs(first.qpos[2] - first.reference[2]).max() < 0.5  # simulated, not replayed
 
 
+def test_a_run_is_pushed_as_in_an_evaluation(finished, tmp_path, monkeypatch, can_draw):
+    """The evaluation's own kicks and forces, which have tests of what they do."""
+    given = []
+
+    def simulated(evaluation, episodes):
+        given.append(evaluation)
+        return [recording(2)]
+
+    monkeypatch.setattr(episode_video, "record", simulated)
+    run = ["--run", str(finished / "whole"), "--checkpoint", "last", *SMALL, "--fps", "10"]
+    pushes = ["--push", "0.5", "--force", "80", "--direction", "left"]
+    assert render.main([*run, *pushes, "--out", str(tmp_path / "pushed.gif")]) == 0
+    assert given[0].protocol.push == 0.5
+    np.testing.assert_allclose(given[0].forces, [[0.0, 80.0]])
+
+
 def test_a_clip_that_the_run_does_not_have_is_refused(finished, tmp_path, can_draw):
     with pytest.raises(UserError, match="--clip: 1 will not do; the run has clips 0 to 0"):
         render.main(["--run", str(finished / "whole"), "--clip", "1", "--out", str(tmp_path / "x.mp4")])
@@ -283,6 +299,8 @@ def test_a_clip_that_the_run_does_not_have_is_refused(finished, tmp_path, can_dr
         ("video.mp4", ["--slow", "0"], "--slow"),
         ("video.mp4", ["--num-envs", "0"], "--num-envs"),
         ("video.mp4", ["--num-envs", "4"], "needs --run"),
+        ("video.mp4", ["--push", "1"], "need --run"),
+        ("video.mp4", ["--force", "-1"], "--force"),
         ("video.mp4", ["--fps", "0"], "--fps"),
         ("video.mp4", ["--fps", "nan"], "--fps"),
         ("video.mp4", ["--width", "5000"], "--width"),
