@@ -50,7 +50,7 @@ def test_a_force_changes_the_momentum_by_its_impulse(evaluation):
     ]
     momentum = [linear_momentum(env.robot.model, state) for state in states]
     impulse = np.asarray(force) * env.control_dt
-    np.testing.assert_allclose(momentum[0] - momentum[1], impulse, atol=5e-3)
+    np.testing.assert_allclose(momentum[0] - momentum[1], impulse, atol=1e-2)  # of Euler's method
     np.testing.assert_allclose(momentum[2], momentum[0], atol=5e-3)
 
 

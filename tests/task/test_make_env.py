@@ -111,7 +111,7 @@ def test_a_trace_has_every_joint_at_every_physics_step(robot):
     env = make_env([sway()], robot=robot)
     state = env.reset_to(jnp.int32(0), jnp.float32(0.0))
     _, trace = jax.eval_shape(env.simulate, state, jnp.zeros(29))
-    assert trace.dof_pos.shape == trace.dof_vel.shape == (6, 29)
+    assert trace.dof_pos.shape == trace.dof_vel.shape == (env.substeps, 29)
 
 
 def ends_after(env: ImitationEnv, start: float) -> int:
