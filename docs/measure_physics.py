@@ -15,11 +15,12 @@ import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
-from mujoco import mjx
 
 from mjx_mimic.clips import load_clips
-from mjx_mimic.robot.implicit_pd import shifted_target, with_implicit_motors
+from mjx_mimic.evaluation.mujoco_engine import keep_broken_states
+from mjx_mimic.robot.implicit_pd import shifted_target, step_with_motors, with_implicit_motors
 from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.robot.quiet_mjx import mjx
 from mjx_mimic.task import make_env, reference
 from mjx_mimic.task.env import ImitationEnv
 
@@ -62,7 +63,7 @@ class Way:
             model.jnt_limited[:] = 0
         if self.iterations > 10:
             model.opt.tolerance = 1e-12
-        model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+        keep_broken_states(model)
         return with_implicit_motors(model) if self.implicit else model
 
 
@@ -106,15 +107,17 @@ def draw_starts(env: ImitationEnv, states: int) -> Starts:
 def simulated(way: Way, starts: Starts) -> tuple[np.ndarray, np.ndarray]:
     """Return qpos (N, STEPS, 36) and qvel (N, STEPS, 35) after each control step, in MuJoCo C."""
     model = way.model()
-    data, dt = mujoco.MjData(model), model.opt.timestep
-    found = []
+    data, found = mujoco.MjData(model), []
     for qpos, qvel, targets in zip(starts.qpos, starts.qvel, starts.targets, strict=True):
         mujoco.mj_resetData(model, data)
         data.qpos[:], data.qvel[:] = qpos, qvel
         for target in targets:
             for _ in range(round(way.physics_hz / CONTROL_HZ)):
-                data.ctrl[:] = shifted_target(target, data.qvel[6:], dt) if way.implicit else target
-                mujoco.mj_step(model, data)
+                if way.implicit:
+                    step_with_motors(model, data, target)
+                else:
+                    data.ctrl[:] = target
+                    mujoco.mj_step(model, data)
             found.append(np.concatenate([data.qpos, data.qvel]))
     both = np.array(found).reshape(len(starts.qpos), STEPS, -1)
     return both[..., :36], both[..., 36:]

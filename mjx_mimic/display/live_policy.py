@@ -18,7 +18,7 @@ from mjx_mimic.evaluation.recording import Snapshot, snapshot
 from mjx_mimic.learning.composite import AnyPolicy
 from mjx_mimic.robot import kinematics
 from mjx_mimic.robot.constants import ContactSet
-from mjx_mimic.robot.implicit_pd import shifted_target, with_implicit_motors
+from mjx_mimic.robot.implicit_pd import step_with_motors, with_implicit_motors
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.task.env import EnvState, ImitationEnv
 from mjx_mimic.task.skills import OPEN
@@ -121,9 +121,7 @@ class Live:
 
     def step(self) -> None:
         """Take a physics step; after the last one of a control step, ask the policy for its next action."""
-        joint_velocities = self.data.qvel[self._velocities[6:]]
-        self.data.ctrl[self._controls] = shifted_target(self.pd_target, joint_velocities, self.timestep)
-        mujoco.mj_step(self.model, self.data)
+        step_with_motors(self.model, self.data, self.pd_target, self._controls, self._velocities[6:])
         self._substep += 1
         if self._substep < self.single_step:
             return

@@ -19,7 +19,7 @@ from mjx_mimic.common.errors import UserError
 from mjx_mimic.evaluation.episodes import Episode, Evaluation, Outcome, PhaseFigures
 from mjx_mimic.evaluation.recording import Snapshot, recordings, snapshot
 from mjx_mimic.robot.constants import G1_JOINTS
-from mjx_mimic.robot.implicit_pd import shifted_target, with_implicit_motors
+from mjx_mimic.robot.implicit_pd import step_with_motors, with_implicit_motors
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import Robot
 from mjx_mimic.task import tracking_errors
@@ -58,7 +58,6 @@ class Simulations:
         """
         count, substeps = targets.shape[:2]
         positions, velocities = np.empty((count, substeps + 1, 36)), np.empty((count, substeps + 1, 35))
-        timestep = self._model.opt.timestep
 
         def advance(robots: range) -> None:
             for robot in robots:
@@ -68,10 +67,8 @@ class Simulations:
                     data.xfrc_applied[self._pelvis, :3] = forces[robot]
                 for step in range(substeps + 1):
                     if step:
-                        data.ctrl[self._controls] = shifted_target(
-                            targets[robot, step - 1], velocities[robot, step - 1, 6:], timestep
-                        )
-                        mujoco.mj_step(self._model, data)
+                        target = targets[robot, step - 1]
+                        step_with_motors(self._model, data, target, self._controls, self._velocities[6:])
                     positions[robot, step] = data.qpos[self._positions]
                     velocities[robot, step] = data.qvel[self._velocities]
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
 
 def added_armature(kp: Any, kd: Any, dt: float) -> Any:
@@ -48,3 +49,23 @@ def with_implicit_motors(model: mujoco.MjModel) -> mujoco.MjModel:
     kp, kd = model.actuator_gainprm[:, 0], -model.actuator_biasprm[:, 2]
     np.add.at(model.dof_armature, driven, added_armature(kp, kd, model.opt.timestep))
     return model
+
+
+def step_with_motors(
+    model: mujoco.MjModel,
+    data: mujoco.MjData,
+    target: NDArray,
+    controls: NDArray | slice = slice(None),
+    joints: NDArray | slice = slice(6, None),
+) -> None:
+    """Take a physics step in MuJoCo C under the PD targets (J,) rad of motors.
+
+    Args:
+        model: what `with_implicit_motors` returns.
+        data: its state, which moves on.
+        target: (J,) rad.
+        controls: where the motors are in ctrl; by default as the G1 has them.
+        joints: where their joints are in qvel, likewise.
+    """
+    data.ctrl[controls] = shifted_target(target, data.qvel[joints], model.opt.timestep)
+    mujoco.mj_step(model, data)

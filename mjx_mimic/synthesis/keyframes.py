@@ -116,10 +116,10 @@ def foot_path(
     pitch: list[tuple[float, ...]] = []
     for step in steps:
         share = np.clip((times - step.start) / (step.end - step.start), 0.0, 1.0)
-        smooth = share**3 * (10.0 - 15.0 * share + 6.0 * share**2)
+        smooth, hump = swing_curves(share)
         for curve, value, before in zip((x, y, yaw), (step.x, step.y, step.yaw), last, strict=True):
             curve += smooth * (value - before)
-        lift += step.lift * 64.0 * share**3 * (1.0 - share) ** 3
+        lift += step.lift * hump
         stands &= (times <= step.start) | (times >= step.end)
         rise, sink = 0.9 * step.peel / step.settle, -0.9 * step.land / step.settle
         pitch += [(step.start - step.settle, 0.0), (step.start, step.peel, rise)]
@@ -127,6 +127,11 @@ def foot_path(
         last = (step.x, step.y, step.yaw)
     angle = ease(times, period, pitch) if pitch else np.zeros(len(times))
     return planted(x, y, np.radians(yaw), np.radians(angle), lift, stands)
+
+
+def swing_curves(share: Array) -> tuple[Array, Array]:
+    """Return how far a foot is (N,) and how high (N,), both from 0 to 1, after a share (N,) of its swing."""
+    return share**3 * (10.0 - 15.0 * share + 6.0 * share**2), 64.0 * share**3 * (1.0 - share) ** 3
 
 
 def planted(x: Array, y: Array, yaw: Array, pitch: Array, lift: Array, stands: NDArray[np.bool_]) -> FootPath:

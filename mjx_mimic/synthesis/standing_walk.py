@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mjx_mimic.synthesis.keyframes import MIDDLE, FootPath, ease, planted
+from mjx_mimic.synthesis.keyframes import MIDDLE, FootPath, ease, planted, swing_curves
 from mjx_mimic.synthesis.periodic import Array, low_pass
 from mjx_mimic.synthesis.walks import (
     COM_HEIGHT,
@@ -134,8 +134,9 @@ def _foot(
         stands &= (t <= start + 1e-9) | (t >= end - 1e-9)
         share = np.clip((t - start) / (end - start), 0.0, 1.0)
         if number == (STRIDES if side > 0.0 else 0):
-            x += (place - before) * share**3 * (10.0 - 15.0 * share + 6.0 * share**2)
-            lift += LIFT * 64.0 * share**3 * (1.0 - share) ** 3
+            smooth, hump = swing_curves(share)
+            x += (place - before) * smooth
+            lift += LIFT * hump
         else:
             x[share > 0.5] = place
         before = place

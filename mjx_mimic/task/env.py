@@ -546,8 +546,8 @@ class ImitationEnv:
             state = replace(state, goal=self.goal.advance(state.goal, self.situation(state, character)))
         if state.skills is None:
             return state
-        begun = self.begin_next_skill(state)
-        return jax.tree.map(lambda new, old: jnp.where(self.ends_cycle(state), new, old), begun, state)
+        begun, ends = self.begin_next_skill(state), self.ends_cycle(state)
+        return jax.tree.map(lambda new, old: jnp.where(ends, new, old), begun, state)
 
     def begin_next_skill(self, state: EnvState) -> EnvState:
         """Return a state in which the next skill of its plan begins, drawn by `choice` where that is open."""

@@ -4,7 +4,12 @@ import mujoco
 import numpy as np
 import pytest
 
-from mjx_mimic.robot.implicit_pd import added_armature, shifted_target, with_implicit_motors
+from mjx_mimic.robot.implicit_pd import (
+    added_armature,
+    shifted_target,
+    step_with_motors,
+    with_implicit_motors,
+)
 from mjx_mimic.robot.mjcf import load_mjcf
 
 
@@ -14,8 +19,7 @@ def stepped(model: mujoco.MjModel, target: np.ndarray, steps: int, height: float
     data.qpos[:] = model.key("stand").qpos
     data.qpos[2] = height
     for _ in range(steps):
-        data.ctrl[:] = shifted_target(target, data.qvel[6:], model.opt.timestep)
-        mujoco.mj_step(model, data)
+        step_with_motors(model, data, target)
     return data
 
 

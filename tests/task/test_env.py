@@ -22,7 +22,7 @@ from scipy.spatial.transform import Rotation
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.config import EnvConfig
 from mjx_mimic.robot.constants import G1_JOINTS
-from mjx_mimic.robot.implicit_pd import shifted_target, with_implicit_motors
+from mjx_mimic.robot.implicit_pd import step_with_motors, with_implicit_motors
 from mjx_mimic.robot.model import Robot
 from mjx_mimic.task import reference
 from mjx_mimic.task.env import EnvState, ImitationEnv, StepResult, make_env
@@ -164,8 +164,7 @@ def simulate_in_mujoco(model: mujoco.MjModel, state: EnvState, targets: np.ndarr
         data = mujoco.MjData(model)
         data.qpos[:], data.qvel[:], data.qacc_warmstart[:] = qpos, qvel, warm_start
         for _ in range(round(DT / model.opt.timestep)):
-            data.ctrl[:] = shifted_target(target, data.qvel[6:], model.opt.timestep)
-            mujoco.mj_step(model, data)
+            step_with_motors(model, data, target)
         reached.append(data)
     return reached
 

@@ -22,7 +22,7 @@ from mjx_mimic.clips.dataset import load_clips
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.paths import assets_dir, bundled_clips
 from mjx_mimic.config import PRESETS, EnvConfig
-from mjx_mimic.robot.implicit_pd import shifted_target, with_implicit_motors
+from mjx_mimic.robot.implicit_pd import shifted_target, step_with_motors, with_implicit_motors
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import Robot
 from mjx_mimic.task.dynamics import Dynamics, simulated_fields
@@ -201,8 +201,7 @@ def drift_in_c(model: mujoco.MjModel) -> tuple[np.ndarray, ...]:
         data = mujoco.MjData(model)
         data.qpos[:], data.qvel[:] = before[0][i], before[1][i]
         for target in np.repeat(inner_targets(model, 0)[:, i], round(1.0 / 30.0 / dt), axis=0):
-            data.ctrl[:] = shifted_target(target, data.qvel[6:], dt)
-            mujoco.mj_step(model, data)
+            step_with_motors(model, data, target)
         after[0][i], after[1][i] = data.qpos, data.qvel
     return drift(model, 0.5, before, tuple(after))
 

@@ -29,7 +29,12 @@ def require(fields: Mapping[str, Any], names: tuple[str, ...], clip: str, path: 
     """Raise UserError if one of `names` is not among the fields of a file that is a `clip` otherwise."""
     for name in names:
         if name not in fields:
-            raise UserError(f"{path}: field '{name}' is missing, so this is no {clip} clip; export it again")
+            raise missing(name, clip, path)
+
+
+def missing(name: str, clip: str, path: Path) -> UserError:
+    """Say that a file that is a `clip` otherwise lacks a field."""
+    return UserError(f"{path}: field '{name}' is missing, so this is no {clip} clip; export it again")
 
 
 def numbers(

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from mjx_mimic.clips.formats.base import Format, RawClip, Terms
-from mjx_mimic.clips.formats.fields import angles, first_of, numbers, rate
-from mjx_mimic.common.errors import UserError
+from mjx_mimic.clips.formats.fields import angles, first_of, missing, numbers, rate
 
 
 @dataclass(frozen=True)
@@ -55,10 +54,7 @@ class Posed:
     def _field(self, fields: Mapping[str, Any], names: tuple[str, ...], path: Path) -> str:
         found = first_of(fields, names)
         if found is None:
-            kind = self.name.partition(" .")[0]
-            raise UserError(
-                f"{path}: field '{names[0]}' is missing, so this is no {kind} clip; export it again"
-            )
+            raise missing(names[0], self.name.partition(" .")[0], path)
         return found
 
     def format(
