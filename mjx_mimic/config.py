@@ -587,6 +587,18 @@ def sized(config: TrainConfig, platform: str, devices: int) -> TrainConfig:
     return config
 
 
+def check_physics_rate(option: str, physics_hz: float, control_hz: float) -> None:
+    """Refuse a physics rate of which control steps do not take a whole number of steps.
+
+    Raises:
+        UserError: with the option and a remedy.
+    """
+    substeps = physics_hz / control_hz
+    if round(substeps) < 1 or not math.isclose(substeps, round(substeps), rel_tol=1e-6):
+        remedy = f"use a multiple of {control_hz:g}, the control rate"
+        raise UserError(f"option {option}: {physics_hz:g} will not do; {remedy}")
+
+
 def check(config: TrainConfig, devices: int) -> None:
     """Refuse settings that contradict each other or the machine.
 
@@ -607,10 +619,7 @@ def check(config: TrainConfig, devices: int) -> None:
     require(batch % ppo.actor_minibatches == 0, "--ppo.actor-minibatches", ppo.actor_minibatches, remedy)
     require(batch % ppo.critic_minibatches == 0, "--ppo.critic-minibatches", ppo.critic_minibatches, remedy)
     require(ppo.min_rate <= ppo.max_rate, "--ppo.min-rate", ppo.min_rate, "use one up to --ppo.max-rate")
-    substeps = env.physics_hz / env.control_hz
-    remedy = f"use a multiple of {env.control_hz:g}, the control rate"
-    is_multiple = substeps >= 1 and math.isclose(substeps, round(substeps), rel_tol=1e-6)
-    require(is_multiple, "--env.physics-hz", env.physics_hz, remedy)
+    check_physics_rate("--env.physics-hz", env.physics_hz, env.control_hz)
     remedy = f"use at least {1.0 / env.control_hz:.3g}, one control step"
     require(env.episode_seconds * env.control_hz >= 0.5, "--env.episode-seconds", env.episode_seconds, remedy)
     require(

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from mjx_mimic.common.errors import UserError
+from mjx_mimic.config import check_physics_rate
 from mjx_mimic.evaluation.episodes import Evaluation, Outcome
 from mjx_mimic.evaluation.mjx_engine import run_in_mjx
 from mjx_mimic.evaluation.mujoco_engine import load_other, run_in_mujoco, with_fields
@@ -49,9 +49,7 @@ class Engine:
         evaluation = replace(evaluation, protocol=replace(protocol, friction=None, mass=None))
         if self.physics_hz:
             config = evaluation.env.config
-            if self.physics_hz % config.control_hz:
-                remedy = f"use a multiple of {config.control_hz:g}, the control rate"
-                raise UserError(f"option --physics-hz: {self.physics_hz:g} will not do; {remedy}")
+            check_physics_rate("--physics-hz", self.physics_hz, config.control_hz)
             model.opt.timestep = 1.0 / self.physics_hz
             env = evaluation.env.with_config(replace(config, physics_hz=self.physics_hz))
             evaluation = replace(evaluation, env=env)

@@ -140,3 +140,13 @@ def test_any_odd_word_in_the_place_of_a_value_gives_settings_or_a_line(word):
     for name in (b"seed", b"push", b"motion", b"env", b"start_sampling", b"config"):
         with contextlib.suppress(UserError):
             config.check(read(name + b": " + word), devices=2)
+
+
+@pytest.mark.parametrize("control_hz", [30.0, 29.97, 23.976, 50.0, 1.0 / 0.033])
+def test_physics_takes_whole_steps_also_where_the_rates_are_rounded(control_hz):
+    for steps in (1, 3, 7):
+        config.check_physics_rate("--physics-hz", steps * control_hz, control_hz)
+        config.check_physics_rate("--physics-hz", float(f"{steps * control_hz:.8g}"), control_hz)
+    for rate in (0.5 * control_hz, 1.01 * control_hz, 2.5 * control_hz):
+        with pytest.raises(UserError, match=r"--physics-hz: .* use a multiple of"):
+            config.check_physics_rate("--physics-hz", rate, control_hz)
