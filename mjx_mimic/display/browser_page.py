@@ -150,8 +150,7 @@ class BrowserView:
             self.server.scene.add_icosphere(
                 f"/world/goal/{number}", radius=MARKER_RADIUS, color=_rgb(MARKER_COLOR), cast_shadow=False
             )
-            for number, robot in enumerate(drawn)
-            if robot.marker is not None
+            for number in range(sum(len(robot.markers) for robot in drawn))
         ]
         self._add_controls()
         self._add_goal_controls()
@@ -170,9 +169,9 @@ class BrowserView:
                 self.ghost_root.visible = bool(references)
             if references:
                 _move(self.ghosts, [self._ghost_poses(reference) for reference in references], shifts)
-            for ball, robot in zip(self.markers, drawn, strict=False):
-                if robot.marker is not None:
-                    ball.position = tuple(robot.marker + robot.shift)
+            places = np.concatenate([robot.markers + robot.shift for robot in drawn])
+            for ball, place in zip(self.markers, places, strict=True):
+                ball.position = tuple(place)
             if time.monotonic() > self._written_at + _TEXT_INTERVAL_S:
                 self._written_at = time.monotonic()
                 self._write_status()

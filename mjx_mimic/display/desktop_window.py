@@ -140,8 +140,8 @@ def add_others(session: Session, ghost: mujoco.MjData, scene: mujoco.MjvScene) -
         if robot.reference is not None:
             pose_model(model, ghost, robot.reference)
             add_robot(model, ghost, scene, shift=robot.shift)
-        if robot.marker is not None:
-            add_marker(scene, robot.marker + robot.shift)
+        for marker in robot.markers:
+            add_marker(scene, marker + robot.shift)
 
 
 def texts(session: Session) -> list[tuple[int, int, str, str]]:

@@ -147,7 +147,7 @@ def episode_shot(recording: Recording, names: Sequence[str], times: NDArray, slo
             for time, step in zip(times, steps, strict=True)
         ],
         warnings=[warning if failure and step >= failure[0] else "" for step in steps],
-        marker=None if recording.marker is None else recording.marker[steps],
+        markers=None if recording.markers is None else recording.markers[steps],
     )
 
 

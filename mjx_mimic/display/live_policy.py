@@ -185,12 +185,12 @@ class Live:
 
     def drawn(self) -> list[Drawn]:
         """Return the only robot."""
-        return [Drawn(self.data, self.reference(), marker=self.marker)]
+        return [Drawn(self.data, self.reference(), markers=self.markers)]
 
     @property
-    def marker(self) -> NDArray | None:
-        """The point (3,) m in the world that shows the goal, if there is one."""
-        return self._snapshot.marker
+    def markers(self) -> NDArray:
+        """The points (K, 3) m in the world that show the goal; none without one."""
+        return np.zeros((0, 3)) if self._snapshot.markers is None else np.asarray(self._snapshot.markers)
 
     def status(self) -> Status:
         """Return clip, time, phase, reward and failure."""

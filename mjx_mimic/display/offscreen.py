@@ -1,7 +1,7 @@
 """Frames drawn off-screen: a scene with one or two robots, and a camera that follows them."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -19,6 +19,7 @@ CAMERA_SMOOTHING_S = 0.5
 CAMERA_HEIGHT = 0.7  # m, of the point looked at
 _AZIMUTH, _ELEVATION = 130.0, -12.0  # degrees
 _DISTANCE, _DISTANCE_TO_TWO = 2.6, 3.0  # m
+GOAL_DISTANCE = 0.5  # m that the camera is farther away for each that a goal is: never nearer to the robot
 _DRAFT_SLICES, _DRAFT_STACKS = 12, 8  # of a round shape
 
 
@@ -53,7 +54,7 @@ class OffscreenScene:
         self._robot, self._reference = mujoco.MjData(model), mujoco.MjData(model)
         self._camera = mujoco.MjvCamera()
         self._camera.azimuth, self._camera.elevation = _AZIMUTH, _ELEVATION
-        self._camera.distance = _DISTANCE_TO_TWO if beside else _DISTANCE
+        self._distance = _DISTANCE_TO_TWO if beside else _DISTANCE
         self._color = BESIDE_COLOR if beside else GHOST_COLOR
         azimuth = np.radians(_AZIMUTH)
         self._shift = BESIDE_DISTANCE * beside * np.array([np.sin(azimuth), -np.cos(azimuth), 0.0])
@@ -70,45 +71,49 @@ class OffscreenScene:
     ) -> None:
         self._renderer.close()
 
-    def camera_path(self, qpos: NDArray, fps: float) -> NDArray[np.float64]:
-        """Return the points to look at, so that the camera follows the robot smoothly.
+    def camera_path(self, qpos: NDArray, fps: float, goal: NDArray | None = None) -> NDArray[np.float64]:
+        """Return where the camera looks from how far, so that it follows the robot smoothly.
 
         Args:
             qpos: (T, 36) of the robot.
             fps: rows per second.
+            goal: (T, 3) m in the world frame, a place to keep in the picture beside the robot.
 
         Returns:
-            (T, 3) m in the world frame.
+            (T, 4): the point in the middle of the picture in the world frame, and its distance, m.
         """
-        path = gaussian_filter1d(qpos[:, :3], CAMERA_SMOOTHING_S * fps, axis=0, mode="nearest")
-        path[:, 2] = CAMERA_HEIGHT
-        return path + 0.5 * self._shift
+        away = np.zeros((len(qpos), 2)) if goal is None else goal[:, :2] - qpos[:, :2]
+        path = np.column_stack([qpos[:, :2] + 0.5 * away, np.linalg.norm(away, axis=1)])
+        path = gaussian_filter1d(path, CAMERA_SMOOTHING_S * fps, axis=0, mode="nearest")
+        height = np.full(len(path), CAMERA_HEIGHT)
+        lookat = np.column_stack([path[:, :2], height]) + 0.5 * self._shift
+        return np.column_stack([lookat, self._distance + GOAL_DISTANCE * path[:, 2]])
 
     def draw(
         self,
         qpos: NDArray,
-        lookat: NDArray,
+        camera: NDArray,
         reference: NDArray | None = None,
-        marker: NDArray | None = None,
+        markers: Iterable[NDArray] = (),
     ) -> Frame:
         """Draw one frame.
 
         Args:
             qpos: (36,) of the robot.
-            lookat: (3,) m in the world frame, the point in the middle of the picture.
+            camera: (4,) the point in the middle of the picture in the world frame, and its distance, m.
             reference: (36,) qpos of the reference, if it is to be drawn.
-            marker: (3,) m in the world frame, what shows a goal, if there is one.
+            markers: (3,) m in the world frame, what shows a goal.
 
         Returns:
             (height, width, 3).
         """
         pose_model(self._model, self._robot, qpos)
-        self._camera.lookat[:] = lookat
+        self._camera.lookat[:], self._camera.distance = camera[:3], camera[3]
         self._renderer.update_scene(self._robot, self._camera)
         if reference is not None:
             pose_model(self._model, self._reference, reference)
             add_robot(self._model, self._reference, self._renderer.scene, self._color, self._shift)
-        if marker is not None:
+        for marker in markers:
             add_marker(self._renderer.scene, marker)
         return self._renderer.render()
 

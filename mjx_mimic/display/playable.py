@@ -47,9 +47,9 @@ class Drawn:
     reference: NDArray | None
     """(36,) qpos of its reference, if that is to be drawn."""
     shift: NDArray = field(default_factory=lambda: np.zeros(3))
-    """(3,) m in the world frame, from where `data`, `reference` and `marker` have it."""
-    marker: NDArray | None = None
-    """(3,) m in the world frame, what shows its goal, if it has one."""
+    """(3,) m in the world frame, from where `data`, `reference` and `markers` have it."""
+    markers: NDArray = field(default_factory=lambda: np.zeros((0, 3)))
+    """(K, 3) m in the world frame, what shows its goal; always as many."""
 
 
 @dataclass(frozen=True)

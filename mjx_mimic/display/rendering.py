@@ -33,7 +33,7 @@ class Shot:
     reference: NDArray[np.float64] | None  # (T, 36)
     captions: list[list[str]]  # T lists of lines
     warnings: list[str]  # T
-    marker: NDArray[np.float64] | None = None  # (T, 3) m in the world, that shows a goal
+    markers: NDArray[np.float64] | None = None  # (T, K, 3) m in the world, that show a goal, its place first
 
 
 def load_model(meshes: bool) -> mujoco.MjModel:
@@ -106,13 +106,20 @@ def compose(
     """Draw the frames of a video that shows all shots at once, in a grid."""
     columns, width, height = captions.grid(len(shots), options.width, options.height)
     with OffscreenScene(model, width, height, beside=reference == "side") as scene:
-        paths = [scene.camera_path(shot.qpos, options.fps * options.slow) for shot in shots]
+        paths = [
+            scene.camera_path(
+                shot.qpos,
+                options.fps * options.slow,
+                None if shot.markers is None else shot.markers[:, 0],
+            )
+            for shot in shots
+        ]
         for i in range(len(paths[0])):
             tiles = []
             for shot, path in zip(shots, paths, strict=True):
                 other = None if shot.reference is None or reference == "none" else shot.reference[i]
-                marker = None if shot.marker is None else shot.marker[i]
-                tile = scene.draw(shot.qpos[i], path[i], other, marker)
+                markers = () if shot.markers is None else shot.markers[i]
+                tile = scene.draw(shot.qpos[i], path[i], other, markers)
                 if options.caption:
                     tile = captions.captioned(tile, shot.captions[i], shot.warnings[i])
                 tiles.append(tile)

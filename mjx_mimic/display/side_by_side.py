@@ -101,7 +101,7 @@ class SideBySide:
         """Return all robots, shifted from where each began its episode to its place in the grid."""
         here = self.robots[0].origin
         return [
-            Drawn(robot.data, robot.reference(), place + here - robot.origin, robot.marker)
+            Drawn(robot.data, robot.reference(), place + here - robot.origin, robot.markers)
             for robot, place in zip(self.robots, places(len(self.robots)), strict=True)
         ]
 

@@ -20,7 +20,7 @@ class Snapshot:
     reward: jax.Array  # () of the step that led here
     causes: Causes
     clip: jax.Array  # () int, that is imitated
-    marker: jax.Array | None = None  # (3,) m, that shows the goal
+    markers: jax.Array | None = None  # (K, 3) m, that show the goal, its place first
 
 
 def snapshot(env: ImitationEnv, state: EnvState) -> Snapshot:
@@ -34,7 +34,7 @@ def snapshot(env: ImitationEnv, state: EnvState) -> Snapshot:
         reward=env.total_reward(env.compute_reward(character, target)[0], state),
         causes=env.causes(state, character, target),
         clip=state.clip,
-        marker=env.goal_marker(state),
+        markers=env.goal_markers(state),
     )
 
 
@@ -51,7 +51,7 @@ class Recording:
     clip: np.ndarray  # (T + 1,) int, that is imitated
     fps: float
     """Control steps per second."""
-    marker: np.ndarray | None = None  # (T + 1, 3) m in the world, that shows the goal
+    markers: np.ndarray | None = None  # (T + 1, K, 3) m in the world, that show the goal, its place first
 
     @property
     def failure(self) -> tuple[int, str] | None:

@@ -593,11 +593,11 @@ class ImitationEnv:
             return imitation
         return self.config.imitation_weight * imitation + self.config.goal_weight * state.goal.reward
 
-    def goal_marker(self, state: EnvState) -> jax.Array | None:
-        """Return the point (3,) m in the world that shows the goal to people, if there is one."""
+    def goal_markers(self, state: EnvState) -> jax.Array | None:
+        """Return the points (K, 3) m in the world that show the goal to people, if there is one."""
         if self.goal is None or state.goal is None:
             return None
-        return self.goal.marker(state.goal, self.character(state))
+        return self.goal.markers(state.goal, self.character(state))
 
     def goal_results(self, state: EnvState) -> dict[str, jax.Array]:
         """Return what the episode has achieved of its goal; nothing without one."""

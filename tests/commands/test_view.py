@@ -186,7 +186,7 @@ def test_a_heading_is_set_held_and_let_go(heading):
         control_step(heading)
     assert heading.dial_values() == pytest.approx([90.0, 1.0], abs=1e-4)
     place = heading.data.qpos[:2]
-    np.testing.assert_allclose(heading.marker[:2] - place, [0.0, 1.0], atol=0.05)
+    np.testing.assert_allclose(heading.markers[0, :2] - place, [0.0, 1.0], atol=0.05)
     heading.aim_at(place - np.array([2.0, 0.0]))
     assert abs(heading.dial_values()[0]) == pytest.approx(180.0, abs=3.0)
     heading.reset(0)
@@ -210,7 +210,7 @@ def test_every_goal_is_what_people_set_it_to(robot, clips, goal):
     assert list(found) == list(values)
     np.testing.assert_allclose(list(found.values()), list(values.values()), rtol=1e-4)
     clicked = replace(state.goal, **env.goal.aim_at(aimed, jnp.array([0.3, -2.0]), character))
-    np.testing.assert_allclose(env.goal.marker(clicked, character)[:2], [0.3, -2.0], atol=1e-6)
+    np.testing.assert_allclose(env.goal.markers(clicked, character)[0, :2], [0.3, -2.0], atol=1e-6)
 
 
 def test_the_keys_steer_a_heading(heading):
@@ -613,7 +613,7 @@ def test_the_page_shows_the_goal_and_sets_it(server, heading):
     session.tick(0.1)
     shown.draw()
     assert heading.dial_values()[0] == pytest.approx(45.0, abs=1e-3)
-    np.testing.assert_allclose(shown.markers[0].position, heading.marker, atol=1e-6)
+    np.testing.assert_allclose(shown.markers[0].position, heading.markers[0], atol=1e-6)
     shown._aim(by_visitor, False)
     session.tick(0.0)
     assert not shown._held.value

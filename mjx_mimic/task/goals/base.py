@@ -56,8 +56,8 @@ class Goal[State: GoalState](Protocol):
     def parts(self, state: State, character: CharacterState) -> Parts:
         """Return what the policy sees of the goal, in the heading frame of the robot."""
 
-    def marker(self, state: State, character: CharacterState) -> jax.Array:
-        """Return the point (3,) m in the world that shows the goal to people."""
+    def markers(self, state: State, character: CharacterState) -> jax.Array:
+        """Return the points (K, 3) m in the world that show the goal to people, where it is first."""
 
     @property
     def dials(self) -> Mapping[str, tuple[float, float, str]]:

@@ -81,10 +81,10 @@ class Heading:
             "goal: speed": state.speed[None],
         }
 
-    def marker(self, state: HeadingState, character: CharacterState) -> jax.Array:
+    def markers(self, state: HeadingState, character: CharacterState) -> jax.Array:
         """Return where on the floor the wanted walk would be in a second."""
         step = state.speed * jnp.stack([jnp.cos(state.direction), jnp.sin(state.direction)])
-        return jnp.append(character.root_pos[:2] + step, 0.0)
+        return jnp.append(character.root_pos[:2] + step, 0.0)[None]
 
     @property
     def dials(self) -> Mapping[str, tuple[float, float, str]]:

@@ -85,9 +85,9 @@ class Location:
             "goal: distance": distance[None],
         }
 
-    def marker(self, state: LocationState, character: CharacterState) -> jax.Array:
+    def markers(self, state: LocationState, character: CharacterState) -> jax.Array:
         """Return the point."""
-        return jnp.append(state.point, 0.0)
+        return jnp.append(state.point, 0.0)[None]
 
     @property
     def dials(self) -> Mapping[str, tuple[float, float, str]]:

@@ -89,9 +89,9 @@ class Strike:
             "goal: hit": state.hit.astype(jnp.float32)[None],
         }
 
-    def marker(self, state: StrikeState, character: CharacterState) -> jax.Array:
+    def markers(self, state: StrikeState, character: CharacterState) -> jax.Array:
         """Return the target."""
-        return state.target
+        return state.target[None]
 
     @property
     def dials(self) -> Mapping[str, tuple[float, float, str]]:

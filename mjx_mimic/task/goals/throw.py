@@ -32,10 +32,11 @@ FAR = 1e3
 
 @struct.dataclass
 class ThrowState(GoalState):
-    """The spot, the hand, and the tally of the throws."""
+    """The spot, the ball, and the tally of the throws."""
 
     target: jax.Array  # (3,) m in the world, on the floor
-    hand: jax.Array  # (3,) m, at the end of the control step before
+    ball: jax.Array  # (3,) m, at the end of the last control step; before its release that of the hand
+    velocity: jax.Array  # (3,) m/s, of the ball after its release
     released: jax.Array  # () bool, in this cycle
     miss: jax.Array  # () m, from the spot to where the ball of this cycle lands; `FAR` before its release
     throws: jax.Array  # () int, so far
@@ -67,7 +68,8 @@ class Throw:
             key=kept,
             reward=zero,
             target=self._draw(situation.home, own),
-            hand=situation.character.body_pos[self.body],
+            ball=situation.character.body_pos[self.body],
+            velocity=jnp.zeros(3),
             released=situation.phase >= self.config.release,  # too late for a throw in this cycle
             miss=jnp.float32(FAR),
             throws=none,
@@ -79,16 +81,19 @@ class Throw:
         """Reward a landing near the spot, r = exp(-scale miss^2), from the release to the cycle's end."""
         hand = situation.character.body_pos[self.body]
         now = situation.passes(self.config.release) & ~state.released
-        landing = landing_point(hand, (hand - state.hand) / situation.dt)
+        swing = (hand - state.ball) / situation.dt  # before the release, the ball was in the hand
+        landing = landing_point(hand, swing)
         miss = jnp.where(now, jnp.linalg.norm(landing - state.target[:2]), state.miss)
         reward = jnp.exp(-self.config.scale * jnp.square(miss))
         kept, own = drawing(state.key)
         ends = situation.begins_cycle
+        flown, velocity = fly(state.ball, state.velocity, situation.dt)
         return ThrowState(
             key=jnp.where(ends, kept, state.key),
             reward=reward,
             target=jnp.where(ends, self._draw(situation.home, own), state.target),
-            hand=hand,
+            ball=jnp.where(state.released & ~ends, flown, hand),
+            velocity=jnp.where(now, swing, velocity),
             released=(state.released | now) & ~ends,
             miss=jnp.where(ends, FAR, miss),
             throws=state.throws + now,
@@ -103,9 +108,9 @@ class Throw:
             "goal: released": state.released.astype(jnp.float32)[None],
         }
 
-    def marker(self, state: ThrowState, character: CharacterState) -> jax.Array:
-        """Return the target."""
-        return state.target
+    def markers(self, state: ThrowState, character: CharacterState) -> jax.Array:
+        """Return the spot and the ball."""
+        return jnp.stack([state.target, state.ball])
 
     @property
     def dials(self) -> Mapping[str, tuple[float, float, str]]:
@@ -142,3 +147,12 @@ def landing_point(position: jax.Array, velocity: jax.Array) -> jax.Array:
     height, climb = position[2], velocity[2]
     time = (climb + jnp.sqrt(jnp.square(climb) + 2.0 * GRAVITY * jnp.maximum(height, 0.0))) / GRAVITY
     return position[:2] + time * velocity[:2]
+
+
+def fly(position: jax.Array, velocity: jax.Array, dt: float) -> tuple[jax.Array, jax.Array]:
+    """Return where (3,) m and how fast (3,) m/s a ball is `dt` s later. It stays where it lands."""
+    drop = jnp.array([0.0, 0.0, GRAVITY * dt])
+    later = position + dt * (velocity - 0.5 * drop)
+    lands = later[2] <= 0.0
+    landed = jnp.append(landing_point(position, velocity), 0.0)
+    return jnp.where(lands, landed, later), jnp.where(lands, 0.0, velocity - drop)
