@@ -8,8 +8,8 @@ from pathlib import Path
 CACHE = Path(__file__).parents[1] / ".jax_cache"
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Most of the time goes into compiling, which takes a third less without LLVM's optimisations. A device that
-# waits for the other one aborts the process after 40 s, which an overloaded machine exceeds.
+# Most of the time goes into compiling, which takes a fifth to a third less without LLVM's optimisations.
+# A device that waits for the other one aborts the process after 40 s, which an overloaded machine exceeds.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=2"

@@ -102,7 +102,7 @@ class OffscreenScene:
             qpos: (36,) of the robot.
             camera: (4,) the point in the middle of the picture in the world frame, and its distance, m.
             reference: (36,) qpos of the reference, if it is to be drawn.
-            markers: (3,) m in the world frame, what shows a goal.
+            markers: points (3,) m in the world frame that show a goal; none without one.
 
         Returns:
             (height, width, 3).
