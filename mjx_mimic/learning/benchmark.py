@@ -32,7 +32,8 @@ COMPARED_STATES = 16
 """States whose physics is compared with the host's."""
 
 Figures = dict[str, Any]
-Step = Callable[[ImitationEnv, EnvState, jax.Array], EnvState]
+Step = Callable[[ImitationEnv, EnvState, jax.Array], tuple[EnvState, Any]]
+"""(env, state, action) -> the state after it, and what a training keeps of the step."""
 
 
 def measure(
@@ -188,37 +189,42 @@ def median_seconds(repeats: int, function: Callable, *arguments: Any) -> float:
     return statistics.median([timed(function, *arguments)[0] for _ in range(repeats + 1)][1:])
 
 
-def bare_physics(env: ImitationEnv, state: EnvState, action: jax.Array) -> EnvState:
+def bare_physics(env: ImitationEnv, state: EnvState, action: jax.Array) -> tuple[EnvState, Any]:
     """Take a control step of nothing but `mjx.step`, as often as a sample needs it."""
-    return env.simulate(state, env.pd_target(state, action))[0]
+    return env.simulate(state, env.pd_target(state, action))[0], None
 
 
-def unrolled_physics(env: ImitationEnv, state: EnvState, action: jax.Array) -> EnvState:
+def unrolled_physics(env: ImitationEnv, state: EnvState, action: jax.Array) -> tuple[EnvState, Any]:
     """Take a control step of `mjx.step` without a loop."""
-    return env.simulate(state, env.pd_target(state, action), unroll=True)[0]
+    return env.simulate(state, env.pd_target(state, action), unroll=True)[0], None
 
 
-def physics_step(env: ImitationEnv, state: EnvState, action: jax.Array) -> EnvState:
+def physics_step(env: ImitationEnv, state: EnvState, action: jax.Array) -> tuple[EnvState, Any]:
     """Take one physics step."""
-    return env.simulate(state, env.pd_target(state, action), substeps=1)[0]
+    return env.simulate(state, env.pd_target(state, action), substeps=1)[0], None
 
 
-def env_step(env: ImitationEnv, state: EnvState, action: jax.Array) -> EnvState:
+def env_step(env: ImitationEnv, state: EnvState, action: jax.Array) -> tuple[EnvState, Any]:
     """Take a control step with reference, reward, termination, reset and observation."""
-    return env.step(state, action, jax.random.key(0))[0]
+    state, result = env.step(state, action, jax.random.key(0))
+    kept = (result.observation, result.final_observation, result.reward, result.penalty, result.reward_terms)
+    return state, kept
 
 
-def repeated(step: Step, length: int) -> Callable[[ImitationEnv, EnvState], EnvState]:
-    """Return (env, states) -> states after `length` steps of every environment under random actions."""
+def repeated(step: Step, length: int) -> Callable[[ImitationEnv, EnvState], tuple[EnvState, Any]]:
+    """Return (env, states) -> states after `length` steps of every environment under random actions.
 
-    def advance(env: ImitationEnv, states: EnvState) -> EnvState:
-        def one(states: EnvState, key: jax.Array) -> tuple[EnvState, None]:
+    What each step keeps is returned too: the compiler leaves out what nobody gets to see.
+    """
+
+    def advance(env: ImitationEnv, states: EnvState) -> tuple[EnvState, Any]:
+        def one(states: EnvState, key: jax.Array) -> tuple[EnvState, Any]:
             actions = 0.2 * jax.random.normal(key, (*states.clip.shape, env.num_actions))
-            return jax.vmap(step, in_axes=(None, 0, 0))(env, states, actions), None
+            return jax.vmap(step, in_axes=(None, 0, 0))(env, states, actions)
 
         if length == 1:
-            return one(states, jax.random.key(1))[0]
-        return jax.lax.scan(one, states, jax.random.split(jax.random.key(1), length))[0]
+            return one(states, jax.random.key(1))
+        return jax.lax.scan(one, states, jax.random.split(jax.random.key(1), length))
 
     return advance
 

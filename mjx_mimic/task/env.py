@@ -395,6 +395,21 @@ class ImitationEnv:
         """Return the reference with its bodies `ahead` control steps from now."""
         return self.robot.character_state(*self.reference_coordinates(state, ahead))
 
+    def target(self, state: EnvState, ahead: int, from_robot: bool) -> CharacterState:
+        """Return the reference as it is observed, `ahead` control steps from now.
+
+        Args:
+            state: unbatched.
+            ahead: control steps.
+            from_robot: whether the reference now stands at the robot's place and heading, which is how it is
+                seen where they do not count; MimicKit's layout in the world's frame shows them nevertheless.
+        """
+        qpos, qvel = self.reference_coordinates(state, ahead)
+        if from_robot:
+            now, _ = self.reference_coordinates(state)
+            qpos, qvel = reference.carried(qpos, qvel, now[:7], state.qpos[:7])
+        return self.robot.character_state(qpos, qvel)
+
     def observe(self, state: EnvState, sensed: EnvState | None = None) -> jax.Array:
         """Return the observation (O,) of a state.
 
@@ -411,7 +426,8 @@ class ImitationEnv:
 
     def observation_parts(self, state: EnvState) -> observation.Parts:
         """Return the named parts of what the policy sees, in their order, as the encoders show them."""
-        targets = {ahead: self.reference(state, ahead) for ahead in self.target_steps}
+        from_robot = not self.track_root and self.layout.frame != "world"
+        targets = {ahead: self.target(state, ahead, from_robot) for ahead in self.target_steps}
         phase = observation.Phase(self.phase(state), self.phase_frequencies)
         parts = self.readings(state)
         if state.history is not None:
@@ -442,7 +458,8 @@ class ImitationEnv:
     def privileged_parts(self, state: EnvState) -> observation.Parts:
         """Return the named parts of what only the value function sees: the true state, and the robot's."""
         phase = observation.Phase(self.phase(state), frequencies=0)
-        parts = observation.compact(self.robot, self.character(state), {1: self.reference(state, 1)}, phase)
+        target = self.target(state, 1, from_robot=not self.track_root)
+        parts = observation.compact(self.robot, self.character(state), {1: target}, phase)
         values = {name: value for name, value in vars(state.dynamics).items() if value is not None}
         return {f"value function: {name}": jnp.atleast_1d(part) for name, part in (parts | values).items()}
 

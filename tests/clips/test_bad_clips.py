@@ -218,6 +218,21 @@ BAD: dict[str, tuple[str, Maker, str]] = {
         npz(native, joint_names=np.zeros((10**9, 0), "U5")),
         r"\.npz archive is damaged or truncated .*an array of shape \(1000000000, 0\)",
     ),
+    "text that is none": (
+        "a.npz",
+        npz(native, name=np.frombuffer(np.array([0x110000, 32], "<u4").tobytes(), "<U2")[0:1]),
+        r"\.npz archive is damaged or truncated .*what are no characters",
+    ),
+    "names that are a number": (
+        "a.npz",
+        npz(native, joint_names=3.0),
+        "joint_names is not a list of text; give names",
+    ),
+    "a body beyond all numbers": (
+        "a.npz",
+        npz(beyondmimic, body_pos_w=put(3, 4, value=1e200)),
+        "body_pos_w",
+    ),
     # -- programs in disguise
     "pickle calls os.system": (
         "a.pkl",

@@ -87,6 +87,20 @@ def test_the_reference_goes_where_the_robot_goes(rigid, place, turn):
     assert np.remainder(angle - turn + np.pi, 2.0 * np.pi) - np.pi == pytest.approx(0.0, abs=1e-5)
 
 
+def test_place_and_heading_that_do_not_count_are_not_observed_either(rigid):
+    env = made(rigid, track_root=False, privileged_critic=True)
+    here = at(env, 0.3)
+    here = replace(here, qpos=here.qpos.at[2].add(0.05).at[20].add(0.2), qvel=here.qvel.at[:6].add(0.3))
+    there = moved(here, (5.0, -2.0), 1.6)
+    seen = [jax.jit(env.observe)(state) for state in (here, there)]
+    np.testing.assert_allclose(seen[1], seen[0], atol=2e-5)
+    # A robot on its reference sees what it sees where they count, and is as far from the next one.
+    on_it = at(env, 0.3)
+    tracking = env.with_config(replace(env.config, track_root=True))
+    np.testing.assert_allclose(env.observe(on_it), tracking.observe(on_it), atol=2e-5)
+    assert np.abs(np.asarray(tracking.observe(there) - tracking.observe(here))).max() > 1.0
+
+
 def test_without_a_goal_nothing_of_one_is_there(rigid):
     env = made(rigid)
     assert at(env).goal is None

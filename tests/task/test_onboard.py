@@ -91,9 +91,12 @@ def test_place_and_heading_are_not_seen(env, parts):
     (before, truth, _), (after, moved_truth, _) = parts(state, state), parts(moved, moved)
     for name in before:
         np.testing.assert_allclose(before[name], after[name], atol=1e-5, err_msg=name)
-    place = "value function: reference +1: offset of the root"
-    assert np.abs(np.asarray(truth[place] - moved_truth[place])).max() > 1.0
     assert not env.track_root
+    for name in truth:  # the value function is not told what does not count, but what the sensors do not show
+        if name == "value function: root velocity":
+            assert np.abs(np.asarray(truth[name] - moved_truth[name])).max() > 1.0
+        else:
+            np.testing.assert_allclose(truth[name], moved_truth[name], atol=2e-5, err_msg=name)
 
 
 def test_noise_is_on_the_policys_part_alone_and_comes_first(env, parts):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mjx_mimic.clips.formats.base import Format, RawClip, Terms
-from mjx_mimic.clips.formats.fields import numbers, rate, require
+from mjx_mimic.clips.formats.fields import distances, numbers, rate, require
 from mjx_mimic.clips.sanity import (
     LINK_TOLERANCE,
     breadth_first_joints,
@@ -135,7 +135,7 @@ def _errors(joints: NDArray, bodies: NDArray, quaternion: NDArray) -> dict[tuple
         for body_order in orders:
             # One hinge per body: the bodies without the pelvis come as the joints do.
             stored = bodies[:, np.concatenate([[0], 1 + _columns(body_order)])]
-            errors[joint_order, body_order] = float(np.linalg.norm(computed - stored, axis=-1).mean())
+            errors[joint_order, body_order] = float(distances(computed, stored).mean())
     return errors
 
 
@@ -150,7 +150,7 @@ def _errors_of_some(
     errors: dict[tuple[Order, Order], float] = {}
     for joint_order in orders:
         qpos = np.concatenate([bodies[:, 0], quaternion, joints[:, _columns(joint_order)]], axis=1)
-        away = np.linalg.norm(link_positions(qpos)[:, None] - bodies[:, :, None], axis=-1).mean(axis=0)
+        away = distances(link_positions(qpos)[:, None], bodies[:, :, None]).mean(axis=0)
         errors[joint_order, joint_order] = float(away.min(axis=1).max())
     return errors
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mjx_mimic.clips.formats.base import Format, RawClip, Terms
-from mjx_mimic.clips.formats.fields import angles, first_of, numbers, rate, texts
+from mjx_mimic.clips.formats.fields import angles, distances, first_of, numbers, rate, texts
 from mjx_mimic.clips.sanity import LINK_TOLERANCE, link_positions, links
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.robot.constants import G1_JOINTS
@@ -86,7 +86,7 @@ def check_bodies(
     frames = finite[np.unique(np.linspace(0, len(finite) - 1, _FRAMES).astype(int))]
     computed = link_positions(qpos[frames])[:, [links().index(name) for name in known]]
     shown = stored[np.ix_(frames, [names.index(name) for name in known])]
-    away = np.linalg.norm(computed - shown, axis=-1).mean()
+    away = distances(computed, shown).mean()
     if away > LINK_TOLERANCE:
         raise UserError(
             f"{path}: {field} is {away:.2g} m, on average, from where the joint angles put the bodies; write"

@@ -98,6 +98,12 @@ def texts(fields: Mapping[str, Any], name: str, path: Path) -> list[str]:
     return list(values)
 
 
+def distances(points: NDArray, others: NDArray) -> NDArray:
+    """Compute the distances (...), m, of points (..., 3); infinite for absurd numbers of damaged files."""
+    with np.errstate(over="ignore"):
+        return np.linalg.norm(points - others, axis=-1)
+
+
 def g1_name(name: str) -> str:
     """Name the joint of `G1_JOINTS` that a file calls `name`, as in LeftHipPitch; keep other names."""
     words = [_SIDES.get(word, word) for word in _WORD.findall(name.replace("_", " "))]

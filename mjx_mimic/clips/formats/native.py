@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mjx_mimic.clips.formats.base import Format, RawClip, Terms
-from mjx_mimic.clips.formats.fields import numbers, scalar
+from mjx_mimic.clips.formats.fields import numbers, scalar, texts
 from mjx_mimic.clips.formats.npz import read_arrays
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.common.errors import UserError
@@ -66,14 +66,13 @@ def build(fields: Mapping[str, Any], path: Path) -> RawClip:
             f"{path}: format_version is {shown}, this program reads {FORMAT_VERSION}; update mjx_mimic"
             " or convert the clip again"
         )
-    joint_names = fields["joint_names"].tolist()
-    width = len(joint_names) if isinstance(joint_names, list) else None
+    joint_names = texts(fields, "joint_names", path)
     return RawClip(
         name=scalar(fields["name"]),
         fps=scalar(fields["fps"]),
         root_pos=numbers(fields, "root_pos", (None, 3), path),
         root_quat=numbers(fields, "root_quat", (None, 4), path),
-        dof_pos=numbers(fields, "dof_pos", (None, width), path),
+        dof_pos=numbers(fields, "dof_pos", (None, len(joint_names)), path),
         joint_names=joint_names,
         loop=scalar(fields["loop"]),
     )

@@ -2,6 +2,7 @@
 
 import io
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class Arrays(Mapping[str, NDArray]):
             self._check_header(name)
             array = np.asarray(self._archive[name])
             if array.dtype.kind == "U":
-                array.tolist()  # raises SystemError for what are no characters
+                _check_characters(array)
             return array
         except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damaged bytes
             if isinstance(error, ValueError) and "allow_pickle" in str(error):
@@ -75,6 +76,13 @@ class Arrays(Mapping[str, NDArray]):
 
     def __len__(self) -> int:
         return len(self._archive.files)
+
+
+def _check_characters(array: NDArray) -> None:
+    """Raise ValueError if an array of text holds what are no characters, of which Python makes no text."""
+    codes = np.frombuffer(array.tobytes(), np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+    if codes.size and codes.max() > sys.maxunicode:
+        raise ValueError("text with what are no characters")
 
 
 def read_arrays(data: bytes, path: Path) -> Arrays:
