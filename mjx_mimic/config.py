@@ -533,6 +533,7 @@ PRESETS: dict[Preset, TrainConfig] = {
         env=EnvConfig(
             observation="onboard",
             privileged_critic=True,
+            max_deviation=1.0,
             control_hz=50.0,
             physics_hz=150.0,
             penalty=PenaltyConfig(action_change=0.1, torque=0.05, joint_limit=0.5),

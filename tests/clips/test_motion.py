@@ -405,7 +405,7 @@ def test_missing_native_field_is_named(tmp_path, field):
         ({"fps": 0.0}, "fps is 0; give one finite number > 0"),
         ({"loop": "once"}, "loop is 'once'; use 'wrap'"),
         ({"name": 3}, "name is a int; give the clip a name"),
-        ({"joint_names": np.array("waist")}, "joint_names is not a list of text; give the 29"),
+        ({"joint_names": np.array("waist")}, "joint_names is not a list of text; give names"),
         ({"joint_names": np.array(DOUBLED)}, "duplicate 'left_hip_roll_joint'; name each"),
         ({"dof_pos": np.zeros((7, 36))}, "dof_pos has shape (7, 36), expected (T, 29)"),
         (

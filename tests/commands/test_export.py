@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import onnxruntime
 import pytest
+from helpers.robots import RigidRobot
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic import export
@@ -131,7 +132,7 @@ def test_a_run_is_exported_with_its_normaliser_and_what_a_deployer_needs(exporte
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_listed_parts_of_an_observation_add_up_to_it(layout, walk, robot):
-    env = make_env([walk], EnvConfig(observation=layout), robot=robot)
+    env = make_env([walk], EnvConfig(observation=layout), robot=RigidRobot(**vars(robot)))
     state = jax.eval_shape(env.reset_to, jnp.int32(0), jnp.float32(0.0))
     about = onnx_model.metadata(env, Clips((walk,), (1.0,)))
     (size,) = jax.eval_shape(env.observe, state).shape

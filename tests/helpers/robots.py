@@ -30,8 +30,27 @@ class RigidRobot(Robot):
 class GlidingEnv(ImitationEnv):
     """The real task with free flight for physics: what was kicked moves on, whatever the motors do."""
 
-    def simulate(self, state: EnvState, pd_target: jax.Array) -> tuple[EnvState, PhysicsTrace]:
+    def simulate(
+        self, state: EnvState, pd_target: jax.Array, *, force: jax.Array | None = None
+    ) -> tuple[EnvState, PhysicsTrace]:
+        del force
         qpos, qvel = self.reference_coordinates(state, ahead=1)
         drift = state.qvel[:2] - self.reference_coordinates(state)[1][:2]
         next_state = replace(state, qpos=qpos, qvel=qvel.at[:2].add(drift), steps=state.steps + 1)
         return next_state, PhysicsTrace(qpos[None, 7:], qvel[None, 6:])
+
+
+@struct.dataclass
+class ObedientEnv(GlidingEnv):
+    """The same, but the joints are at once where the motors bring them, and the root leans with them."""
+
+    def simulate(
+        self, state: EnvState, pd_target: jax.Array, *, force: jax.Array | None = None
+    ) -> tuple[EnvState, PhysicsTrace]:
+        next_state, _ = GlidingEnv.simulate(self, state, pd_target, force=force)
+        lean = rotation.turned(next_state.qpos[3:7], 0.1 * pd_target[3:6])
+        qpos = jnp.concatenate([next_state.qpos[:3] + 0.1 * pd_target[:3], lean, pd_target])
+        qvel = jnp.concatenate(
+            [next_state.qvel[:6] + 0.1 * pd_target[:6], (pd_target - state.qpos[7:]) / self.control_dt]
+        )
+        return replace(next_state, qpos=qpos, qvel=qvel), PhysicsTrace(qpos[None, 7:], qvel[None, 6:])

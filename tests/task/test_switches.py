@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers.refusals import refusal
+from helpers.robots import RigidRobot
 
 from mjx_mimic import train
 from mjx_mimic.clips.formats import load_motion
@@ -16,7 +17,7 @@ from mjx_mimic.task.env import ImitationEnv, make_env
 
 @pytest.fixture(scope="module")
 def env(robot) -> ImitationEnv:
-    return make_env([load_motion("walk")], robot=robot)
+    return make_env([load_motion("walk")], robot=RigidRobot(**vars(robot)))
 
 
 def configured(env: ImitationEnv, *options: str) -> ImitationEnv:
@@ -36,7 +37,7 @@ def configured(env: ImitationEnv, *options: str) -> ImitationEnv:
 def test_early_termination_can_be_switched_off(env, options, fall, deviation):
     env = configured(env, *options)
     state = env.reset_to(jnp.int32(0), jnp.float32(0.3))
-    state = replace(state, qpos=state.qpos.at[2].add(-0.6))  # the pelvis is in the floor
+    state = replace(state, qpos=state.qpos.at[2].add(-1.0))  # the pelvis is in the floor
     causes = env.causes(state, env.character(state), env.reference(state))
     assert (bool(causes.fall), bool(causes.deviation)) == (fall, deviation)
     assert bool(causes.terminated) == (fall or deviation)
