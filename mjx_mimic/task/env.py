@@ -401,8 +401,8 @@ class ImitationEnv:
         Args:
             state: unbatched.
             ahead: control steps.
-            from_robot: whether the reference now stands at the robot's place and heading, which is how it is
-                seen where they do not count; MimicKit's layout in the world's frame shows them nevertheless.
+            from_robot: whether the reference now stands at the robot's place and heading, as it is seen where
+                they do not count.
         """
         qpos, qvel = self.reference_coordinates(state, ahead)
         if from_robot:
@@ -426,7 +426,8 @@ class ImitationEnv:
 
     def observation_parts(self, state: EnvState) -> observation.Parts:
         """Return the named parts of what the policy sees, in their order, as the encoders show them."""
-        from_robot = not self.track_root and self.layout.frame != "world"
+        # The other layouts show no place, or, in the world's frame, MimicKit's place that does not count.
+        from_robot = not self.track_root and self.layout is observation.LAYOUTS["compact"]
         targets = {ahead: self.target(state, ahead, from_robot) for ahead in self.target_steps}
         phase = observation.Phase(self.phase(state), self.phase_frequencies)
         parts = self.readings(state)
