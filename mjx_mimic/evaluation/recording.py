@@ -15,7 +15,7 @@ class Snapshot:
 
     qpos: jax.Array  # (36,) simulated
     qvel: jax.Array  # (35,)
-    reference: jax.Array  # (36,) qpos of the reference
+    reference: jax.Array  # (36,) qpos of the reference, where the robot is if place and heading do not count
     phase: jax.Array  # () of the clip, in [0, 1]
     reward: jax.Array  # () of the step that led here
     causes: Causes
@@ -26,10 +26,11 @@ class Snapshot:
 def snapshot(env: ImitationEnv, state: EnvState) -> Snapshot:
     """Take the snapshot of an unbatched state."""
     character, target = env.character(state), env.reference(state)
+    shown = env.reference_coordinates if env.track_root else env.reference_from_robot
     return Snapshot(
         qpos=state.qpos,
         qvel=state.qvel,
-        reference=env.reference_coordinates(state)[0],
+        reference=shown(state)[0],
         phase=env.phase(state),
         reward=env.total_reward(env.compute_reward(character, target)[0], state),
         causes=env.causes(state, character, target),

@@ -395,20 +395,13 @@ class ImitationEnv:
         """Return the reference with its bodies `ahead` control steps from now."""
         return self.robot.character_state(*self.reference_coordinates(state, ahead))
 
-    def target(self, state: EnvState, ahead: int, from_robot: bool) -> CharacterState:
-        """Return the reference as it is observed, `ahead` control steps from now.
+    def reference_from_robot(self, state: EnvState, ahead: int = 0) -> tuple[jax.Array, jax.Array]:
+        """Return the same as if the reference now stood at the robot's place and heading.
 
-        Args:
-            state: unbatched.
-            ahead: control steps.
-            from_robot: whether the reference now stands at the robot's place and heading, as it is seen where
-                they do not count.
+        So it is observed and drawn where they do not count.
         """
-        qpos, qvel = self.reference_coordinates(state, ahead)
-        if from_robot:
-            now, _ = self.reference_coordinates(state)
-            qpos, qvel = reference.carried(qpos, qvel, now[:7], state.qpos[:7])
-        return self.robot.character_state(qpos, qvel)
+        now, _ = self.reference_coordinates(state)
+        return reference.carried(*self.reference_coordinates(state, ahead), now[:7], state.qpos[:7])
 
     def observe(self, state: EnvState, sensed: EnvState | None = None) -> jax.Array:
         """Return the observation (O,) of a state.
@@ -428,7 +421,10 @@ class ImitationEnv:
         """Return the named parts of what the policy sees, in their order, as the encoders show them."""
         # The other layouts show no place, or, in the world's frame, MimicKit's place that does not count.
         from_robot = not self.track_root and self.layout is observation.LAYOUTS["compact"]
-        targets = {ahead: self.target(state, ahead, from_robot) for ahead in self.target_steps}
+        coordinates = self.reference_from_robot if from_robot else self.reference_coordinates
+        targets = {
+            ahead: self.robot.character_state(*coordinates(state, ahead)) for ahead in self.target_steps
+        }
         phase = observation.Phase(self.phase(state), self.phase_frequencies)
         parts = self.readings(state)
         if state.history is not None:
@@ -459,8 +455,9 @@ class ImitationEnv:
     def privileged_parts(self, state: EnvState) -> observation.Parts:
         """Return the named parts of what only the value function sees: the true state, and the robot's."""
         phase = observation.Phase(self.phase(state), frequencies=0)
-        target = self.target(state, 1, from_robot=not self.track_root)
-        parts = observation.compact(self.robot, self.character(state), {1: target}, phase)
+        coordinates = self.reference_coordinates if self.track_root else self.reference_from_robot
+        targets = {1: self.robot.character_state(*coordinates(state, 1))}
+        parts = observation.compact(self.robot, self.character(state), targets, phase)
         values = {name: value for name, value in vars(state.dynamics).items() if value is not None}
         return {f"value function: {name}": jnp.atleast_1d(part) for name, part in (parts | values).items()}
 

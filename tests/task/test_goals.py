@@ -21,6 +21,7 @@ from mjx_mimic.config import (
     TrainConfig,
     sized,
 )
+from mjx_mimic.evaluation.recording import snapshot
 from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
 from mjx_mimic.task.goals import doubts, heading, strike, throw
 
@@ -99,6 +100,10 @@ def test_place_and_heading_that_do_not_count_are_not_observed_either(rigid):
     tracking = env.with_config(replace(env.config, track_root=True))
     np.testing.assert_allclose(env.observe(on_it), tracking.observe(on_it), atol=2e-5)
     assert np.abs(np.asarray(tracking.observe(there) - tracking.observe(here))).max() > 1.0
+    # Nor is it drawn elsewhere.
+    drawn = snapshot(env, there).reference
+    np.testing.assert_allclose(drawn[:2], there.qpos[:2], atol=1e-5)
+    np.testing.assert_allclose(snapshot(tracking, there).reference[:2], on_it.qpos[:2], atol=1e-5)
 
 
 def test_without_a_goal_nothing_of_one_is_there(rigid):
