@@ -179,7 +179,7 @@ class Live:
 
     def reference(self) -> NDArray:
         """Return the reference's qpos (36,) now, or at the last control step if it goes with the robot."""
-        if self._env.pursues or not self._env.track_root:
+        if self._env.goes_with_robot:
             return np.asarray(self._snapshot.reference)
         return sampled(self.motions[self.clip], np.array([self._seconds]))[0]
 

@@ -26,11 +26,10 @@ class Snapshot:
 def snapshot(env: ImitationEnv, state: EnvState) -> Snapshot:
     """Take the snapshot of an unbatched state."""
     character, target = env.character(state), env.reference(state)
-    shown = env.reference_coordinates if env.track_root else env.reference_from_robot
     return Snapshot(
         qpos=state.qpos,
         qvel=state.qvel,
-        reference=shown(state)[0],
+        reference=env.shown_coordinates(state)[0],
         phase=env.phase(state),
         reward=env.total_reward(env.compute_reward(character, target)[0], state),
         causes=env.causes(state, character, target),

@@ -385,9 +385,11 @@ class ImitationEnv:
         self, state: EnvState, time: reference.Moment | jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         """Return what `reference_coordinates` does, at a time in the clip, a `Moment` or () s."""
-        qpos, qvel = reference.lookup(self.library, state.clip, time)
-        if not self.pursues:
-            return qpos, qvel
+        found = reference.lookup(self.library, state.clip, time)
+        return self._from_robot(state, *found) if self.pursues else found
+
+    def _from_robot(self, state: EnvState, qpos: jax.Array, qvel: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Move coordinates of the reference as if it now stood at the robot's place and heading."""
         now, _ = reference.lookup(self.library, state.clip, self.moment(state))
         return reference.carried(qpos, qvel, now[:7], state.qpos[:7])
 
@@ -395,13 +397,18 @@ class ImitationEnv:
         """Return the reference with its bodies `ahead` control steps from now."""
         return self.robot.character_state(*self.reference_coordinates(state, ahead))
 
-    def reference_from_robot(self, state: EnvState, ahead: int = 0) -> tuple[jax.Array, jax.Array]:
-        """Return the same as if the reference now stood at the robot's place and heading.
+    def shown_coordinates(self, state: EnvState, ahead: int = 0) -> tuple[jax.Array, jax.Array]:
+        """Return the same as it is shown.
 
-        So it is observed and drawn where they do not count.
+        Where place and heading do not count, it is as if the reference now stood at the robot's.
         """
-        now, _ = self.reference_coordinates(state)
-        return reference.carried(*self.reference_coordinates(state, ahead), now[:7], state.qpos[:7])
+        found = reference.lookup(self.library, state.clip, self.moment(state, ahead))
+        return self._from_robot(state, *found) if self.goes_with_robot else found
+
+    @property
+    def goes_with_robot(self) -> bool:
+        """Whether the reference is shown where the robot is."""
+        return self.pursues or not self.track_root
 
     def observe(self, state: EnvState, sensed: EnvState | None = None) -> jax.Array:
         """Return the observation (O,) of a state.
@@ -420,8 +427,8 @@ class ImitationEnv:
     def observation_parts(self, state: EnvState) -> observation.Parts:
         """Return the named parts of what the policy sees, in their order, as the encoders show them."""
         # The other layouts show no place, or, in the world's frame, MimicKit's place that does not count.
-        from_robot = not self.track_root and self.layout is observation.LAYOUTS["compact"]
-        coordinates = self.reference_from_robot if from_robot else self.reference_coordinates
+        is_compact = self.layout is observation.LAYOUTS["compact"]
+        coordinates = self.shown_coordinates if is_compact else self.reference_coordinates
         targets = {
             ahead: self.robot.character_state(*coordinates(state, ahead)) for ahead in self.target_steps
         }
@@ -455,8 +462,7 @@ class ImitationEnv:
     def privileged_parts(self, state: EnvState) -> observation.Parts:
         """Return the named parts of what only the value function sees: the true state, and the robot's."""
         phase = observation.Phase(self.phase(state), frequencies=0)
-        coordinates = self.reference_coordinates if self.track_root else self.reference_from_robot
-        targets = {1: self.robot.character_state(*coordinates(state, 1))}
+        targets = {1: self.robot.character_state(*self.shown_coordinates(state, 1))}
         parts = observation.compact(self.robot, self.character(state), targets, phase)
         values = {name: value for name, value in vars(state.dynamics).items() if value is not None}
         return {f"value function: {name}": jnp.atleast_1d(part) for name, part in (parts | values).items()}
