@@ -20,8 +20,9 @@ from mjx_mimic.robot import kinematics
 from mjx_mimic.robot.constants import ContactSet
 from mjx_mimic.robot.implicit_pd import step_with_motors, with_implicit_motors
 from mjx_mimic.robot.mjcf import load_mjcf
-from mjx_mimic.task.env import EnvState, ImitationEnv
+from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.skills import OPEN
+from mjx_mimic.task.states import EnvState
 
 _begin = jax.jit(ImitationEnv.reset_to)
 

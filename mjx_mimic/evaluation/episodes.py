@@ -20,9 +20,10 @@ from mjx_mimic.learning.composite import AnyPolicy
 from mjx_mimic.robot import rotation
 from mjx_mimic.task import tracking_errors
 from mjx_mimic.task.dynamics import Dynamics
-from mjx_mimic.task.env import EnvState, ImitationEnv
+from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.randomization import PUSH_INTERVAL_S, pushed, sensed
 from mjx_mimic.task.skills import OPEN
+from mjx_mimic.task.states import EnvState
 from mjx_mimic.task.tracking_errors import Effort, TrackingErrors, no_errors
 
 DIRECTIONS = {"forward": (1.0, 0.0), "backward": (-1.0, 0.0), "left": (0.0, 1.0), "right": (0.0, -1.0)}

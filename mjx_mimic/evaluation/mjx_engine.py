@@ -12,7 +12,8 @@ from mjx_mimic.evaluation.episodes import Episode, Evaluation, Outcome
 from mjx_mimic.evaluation.recording import Recording, Snapshot, recordings, snapshot
 from mjx_mimic.learning.devices import DEVICES, first_device, map_devices, place, replicate
 from mjx_mimic.task import tracking_errors
-from mjx_mimic.task.env import EnvState, ImitationEnv
+from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.states import EnvState
 from mjx_mimic.task.tracking_errors import Effort
 
 

@@ -23,7 +23,8 @@ from mjx_mimic.robot.implicit_pd import step_with_motors, with_implicit_motors
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import Robot
 from mjx_mimic.task import tracking_errors
-from mjx_mimic.task.env import EnvState, ImitationEnv
+from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.states import EnvState
 
 FLOOR_SIZE = (0.0, 0.0, 1.0)
 

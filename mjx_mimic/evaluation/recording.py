@@ -5,7 +5,8 @@ import numpy as np
 from flax import struct
 from numpy.typing import NDArray
 
-from mjx_mimic.task.env import EnvState, ImitationEnv
+from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.states import EnvState
 from mjx_mimic.task.termination import Causes
 
 

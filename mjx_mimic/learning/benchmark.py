@@ -24,7 +24,9 @@ from mjx_mimic.learning.learner import Learner, TrainState, make_learner
 from mjx_mimic.robot.constants import CONTACT_SHAPES, G1_JOINTS
 from mjx_mimic.robot.model import load_robot
 from mjx_mimic.task import reference, start_sampling
-from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
+from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.making import make_env
+from mjx_mimic.task.states import EnvState
 
 LOOKUPS = 2**16
 """Lookups at a time."""

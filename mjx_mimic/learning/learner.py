@@ -27,7 +27,9 @@ from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.learning.policy import Policy, ValueFunction
 from mjx_mimic.learning.rollout import EvaluationMetrics, Transition
 from mjx_mimic.task import start_sampling
-from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
+from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.making import make_env
+from mjx_mimic.task.states import EnvState
 
 SEGMENT_SECONDS = 0.5
 """Length of the segments of clips in which failures are counted, s; a fall takes about as long."""

@@ -6,9 +6,10 @@ from flax import struct
 
 from mjx_mimic.learning.networks import log_prob
 from mjx_mimic.learning.policy import Policy, ValueFunction
-from mjx_mimic.task.env import EnvState, ImitationEnv
+from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.randomization import disturbed
 from mjx_mimic.task.reward import RewardTerms
+from mjx_mimic.task.states import EnvState
 from mjx_mimic.task.termination import Causes
 from mjx_mimic.task.tracking_errors import TrackingErrors, no_errors
 

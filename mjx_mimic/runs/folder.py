@@ -21,9 +21,11 @@ from mjx_mimic.learning.networks import make_actor, make_critic
 from mjx_mimic.learning.policy import Policy, ValueFunction
 from mjx_mimic.runs.checkpoints import Checkpoints
 from mjx_mimic.task.dynamics import Dynamics
-from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
+from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.goals import STATES
+from mjx_mimic.task.making import make_env
 from mjx_mimic.task.skills import SkillState
+from mjx_mimic.task.states import EnvState
 
 MAY_CHANGE = ("total_steps", "eval_envs", "eval_interval", "video_interval", "keep_checkpoints")
 """Settings that may change when a run is resumed: how long it trains, and when it is evaluated, shown and

@@ -28,7 +28,8 @@ from mjx_mimic.robot.model import CharacterState, Robot, coordinates
 from mjx_mimic.runs import onnx_graph
 from mjx_mimic.runs.folder import load_policy, load_run_clips, require_one_policy
 from mjx_mimic.task import skills
-from mjx_mimic.task.env import EnvState, ImitationEnv
+from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.states import EnvState
 
 Inputs = Literal["sensors", "observation"]
 

@@ -37,7 +37,7 @@ from mjx_mimic.runs.training_loop import (
     summary,
 )
 from mjx_mimic.runs.training_run import check_clips
-from mjx_mimic.task.env import with_contacts
+from mjx_mimic.task.making import with_contacts
 
 ENVS_TOGETHER = 8192
 """Environments of all trainings that an accelerator is given at a time."""

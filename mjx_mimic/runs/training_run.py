@@ -28,8 +28,8 @@ from mjx_mimic.runs.lock import locked
 from mjx_mimic.runs.metric_log import MetricLog
 from mjx_mimic.runs.training_loop import WriteVideo, train
 from mjx_mimic.runs.warm_start import Source, has_new_value_function, read_source, start_from
-from mjx_mimic.task.env import with_contacts
 from mjx_mimic.task.goals import doubts
+from mjx_mimic.task.making import with_contacts
 
 STEP_BYTES = {"tpu": 103_000}
 """What the compiled training step takes per environment beside its samples, by platform.

@@ -20,7 +20,7 @@ from mjx_mimic.learning.networks import LOG_STD
 from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.runs.checkpoints import Checkpoints, StoredPolicy
 from mjx_mimic.runs.folder import require_one_policy
-from mjx_mimic.task.env import make_env
+from mjx_mimic.task.making import make_env
 
 NETWORKS = ("actor_hidden", "critic_hidden", "activation")
 """Settings that the networks of both runs must have in common."""

@@ -8,8 +8,10 @@ state, observation = jax.jit(env.reset)(jax.random.key(0))
 """
 
 from mjx_mimic.config import EnvConfig
-from mjx_mimic.task.env import EnvState, ImitationEnv, StepResult, make_env
+from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.making import make_env
 from mjx_mimic.task.reference import MotionLibrary, make_library
+from mjx_mimic.task.states import EnvState, StepResult
 
 __all__ = [
     "EnvConfig",

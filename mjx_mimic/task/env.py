@@ -1,90 +1,30 @@
 """The imitation task: one G1, one reference, pure functions of an explicit state. Batch it with `vmap`."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Self, cast
+from typing import Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from mjx_mimic.clips.ground_contacts import needed_contacts, touching_shapes
-from mjx_mimic.clips.motion import Motion
-from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import MOST_DELAY, EnvConfig, RandomizationConfig
-from mjx_mimic.robot.constants import ContactSet
 from mjx_mimic.robot.implicit_pd import shifted_target
-from mjx_mimic.robot.mjcf import load_mjcf
-from mjx_mimic.robot.model import CharacterState, Robot, exact_products, load_robot
+from mjx_mimic.robot.model import CharacterState, Robot, exact_products
 from mjx_mimic.robot.quiet_mjx import mjx
 from mjx_mimic.task import dynamics, observation, reference, skills, start_sampling, termination
 from mjx_mimic.task.dynamics import Dynamics, Scalar
-from mjx_mimic.task.goals import Goal, GoalState, Situation, make_goal
-from mjx_mimic.task.reference import MotionLibrary, make_library
+from mjx_mimic.task.goals import Goal, Situation, make_goal
+from mjx_mimic.task.penalty import penalty
+from mjx_mimic.task.reference import MotionLibrary
 from mjx_mimic.task.reward import RewardTerms, mimickit_reward, paper_reward
-from mjx_mimic.task.skills import SkillState
-from mjx_mimic.task.start_sampling import StartDistribution, make_starts
-from mjx_mimic.task.tracking_errors import TrackingErrors, motor_torque, tracking_errors
+from mjx_mimic.task.start_sampling import StartDistribution
+from mjx_mimic.task.states import EnvState, PhysicsTrace, StepResult
+from mjx_mimic.task.tracking_errors import tracking_errors
 
 PHYSICS_STEPS = "physics_steps"
 """Scope (`jax.named_scope`) of a control step's physics in a compiled program."""
-LIMIT_MARGIN = 0.05
-"""Distance from a joint's limit within which `PenaltyConfig.joint_limit` counts, rad."""
-
-
-@struct.dataclass
-class EnvState:
-    """All that a control step needs: coordinates, solver warm start, place in the clip, the episode so far.
-
-    An `mjx.Data` is about 50 kB, and everything else in it follows from these.
-    """
-
-    qpos: jax.Array  # (36,)
-    qvel: jax.Array  # (35,)
-    warm_start: jax.Array  # (35,) the last accelerations, where the constraint solver starts
-    clip: jax.Array  # () int
-    start_time: jax.Array  # () s, time in the clip at the episode's start, or where a skill has begun
-    steps: jax.Array  # () int, control steps since then
-    episode_return: jax.Array  # ()
-    dynamics: Dynamics = Dynamics()  # how this robot differs from the model
-    action: jax.Array | None = None  # (J,) the last one; None: it is not observed
-    history: jax.Array | None = None  # (K - 1, R) readings of the control steps before, the newest first
-    targets: jax.Array | None = None  # (H, J) rad, PD targets before, the newest first; None: without delay
-    goal: GoalState | None = None  # None: imitation alone
-    skills: SkillState | None = None  # None: an episode has one clip
-
-
-@struct.dataclass
-class StepResult:
-    """What a control step yields.
-
-    `final_observation` is that of the state before any reset; it is not finite where `causes.nonfinite` says
-    that the state is not.
-    """
-
-    observation: jax.Array  # (O,) after a reset if there was one
-    final_observation: jax.Array  # (O,) before it
-    reward: jax.Array  # () for the imitation and the goal
-    penalty: jax.Array  # () that training takes off it
-    reward_terms: RewardTerms
-    errors: TrackingErrors  # before any reset; costs nothing where nobody reads it
-    causes: termination.Causes
-    episode_return: jax.Array  # () so far, this step included
-    episode_length: jax.Array  # () int, likewise
-    segment: jax.Array  # () int, of the clips where the step began; see `start_sampling`
-    goal_reward: jax.Array | None = None  # () None: imitation alone
-    goal_results: dict[str, jax.Array] = struct.field(default_factory=dict)  # () so far; see `Goal.results`
-
-
-@struct.dataclass
-class PhysicsTrace:
-    """Joints at the end of each of the S physics steps of a control step, by which the motors act."""
-
-    dof_pos: jax.Array  # (S, J) rad
-    dof_vel: jax.Array  # (S, J) rad/s
-    self_contact: jax.Array | None = None  # (S,) m, summed depths of parts in others; None: not penalised
 
 
 @struct.dataclass
@@ -216,11 +156,11 @@ class ImitationEnv:
         next_state = self.pursue(next_state, character)
         imitation, terms = self.compute_reward(character, target)
         reward = self.total_reward(imitation, next_state)
-        penalty = self.compute_penalty(state, next_state, action, trace)
+        cost = self.compute_penalty(state, next_state, action, trace)
         # A broken simulation earns nothing; without this its NaN would outlive the reset in the returns.
         goal_reward = None if next_state.goal is None else next_state.goal.reward
-        reward, penalty, terms, goal_reward = jax.tree.map(
-            lambda x: jnp.where(causes.nonfinite, 0.0, x), (reward, penalty, terms, goal_reward)
+        reward, cost, terms, goal_reward = jax.tree.map(
+            lambda x: jnp.where(causes.nonfinite, 0.0, x), (reward, cost, terms, goal_reward)
         )
         next_state = replace(next_state, episode_return=state.episode_return + reward)
 
@@ -231,7 +171,7 @@ class ImitationEnv:
             observation=self.observe(state_or_reset),
             final_observation=self.observe(next_state),
             reward=reward,
-            penalty=penalty,
+            penalty=cost,
             reward_terms=terms,
             errors=tracking_errors(character, target),
             causes=causes,
@@ -426,9 +366,7 @@ class ImitationEnv:
 
     def observation_parts(self, state: EnvState) -> observation.Parts:
         """Return the named parts of what the policy sees, in their order, as the encoders show them."""
-        # The other layouts show no place, or, in the world's frame, MimicKit's place that does not count.
-        is_compact = self.layout is observation.LAYOUTS["compact"]
-        coordinates = self.shown_coordinates if is_compact else self.reference_coordinates
+        coordinates = self.reference_coordinates if self.layout.keeps_place else self.shown_coordinates
         targets = {
             ahead: self.robot.character_state(*coordinates(state, ahead)) for ahead in self.target_steps
         }
@@ -627,32 +565,9 @@ class ImitationEnv:
     def compute_penalty(
         self, before: EnvState, after: EnvState, action: jax.Array, trace: PhysicsTrace | None = None
     ) -> jax.Array:
-        """Return what training takes off the reward () for a control step, by the weights of `PenaltyConfig`.
-
-        Args:
-            before: the state in which the action was chosen.
-            after: the state that it led to, with the torques of its last physics step.
-            action: (J,).
-            trace: of the physics between them; None: without self-contacts.
-        """
-        config, robot, total = self.config.penalty, self.robot, jnp.float32(0.0)
-        if config.action_change and before.action is not None:
-            change = jnp.clip(action, -1.0, 1.0) - before.action
-            # The first action of an episode changes nothing.
-            total += config.action_change * jnp.where(before.steps > 0, jnp.mean(jnp.square(change)), 0.0)
-        if config.torque:
-            torque = motor_torque(robot, self.pd_target(before, action), after.qpos[7:], after.qvel[6:])
-            total += config.torque * jnp.mean(jnp.square(torque / robot.effort_limit))
-        if config.joint_limit:
-            low, high = robot.joint_range.T
-            angle = after.qpos[7:]
-            excess = jnp.maximum(angle - (high - LIMIT_MARGIN), 0.0) + jnp.maximum(
-                low + LIMIT_MARGIN - angle, 0.0
-            )
-            total += config.joint_limit * jnp.sum(excess)
-        if trace is not None and trace.self_contact is not None:
-            total += config.self_contact * jnp.mean(trace.self_contact)
-        return total
+        """Return what training takes off the reward () for a control step; see `penalty.penalty`."""
+        target = self.pd_target(before, action)
+        return penalty(self.config.penalty, self.robot, before, after, action, target, trace)
 
     def causes(
         self, state: EnvState, character: CharacterState, target: CharacterState
@@ -671,63 +586,3 @@ class ImitationEnv:
             time_out=state.steps >= self.episode_steps,
             clip_end=ends & (self.phase(state) >= 1.0),
         )
-
-
-def with_contacts(config: EnvConfig, motions: Sequence[Motion]) -> EnvConfig:
-    """Return settings whose contacts are no longer `auto`, but the smallest set that the clips need.
-
-    So are the bodies that may be on the floor, unless the settings name some.
-    """
-    if config.contacts != "auto":
-        return config
-    model = load_mjcf("body", config.physics_hz, visuals=False)
-    shapes = {shape for motion in motions for shape in touching_shapes(model, motion)}
-    contacts, bodies = needed_contacts(model, sorted(shapes))
-    return replace(config, contacts=contacts, ground_bodies=config.ground_bodies or bodies)
-
-
-def make_env(
-    motions: Sequence[Motion],
-    config: EnvConfig | None = None,
-    *,
-    weights: Sequence[float] | None = None,
-    segment_seconds: float | None = None,
-    robot: Robot | None = None,
-) -> ImitationEnv:
-    """Make the task of imitating clips.
-
-    Args:
-        motions: the clips.
-        config: observation, action, reward, termination, rates, contacts; None: the defaults.
-        weights: how often episodes start in each clip, relative to the others; None: equally.
-        segment_seconds: see `start_sampling.make_starts`.
-        robot: one with other fields than `load_robot` gives; None: the G1 with the contacts of `config`.
-
-    Raises:
-        UserError: a body of `config` that the robot does not have, or an observation that does not show which
-            of several clips is to be imitated.
-    """
-    config = EnvConfig() if config is None else config
-    if robot is None:
-        config = with_contacts(config, motions)
-        robot = load_robot(
-            cast(ContactSet, config.contacts),
-            config.physics_hz,
-            ground_bodies=config.ground_bodies,
-            key_bodies=config.key_bodies,
-            self_collision=config.self_collision,
-        )
-    library = make_library(motions)
-    weights = [1.0] * len(motions) if weights is None else weights
-    lengths = [float(length) for length in np.asarray(library.length)]
-    starts = make_starts(lengths, [motion.cyclic for motion in motions], weights, segment_seconds)
-    env = ImitationEnv(library, starts, robot, config)
-    make_goal(config, robot)  # refuses bodies that the robot does not have
-    if len(motions) > 1 and config.clips == "one" and not env.target_steps:
-        raise UserError(
-            f"option --env.observation: {config.observation} shows neither clip nor reference, so one policy"
-            f" cannot imitate {len(motions)} clips; add --env.target-steps 1, or name one clip"
-        )
-    if len(motions) == 1 and config.clips != "one":
-        raise UserError(f"option --env.clips: {config.clips} needs several clips; name more with --motion")
-    return env

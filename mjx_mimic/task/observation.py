@@ -48,6 +48,8 @@ class Layout:
         frame: of the vectors, for people.
         readings: state -> what sensors show of it, by name. They come before the parts, with the last action
             and the same of control steps before (`EnvConfig.history`). None: a layout without a history.
+        keeps_place: whether the reference is seen at its own place also where place does not count, as in
+            MimicKit, and not at the robot's.
     """
 
     parts: Callable[[Robot, CharacterState, Targets, Phase], Parts]
@@ -56,6 +58,7 @@ class Layout:
     shows_place: bool
     frame: str
     readings: Callable[[CharacterState], Parts] | None = None
+    keeps_place: bool = False
 
 
 def concatenated(parts: Parts) -> jax.Array:
@@ -161,7 +164,7 @@ def _inertial(gravity: str, spin: str, state: CharacterState) -> Parts:
 _HEADING = "heading of the root"
 LAYOUTS: dict[str, Layout] = {
     "compact": Layout(compact, (1,), phase=True, shows_place=True, frame=_HEADING),
-    "mimickit": Layout(mimickit, (1, 2, 3), phase=False, shows_place=True, frame="world"),
+    "mimickit": Layout(mimickit, (1, 2, 3), phase=False, shows_place=True, frame="world", keeps_place=True),
     "mimickit-local": Layout(mimickit_local, (1, 2, 3), phase=True, shows_place=False, frame=_HEADING),
     "onboard": Layout(
         onboard,

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from mjx_mimic.config import NoiseConfig
 from mjx_mimic.robot import rotation
 from mjx_mimic.task.dynamics import Scalar
-from mjx_mimic.task.env import EnvState, ImitationEnv
+from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.states import EnvState
 
 PUSH_INTERVAL_S = 2.0
 """Time between two kicks, s; in training on average."""

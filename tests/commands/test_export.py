@@ -27,7 +27,8 @@ from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.runs import load_policy, onnx_graph
 from mjx_mimic.runs import onnx as onnx_model
-from mjx_mimic.task.env import ImitationEnv, make_env
+from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.making import make_env
 from mjx_mimic.task.observation import LAYOUTS
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "run_onnx.py"

@@ -38,7 +38,8 @@ from mjx_mimic.evaluation.mujoco_engine import Simulations
 from mjx_mimic.learning.networks import Actor
 from mjx_mimic.learning.normalizer import Normalizer, empty
 from mjx_mimic.learning.policy import Policy
-from mjx_mimic.task.env import ImitationEnv, make_env
+from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.making import make_env
 
 pytestmark = [pytest.mark.slow, pytest.mark.render]
 

@@ -20,7 +20,7 @@ from mjx_mimic.evaluation.grid import Grid
 from mjx_mimic.learning.networks import make_actor
 from mjx_mimic.learning.normalizer import empty
 from mjx_mimic.learning.policy import Policy
-from mjx_mimic.task.env import make_env
+from mjx_mimic.task.making import make_env
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,8 @@ from mjx_mimic.learning.networks import make_actor
 from mjx_mimic.learning.normalizer import empty
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.task import tracking_errors
-from mjx_mimic.task.env import ImitationEnv, make_env
+from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.making import make_env
 from mjx_mimic.task.termination import Causes
 
 pytestmark = pytest.mark.slow

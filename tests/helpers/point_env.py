@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from flax import struct
 
 from mjx_mimic.config import EnvConfig, NetworkConfig, PPOConfig, TrainConfig
-from mjx_mimic.task.env import StepResult
 from mjx_mimic.task.reward import MimicKitTerms
 from mjx_mimic.task.start_sampling import StartDistribution, make_starts
+from mjx_mimic.task.states import StepResult
 from mjx_mimic.task.termination import Causes
 from mjx_mimic.task.tracking_errors import no_errors
 

@@ -8,7 +8,8 @@ from flax import struct
 
 from mjx_mimic.robot import rotation
 from mjx_mimic.robot.model import CharacterState, Robot, coordinates
-from mjx_mimic.task.env import EnvState, ImitationEnv, PhysicsTrace
+from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.states import EnvState, PhysicsTrace
 
 
 class RigidRobot(Robot):

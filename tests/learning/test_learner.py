@@ -23,9 +23,9 @@ from mjx_mimic.learning.normalizer import Normalizer, empty
 from mjx_mimic.learning.policy import Policy, ValueFunction
 from mjx_mimic.learning.rollout import Transition, rollout
 from mjx_mimic.runs.checkpoints import to_host
-from mjx_mimic.task.env import StepResult
 from mjx_mimic.task.reward import MimicKitTerms
 from mjx_mimic.task.start_sampling import StartDistribution
+from mjx_mimic.task.states import StepResult
 from mjx_mimic.task.termination import Causes
 from mjx_mimic.task.tracking_errors import TrackingErrors
 

@@ -15,7 +15,8 @@ from mjx_mimic.learning.devices import first_device, place
 from mjx_mimic.learning.learner import Learner
 from mjx_mimic.learning.metrics import Metrics
 from mjx_mimic.robot.model import CharacterState
-from mjx_mimic.task.env import ImitationEnv, make_env
+from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.making import make_env
 from mjx_mimic.task.reward import RewardTerms
 
 pytestmark = pytest.mark.slow

@@ -21,7 +21,7 @@ from mjx_mimic.display.side_by_side import open_run
 from mjx_mimic.learning.learner import Learner
 from mjx_mimic.runs import folder
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
-from mjx_mimic.task.env import make_env
+from mjx_mimic.task.making import make_env
 from mjx_mimic.task.skills import OPEN
 
 ENV = EnvConfig(contacts="feet", episode_seconds=0.4)

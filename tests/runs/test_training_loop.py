@@ -27,7 +27,7 @@ from mjx_mimic.learning.rollout import EvaluationMetrics
 from mjx_mimic.runs import checkpoints, folder, training_loop
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.metric_log import MetricLog
-from mjx_mimic.task.env import with_contacts
+from mjx_mimic.task.making import with_contacts
 from mjx_mimic.task.tracking_errors import TrackingErrors
 
 # mediapy leaves the pipes of its ffmpeg process to the garbage collector.

@@ -25,7 +25,9 @@ from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.implicit_pd import step_with_motors, with_implicit_motors
 from mjx_mimic.robot.model import Robot
 from mjx_mimic.task import reference
-from mjx_mimic.task.env import EnvState, ImitationEnv, StepResult, make_env
+from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.making import make_env
+from mjx_mimic.task.states import EnvState, StepResult
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,8 @@ from helpers.small_run import sway
 
 from mjx_mimic.clips.editing import with_loop
 from mjx_mimic.config import EnvConfig
-from mjx_mimic.task.env import EnvState, StepResult, make_env
+from mjx_mimic.task.making import make_env
+from mjx_mimic.task.states import EnvState, StepResult
 
 ACTION = jnp.zeros(29)
 CYCLIC, CLAMPED = 0, 1

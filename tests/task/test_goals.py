@@ -22,8 +22,10 @@ from mjx_mimic.config import (
     sized,
 )
 from mjx_mimic.evaluation.recording import snapshot
-from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
+from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.goals import doubts, heading, strike, throw
+from mjx_mimic.task.making import make_env
+from mjx_mimic.task.states import EnvState
 
 ACTION = jnp.zeros(29)
 BODY = "left_wrist_yaw_link"

@@ -12,7 +12,8 @@ from helpers.small_run import sway
 from mjx_mimic.clips.editing import with_loop
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.config import EnvConfig
-from mjx_mimic.task.env import ImitationEnv, make_env, with_contacts
+from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.making import make_env, with_contacts
 from mjx_mimic.task.observation import LAYOUTS
 from mjx_mimic.task.start_sampling import make_starts
 

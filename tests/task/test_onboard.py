@@ -24,8 +24,10 @@ from mjx_mimic.learning.networks import make_actor
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.robot.model import load_robot
 from mjx_mimic.task.dynamics import Dynamics
-from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
+from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.making import make_env
 from mjx_mimic.task.randomization import sensed
+from mjx_mimic.task.states import EnvState
 
 
 @pytest.fixture(scope="module")

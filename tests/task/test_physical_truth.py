@@ -26,8 +26,10 @@ from mjx_mimic.robot.implicit_pd import shifted_target, step_with_motors, with_i
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import Robot
 from mjx_mimic.task.dynamics import Dynamics, simulated_fields
-from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
+from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.making import make_env
 from mjx_mimic.task.observation import LAYOUTS, Phase
+from mjx_mimic.task.states import EnvState
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ import pytest
 from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.common.paths import bundled_clips
 from mjx_mimic.config import EnvConfig
-from mjx_mimic.task.env import make_env
+from mjx_mimic.task.making import make_env
 
 pytestmark = pytest.mark.faults
 

@@ -18,7 +18,7 @@ from mjx_mimic.robot.kinematics import forward_kinematics
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import CharacterState
 from mjx_mimic.task import reference
-from mjx_mimic.task.env import make_env
+from mjx_mimic.task.making import make_env
 
 JOINTS = len(G1_JOINTS)
 # float32 time resolves some 1e-5 of a frame after a few cycles; poses change by up to 0.4 a frame.

@@ -16,7 +16,9 @@ from mjx_mimic.clips.editing import with_loop
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.config import EnvConfig
 from mjx_mimic.evaluation.summary import transitions
-from mjx_mimic.task.env import EnvState, ImitationEnv, make_env
+from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.making import make_env
+from mjx_mimic.task.states import EnvState
 
 CYCLIC, ONCE, LARGE = 0, 1, 2
 CLIPS = [sway(), with_loop(sway(), "clamp"), sway(0.6)]

@@ -12,7 +12,8 @@ from helpers.robots import RigidRobot
 from mjx_mimic import train
 from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.config import PRESETS, EnvConfig, sized
-from mjx_mimic.task.env import ImitationEnv, make_env
+from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.making import make_env
 
 
 @pytest.fixture(scope="module")
