@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import require_writable
-from mjx_mimic.config import MOST_DELAY, Which
+from mjx_mimic.config import MOST_DELAY, MOST_SEED, Which
 
 if TYPE_CHECKING:
     from mjx_mimic.task.env import ImitationEnv
@@ -77,7 +77,8 @@ class EvaluateCommand:
     json: Annotated[Path | None, cli.shown("FILE")] = None
     """JSON file for all metrics."""
     plot: Annotated[Path | None, cli.shown("FILE")] = None
-    """PNG of error and foot contacts over the phase; of several combinations, a heat map of who survives."""
+    """PNG of errors, foot contacts and failures over the phase; of several combinations, a heat map of who
+    survives."""
     record: Annotated[Path | None, cli.shown("FILE")] = None
     """Clip file for the first episode's simulated motion: .npz native, .pkl MimicKit, .csv Unitree."""
 
@@ -205,6 +206,11 @@ def check(command: EvaluateCommand) -> None:
             "it looks for the force; leave --force out",
         ),
         (
+            "--find-limit",
+            command.find_limit and (command.episodes > 0 or command.direction != "forward"),
+            "it takes 64 episodes in each of the four directions; leave --episodes and --direction out",
+        ),
+        (
             "--plot",
             command.find_limit and command.plot is not None,
             "--find-limit draws nothing; leave one of them out",
@@ -243,6 +249,7 @@ def check_ranges(command: EvaluateCommand) -> None:
         {
             "--seconds": (command.seconds, 0.1, 600.0),
             "--episodes": (command.episodes, 0, 10**6),
+            "--seed": (command.seed, 0, MOST_SEED),
             "--beyond": (command.beyond, 0.0, 10.0),
             "--push": (command.push, 0.0, 10.0),
             "--push-turn": (command.push_turn, 0.0, 10.0),

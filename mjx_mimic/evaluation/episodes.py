@@ -71,6 +71,7 @@ class Episode:
     """One episode so far. Sums are over the `steps` inside the episode."""
 
     clip: jax.Array  # () int, the first one
+    start_phase: jax.Array  # () in [0, 1], of that clip
     following: jax.Array  # () int, with skills the one after it; `OPEN` as long as that is not chosen
     steps: jax.Array  # () control steps with a finite state
     horizon: jax.Array  # () control steps that the episode should have
@@ -103,6 +104,7 @@ class PhaseFigures:
     """Sums over all episodes, by clip and phase."""
 
     steps: jax.Array  # (C, PHASE_BINS)
+    failures: jax.Array  # (C, PHASE_BINS) early terminations
     deviation: jax.Array  # (C, PHASE_BINS) m, mean body distance
     contact: jax.Array  # (C, PHASE_BINS, 2) of the left and the right foot
     reference_contact: jax.Array  # (C, PHASE_BINS, 2)
@@ -189,6 +191,7 @@ class Evaluation:
         zero = jnp.float32(0.0)
         return state, Episode(
             clip=clip,
+            start_phase=phase,
             following=following[0],
             steps=jnp.int32(0),
             horizon=horizon.astype(jnp.int32),
@@ -290,7 +293,8 @@ class Evaluation:
         def add(total: jax.Array, value: jax.Array) -> jax.Array:
             return total + jnp.where(counts, value, 0.0)
 
-        running = episode.running & counts
+        # What happens after the horizon, at which a clip that does not repeat ends, is no failure.
+        running = episode.running & ~(inside & (causes.terminated | ~counts))
         slip = tracking_errors.foot_slip(episode.sole_pos, character.sole_pos, env.control_dt)
         change = jnp.where(episode.steps == 0, 0.0, jnp.abs(action - episode.action).mean())
         deviation = errors.global_body_position
@@ -300,10 +304,10 @@ class Evaluation:
             episode,
             following=following,
             steps=episode.steps + counts,
-            running=running & ~causes.terminated,
+            running=running,
             broken=episode.broken | (causes.nonfinite & inside),
             episode_length=episode.episode_length + (episode.running & inside),
-            episode_return=episode.episode_return + jnp.where(running, reward, 0.0),
+            episode_return=episode.episode_return + jnp.where(episode.running & counts, reward, 0.0),
             reward=add(episode.reward, reward),
             errors=jax.tree.map(add, episode.errors, errors),
             effort=jax.tree.map(add, episode.effort, effort),
@@ -328,6 +332,7 @@ class Evaluation:
         at = bins.at[state.clip, phase_bin].set(counts * 1.0)
         figures = PhaseFigures(
             steps=at,
+            failures=bins.at[state.clip, phase_bin].set(episode.running & ~running),
             deviation=at * jnp.where(counts, deviation, 0.0),
             contact=at[..., None] * tracking_errors.foot_contact(character.sole_pos),
             reference_contact=at[..., None] * tracking_errors.foot_contact(target.sole_pos),
@@ -339,7 +344,7 @@ class Evaluation:
     ) -> tuple[EnvState, Episode, PhaseFigures]:
         """Start N episodes, with sums to begin with."""
         bins = (self.env.library.num_clips, PHASE_BINS)
-        figures = PhaseFigures(*(jnp.zeros((*bins, *feet)) for feet in ((), (), (2,), (2,))))
+        figures = PhaseFigures(*(jnp.zeros((*bins, *feet)) for feet in ((), (), (), (2,), (2,))))
         return (*jax.vmap(self.begin)(index, at_first, _keys(seed, index, 0)), figures)
 
     def act_all(

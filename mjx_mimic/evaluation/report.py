@@ -50,7 +50,7 @@ class Report:
         """Print the table, with a line per clip where there are several."""
         results = self.results
         counts = ", ".join(f"{results[kind]['episodes']} {HEADINGS[kind]}" for kind in self.metrics)
-        title = f"{title}, {results['engine']}: episodes {counts}; {results['seconds']:.0f} s"
+        title = f"{title}, {results['engine']}: episodes {counts}; {results['wall_time_s']:.0f} s"
         table = Table(title=title, title_justify="left")
         for heading in ("metric", "unit", *(HEADINGS[kind] for kind in self.metrics), "meaning"):
             right = heading in HEADINGS.values()
@@ -78,8 +78,8 @@ class Report:
         write_json(path, {**more, **self.results}, indent=1)
 
     def write_plot(self, path: Path) -> None:
-        """Write a PNG of errors and foot contacts over the phase."""
-        plot.plot_phases(path, self.outcome.figures, self.clips)
+        """Write a PNG of errors, foot contacts and failures over the phase."""
+        plot.plot_phases(path, self.outcome, self.clips)
 
     def write_recording(self, path: Path) -> None:
         """Write the simulated motion of the first episode as a clip, in the format of the file's ending."""
@@ -137,7 +137,7 @@ def evaluate(
     at_first = np.arange(from_first + from_random) < from_first
     begun = time.monotonic()
     outcome = engine.run(evaluation, at_first, int(record))
-    results: dict[str, Any] = {"engine": engine.name, "seconds": time.monotonic() - begun}
+    results: dict[str, Any] = {"engine": engine.name, "wall_time_s": time.monotonic() - begun}
     results |= {**asdict(protocol), "seed": engine.seed}
     if evaluation.forces is not None:
         results["forces"] = np.asarray(evaluation.forces).tolist()
@@ -151,6 +151,7 @@ def evaluate(
             metrics[kind] = summary.episode_metrics(episode, evaluation.env.control_dt, measures)
             table = summary.table(metrics[kind], episode.clip, clips)
             results[kind] = {"episodes": int(chosen.sum()), **table}
+            results[kind]["failures"] = summary.failures(episode, clips)
             if evaluation.env.config.clips == "skills":
                 survived = next(m.values for m in metrics[kind] if m.name == "survived")
                 results[kind]["transitions"] = summary.transitions(

@@ -106,6 +106,19 @@ def episode_metrics(
     )
 
 
+def failures(episode: Episode, clips: Sequence[str]) -> list[dict[str, Any]]:
+    """Return of each episode that early termination ended the clip and phase of its start, and its length."""
+    failed = np.flatnonzero(~np.asarray(episode.survived))
+    return [
+        {
+            "clip": clips[int(episode.clip[index])],
+            "start_phase": float(episode.start_phase[index]),
+            "episode_length": int(episode.episode_length[index]),
+        }
+        for index in failed
+    ]
+
+
 def _mjlab_metrics(episode: Episode) -> tuple[EpisodeMetric, ...]:
     """Compute mjlab's metrics, which count the control steps until it would have ended the episode."""
     steps, errors = np.asarray(episode.mjlab_steps, float), episode.mjlab_errors

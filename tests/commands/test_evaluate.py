@@ -112,6 +112,8 @@ def test_the_table_names_every_metric(finished, capsys):
         (["--find-limit", "--grid"], "--find-limit"),
         (["--find-limit", "--force", "100"], "--force"),
         (["--find-limit", "--plot", "a.png"], "--plot"),
+        (["--find-limit", "--episodes", "5"], "--episodes"),
+        (["--seed", str(2**63)], "--seed"),
         (["--friction", "0.4", "1", "--record", "a.npz"], "--record"),
         (["--grid", "--start", "first"], "--start"),
         (["--engine", "mujoco", "--mjcf", "nowhere.xml", "--grid"], "--mjcf"),

@@ -9,13 +9,16 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
-from helpers.robots import ObedientEnv, RigidRobot
+from flax import struct
+from helpers.refusals import refusal
+from helpers.robots import GlidingEnv, ObedientEnv, RigidRobot
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips.dataset import load_clips
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import EnvConfig, HeadingConfig, NetworkConfig
 from mjx_mimic.evaluation import mjx_engine, mujoco_engine, summary
+from mjx_mimic.evaluation.engine import Engine
 from mjx_mimic.evaluation.episodes import Evaluation, Outcome, Protocol
 from mjx_mimic.evaluation.recording import Snapshot, recordings
 from mjx_mimic.learning import rollout
@@ -23,6 +26,7 @@ from mjx_mimic.learning.networks import make_actor
 from mjx_mimic.learning.normalizer import empty
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.task import tracking_errors
+from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.making import make_env
 from mjx_mimic.task.termination import Causes
@@ -163,11 +167,42 @@ def test_an_episode_is_tallied_to_its_end_and_early_termination_noted(in_c):
     assert (episode.episode_length[~ended] == STEPS).all()
     assert (episode.episode_return[ended] < episode.reward[ended]).any()
     np.testing.assert_allclose(episode.episode_return[~ended], episode.reward[~ended], rtol=1e-5)
+    assert figures.failures.sum() == ended.sum()
     assert figures.steps.sum() == STEPS * EPISODES
     np.testing.assert_allclose(figures.deviation.sum(), episode.errors.global_body_position.sum(), rtol=1e-4)
     assert (figures.contact <= figures.steps[..., None]).all()
     feet_down = figures.reference_contact.sum((0, 1)) / figures.steps.sum()
     assert ((feet_down > 0.5) & (feet_down < 0.8)).all()  # a walk's stance is about 62 % of its cycle
+
+
+@struct.dataclass
+class SlippingEnv(GlidingEnv):
+    """From its 40th control step on, an episode is a metre aside."""
+
+    def simulate(self, state, pd_target, *, force=None):
+        next_state, trace = GlidingEnv.simulate(self, state, pd_target, force=force)
+        aside = jnp.where(next_state.steps >= 40, 1.0, 0.0)
+        return replace(next_state, qpos=next_state.qpos.at[0].add(aside)), trace
+
+
+def test_a_clip_that_does_not_repeat_is_survived_at_its_end(env, policy):
+    """An early termination after its end no longer counts; one before it does, and is listed."""
+    clip = load_clips(["stop_walking"]).motions[0]
+    short = make_env([clip], env.config)
+    task = SlippingEnv(**{**vars(short), "robot": RigidRobot(**vars(short.robot))})
+    whole = Evaluation(task, policy, Protocol(seconds=2.0 * clip.length))
+    outcome = mjx_engine.run_in_mjx(whole, np.zeros(8, bool), 0, jax.local_devices())
+    found = outcome.episode
+    left = (1.0 - found.start_phase) * clip.length * 30.0
+    np.testing.assert_array_equal(found.horizon, np.ceil(left - 1e-3))
+    failed = found.horizon >= 40
+    assert 0 < failed.sum() < len(failed)
+    np.testing.assert_array_equal(found.survived, ~failed)
+    np.testing.assert_array_equal(found.episode_length, np.minimum(found.horizon, 40))
+    listed = summary.failures(found, ["stop"])
+    assert [entry["episode_length"] for entry in listed] == [40] * failed.sum()
+    np.testing.assert_allclose([entry["start_phase"] for entry in listed], found.start_phase[failed])
+    assert outcome.figures.failures.sum() == failed.sum()
 
 
 def test_metrics_follow_from_the_tallies(in_c, env):
@@ -226,6 +261,37 @@ def test_the_table_has_total_and_clips(in_c, env):
     assert two["clips"][1]["eval_return"]["mean"] == pytest.approx(returns[1::2].mean())
     assert two["total"]["eval_return"]["mean"] == pytest.approx(returns.mean())
     assert "clips" not in summary.table(found, clip * 0, ["a"])
+
+
+def test_mujoco_does_not_go_on_from_robots_that_differ(evaluation, env):
+    state = env.reset_to(jnp.int32(0), jnp.float32(0.0))
+    states = jax.tree.map(lambda x: x[None], replace(state, dynamics=Dynamics(mass=jnp.float32(1.1))))
+    whole = replace(evaluation(), starts=states)
+    message = refusal(Engine("mujoco").run, whole, RANDOM)
+    assert message.startswith("option --engine: mujoco simulates one robot")
+
+
+def test_a_broken_simulation_stays_in_its_last_finite_state():
+    """So does a reference that goes with the robot, and what shows a goal; the gravest cause has the name."""
+    flags = np.zeros((4, 1), bool)
+    broken = np.array([[False], [False], [True], [True]])
+    qpos = np.arange(4.0)[:, None, None] * np.ones((1, 1, 36))
+    lost = np.where(broken[..., None], np.nan, qpos)
+    snapshots = Snapshot(
+        qpos=lost,
+        qvel=lost[..., :35],
+        reference=lost,
+        phase=flags * 0.0,
+        reward=flags * 0.0,
+        causes=Causes(broken, broken, broken, flags, flags),
+        clip=flags * 0,
+        markers=lost[..., None, :3],
+    )
+    (found,) = recordings(snapshots, np.array([3]), 30.0)
+    for name in ("qpos", "qvel", "reference", "markers"):
+        values = getattr(found, name)
+        np.testing.assert_array_equal(values.reshape(4, -1)[:, 0], [0.0, 1.0, 1.0, 1.0], err_msg=name)
+    assert found.failure == (2, "nonfinite")
 
 
 def test_the_same_seed_gives_the_same_episodes(evaluation, in_c):
