@@ -61,6 +61,13 @@ def parse(arguments: Sequence[str]) -> BenchCommand:
         raise UserError("options --preset, --config: cannot be joined; choose one of them")
     if first.against and not first.compile_for:
         raise UserError("option --against: compares what --compile-for predicts; add --compile-for")
+    cli.require_range(
+        {
+            "--devices": (first.devices, 1, 10**6),
+            "--clips": (first.clips, 0, 10**6),
+            "--repeats": (first.repeats, 1, 10**6),
+        }
+    )
     start = read_config(first.config) if first.config else PRESETS[first.preset or "default"]
     return cli.parse(BenchCommand, arguments, default=replace(first, train=start), prog=PROGRAM)
 

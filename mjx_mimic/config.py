@@ -83,6 +83,8 @@ class PaperRewardConfig:
 Range = tuple[float, float]
 """Lowest and highest value; a number is drawn between them for each episode."""
 Factor = Annotated[Range, Within(0.01, 100.0)]
+MOST_SEED = 2**63 - 2
+"""Evaluations use the seed after it, too."""
 MOST_DELAY = 2.0
 """Control steps."""
 
@@ -307,8 +309,8 @@ class EnvConfig:
     at 180, at 120 more exact (docs/results.md)."""
     contacts: ContactChoice = "auto"
     """Shapes that collide with the floor, by default the smallest set that the clips need: with `feet` the
-    soles alone; with `legs`, thighs and shins too; with `full`, hands, forearms, pelvis, torso and head as
-    well; with `body`, hips and upper arms also."""
+    soles alone; with `legs`, thighs and shins too; with `full`, hands, forearms, shoulders, pelvis, torso and
+    head as well; with `body`, hips and upper arms also."""
     ground_bodies: tuple[str, ...] = ()
     """Bodies that may be on the floor without a fall (MimicKit `contact_bodies`); `all`: nothing is a fall;
     empty: those of the shanks and feet, with `full` forearms and hands too, with `body` all."""
@@ -427,7 +429,7 @@ class TrainConfig:
     """With --num-envs 0, environments on each accelerator, or on all cores of a CPU together; 0: sized."""
     total_steps: Annotated[int, Within(0, 10**15)] = 0
     """Samples to train on, which are control steps of all environments; 0: sized for the machine."""
-    seed: Annotated[int, Within(-(2**63), 2**63 - 1)] = 0
+    seed: Annotated[int, Within(-(2**63), MOST_SEED)] = 0
     """Seed of every random number."""
     unroll_length: Annotated[int, Within(1, 100_000)] = 16
     """Control steps of each environment between two updates."""
@@ -581,7 +583,8 @@ def sized(config: TrainConfig, platform: str, devices: int) -> TrainConfig:
         config,
         video_interval=video_interval,
         num_envs=config.num_envs
-        or config.envs_per_accelerator * (1 if platform == "cpu" else devices)
+        or (-(-config.envs_per_accelerator // devices) if platform == "cpu" else config.envs_per_accelerator)
+        * devices
         or ENVS_PER_DEVICE.get(platform, ENVS_PER_ACCELERATOR) * devices,
         total_steps=config.total_steps or TOTAL_STEPS.get(platform, TOTAL_STEPS_ON_ACCELERATOR),
         eval_interval=config.eval_interval or EVAL_INTERVAL.get(platform, EVAL_INTERVAL_ON_ACCELERATOR),

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.config import MOST_SEED
 from mjx_mimic.display import gl
 from mjx_mimic.display.options import EpisodeOptions, VideoOptions, check_video
 
@@ -71,6 +72,7 @@ def check(command: RenderCommand) -> None:
             "--num-envs": (command.num_envs, 1, 64),
             "--push": (command.push, 0.0, 10.0),
             "--force": (command.force, 0.0, 1e4),
+            "--seed": (command.seed, 0, MOST_SEED),
         }
     )
     if command.motion and command.num_envs > 1:

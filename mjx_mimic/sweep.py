@@ -23,7 +23,7 @@ class SweepCommand:
         samples: 4_000_000
         settings:
           default: {}
-          more KL: {ppo.target_kl: 0.06}
+          more KL: {ppo.target_kl: 0.12}
 
     and may have preset, common (fields that all settings change), minutes and together. Every training is a
     run folder OUT/SETTING/CLIP-SEED. Settings that differ in numbers share a compiled step; on an accelerator

@@ -116,9 +116,7 @@ def _cache_file() -> Path:
 @functools.cache
 def _version() -> str:
     """Identify the checks: what other checks have found is not used."""
-    sources = [
-        Path(module.__file__ or "").read_bytes() for module in (validation, orders, balance, foot_contacts)
-    ]
+    sources = [Path(module.__file__ or "").read_bytes() for module in _CHECKS]
     return hashlib.sha256(b"".join(sources)).hexdigest()[:16]
 
 

@@ -26,8 +26,8 @@ PARTIAL = ".partial_"
 """How the names begin of what is not whole yet."""
 
 
-def read_bytes(path: Path, limit: int = MAX_FILE_BYTES, count: int = -1) -> bytes:
-    """Read a clip file, or its first `count` bytes.
+def read_bytes(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
+    """Read a clip file.
 
     Raises:
         UserError: missing (the bundled clips are listed), not a plain file, unreadable, empty, or larger
@@ -47,7 +47,7 @@ def read_bytes(path: Path, limit: int = MAX_FILE_BYTES, count: int = -1) -> byte
                 f" {limit / 2**20:.0f} MiB; split the clip"
             )
         with open(path, "rb") as file:
-            return file.read(count)
+            return file.read()
     except (FileNotFoundError, NotADirectoryError) as error:
         known = ", ".join(paths.bundled_clips()) or "none"
         raise UserError(
@@ -179,13 +179,17 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     try:
         _require_replaceable(path)
         temporary = _partial(path)
+        file = temporary.open("wb")
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path, or no file name at all
+        raise unwritable(path, error) from error
+    try:
         try:
-            with open(temporary, "wb") as file:
+            with file:
                 yield file
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path, or no file name at all
+    except OSError as error:
         raise unwritable(path, error) from error
 
 

@@ -65,10 +65,17 @@ def _write_episode(
     if failure is not None:
         last = failure[0] + round(AFTER_FAILURE_S * env.config.control_hz)
     every = max(1, round(recording.fps / DRAFT_FPS)) if draft else 1
-    qpos, reference = (x[: last + 1 : every] for x in (recording.qpos, recording.reference))
+    shown = slice(0, last + 1, every)
     width, height = (DRAFT_WIDTH, DRAFT_HEIGHT) if draft else (VideoOptions.width, VideoOptions.height)
     frames = render_frames(
-        load_mjcf(), qpos, reference, fps=recording.fps / every, width=width, height=height, draft=draft
+        load_mjcf(),
+        recording.qpos[shown],
+        recording.reference[shown],
+        fps=recording.fps / every,
+        width=width,
+        height=height,
+        markers=None if recording.markers is None else recording.markers[shown],
+        draft=draft,
     )
     write_video(path, frames, recording.fps / every)
     steps, total = outcome.episode.episode_length[0], outcome.episode.episode_return[0]

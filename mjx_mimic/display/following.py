@@ -25,7 +25,7 @@ class Follower:
         self._which = which
         self._looked_at = time.monotonic()
         self.samples = self._checkpoints.newest()
-        """Samples of the checkpoint loaded last."""
+        """Samples of the newest checkpoint that was tried."""
 
     def load_newer(self, policy: Policy) -> Policy | None:
         """Load what has come since the last call, if that is `INTERVAL_S` ago, and print a line.
@@ -49,7 +49,6 @@ class Follower:
         except UserError as error:
             print(f"checkpoint {newest} is not shown: {error}", flush=True)
             return None
-        self.samples = stored.samples
         moments = replace(stored.normalizer, min_std=policy.normalizer.min_std)
         found = replace(policy, params=stored.actor, normalizer=moments)
         if _shapes(found) != _shapes(policy):

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import cast
 
 import jax
 import mujoco
@@ -13,14 +12,13 @@ from mjx_mimic.clips.editing import sampled
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.display.drawn_robot import pose_model
 from mjx_mimic.display.playable import Dial, Drawn, Status
-from mjx_mimic.evaluation.mujoco_engine import addresses, keep_broken_states
+from mjx_mimic.evaluation.mujoco_engine import addresses, keep_broken_states, model_to_watch
 from mjx_mimic.evaluation.recording import Snapshot, snapshot
 from mjx_mimic.learning.composite import AnyPolicy
 from mjx_mimic.robot import kinematics
-from mjx_mimic.robot.constants import ContactSet
 from mjx_mimic.robot.implicit_pd import step_with_motors, with_implicit_motors
-from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.reference import origin
 from mjx_mimic.task.skills import OPEN
 from mjx_mimic.task.states import EnvState
 
@@ -64,12 +62,20 @@ class Live:
     simulated = True
 
     def __init__(
-        self, policy: AnyPolicy, env: ImitationEnv, motions: Sequence[Motion], clip: int = 0
+        self, policy: AnyPolicy, env: ImitationEnv, motions: Sequence[Motion], clip: int = 0, seed: int = 0
     ) -> None:
-        """Put the policy at the start of its clip number `clip`; `motions` are those of `env`."""
+        """Put the policy at the start of its clip number `clip`.
+
+        Args:
+            policy: what acts.
+            env: its task.
+            motions: the clips of `env`.
+            clip: the first one.
+            seed: of goals and skills, which are others in each episode.
+        """
         self._env = env
-        config = env.config
-        self.model = with_implicit_motors(load_mjcf(cast(ContactSet, config.contacts), config.physics_hz))
+        self._key, self._starts = jax.random.key(seed), 0
+        self.model = with_implicit_motors(model_to_watch(env, visuals=True))
         keep_broken_states(self.model)
         self.data = mujoco.MjData(self.model)
         self.clips = tuple(motion.name for motion in motions)
@@ -95,7 +101,9 @@ class Live:
     def start(self, clip: int, seconds: float) -> None:
         """Begin an episode on the reference of clip number `clip` at `seconds`."""
         self.clip = clip
-        self.state = _begin(self._env, np.int32(clip), np.float32(seconds))
+        key = jax.random.fold_in(self._key, self._starts)
+        self._starts += 1
+        self.state = _begin(self._env, np.int32(clip), np.float32(seconds), key)
         if self.has_skills and self._env.choice is None:
             self.select(clip)
         self._hold_goal()
@@ -182,7 +190,10 @@ class Live:
         """Return the reference's qpos (36,) now, or at the last control step if it goes with the robot."""
         if self._env.goes_with_robot:
             return np.asarray(self._snapshot.reference)
-        return sampled(self.motions[self.clip], np.array([self._seconds]))[0]
+        motion = self.motions[self.clip]
+        qpos = sampled(motion, np.array([self._seconds]))[0]
+        qpos[:3] -= origin(motion)
+        return qpos
 
     def drawn(self) -> list[Drawn]:
         """Return the only robot."""
@@ -217,4 +228,4 @@ class Live:
         self.clip = int(self.state.clip)
         causes = self._snapshot.causes
         if self._failure is None and causes.terminated:
-            self._failure = f"{'fall' if causes.fall else 'deviation'} at {self._seconds:.2f} s"
+            self._failure = f"{causes.failure} at {self._seconds:.2f} s"

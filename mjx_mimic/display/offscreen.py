@@ -126,6 +126,7 @@ def render_frames(
     fps: float,
     width: int = 640,
     height: int = 480,
+    markers: NDArray | None = None,
     beside: bool = False,
     draft: bool = False,
 ) -> Iterator[Frame]:
@@ -138,13 +139,15 @@ def render_frames(
         fps: rows per second; decides how smoothly the camera follows.
         width: pixels, at most 1280.
         height: pixels, at most 960.
-        beside: draw the reference beside the robot, opaque.
+        markers: (T, K, 3) m in the world frame, that show a goal, its place first.
+        beside: see `OffscreenScene`.
         draft: see `OffscreenScene`.
 
     Yields:
         Frames (height, width, 3).
     """
     with OffscreenScene(model, width, height, beside, draft) as scene:
-        path = scene.camera_path(qpos, fps)
+        path = scene.camera_path(qpos, fps, None if markers is None else markers[:, 0])
         for i, pose in enumerate(qpos):
-            yield scene.draw(pose, path[i], None if reference is None else reference[i])
+            shown = () if markers is None else markers[i]
+            yield scene.draw(pose, path[i], None if reference is None else reference[i], shown)

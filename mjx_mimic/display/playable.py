@@ -139,7 +139,7 @@ class ClipPlayer:
         self.timestep = 1.0 / (self._motion.fps * _STEPS_PER_FRAME)
 
     def select(self, clip: int) -> None:
-        """Begin the only clip again."""
+        """Begin clip number `clip`."""
         self.reset(clip)
 
     def step(self) -> None:

@@ -135,6 +135,6 @@ def open_run(run: Path, checkpoint: Which, clip: int, count: int = 1, follow: bo
         require_one_policy(run, read_run(run)[1], "followed")
     follower = Follower(run, checkpoint) if follow else None  # before the policy, so that none is missed
     policy, env = load_policy(run, checkpoint, clips)
-    shown = SideBySide([Live(policy, env, clips.motions) for _ in range(count)], follower)
+    shown = SideBySide([Live(policy, env, clips.motions, seed=number) for number in range(count)], follower)
     shown.reset(clip)
     return shown

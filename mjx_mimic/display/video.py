@@ -123,7 +123,11 @@ def _temporary_folder(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=path.parent) as folder:
-            yield Path(folder)
+        lent = tempfile.TemporaryDirectory(prefix=PARTIAL, dir=path.parent)
     except (OSError, ValueError) as error:
+        raise unwritable(path, error) from None
+    try:
+        with lent as folder:
+            yield Path(folder)
+    except OSError as error:
         raise unwritable(path, error) from None

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import check_physics_rate
 from mjx_mimic.evaluation.episodes import Evaluation, Outcome
 from mjx_mimic.evaluation.mjx_engine import run_in_mjx
@@ -38,11 +39,17 @@ class Engine:
             recorded: episodes to record, the first ones.
 
         Raises:
-            UserError: `mjcf` cannot be used, or `physics_hz` is no multiple.
+            UserError: `mjcf` cannot be used, `physics_hz` is no multiple, or MuJoCo in C is to go on from
+                states of robots that differ.
         """
         if self.name == "mjx":
             return run_in_mjx(evaluation, at_first, self.seed, jax.local_devices(), recorded)
-        robot, protocol = evaluation.env.robot, evaluation.protocol
+        robot, protocol, starts = evaluation.env.robot, evaluation.protocol, evaluation.starts
+        if starts is not None and jax.tree.leaves(starts.dynamics) and not jax.tree.leaves(protocol.dynamics):
+            raise UserError(
+                "option --engine: mujoco simulates one robot, and those of this training differ from each"
+                " other; leave it out"
+            )
         model = load_other(self.mjcf, robot) if self.mjcf else robot.model
         model = with_fields(model, model_fields(robot, protocol.dynamics))
         # Friction and masses are in the model; without them in the protocol, what is compiled serves any.

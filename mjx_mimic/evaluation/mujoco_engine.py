@@ -82,12 +82,14 @@ def keep_broken_states(model: mujoco.MjModel) -> None:
     model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
 
 
-def model_to_watch(env: ImitationEnv) -> mujoco.MjModel:
+def model_to_watch(env: ImitationEnv, visuals: bool = False) -> mujoco.MjModel:
     """Load the robot for episodes that somebody will look at.
 
-    On soles alone, what fell would sink into the floor; until then the other shapes touch nothing.
+    All shapes meet the floor: on soles alone, what fell would sink into it, and until then the others touch
+    nothing.
     """
-    return load_mjcf("full", env.config.physics_hz, visuals=False)
+    config = env.config
+    return load_mjcf("body", config.physics_hz, visuals=visuals, self_collision=config.self_collision)
 
 
 def run_in_mujoco(

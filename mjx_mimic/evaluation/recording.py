@@ -45,7 +45,7 @@ class Recording:
 
     qpos: np.ndarray  # (T + 1, 36); after a simulation has broken, its last finite state
     qvel: np.ndarray  # (T + 1, 35), likewise
-    reference: np.ndarray  # (T + 1, 36)
+    reference: np.ndarray  # (T + 1, 36), likewise where it goes with the robot
     phase: np.ndarray  # (T + 1,)
     reward: np.ndarray  # (T + 1,) of the step before; the start's is 1
     causes: Causes  # (T + 1,) bool
@@ -61,8 +61,7 @@ class Recording:
         if not len(failed):
             return None
         first = int(failed[0])
-        names = [name for name in ("fall", "deviation", "nonfinite") if getattr(self.causes, name)[first]]
-        return first, names[-1]
+        return first, str(jax.tree.map(lambda flags: flags[first], self.causes).failure)
 
 
 def recordings(snapshots: Snapshot, horizon: NDArray[np.int_], fps: float) -> list[Recording]:
@@ -78,7 +77,9 @@ def recordings(snapshots: Snapshot, horizon: NDArray[np.int_], fps: float) -> li
         episode = jax.tree.map(lambda x, i=i, steps=steps: np.array(x[: steps + 1, i]), snapshots)
         broken = np.flatnonzero(episode.causes.nonfinite)
         if len(broken):
-            for values in (episode.qpos, episode.qvel):
-                values[broken[0] :] = values[max(broken[0] - 1, 0)]
+            for values in (episode.qpos, episode.qvel, episode.reference, episode.markers):
+                # A reference that does not go with the robot is still finite, and goes on.
+                if values is not None and not np.isfinite(values[broken[0] :]).all():
+                    values[broken[0] :] = values[max(broken[0] - 1, 0)]
         found.append(Recording(**vars(episode), fps=fps))
     return found

@@ -218,7 +218,7 @@ def evaluate(env: ImitationEnv, config: TrainConfig, policy: Policy, key: jax.Ar
     nominal = replace(config.env, randomization=RandomizationConfig(), privileged_critic=False)
     env = env.with_config(nominal)
     count = config.eval_envs // jax.lax.axis_size(DEVICES)
-    return average(rollouts.evaluate(env, policy, count, key))
+    return rollouts.evaluate(env, policy, count, key, DEVICES)
 
 
 @dataclass(frozen=True, eq=False)

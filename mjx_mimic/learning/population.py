@@ -66,7 +66,9 @@ def structure(learner: Learner) -> Hashable:
     """
     config = with_numbers(learner.config, dict.fromkeys(numbers_of(learner.config), 0.0))
     shapes = tuple(x.shape for x in jax.tree.leaves(learner.env.starts))
-    return replace(config, motion=(), motion_weights=(), seed=0), shapes
+    leaves, _ = jax.tree_util.tree_flatten_with_path(learner.env)
+    fields = tuple(jax.tree_util.keystr(path) for path, _ in leaves)  # clips that turn have one more
+    return replace(config, motion=(), motion_weights=(), seed=0), shapes, fields
 
 
 @dataclass(frozen=True, eq=False)

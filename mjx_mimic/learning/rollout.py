@@ -118,7 +118,9 @@ class EvaluationMetrics:
     goal: dict[str, jax.Array]  # () mean of what the episodes achieved; see `Goal.results`
 
 
-def evaluate(env: ImitationEnv, policy: Policy, num_episodes: int, key: jax.Array) -> EvaluationMetrics:
+def evaluate(
+    env: ImitationEnv, policy: Policy, num_episodes: int, key: jax.Array, axis_name: str | None = None
+) -> EvaluationMetrics:
     """Estimate the expected return J(theta), undiscounted, of the policy without its noise.
 
     Args:
@@ -126,6 +128,7 @@ def evaluate(env: ImitationEnv, policy: Policy, num_episodes: int, key: jax.Arra
         policy: acts by its mean.
         num_episodes: episodes side by side, each the first one of its environment.
         key: of the starts.
+        axis_name: of the devices whose episodes count as well, inside a mapped function.
     """
     reset_key, step_key = jax.random.split(key)
     state, observation = jax.vmap(env.reset)(jax.random.split(reset_key, num_episodes))
@@ -151,10 +154,14 @@ def evaluate(env: ImitationEnv, policy: Policy, num_episodes: int, key: jax.Arra
     start = (state, observation, jnp.ones(num_episodes, bool), zero, zero, zero, errors, goal)
     keys = jax.random.split(step_key, env.episode_steps)
     (*_, total, length, finite_steps, errors, goal), _ = jax.lax.scan(control_step, start, keys)
-    return EvaluationMetrics(
-        eval_return=total.mean(),
-        eval_episode_length=length.mean(),
-        # An episode whose first control step breaks the simulation has no errors.
-        errors=jax.tree.map(lambda total: jnp.nanmean(total / finite_steps), errors),
-        goal=jax.tree.map(jnp.nanmean, goal),
-    )
+    # An episode whose first control step breaks the simulation has no errors.
+    figures = EvaluationMetrics(total, length, jax.tree.map(lambda x: x / finite_steps, errors), goal)
+    return jax.tree.map(lambda values: mean_of_known(values, axis_name), figures)
+
+
+def mean_of_known(values: jax.Array, axis_name: str | None = None) -> jax.Array:
+    """Average values (N,) that are not NaN, those of other devices too inside a mapped function."""
+    known = ~jnp.isnan(values)
+    sums = jnp.where(known, values, 0.0).sum(), known.sum()
+    total, count = sums if axis_name is None else jax.lax.psum(sums, axis_name)
+    return total / count

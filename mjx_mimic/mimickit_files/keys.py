@@ -114,7 +114,10 @@ ARGUMENTS = {
         KEEP,
         neutral=(["cuda:0"],),
     ),
-    "master_port": Key("", "there is one process, whatever the number of devices"),
+    "master_port": Key(
+        "",
+        "one process takes all devices of a machine; those of several are told by --coordinator",
+    ),
     "logger": Key("--wandb PROJECT", "TensorBoard and metrics.jsonl always, W&B too", neutral=(["tb"],)),
     "save_int_models": Key("--keep-checkpoints", "all keeps every checkpoint", bool, neutral=(False,)),
     "test_episodes": Key("evaluate --episodes", "of its test mode, which is a command here"),

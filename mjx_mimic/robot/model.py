@@ -118,6 +118,10 @@ class Robot:
         is_self = jnp.all(contact.geom != floor, axis=-1)
         return jnp.sum(jnp.where(is_self, jnp.maximum(-contact.dist, 0.0), 0.0))
 
+    def key_offsets(self, state: CharacterState) -> jax.Array:
+        """Return the key bodies (..., K, 3) m relative to the root, in the world frame."""
+        return state.body_pos[..., self.key_bodies, :] - state.root_pos[..., None, :]
+
     def joint_rotations(self, dof_pos: jax.Array) -> jax.Array:
         """Return the rotation of every body but the root in its parent, (..., B - 1, 4).
 

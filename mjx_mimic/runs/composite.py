@@ -4,7 +4,9 @@ It holds its members, each a run folder with its newest checkpoint, and a config
 all their clips as skills.
 """
 
+import os
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,7 @@ from pathlib import Path
 from mjx_mimic import config_yaml
 from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.common.files import replacing, unwritable, yaml_bytes
+from mjx_mimic.common.files import PARTIAL, replacing, unwritable, yaml_bytes
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_yaml import CONFIG_FILE, read_run, record_digest
 from mjx_mimic.runs import folder
@@ -67,10 +69,15 @@ def compose(runs: Sequence[Path], out: Path, temperature: float) -> list[str]:
     record["digest"] = record_digest(record)
     folder.claim(out)
     try:
-        for number, (run, step) in enumerate(zip(runs, steps, strict=True)):
-            member = folder.member_folder(out, number)
-            shutil.copytree(step, member / FOLDER / step.name)
-            shutil.copy(run / CONFIG_FILE, member / CONFIG_FILE)
+        with tempfile.TemporaryDirectory(
+            prefix=PARTIAL, dir=out
+        ) as partial:  # so that nothing half-made stays
+            for number, (run, step) in enumerate(zip(runs, steps, strict=True)):
+                member = folder.member_folder(Path(partial), number)
+                shutil.copytree(step, member / FOLDER / step.name)
+                shutil.copy(run / CONFIG_FILE, member / CONFIG_FILE)
+            members_folder = folder.member_folder(out, 0).parent
+            os.replace(folder.member_folder(Path(partial), 0).parent, members_folder)
     except OSError as error:
         raise unwritable(out, error) from None
     with replacing(out / CONFIG_FILE) as file:  # the last one: without it, the folder is no run

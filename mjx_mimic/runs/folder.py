@@ -128,12 +128,16 @@ def record_resumption(path: Path, config: TrainConfig, devices: int) -> None:
 def load_run_clips(run: str | Path) -> Clips:
     """Load the clips that a run was trained on; of a composite, with names that tell them apart.
 
+    Prints a warning where a clip is no longer what it was.
+
     Raises:
         UserError: there is no run in this folder, or one of its clips cannot be read.
     """
     config, stored = read_run(Path(run))
     clips = load_clips(config.motion, config.motion_weights, config.skip_bad)
     if COMPOSITE not in stored:
+        if [motion.digest for motion in clips.motions] != [clip["digest"] for clip in stored["clips"]]:
+            print(f"warning: {run}: its clips are not those that it was trained on: a file has changed since")
         return clips
     names = [motion.name for motion in clips.motions]
     motions = [
@@ -184,13 +188,22 @@ def load_policy(
         clips: to act on instead of the run's own.
 
     Raises:
-        UserError: there is no run in this folder, no such checkpoint, or a clip cannot be read.
+        UserError: there is no run in this folder, no such checkpoint, a clip cannot be read, or the clips are
+            too few or too many.
     """
     run = Path(run)
     config, stored = read_run(run)
     clips = load_run_clips(run) if clips is None else clips
     if COMPOSITE in stored:
         return _load_composite(run, config, stored, checkpoint, clips)
+    given, learned = len(clips.motions), len(stored["clips"])
+    if config.env.clips == "skills" and given != learned:
+        raise UserError(
+            f"{run}: has learned {learned} skills, and {given} clips cannot stand for them; leave --motion"
+            f" and --clip out, or name {learned} clips"
+        )
+    if config.env.clips == "best" and given == 1:
+        raise UserError(f"{run}: imitates the best of several clips; leave --clip out, or name several clips")
     env = make_env(clips.motions, config.env, weights=clips.weights)
     return load_networks(run, checkpoint, env)[0], env
 

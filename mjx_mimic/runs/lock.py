@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.common.files import unwritable
+from mjx_mimic.common.files import unwritable, why
 
 try:
     import fcntl
@@ -38,6 +38,10 @@ def locked(run: Path) -> Iterator[None]:
                 owner = file.read(20).strip() or "unknown"
                 raise UserError(
                     f"{run}: another training is writing here (process {owner}); wait for it or stop it"
+                ) from None
+            except OSError as error:  # a file system without locks
+                raise UserError(
+                    f"{run}: cannot be locked ({why(error)}); choose a folder on another disk"
                 ) from None
         file.truncate(0)
         file.write(f"{os.getpid()}\n")

@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
 
 import matplotlib.pyplot as plt
 
@@ -33,9 +32,10 @@ def train_live(arguments: Sequence[str], run: str | Path, interval_s: float = 10
     from IPython.display import clear_output  # which is here in a notebook, and not among our dependencies
 
     command = [sys.executable, "-m", "mjx_mimic.train", *arguments, "--out", str(run)]
-    with tempfile.TemporaryFile("w+") as log:
+    with tempfile.NamedTemporaryFile() as output:
+        log = Path(output.name)  # read with a handle of its own: one that is shared is at one place for both
         # Of its own group, so that the kernel's interrupt reaches it once and through us.
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             while process.poll() is None:
                 clear_output(wait=True)
@@ -61,10 +61,9 @@ def _wait(process: subprocess.Popen, seconds: float) -> None:
         time.sleep(0.1)
 
 
-def _show(run: str | Path, log: TextIO) -> list[str]:
+def _show(run: str | Path, log: Path) -> list[str]:
     """Draw the curves so far, print the last lines of output, and return all of them."""
-    log.seek(0)
-    lines = log.read().splitlines()
+    lines = log.read_text(errors="replace").splitlines()
     if os.path.isfile(Path(run) / METRICS_FILE):
         figure, axes = plt.subplots(1, 2, figsize=(11, 3.5), layout="constrained")
         draw_progress(axes, run)

@@ -31,7 +31,7 @@ from mjx_mimic.runs.training_loop import (
     Stop,
     clip_summary,
     evaluation_figures,
-    evaluation_key,
+    evaluation_keys,
     has_multiple,
     judged,
     summary,
@@ -142,9 +142,7 @@ def members(sweep: Sweep, out: Path, source: Path) -> list[Member]:
     for setting, changes in sweep.settings.items():
         values = to_dict(PRESETS[sweep.preset])
         for name, value in (sweep.common | changes).items():  # type: ignore[operator]
-            if name in ("motion", "motion_weights", "seed", "total_steps"):
-                raise UserError(f"{source}: setting {bare(setting)}: {name} has a field of its own; use that")
-            place_in(values, name, value, f"{source}: setting {bare(setting)}")
+            place_in(values, name.replace("-", "_"), value, f"{source}: setting {bare(setting)}")
         config = from_dict(values, f"{source}: setting {bare(setting)}")
         for motion in sweep.motion:
             name = Path(motion).stem
@@ -164,14 +162,20 @@ def place_in(values: dict[str, Any], name: str, value: Any, where: str) -> None:
     """Set a field by its dotted name in a nested dict.
 
     Raises:
-        UserError: there is no such field.
+        UserError: there is no such field, or it is a section, or one that the sweep has itself.
     """
-    *parents, last = name.replace("-", "_").split(".")
+    if name in ("motion", "motion_weights", "seed", "total_steps"):
+        raise UserError(f"{where}: {name} has a field of its own; use that")
+    *parents, last = name.split(".")
     inner: Any = values
     for parent in parents:
         inner = inner.get(parent) if isinstance(inner, dict) else None
     if not isinstance(inner, dict) or last not in inner:
         raise UserError(f"{where}: unknown field '{bare(name)}'; use one of config.yaml, such as ppo.clip")
+    if isinstance(inner[last], dict):  # a whole section would reset what it does not name
+        raise UserError(
+            f"{where}: {bare(name)} is a section; write its fields one by one, such as ppo.clip: 0.1"
+        )
     inner[last] = value
 
 
@@ -265,7 +269,7 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
         logs = [stack.enter_context(open_log(item, done)) for item, done in zip(chunk, progress, strict=True)]
         stores = [Checkpoints(item.member.path, config.keep_checkpoints) for item in chunk]
         arguments = population.arguments(learners)
-        samples, earlier_s, start = progress[0].samples, progress[0].wall_time_s, time.monotonic()
+        samples, earlier, start = progress[0].samples, progress, time.monotonic()
         window: list[Metrics] = []
         window_start, ending = start, False
         while not ending:
@@ -274,7 +278,10 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
             stop.in_flight = True  # from here on, an interrupt leaves a checkpoint
             is_at_interval = has_multiple(samples, samples + samples_per_step, config.eval_interval)
             samples, now = samples + samples_per_step, time.monotonic()
-            progress = [replace(p, samples=samples, wall_time_s=earlier_s + now - start) for p in progress]
+            progress = [
+                replace(done, samples=samples, wall_time_s=before.wall_time_s + now - start)
+                for done, before in zip(progress, earlier, strict=True)
+            ]
             ending = samples >= config.total_steps or stop.requested or is_over(sweep, progress[0])
             if not ending and not is_at_interval:
                 continue
@@ -307,9 +314,12 @@ def begin(
         UserError: a folder cannot be used, or its last checkpoint is damaged.
     """
     for item in chunk:
-        if not os.path.exists(item.member.path / CONFIG_FILE):
-            folder.create(item.member.path, item.member.config, item.clips, len(population.devices))
-        stack.enter_context(locked(item.member.path))
+        path, is_new = item.member.path, not os.path.exists(item.member.path / CONFIG_FILE)
+        if is_new:
+            folder.claim(path)
+        stack.enter_context(locked(path))
+        if is_new:
+            folder.create(path, item.member.config, item.clips, len(population.devices))
     state = population.init([item.learner for item in chunk])
     if not chunk[0].samples:
         return state, [Progress()] * len(chunk)
@@ -343,14 +353,13 @@ def evaluate(
         Of each member the figures of the first evaluation with the return of its best policy so far, and
         whether it is this one.
     """
-    keys = [evaluation_key(*pair) for pair in zip(learners, progress, strict=True)]
+    keys, others = zip(*map(evaluation_keys, learners, progress), strict=True)
     first = first_device(population.evaluate(arguments, state, keys))
     returns = first.eval_return
     second = returns  # counts only for a member that beats its best, as below
     bests = [done.best_eval_return for done in progress]
     if any(best is None or value > best for value, best in zip(returns, bests, strict=True)):
-        again = [jax.random.fold_in(key, 1) for key in keys]
-        second = first_device(population.evaluate(arguments, state, again)).eval_return
+        second = first_device(population.evaluate(arguments, state, others)).eval_return
     results = []
     for index, done in enumerate(progress):
         figures = evaluation_figures(jax.tree.map(lambda x, index=index: x[index], first))
@@ -369,10 +378,15 @@ class Outcome:
     """Samples and minutes to each return of `THRESHOLDS`."""
 
 
+def evaluations(path: Path) -> list[dict[str, Any]]:
+    """Read the rows of a training's metrics that have an evaluation."""
+    rows, _ = read_rows(path / METRICS_FILE)
+    return [row for row in rows if row.get("eval_return") is not None]
+
+
 def outcome(path: Path, episode_steps: float) -> Outcome | None:
     """Read the outcome of a training; None before its first evaluation."""
-    rows, _ = read_rows(path / METRICS_FILE)
-    rows = [row for row in rows if row.get("eval_return") is not None]
+    rows = evaluations(path)
     if not rows:
         return None
 
@@ -439,7 +453,7 @@ def write_report(out: Path, everyone: Sequence[Member]) -> str:
     figure = Figure(figsize=(7.0 * len(clips), 5.0), layout="constrained")
     for panel, clip in zip(figure.subplots(1, len(clips), squeeze=False)[0], clips, strict=True):
         for (other, setting), group in cells.items():
-            runs = [member.path for member in group if (member.path / METRICS_FILE).exists()]
+            runs = [member.path for member in group if evaluations(member.path)]
             if other == clip and runs:
                 draw_group(panel, [read_metrics(run) for run in runs], setting, "eval_return", "samples")
         panel.set(title=clip, xlabel="samples, millions", ylabel="evaluation return")

@@ -19,6 +19,7 @@ from rich.progress import Progress as Bar
 from mjx_mimic.common.cli import INTERRUPTED
 from mjx_mimic.common.errors import RunFailure, one_line
 from mjx_mimic.common.processes import agreed
+from mjx_mimic.config import RandomizationConfig
 from mjx_mimic.learning.devices import first_device
 from mjx_mimic.learning.learner import Learner, TrainState
 from mjx_mimic.learning.metrics import Metrics
@@ -176,12 +177,15 @@ def train(
             if skipped_in_a_row >= MAX_SKIPPED_UPDATES:
                 # The networks are those before the first skipped update, the environments where it goes on.
                 checkpoints.save(state, progress, is_best=False)
+                # MuJoCo C replays the nominal robot only.
+                is_nominal = learner.config.env.randomization == RandomizationConfig()
                 raise RunFailure(
                     f"{skipped_in_a_row} updates in a row were not finite, up to {progress.samples:,} samples"
                     f" with a learning rate of {float(window[-1].learning_rate):.3g}; the last checkpoint"
-                    " holds the state in which they failed, and python -m mjx_mimic.evaluate"
-                    f" {checkpoints.folder.parent} --checkpoint last --start training --engine mujoco replays"
-                    " it in MuJoCo C; start a new run with lower learning rates"
+                    " holds the state in which they failed, and python -m mjx_mimic.evaluate --run"
+                    f" {checkpoints.folder.parent} --checkpoint last --start training"
+                    f"{' --engine mujoco' if is_nominal else ''} replays it; start a new run with lower"
+                    " learning rates"
                 )
             complete = progress.samples >= total
             is_stopping, is_late = agreed(stop.requested, now - saved >= CHECKPOINT_INTERVAL_S)
@@ -245,12 +249,12 @@ def evaluate(learner: Learner, state: TrainState, progress: Progress) -> tuple[d
         The figures of the first evaluation with the return of the best policy so far, and whether it is
         this one.
     """
-    key, best = evaluation_key(learner, progress), progress.best_eval_return
+    (key, other), best = evaluation_keys(learner, progress), progress.best_eval_return
     first = first_device(learner.evaluate(state, key))
     figures = evaluation_figures(first)
     if best is not None and not figures["eval_return"] > best:
         return figures | {"best_eval_return": best}, False
-    again = first_device(learner.evaluate(state, jax.random.fold_in(key, 1)))
+    again = first_device(learner.evaluate(state, other))
     return judged(figures, float(again.eval_return), best)
 
 
@@ -279,9 +283,10 @@ def judged(
     return {**figures, "best_eval_return": mean if is_best or best is None else best}, is_best
 
 
-def evaluation_key(learner: Learner, progress: Progress) -> jax.Array:
-    """Return a key of the evaluation's own, which follows from seed and samples alone."""
-    return jax.random.fold_in(jax.random.key(learner.config.seed + 1), progress.samples % 2**31)
+def evaluation_keys(learner: Learner, progress: Progress) -> jax.Array:
+    """Return keys (2,) of an evaluation and of its repetition, which follow from seed and samples alone."""
+    own = jax.random.fold_in(jax.random.key(learner.config.seed + 1), progress.samples % 2**31)
+    return jax.random.split(own)
 
 
 def summary(window: Sequence[Metrics], samples_per_step: int) -> dict[str, float]:

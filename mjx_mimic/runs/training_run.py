@@ -84,8 +84,10 @@ def train_run(
     if resume:
         folder.check_resumable(out, config, clips, len(devices))
     elif is_first():
-        folder.create(out, config, clips, len(devices), source.record if source else None)
+        folder.claim(out)
     with locked(out) if is_first() else nullcontext():
+        if is_first() and not resume:
+            folder.create(out, config, clips, len(devices), source.record if source else None)
         return _train(out, learner, clips, resume, wandb_project, source, write_video), out
 
 

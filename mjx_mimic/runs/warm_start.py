@@ -107,6 +107,9 @@ def start_from(learner: Learner, state: TrainState, source: Source) -> TrainStat
     that sees more than the policy comes along only where it sees the same; otherwise it starts anew, with new
     moments of what only it sees.
     """
+    # What the file does not hold must be alike before the moments of both are joined.
+    moments = replace(source.stored.normalizer, min_std=learner.config.normalizer.min_std)
+    source = replace(source, stored=replace(source.stored, normalizer=moments))
     source = _widened(source, first_device(state.normalizer))
     params = dict(source.stored.actor["params"])
     past = source.config.network
@@ -122,7 +125,6 @@ def start_from(learner: Learner, state: TrainState, source: Source) -> TrainStat
             fresh[0],
             jax.tree.map(lambda new, old: jnp.concatenate([old[:shared], new[shared:]]), fresh[1], moments),
         )
-    moments = replace(moments, min_std=learner.config.normalizer.min_std)
     actor, critic, normalizer = replicate(learner.devices, ({"params": params}, critic, moments))
     return replace(
         state,

@@ -83,21 +83,24 @@ class ImitationEnv:
 
     def draw_start(self, key: jax.Array) -> EnvState:
         """Return the reference of a clip drawn by its weight, at a random time or at its first frame."""
-        clip, time = start_sampling.sample(self.starts, key)
+        clip_key, own_key, robot_key, offset_key = jax.random.split(key, 4)
+        clip, time = start_sampling.sample(self.starts, clip_key)
         time = time if self.config.start == "random" else jnp.zeros_like(time)
-        state = self.reset_to(clip, time, jax.random.fold_in(key, 2))
+        state = self.reset_to(clip, time, own_key)
         config = self.config.randomization
         if config == RandomizationConfig():
             return state
-        robot_key, start_key = jax.random.split(jax.random.fold_in(key, 1))
-        qpos, qvel = dynamics.perturbed_start(config, state.qpos, state.qvel, start_key, self.disturbance)
+        qpos, qvel = dynamics.perturbed_start(config, state.qpos, state.qvel, offset_key, self.disturbance)
         state = replace(state, qpos=qpos, qvel=qvel)
         return self.with_dynamics(state, dynamics.draw(config, self.robot, robot_key, self.disturbance))
 
     def with_dynamics(self, state: EnvState, robot: Dynamics) -> EnvState:
         """Return a state at the start of an episode whose robot is another."""
-        targets = None if robot.delay is None else jnp.tile(state.qpos[7:], (math.ceil(MOST_DELAY), 1))
-        return self._with_history(replace(state, dynamics=robot, targets=targets))
+        state = replace(state, dynamics=robot)
+        if robot.delay is not None:  # targets are angles as the encoders show them
+            angles = self.encoded(state).qpos[7:]
+            state = replace(state, targets=jnp.tile(angles, (math.ceil(MOST_DELAY), 1)))
+        return self._with_history(state)
 
     def _with_history(self, state: EnvState) -> EnvState:
         """Return a state at the start of an episode, before which the sensors have shown nothing else."""
@@ -121,14 +124,13 @@ class ImitationEnv:
             episode_return=jnp.float32(0.0),
             action=jnp.zeros(self.num_actions) if self.remembers_action else None,
         )
-        key = jax.random.key(0) if key is None else key
+        goal_key, skill_key = jax.random.split(jax.random.key(0) if key is None else key)
         if self.goal is not None:
             situation = self.situation(state, self.character(state))
-            state = replace(state, goal=self.goal.begin(situation, key))
+            state = replace(state, goal=self.goal.begin(situation, goal_key))
         if self.config.clips == "skills":
-            own = jax.random.fold_in(key, 1)
-            plan = skills.draw_plan(self.library.num_clips, own)
-            state = replace(state, skills=plan if self.choice is None else skills.open_plan(own))
+            plan = skills.draw_plan(self.library.num_clips, skill_key)
+            state = replace(state, skills=plan if self.choice is None else skills.open_plan(skill_key))
         return self._with_history(state)
 
     def step(
@@ -292,12 +294,12 @@ class ImitationEnv:
             state = replace(state, targets=jnp.concatenate([pd_target[None], state.targets[:-1]]))
         return targets, state
 
-    def time(self, state: EnvState, ahead: int = 0) -> jax.Array:
-        """Return the time in the clip, s, `ahead` control steps from now."""
-        return state.start_time + (self.clip_steps(state) + ahead) * self.control_dt
+    def time(self, state: EnvState) -> jax.Array:
+        """Return the time in the clip, s."""
+        return state.start_time + self.clip_steps(state) * self.control_dt
 
     def moment(self, state: EnvState, ahead: int = 0) -> reference.Moment:
-        """Return the same time, exactly."""
+        """Return the time `ahead` control steps from now, exactly."""
         start = reference.moment(state.start_time)
         return reference.later(start, self.clip_steps(state) + ahead, self.config.control_hz)
 
@@ -366,7 +368,8 @@ class ImitationEnv:
 
     def observation_parts(self, state: EnvState) -> observation.Parts:
         """Return the named parts of what the policy sees, in their order, as the encoders show them."""
-        coordinates = self.reference_coordinates if self.layout.keeps_place else self.shown_coordinates
+        is_carried = self.layout.carries_reference
+        coordinates = self.shown_coordinates if is_carried else self.reference_coordinates
         targets = {
             ahead: self.robot.character_state(*coordinates(state, ahead)) for ahead in self.target_steps
         }
@@ -402,7 +405,13 @@ class ImitationEnv:
         phase = observation.Phase(self.phase(state), frequencies=0)
         targets = {1: self.robot.character_state(*self.shown_coordinates(state, 1))}
         parts = observation.compact(self.robot, self.character(state), targets, phase)
-        values = {name: value for name, value in vars(state.dynamics).items() if value is not None}
+        # An episode of the nominal robot shows what is nominal, so that there are always as many numbers.
+        nominal = dynamics.draw(self.config.randomization, self.robot, jax.random.key(0), 0.0)
+        values = {
+            name: value if (drawn := getattr(state.dynamics, name)) is None else drawn
+            for name, value in vars(nominal).items()
+            if value is not None
+        }
         return {f"value function: {name}": jnp.atleast_1d(part) for name, part in (parts | values).items()}
 
     @property
@@ -443,7 +452,7 @@ class ImitationEnv:
         return sizes
 
     def compute_reward(self, state: CharacterState, target: CharacterState) -> tuple[jax.Array, RewardTerms]:
-        """Return the imitation reward () in (0, 1] and its terms."""
+        """Return the imitation reward () and its terms, each in (0, 1]; see `reward`."""
         if self.config.reward == "paper":
             return paper_reward(self.robot, state, target, self.track_root, self.config.paper_reward)
         return mimickit_reward(

@@ -48,8 +48,8 @@ class Layout:
         frame: of the vectors, for people.
         readings: state -> what sensors show of it, by name. They come before the parts, with the last action
             and the same of control steps before (`EnvConfig.history`). None: a layout without a history.
-        keeps_place: whether the reference is seen at its own place also where place does not count, as in
-            MimicKit, and not at the robot's.
+        carries_reference: whether, where place does not count, the reference is seen at the robot's place.
+            MimicKit's is not, and other layouts see no place.
     """
 
     parts: Callable[[Robot, CharacterState, Targets, Phase], Parts]
@@ -58,7 +58,7 @@ class Layout:
     shows_place: bool
     frame: str
     readings: Callable[[CharacterState], Parts] | None = None
-    keeps_place: bool = False
+    carries_reference: bool = False
 
 
 def concatenated(parts: Parts) -> jax.Array:
@@ -163,8 +163,8 @@ def _inertial(gravity: str, spin: str, state: CharacterState) -> Parts:
 
 _HEADING = "heading of the root"
 LAYOUTS: dict[str, Layout] = {
-    "compact": Layout(compact, (1,), phase=True, shows_place=True, frame=_HEADING),
-    "mimickit": Layout(mimickit, (1, 2, 3), phase=False, shows_place=True, frame="world", keeps_place=True),
+    "compact": Layout(compact, (1,), phase=True, shows_place=True, frame=_HEADING, carries_reference=True),
+    "mimickit": Layout(mimickit, (1, 2, 3), phase=False, shows_place=True, frame="world"),
     "mimickit-local": Layout(mimickit_local, (1, 2, 3), phase=True, shows_place=False, frame=_HEADING),
     "onboard": Layout(
         onboard,
@@ -236,8 +236,7 @@ def _joint_rotations(robot: Robot, state: CharacterState) -> jax.Array:
 
 def _key_positions(robot: Robot, state: CharacterState, frame: jax.Array) -> jax.Array:
     """Return the key bodies relative to the root, (..., 3 K) m, in `frame`."""
-    offset = state.body_pos[..., robot.key_bodies, :] - state.root_pos[..., None, :]
-    return _flatten(rotation.rotate(frame[..., None, :], offset))
+    return _flatten(rotation.rotate(frame[..., None, :], robot.key_offsets(state)))
 
 
 def _away_from_heading(quat: jax.Array) -> jax.Array:

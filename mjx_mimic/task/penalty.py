@@ -27,9 +27,9 @@ def penalty(
         config: the weights.
         robot: its joint limits, gains and effort limits.
         before: the state in which the action was chosen.
-        after: the state that it led to, with the torques of its last physics step.
+        after: the state that it led to, with the joints of its last physics step.
         action: (J,).
-        pd_target: (J,) rad, what the action asked for.
+        pd_target: (J,) rad, what the action asked for; the torque is that of the model's motors for it.
         trace: of the physics between them; None: without self-contacts.
     """
     total = jnp.float32(0.0)

@@ -79,7 +79,7 @@ def make_library(motions: Sequence[Motion]) -> MotionLibrary:
     """
     counts = np.array([m.num_frames for m in motions])
     velocities = [_frame_velocities(m) for m in motions]
-    positions = [m.root_pos - _grid_point(m.root_pos[0]) for m in motions]
+    positions = [m.root_pos - origin(m) for m in motions]
     half_turns = np.array([round(0.5 * m.cycle_turn * _PER_RADIAN) for m in motions])
     shifts = np.array(
         [_shift(place, 2.0 * half / _PER_RADIAN) for place, half in zip(positions, half_turns, strict=True)]
@@ -111,9 +111,9 @@ def make_library(motions: Sequence[Motion]) -> MotionLibrary:
 _PER_RADIAN = 2**32 / (2.0 * np.pi)  # so that whole turns overflow
 
 
-def _grid_point(start: np.ndarray) -> np.ndarray:
-    """Return the point of the grid, z 0, that is nearest to `start` (3,) m."""
-    return np.round(start / ORIGIN_GRID) * ORIGIN_GRID * [1.0, 1.0, 0.0]
+def origin(motion: Motion) -> np.ndarray:
+    """Return the point (3,) m of a clip's world, near its start, z 0, that is the library's origin."""
+    return np.round(motion.root_pos[0] / ORIGIN_GRID) * ORIGIN_GRID * [1.0, 1.0, 0.0]
 
 
 def _shift(root_pos: np.ndarray, turn: float) -> np.ndarray:

@@ -75,7 +75,7 @@ def mimickit_reward(
     c = MimicKitRewardConfig() if config is None else config
     if not track_root:
         state, reference = state.in_heading_frame(), reference.in_heading_frame()
-    key_offset = _key_positions(robot, reference) - _key_positions(robot, state)
+    key_offset = robot.key_offsets(reference) - robot.key_offsets(state)
     weight = jnp.asarray(joint_weights if len(joint_weights) else JOINT_WEIGHT, jnp.float32)
     weight = jnp.broadcast_to(weight, state.dof_pos.shape)
 
@@ -146,8 +146,3 @@ def _weighted(config: MimicKitRewardConfig | PaperRewardConfig, terms: RewardTer
     """Return the sum (...) of the terms by their weights."""
     weighted = [getattr(config, f"{name}_weight") * term for name, term in vars(terms).items()]
     return sum(weighted[1:], weighted[0])
-
-
-def _key_positions(robot: Robot, state: CharacterState) -> jax.Array:
-    """Return the key bodies (..., K, 3) m relative to the root, in the world frame."""
-    return state.body_pos[..., robot.key_bodies, :] - state.root_pos[..., None, :]

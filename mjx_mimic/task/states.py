@@ -23,7 +23,7 @@ class EnvState:
     warm_start: jax.Array  # (35,) the last accelerations, where the constraint solver starts
     clip: jax.Array  # () int
     start_time: jax.Array  # () s, time in the clip at the episode's start, or where a skill has begun
-    steps: jax.Array  # () int, control steps since then
+    steps: jax.Array  # () int, control steps of the episode
     episode_return: jax.Array  # ()
     dynamics: Dynamics = Dynamics()  # how this robot differs from the model
     action: jax.Array | None = None  # (J,) the last one; None: it is not observed

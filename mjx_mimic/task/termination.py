@@ -23,6 +23,11 @@ class Causes:
         return self.fall | self.deviation | self.nonfinite
 
     @property
+    def failure(self) -> str | None:
+        """The failure of one episode, not traced: of several at once the gravest. None: there is none."""
+        return next((name for name in ("nonfinite", "fall", "deviation") if getattr(self, name)), None)
+
+    @property
     def truncated(self) -> jax.Array:
         """Whether the episode ends without a failure, so that its value is bootstrapped."""
         return (self.time_out | self.clip_end) & ~self.terminated

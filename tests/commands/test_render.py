@@ -197,7 +197,7 @@ def test_an_episode_is_shown_at_the_videos_moments():
 def test_a_failure_is_written_from_when_it_happens():
     times = np.arange(11) / 30.0
     shot = episode_video.episode_shot(recording(10, fails_at=6), ["walk"], times, slow=4.0)
-    assert shot.warnings == [""] * 6 + ["failed: deviation at 0.2 s"] * 5
+    assert shot.warnings == [""] * 6 + ["failed: fall at 0.2 s"] * 5
     assert shot.captions[0][0] == "walk   0.00 s   0.25x"
     assert not any(episode_video.episode_shot(recording(10), ["walk"], times).warnings)
 

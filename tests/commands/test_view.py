@@ -34,12 +34,13 @@ from mjx_mimic.display.live_policy import Live
 from mjx_mimic.display.playable import ClipPlayer
 from mjx_mimic.display.session import Session
 from mjx_mimic.display.side_by_side import SideBySide
-from mjx_mimic.evaluation.mujoco_engine import Simulations
+from mjx_mimic.evaluation.mujoco_engine import Simulations, model_to_watch
 from mjx_mimic.learning.networks import Actor
 from mjx_mimic.learning.normalizer import Normalizer, empty
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.making import make_env
+from mjx_mimic.task.reference import make_library
 
 pytestmark = [pytest.mark.slow, pytest.mark.render]
 
@@ -100,7 +101,7 @@ def control_step(live: Live) -> None:
 def test_live_steps_are_those_of_the_evaluation_in_c(walking, env, policy):
     """The model with drawn shapes, stepped live, against the evaluation's bare one."""
     state = jax.jit(ImitationEnv.reset_to)(env, 0, START_S)
-    simulations = Simulations(env.robot.model, np.asarray(state.qpos, float)[None], np.zeros((1, 35)))
+    simulations = Simulations(model_to_watch(env), np.asarray(state.qpos, float)[None], np.zeros((1, 35)))
 
     @jax.jit
     def act(policy, state):
@@ -128,6 +129,21 @@ def test_the_ghost_is_the_reference_of_training(walking, env):
     middle = walking.reference()
     walking.step()
     assert 0.0 < np.abs(walking.reference() - middle).max() < 0.1  # it moves between control steps too
+
+
+def test_the_ghost_of_a_clip_far_from_the_origin_is_at_the_robot(policy, env, clips):
+    """Training moves such clips near to the origin."""
+    far = tuple(replace(m, root_pos=m.root_pos + np.array([107.0, -13.0, 0.0])) for m in clips.motions)
+    live = Live(policy, replace(env, library=make_library(far)), far)
+    assert np.abs(live.data.qpos[:2]).max() < 10.0
+    np.testing.assert_allclose(live.reference(), live.data.qpos, atol=1e-3)
+
+
+def test_what_falls_lies_on_the_floor_and_legs_meet_as_in_training(env, live):
+    shown = model_to_watch(env.with_config(replace(env.config, self_collision=True)))
+    assert shown.npair > live.model.npair == 0
+    touching = [np.count_nonzero(model.geom_conaffinity) for model in (shown, live.model, env.robot.model)]
+    assert touching[0] == touching[1] > touching[2]
 
 
 def test_a_push_adds_to_the_velocity_in_the_robots_heading(walking):
@@ -197,6 +213,16 @@ def test_a_heading_is_set_held_and_let_go(heading):
     for _ in range(95):
         control_step(heading)
     assert heading.dial_values() != pytest.approx(held, abs=1e-3)
+
+
+def test_goals_differ_between_robots_and_between_episodes(heading, clips):
+    other = Live(heading.policy, heading._env, clips.motions, seed=1)
+    found = []
+    for robot in (heading, heading, other):
+        robot.aim(None)
+        robot.reset(0)
+        found.append(robot.dial_values()[1])
+    assert len(set(found)) == 3
 
 
 @pytest.mark.parametrize("goal", ["location", "strike", "throw"])

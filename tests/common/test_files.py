@@ -34,7 +34,7 @@ def test_a_file_is_replaced_at_the_end_and_its_name_may_be_as_long_as_names_are(
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, ValueError])
 def test_a_file_that_is_not_finished_is_not_there(tmp_path, error):
     with pytest.raises(error), replacing(tmp_path / "file"):
         raise error

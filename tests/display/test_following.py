@@ -105,6 +105,15 @@ def test_a_checkpoint_lost_while_it_is_read_leaves_the_policy(
     assert follower.load_newer(policy) is not None
 
 
+def test_a_damaged_newest_checkpoint_is_tried_once(follower, saved, states, policy, tmp_path, capsys):
+    saved.save(states[1], Progress(200), is_best=False)
+    damaged(tmp_path / "checkpoints" / "200")
+    assert follower.load_newer(policy) is not None  # the older one
+    assert "checkpoint 100: the last policy is shown" in capsys.readouterr().out
+    assert follower.load_newer(policy) is None
+    assert capsys.readouterr().out == ""
+
+
 def test_a_best_policy_that_is_not_there_yet_is_waited_for(saved, states, policy, tmp_path, monkeypatch):
     monkeypatch.setattr(following, "INTERVAL_S", 0.0)
     follower = Follower(tmp_path, "best")

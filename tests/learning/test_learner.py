@@ -21,7 +21,7 @@ from mjx_mimic.learning.metrics import AdvantageMoments, Metrics, summarize
 from mjx_mimic.learning.networks import Actor, Critic, make_actor, make_critic
 from mjx_mimic.learning.normalizer import Normalizer, empty
 from mjx_mimic.learning.policy import Policy, ValueFunction
-from mjx_mimic.learning.rollout import Transition, rollout
+from mjx_mimic.learning.rollout import Transition, mean_of_known, rollout
 from mjx_mimic.runs.checkpoints import to_host
 from mjx_mimic.task.reward import MimicKitTerms
 from mjx_mimic.task.start_sampling import StartDistribution
@@ -658,3 +658,11 @@ def test_an_evaluation_acts_with_the_policys_mean_and_depends_on_its_key_alone(l
     noisy = replace(state, actor=replace(state.actor, params=wild))
     assert_bitwise_equal(result, learner.evaluate(noisy, jax.random.key(0)))
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(state))  # nothing is donated
+
+
+def test_what_one_device_does_not_know_the_others_say():
+    """Means over all episodes that have a figure, however they are spread over the devices."""
+    values = jnp.array([[np.nan, np.nan], [2.0, np.nan], [3.0, 4.0]])
+    found = jax.vmap(lambda x: mean_of_known(x, "devices"), axis_name="devices")(values)
+    np.testing.assert_allclose(found, 3.0)
+    assert np.isnan(mean_of_known(values[0]))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from helpers.point_env import POINT_CONFIG, TRACED_STEPS, PointEnv
 
+from mjx_mimic.clips import load_motion
 from mjx_mimic.config import PRESETS, TrainConfig
 from mjx_mimic.learning.devices import first_device
 from mjx_mimic.learning.learner import Learner
@@ -22,6 +23,7 @@ from mjx_mimic.learning.population import (
     structure,
     with_numbers,
 )
+from mjx_mimic.task.making import make_env
 
 UPDATES = 3
 
@@ -45,6 +47,14 @@ def together():
         state, metrics = population.train_step(arguments, state)
     keys = [jax.random.key(9 + i) for i in range(len(group))]
     return population, state, first_device(metrics), first_device(population.evaluate(arguments, state, keys))
+
+
+def test_clips_that_turn_and_clips_that_do_not_train_apart(robot):
+    def learner(clip: str) -> Learner:
+        return Learner(make_env([load_motion(clip)], robot=robot), TrainConfig(), tuple(jax.local_devices()))
+
+    assert structure(learner("walk")) == structure(learner("kick"))
+    assert structure(learner("walk")) != structure(learner("turn_left"))
 
 
 @pytest.mark.parametrize("index", range(3))

@@ -14,9 +14,16 @@ from helpers.robots import RigidRobot
 from helpers.small_run import sway
 
 from mjx_mimic import compose, evaluate, export, render, train, view
-from mjx_mimic.clips.dataset import load_clips
+from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.clips.formats import native
-from mjx_mimic.config import EnvConfig, HeadingConfig, NetworkConfig, PPOConfig, TrainConfig
+from mjx_mimic.config import (
+    EnvConfig,
+    HeadingConfig,
+    NetworkConfig,
+    PPOConfig,
+    RandomizationConfig,
+    TrainConfig,
+)
 from mjx_mimic.display.side_by_side import open_run
 from mjx_mimic.learning.learner import Learner
 from mjx_mimic.runs import folder
@@ -25,7 +32,8 @@ from mjx_mimic.task.making import make_env
 from mjx_mimic.task.skills import OPEN
 
 ENV = EnvConfig(contacts="feet", episode_seconds=0.4)
-PRIVILEGED = replace(ENV, privileged_critic=True)
+ROBOTS = RandomizationConfig(friction=(0.4, 1.2), kp=(0.9, 1.1), delay=(0.0, 1.0))
+PRIVILEGED = replace(ENV, privileged_critic=True, randomization=ROBOTS)
 CONFIG = TrainConfig(num_envs=2, network=NetworkConfig((16,), (16,)), env=ENV)
 OTHER = replace(CONFIG, network=NetworkConfig((8, 8), (24,), "tanh", learn_std=False))
 
@@ -232,6 +240,29 @@ def test_runs_of_other_tasks_are_refused(members, tmp_path, change, words):
     assert message.startswith(f"{path}: {words}")
     assert message.endswith("; compose runs of the same task")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_compose_that_fails_can_be_said_again(members, tmp_path, monkeypatch):
+    def lost(*_: object) -> None:
+        raise OSError("lost")
+
+    arguments = [*map(str, members), "--out", str(tmp_path / "run")]
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copy", lost)
+        assert "cannot be written (lost)" in refusal(compose.main, arguments)
+    assert list((tmp_path / "run").iterdir()) == []
+    assert compose.main(arguments) == 0
+
+
+def test_skills_are_as_many_as_were_learned_and_clips_that_changed_are_warned_of(make_run, capsys):
+    run = make_run("skills", (0.15, 0.35), replace(CONFIG, env=replace(ENV, clips="skills")))
+    clip = folder.load_run_clips(run).motions[0]
+    assert capsys.readouterr().out == ""
+    message = refusal(folder.load_policy, run, "best", Clips((clip,), (1.0,)))
+    assert "has learned 2 skills, and 1 clips cannot stand for them" in message
+    native.write(run.parent / "sway 0.15.npz", replace(sway(0.16), name="sway 0.15"))
+    folder.load_run_clips(run)
+    assert capsys.readouterr().out.startswith(f"warning: {run}: its clips are not those")
 
 
 def test_what_is_no_member_is_refused(composite, members, make_run, tmp_path, capsys):

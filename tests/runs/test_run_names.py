@@ -16,11 +16,11 @@ def test_a_run_is_in_a_folder_of_its_own_in_runs(tmp_path, monkeypatch, name):
     class MadeError(Exception):
         pass
 
-    def create(path, *_):
+    def claim(path):
         raise MadeError(path)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(folder, "create", create)
+    monkeypatch.setattr(folder, "claim", claim)
     native.write(tmp_path / "sway.npz", replace(sway(), name=name))
     with pytest.raises(MadeError) as made:
         train.main(["--motion", "sway.npz", *SMALL])

@@ -149,6 +149,29 @@ def test_a_stopped_sweep_goes_on_where_it_was(described, finished, monkeypatch):
     assert len(calls) == count  # nothing is left to do
 
 
+def test_a_sweep_that_is_stopped_before_an_evaluation_writes_its_report(described, monkeypatch):
+    out = described.parent / "stopped"
+    due = sweep.has_multiple
+
+    def stopping(*arguments):
+        stops[-1].requested = True
+        return due(*arguments)
+
+    stops: list[Stop] = []
+
+    class Noted(Stop):
+        def __init__(self) -> None:
+            super().__init__()
+            stops.append(self)
+
+    monkeypatch.setattr(sweep, "Stop", Noted)
+    monkeypatch.setattr(sweep, "has_multiple", stopping)
+    assert not sweep.run(read_sweep(described), out, described)
+    (row,) = figures(next(out.glob("*/*/metrics.jsonl")).parent)
+    assert "eval_return" not in row
+    assert (out / "table.md").read_text().count("\n") == 2  # nothing but its head
+
+
 def test_another_setting_is_not_mixed_with_what_is_there(described, finished):
     described.write_text(DESCRIPTION.replace("0.9", "0.8"))
     message = refusal(sweep.run, read_sweep(described), finished, described)
@@ -245,6 +268,8 @@ def test_descriptions_that_will_not_do(tmp_path, text, message):
         ("settings: {a: {ppo.clip.b: 1}}", "setting a: unknown field 'ppo.clip.b'"),
         ("settings: {a: {ppo.clip: big}}", "field 'ppo.clip' is"),
         ("settings: {a: {seed: 1}}", "seed has a field of its own"),
+        ("common: {total-steps: 1}", "total_steps has a field of its own"),
+        ("settings: {a: {ppo: {clip: 0.1}}}", "setting a: ppo is a section; write its fields one by one"),
         ("settings: {a/b: {}, a_b: {}}", "give settings and clips other names"),
         ("seeds: [1, 1]", "give settings and clips other names"),
     ],

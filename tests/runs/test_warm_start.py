@@ -16,7 +16,7 @@ from helpers.small_run import STEPS, command, sway
 from mjx_mimic import config, config_yaml
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.config import EnvConfig, NetworkConfig, PPOConfig, TrainConfig
+from mjx_mimic.config import EnvConfig, NetworkConfig, NormalizerConfig, PPOConfig, TrainConfig
 from mjx_mimic.learning.devices import first_device
 from mjx_mimic.learning.learner import Learner, make_learner
 from mjx_mimic.runs import folder, warm_start
@@ -152,9 +152,11 @@ def test_a_goal_may_be_added_at_the_end_of_what_the_policy_sees(trained, tmp_pat
     assert "goal: direction (2 numbers)" in refusal(added, "heading", plain)
 
 
-def test_added_numbers_change_nothing_at_first(trained):
+@pytest.mark.parametrize("min_std", [NormalizerConfig.min_std, 0.5])
+def test_added_numbers_change_nothing_at_first(trained, min_std):
     """Networks and moments of a run that observed the first and the last number of four."""
-    learner = Learner(PointEnv(sign=jnp.float32(1.0)), POINT_CONFIG, tuple(jax.local_devices()))
+    config = replace(POINT_CONFIG, normalizer=replace(POINT_CONFIG.normalizer, min_std=min_std))
+    learner = Learner(PointEnv(sign=jnp.float32(1.0)), config, tuple(jax.local_devices()))
     fresh = learner.init(jax.random.key(1))
     seen = jnp.array([[0.3, -0.2], [1.0, 0.5]])
     stored = replace(
@@ -162,7 +164,10 @@ def test_added_numbers_change_nothing_at_first(trained):
         actor=jax.tree.map(np.asarray, learner.actor.init(jax.random.key(2), seen)),
         critic=jax.tree.map(np.asarray, learner.critic.init(jax.random.key(3), seen)),
         normalizer=replace(
-            first_device(fresh.normalizer), count=np.full(2, 99.0), mean=np.ones(2), variance=np.full(2, 4.0)
+            trained.restore_policy("last").normalizer,
+            count=np.full(2, 99.0),
+            mean=np.ones(2),
+            variance=np.full(2, 4.0),
         ),
     )
     source = warm_start.Source(Path("runs/a"), "last", POINT_CONFIG, stored, slice(1, 3))
@@ -178,6 +183,7 @@ def test_added_numbers_change_nothing_at_first(trained):
     for name, value in (("count", 99.0), ("mean", 1.0), ("variance", 4.0)):
         expected = [value, *getattr(moments, name)[1:3], value]
         np.testing.assert_array_equal(getattr(normalizer, name), expected)
+    assert normalizer.min_std == min_std
 
 
 def test_a_run_goes_on_from_another_and_says_so(finished, capsys):

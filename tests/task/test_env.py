@@ -643,7 +643,6 @@ def test_time_in_the_clip_runs_on_with_the_episode(env, episode):
     states, _ = episode
     for number, state in enumerate(states[:EPISODE_STEPS]):
         np.testing.assert_allclose(env.time(state), states[0].start_time + number * DT, rtol=0.0, atol=1e-6)
-        np.testing.assert_allclose(env.time(state, ahead=2), env.time(state) + 2 * DT, rtol=0.0, atol=1e-6)
 
 
 # --- automatic reset ------------------------------------------------------------------------------------

@@ -197,9 +197,10 @@ def test_penalties_are_what_their_weights_say(robot):
     assert float(other.compute_penalty(first, after, action)) == 0.0
 
 
+@pytest.mark.parametrize("devices", [2, 3])
 @pytest.mark.parametrize("preset", PRESETS)
-def test_presets_hold_to_their_own_limits(preset):
-    check(sized(PRESETS[preset], "cpu", 2), 2)
+def test_presets_hold_to_their_own_limits(preset, devices):
+    check(sized(PRESETS[preset], "cpu", devices), devices)
 
 
 def test_parts_in_one_another_are_penalised_by_their_depth():

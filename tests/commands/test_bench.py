@@ -1,0 +1,20 @@
+"""`python -m mjx_mimic.bench`: what it refuses before anything compiles."""
+
+import pytest
+from helpers.refusals import refusal
+
+from mjx_mimic import bench
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--repeats", "0"], "option --repeats: 0 will not do"),
+        (["--clips", "-1"], "option --clips: -1 will not do"),
+        (["--devices", "0"], "option --devices: 0 will not do"),
+        (["--against", "a.json"], "add --compile-for"),
+        (["--preset", "mimickit", "--config", "a.yaml"], "cannot be joined"),
+    ],
+)
+def test_bad_options_are_refused_in_a_line(options, words):
+    assert words in refusal(bench.main, options)
