@@ -28,6 +28,7 @@ from mjx_mimic.runs.lock import locked
 from mjx_mimic.runs.metric_log import METRICS_FILE, MetricLog, read_rows
 from mjx_mimic.runs.plot import draw_group, read_metrics
 from mjx_mimic.runs.training_loop import (
+    MAX_SKIPPED_UPDATES,
     Stop,
     clip_summary,
     evaluation_figures,
@@ -260,7 +261,11 @@ def grouped(items: Sequence[Item]) -> list[list[Item]]:
 
 
 def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Stop) -> None:
-    """Train members side by side, with an evaluation and a checkpoint of each at every interval."""
+    """Train members side by side, with an evaluation and a checkpoint of each at every interval.
+
+    Their training ends, and the sweep goes on, where `MAX_SKIPPED_UPDATES` in a row of every member were not
+    finite.
+    """
     learners, config = [item.learner for item in chunk], chunk[0].member.config
     samples_per_step = learners[0].samples_per_step
     print("training " + ", ".join(item.member.name for item in chunk), flush=True)
@@ -271,10 +276,12 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
         arguments = population.arguments(learners)
         samples, earlier, start = progress[0].samples, progress, time.monotonic()
         window: list[Metrics] = []
-        window_start, ending = start, False
+        window_start, ending, skipped = start, False, np.zeros(len(chunk))
         while not ending:
             state, metrics = population.train_step(arguments, state)
             window.append(first_device(metrics))
+            skipped = np.where(window[-1].skipped, skipped + 1, 0)
+            is_lost = bool((skipped >= MAX_SKIPPED_UPDATES).all())
             stop.in_flight = True  # from here on, an interrupt leaves a checkpoint
             is_at_interval = has_multiple(samples, samples + samples_per_step, config.eval_interval)
             samples, now = samples + samples_per_step, time.monotonic()
@@ -282,7 +289,7 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
                 replace(done, samples=samples, wall_time_s=before.wall_time_s + now - start)
                 for done, before in zip(progress, earlier, strict=True)
             ]
-            ending = samples >= config.total_steps or stop.requested or is_over(sweep, progress[0])
+            ending = samples >= config.total_steps or stop.requested or is_over(sweep, progress[0]) or is_lost
             if not ending and not is_at_interval:
                 continue
             is_due = is_at_interval or (ending and not stop.requested)
@@ -303,6 +310,8 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
                 flush=True,
             )
             window, window_start = [], time.monotonic()
+    if is_lost:
+        print("warning: update after update was not finite; this training ends here", flush=True)
 
 
 def begin(

@@ -172,6 +172,18 @@ def test_a_sweep_that_is_stopped_before_an_evaluation_writes_its_report(describe
     assert (out / "table.md").read_text().count("\n") == 2  # nothing but its head
 
 
+def test_a_training_whose_updates_are_not_finite_ends_and_the_sweep_goes_on(described, monkeypatch, capsys):
+    broken = PointEnv(sign=jnp.float32(jnp.nan))
+    monkeypatch.setattr(
+        sweep, "make_learner", lambda config, clips, devices: Learner(broken, config, devices)
+    )
+    monkeypatch.setattr(sweep, "MAX_SKIPPED_UPDATES", 3)
+    out = trained(described)
+    assert capsys.readouterr().out.count("warning: update after update was not finite") == 8
+    for run in out.glob("*/*/metrics.jsonl"):
+        assert figures(run.parent)[-1]["samples"] == 3 * UPDATE
+
+
 def test_another_setting_is_not_mixed_with_what_is_there(described, finished):
     described.write_text(DESCRIPTION.replace("0.9", "0.8"))
     message = refusal(sweep.run, read_sweep(described), finished, described)
