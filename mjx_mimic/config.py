@@ -583,15 +583,19 @@ def sized(config: TrainConfig, platform: str, devices: int) -> TrainConfig:
         config,
         video_interval=video_interval,
         num_envs=config.num_envs
-        or (-(-config.envs_per_accelerator // devices) if platform == "cpu" else config.envs_per_accelerator)
-        * devices
+        or _next_multiple(config.envs_per_accelerator * (1 if platform == "cpu" else devices), devices)
         or ENVS_PER_DEVICE.get(platform, ENVS_PER_ACCELERATOR) * devices,
         total_steps=config.total_steps or TOTAL_STEPS.get(platform, TOTAL_STEPS_ON_ACCELERATOR),
         eval_interval=config.eval_interval or EVAL_INTERVAL.get(platform, EVAL_INTERVAL_ON_ACCELERATOR),
-        eval_envs=-(-config.eval_envs // devices) * devices,
+        eval_envs=_next_multiple(config.eval_envs, devices),
     )
     check(config, devices)
     return config
+
+
+def _next_multiple(count: int, step: int) -> int:
+    """Return the least multiple of `step` that is not below `count`."""
+    return -(-count // step) * step
 
 
 def check_physics_rate(option: str, physics_hz: float, control_hz: float) -> None:

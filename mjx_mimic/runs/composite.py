@@ -69,15 +69,14 @@ def compose(runs: Sequence[Path], out: Path, temperature: float) -> list[str]:
     record["digest"] = record_digest(record)
     folder.claim(out)
     try:
-        with tempfile.TemporaryDirectory(
-            prefix=PARTIAL, dir=out
-        ) as partial:  # so that nothing half-made stays
+        # Moved at the end, so that nothing half-made stays.
+        with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=out) as partial:
             for number, (run, step) in enumerate(zip(runs, steps, strict=True)):
                 member = folder.member_folder(Path(partial), number)
                 shutil.copytree(step, member / FOLDER / step.name)
                 shutil.copy(run / CONFIG_FILE, member / CONFIG_FILE)
-            members_folder = folder.member_folder(out, 0).parent
-            os.replace(folder.member_folder(Path(partial), 0).parent, members_folder)
+            made, wanted = (folder.member_folder(home, 0).parent for home in (Path(partial), out))
+            os.replace(made, wanted)
     except OSError as error:
         raise unwritable(out, error) from None
     with replacing(out / CONFIG_FILE) as file:  # the last one: without it, the folder is no run
@@ -111,8 +110,7 @@ def _read_clips(run: Path, config: TrainConfig) -> Clips:
         UserError: they are not those that it was trained on.
     """
     clips = load_clips(config.motion, config.motion_weights, config.skip_bad)
-    trained = [clip["digest"] for clip in read_run(run)[1]["clips"]]
-    if [motion.digest for motion in clips.motions] != trained:
+    if not folder.are_unchanged(clips, read_run(run)[1]):
         raise UserError(f"{run}: a clip has changed since it was trained; restore the clip")
     return clips
 

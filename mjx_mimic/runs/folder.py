@@ -1,7 +1,8 @@
 """The run folder: what a training was asked for, and the policy that came of it."""
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +21,7 @@ from mjx_mimic.learning.composite import AnyPolicy, BoltzmannChoice, CompositePo
 from mjx_mimic.learning.networks import make_actor, make_critic
 from mjx_mimic.learning.policy import Policy, ValueFunction
 from mjx_mimic.runs.checkpoints import Checkpoints
+from mjx_mimic.runs.lock import locked
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.goals import STATES
@@ -46,6 +48,21 @@ def create(
     claim(path)
     with replacing(path / CONFIG_FILE) as file:
         file.write(yaml_bytes(record(config, clips, devices, init_from)))
+
+
+@contextlib.contextmanager
+def new_run(
+    path: Path, config: TrainConfig, clips: Clips, devices: int, init_from: Mapping[str, Any] | None = None
+) -> Iterator[None]:
+    """Make a new run folder, held against other trainings before anything is written; see `create`.
+
+    Raises:
+        UserError: the folder is in use already or cannot be written.
+    """
+    claim(path)
+    with locked(path):
+        create(path, config, clips, devices, init_from)
+        yield
 
 
 def claim(path: Path) -> None:
@@ -136,7 +153,7 @@ def load_run_clips(run: str | Path) -> Clips:
     config, stored = read_run(Path(run))
     clips = load_clips(config.motion, config.motion_weights, config.skip_bad)
     if COMPOSITE not in stored:
-        if [motion.digest for motion in clips.motions] != [clip["digest"] for clip in stored["clips"]]:
+        if not are_unchanged(clips, stored):
             print(f"warning: {run}: its clips are not those that it was trained on: a file has changed since")
         return clips
     names = [motion.name for motion in clips.motions]
@@ -145,6 +162,11 @@ def load_run_clips(run: str | Path) -> Clips:
         for i, (motion, name) in enumerate(zip(clips.motions, names, strict=True))
     ]
     return replace(clips, motions=tuple(motions))
+
+
+def are_unchanged(clips: Clips, stored: Mapping[str, Any]) -> bool:
+    """Return whether clips are to the bit those of a run's record, in their order."""
+    return [motion.digest for motion in clips.motions] == [clip["digest"] for clip in stored["clips"]]
 
 
 def require_one_policy(run: Path, stored: Mapping[str, Any], what: str) -> None:
@@ -236,7 +258,7 @@ def _load_composite(
         raise UserError(
             f"option --checkpoint: {checkpoint} is of no run that {run} is composed of; use best or last"
         )
-    if [motion.digest for motion in clips.motions] != [clip["digest"] for clip in stored["clips"]]:
+    if not are_unchanged(clips, stored):
         raise UserError(
             f"{run}: is composed of runs that act on their own clips only; leave --motion and --clip out, and"
             " restore clips that have changed"

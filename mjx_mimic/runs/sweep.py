@@ -323,12 +323,11 @@ def begin(
         UserError: a folder cannot be used, or its last checkpoint is damaged.
     """
     for item in chunk:
-        path, is_new = item.member.path, not os.path.exists(item.member.path / CONFIG_FILE)
-        if is_new:
-            folder.claim(path)
-        stack.enter_context(locked(path))
-        if is_new:
-            folder.create(path, item.member.config, item.clips, len(population.devices))
+        path, config = item.member.path, item.member.config
+        if os.path.exists(path / CONFIG_FILE):
+            stack.enter_context(locked(path))
+        else:
+            stack.enter_context(folder.new_run(path, config, item.clips, len(population.devices)))
     state = population.init([item.learner for item in chunk])
     if not chunk[0].samples:
         return state, [Progress()] * len(chunk)
@@ -387,15 +386,10 @@ class Outcome:
     """Samples and minutes to each return of `THRESHOLDS`."""
 
 
-def evaluations(path: Path) -> list[dict[str, Any]]:
-    """Read the rows of a training's metrics that have an evaluation."""
-    rows, _ = read_rows(path / METRICS_FILE)
-    return [row for row in rows if row.get("eval_return") is not None]
-
-
 def outcome(path: Path, episode_steps: float) -> Outcome | None:
     """Read the outcome of a training; None before its first evaluation."""
-    rows = evaluations(path)
+    rows, _ = read_rows(path / METRICS_FILE)
+    rows = [row for row in rows if row.get("eval_return") is not None]
     if not rows:
         return None
 
@@ -462,9 +456,13 @@ def write_report(out: Path, everyone: Sequence[Member]) -> str:
     figure = Figure(figsize=(7.0 * len(clips), 5.0), layout="constrained")
     for panel, clip in zip(figure.subplots(1, len(clips), squeeze=False)[0], clips, strict=True):
         for (other, setting), group in cells.items():
-            runs = [member.path for member in group if evaluations(member.path)]
-            if other == clip and runs:
-                draw_group(panel, [read_metrics(run) for run in runs], setting, "eval_return", "samples")
+            if other != clip:
+                continue
+            runs = [member.path for member in group if (member.path / METRICS_FILE).exists()]
+            metrics = map(read_metrics, runs)
+            evaluated = [found for found in metrics if np.isfinite(found.get("eval_return", [])).any()]
+            if evaluated:
+                draw_group(panel, evaluated, setting, "eval_return", "samples")
         panel.set(title=clip, xlabel="samples, millions", ylabel="evaluation return")
         panel.grid(alpha=0.3)
         if panel.lines:

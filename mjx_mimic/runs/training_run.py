@@ -5,7 +5,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,13 +81,13 @@ def train_run(
     check_memory(learner)
     source = read_source(init_from, learner, clips) if init_from else None
     require_same(_ingredients(folder.record(config, clips, len(devices), source.record if source else None)))
+    held: AbstractContextManager[None] = nullcontext()
     if resume:
         folder.check_resumable(out, config, clips, len(devices))
-    elif is_first():
-        folder.claim(out)
-    with locked(out) if is_first() else nullcontext():
-        if is_first() and not resume:
-            folder.create(out, config, clips, len(devices), source.record if source else None)
+    if is_first():
+        origin = source.record if source else None
+        held = locked(out) if resume else folder.new_run(out, config, clips, len(devices), origin)
+    with held:
         return _train(out, learner, clips, resume, wandb_project, source, write_video), out
 
 

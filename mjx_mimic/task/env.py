@@ -96,7 +96,7 @@ class ImitationEnv:
 
     def with_dynamics(self, state: EnvState, robot: Dynamics) -> EnvState:
         """Return a state at the start of an episode whose robot is another."""
-        state = replace(state, dynamics=robot)
+        state = replace(state, dynamics=robot, targets=None)
         if robot.delay is not None:  # targets are angles as the encoders show them
             angles = self.encoded(state).qpos[7:]
             state = replace(state, targets=jnp.tile(angles, (math.ceil(MOST_DELAY), 1)))
@@ -575,7 +575,7 @@ class ImitationEnv:
         self, before: EnvState, after: EnvState, action: jax.Array, trace: PhysicsTrace | None = None
     ) -> jax.Array:
         """Return what training takes off the reward () for a control step; see `penalty.penalty`."""
-        target = self.pd_target(before, action)
+        target = self.pd_target(before, action) if self.config.penalty.torque else None
         return penalty(self.config.penalty, self.robot, before, after, action, target, trace)
 
     def causes(

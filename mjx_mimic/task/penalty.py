@@ -18,7 +18,7 @@ def penalty(
     before: EnvState,
     after: EnvState,
     action: jax.Array,
-    pd_target: jax.Array,
+    pd_target: jax.Array | None,
     trace: PhysicsTrace | None = None,
 ) -> jax.Array:
     """Return the penalty () of a control step; terms of weight 0 are not computed.
@@ -30,6 +30,7 @@ def penalty(
         after: the state that it led to, with the joints of its last physics step.
         action: (J,).
         pd_target: (J,) rad, what the action asked for; the torque is that of the model's motors for it.
+            None: torques are not penalised.
         trace: of the physics between them; None: without self-contacts.
     """
     total = jnp.float32(0.0)
@@ -37,7 +38,7 @@ def penalty(
         change = jnp.clip(action, -1.0, 1.0) - before.action
         # The first action of an episode changes nothing.
         total += config.action_change * jnp.where(before.steps > 0, jnp.mean(jnp.square(change)), 0.0)
-    if config.torque:
+    if config.torque and pd_target is not None:
         torque = motor_torque(robot, pd_target, after.qpos[7:], after.qvel[6:])
         total += config.torque * jnp.mean(jnp.square(torque / robot.effort_limit))
     if config.joint_limit:

@@ -116,7 +116,21 @@ def test_seeds_and_settings_differ(finished):
     assert figures(finished / "default/walk-0") != figures(finished / "more_KL/walk-0")
 
 
-def test_a_stopped_sweep_goes_on_where_it_was(described, finished, monkeypatch):
+@pytest.fixture
+def stops(monkeypatch) -> list[Stop]:
+    """What the sweeps of a test ask whether they are to stop."""
+    made: list[Stop] = []
+
+    class Noted(Stop):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+
+    monkeypatch.setattr(sweep, "Stop", Noted)
+    return made
+
+
+def test_a_stopped_sweep_goes_on_where_it_was(described, finished, stops, monkeypatch):
     out = described.parent / "stopped"
     evaluate, calls = sweep.evaluate, []
 
@@ -126,14 +140,6 @@ def test_a_stopped_sweep_goes_on_where_it_was(described, finished, monkeypatch):
             stops[-1].requested = True
         return evaluate(*arguments)
 
-    stops: list[Stop] = []
-
-    class Noted(Stop):
-        def __init__(self) -> None:
-            super().__init__()
-            stops.append(self)
-
-    monkeypatch.setattr(sweep, "Stop", Noted)
     monkeypatch.setattr(sweep, "evaluate", stopping)
     assert not sweep.run(read_sweep(described), out, described)
     assert len(list(out.glob("*/*/config.yaml"))) == 2
@@ -149,7 +155,7 @@ def test_a_stopped_sweep_goes_on_where_it_was(described, finished, monkeypatch):
     assert len(calls) == count  # nothing is left to do
 
 
-def test_a_sweep_that_is_stopped_before_an_evaluation_writes_its_report(described, monkeypatch):
+def test_a_sweep_that_is_stopped_before_an_evaluation_writes_its_report(described, stops, monkeypatch):
     out = described.parent / "stopped"
     due = sweep.has_multiple
 
@@ -157,14 +163,6 @@ def test_a_sweep_that_is_stopped_before_an_evaluation_writes_its_report(describe
         stops[-1].requested = True
         return due(*arguments)
 
-    stops: list[Stop] = []
-
-    class Noted(Stop):
-        def __init__(self) -> None:
-            super().__init__()
-            stops.append(self)
-
-    monkeypatch.setattr(sweep, "Stop", Noted)
     monkeypatch.setattr(sweep, "has_multiple", stopping)
     assert not sweep.run(read_sweep(described), out, described)
     (row,) = figures(next(out.glob("*/*/metrics.jsonl")).parent)
