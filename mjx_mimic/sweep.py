@@ -43,8 +43,9 @@ def main(arguments: Sequence[str]) -> int:
     command = cli.parse(SweepCommand, arguments, prog=PROGRAM)
     cli.prepare_jax()
     from mjx_mimic.runs import sweep  # JAX and MuJoCo, after their settings
+    from mjx_mimic.runs.sweep_plan import read_sweep
 
-    description = sweep.read_sweep(command.description)
+    description = read_sweep(command.description)
     out = command.out or Path("runs") / command.description.stem
     if not sweep.run(description, out, command.description, command.trust):
         print("interrupted; the same command goes on from here")

@@ -114,6 +114,7 @@ class EvaluationMetrics:
 
     eval_return: jax.Array  # () mean
     eval_episode_length: jax.Array  # () mean, control steps
+    eval_survived: jax.Array  # () share without a failure
     errors: TrackingErrors  # () mean of the episodes' means over their control steps
     goal: dict[str, jax.Array]  # () mean of what the episodes achieved; see `Goal.results`
 
@@ -134,7 +135,7 @@ def evaluate(
     state, observation = jax.vmap(env.reset)(jax.random.split(reset_key, num_episodes))
 
     def control_step(carry: tuple, key: jax.Array) -> tuple[tuple, None]:
-        state, observation, running, total, length, finite_steps, errors, goal = carry
+        state, observation, running, survived, total, length, finite_steps, errors, goal = carry
         keys = jax.random.split(key, num_episodes)
         state, result = jax.vmap(env.step)(state, policy.act(observation), keys)
         total = total + jnp.where(running, result.reward, 0.0)
@@ -145,17 +146,21 @@ def evaluate(
             lambda total, error: total + jnp.where(is_measured, error, 0.0), errors, result.errors
         )
         goal = jax.tree.map(lambda old, new: jnp.where(is_measured, new, old), goal, result.goal_results)
+        survived = survived & ~(running & result.causes.terminated)
         running = running & ~(result.causes.terminated | result.causes.truncated)
-        return (state, result.observation, running, total, length, finite_steps, errors, goal), None
+        episodes = (running, survived, total, length, finite_steps, errors, goal)
+        return (state, result.observation, *episodes), None
 
     zero = jnp.zeros(num_episodes)
     errors = jax.tree.map(lambda _: zero, no_errors())
     goal = jax.tree.map(lambda _: zero, env.goal_results(jax.tree.map(lambda x: x[0], state)))
-    start = (state, observation, jnp.ones(num_episodes, bool), zero, zero, zero, errors, goal)
+    every = jnp.ones(num_episodes, bool)
+    start = (state, observation, every, every, zero, zero, zero, errors, goal)
     keys = jax.random.split(step_key, env.episode_steps)
-    (*_, total, length, finite_steps, errors, goal), _ = jax.lax.scan(control_step, start, keys)
+    (*_, survived, total, length, finite_steps, errors, goal), _ = jax.lax.scan(control_step, start, keys)
     # An episode whose first control step breaks the simulation has no errors.
-    figures = EvaluationMetrics(total, length, jax.tree.map(lambda x: x / finite_steps, errors), goal)
+    errors = jax.tree.map(lambda x: x / finite_steps, errors)
+    figures = EvaluationMetrics(total, length, survived, errors, goal)
     return jax.tree.map(lambda values: mean_of_known(values, axis_name), figures)
 
 

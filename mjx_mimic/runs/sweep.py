@@ -1,23 +1,20 @@
-"""Sweeps: settings x clips x seeds, each a run folder like any other, and one table and one plot of all."""
+"""Sweeps: settings x clips x seeds, each a run folder like any other, some side by side."""
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from matplotlib.figure import Figure
 
 from mjx_mimic.clips.dataset import Clips, load_clips
-from mjx_mimic.common.errors import UserError, bare
-from mjx_mimic.common.files import read_yaml, replacing
-from mjx_mimic.common.paths import file_name
-from mjx_mimic.config import PRESETS, Preset, TrainConfig, sized
-from mjx_mimic.config_yaml import CONFIG_FILE, from_dict, to_dict
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.config import TrainConfig, sized
+from mjx_mimic.config_yaml import CONFIG_FILE
 from mjx_mimic.learning.devices import first_device, place
 from mjx_mimic.learning.learner import Learner, TrainState, make_learner
 from mjx_mimic.learning.metrics import Metrics
@@ -25,8 +22,9 @@ from mjx_mimic.learning.population import Population, member_state, stack_states
 from mjx_mimic.runs import folder
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.lock import locked
-from mjx_mimic.runs.metric_log import METRICS_FILE, MetricLog, read_rows
-from mjx_mimic.runs.plot import draw_group, read_metrics
+from mjx_mimic.runs.metric_log import MetricLog
+from mjx_mimic.runs.sweep_plan import Member, Sweep, members
+from mjx_mimic.runs.sweep_report import write_report
 from mjx_mimic.runs.training_loop import (
     MAX_SKIPPED_UPDATES,
     Stop,
@@ -42,142 +40,6 @@ from mjx_mimic.task.making import with_contacts
 
 ENVS_TOGETHER = 8192
 """Environments of all trainings that an accelerator is given at a time."""
-THRESHOLDS = (200.0, 250.0)
-"""Evaluation returns whose samples and minutes the table gives."""
-COMPLETE_SHARE = 0.95
-"""Mean length of evaluation episodes, relative to the longest, from which they count as complete."""
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """What a sweep trains: every setting on every clip with every seed."""
-
-    motion: tuple[str, ...]
-    """Clips, each for a policy of its own; a YAML list or a folder is one policy for all of its clips."""
-    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"default": {}})
-    """Names, and what each changes: fields by their dotted names, such as ppo.target_kl."""
-    seeds: tuple[int, ...] = (0,)
-    preset: Preset = "default"
-    """What the settings change."""
-    common: Mapping[str, Any] = field(default_factory=dict)
-    """Fields that all settings change."""
-    samples: int = 0
-    """Samples of each training; 0: sized for the machine."""
-    minutes: float | None = None
-    """Wall time after which a training stops, together with those beside it; None: none."""
-    together: int = 0
-    """Trainings that run side by side where they can share a compiled step; 0: one on a CPU, and as many as
-    have 8,192 environments on accelerators."""
-
-
-@dataclass(frozen=True)
-class Member:
-    """One training of a sweep."""
-
-    setting: str
-    clip: str
-    config: TrainConfig
-    path: Path
-
-    @property
-    def name(self) -> str:
-        """Name, for people."""
-        return f"{self.setting}/{self.path.name}"
-
-
-def read_sweep(path: Path) -> Sweep:
-    """Read the description of a sweep.
-
-    Raises:
-        UserError: a field is unknown or will not do.
-    """
-    values = read_yaml(path)
-    if not isinstance(values, Mapping) or not values.get("motion"):
-        raise UserError(f"{path}: field 'motion' is missing; write 'motion:' and a list of clips")
-    sweep = from_dict({name: value for name, value in values.items() if name not in FREE}, path, Sweep)
-    sweep = replace(sweep, **_free_fields(values, path))
-    if not sweep.seeds:
-        raise UserError(f"{path}: field 'seeds' is empty; write a list of at least one")
-    for name, lowest in (("samples", 0), ("together", 0), ("minutes", 1e-3)):
-        value = getattr(sweep, name)
-        if value is not None and not value >= lowest:
-            raise UserError(f"{path}: field '{name}' is {value}; write a number from {lowest:g}")
-    return sweep
-
-
-FREE = ("settings", "common")
-"""Fields of a sweep that hold changes of settings, by names of the user's own or of `TrainConfig`."""
-
-
-def _free_fields(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Read the fields `FREE` of a description, those that there are."""
-    found: dict[str, Any] = {}
-    if "common" in values:
-        found["common"] = _changes(values["common"], f"{path}: field 'common'")
-    if "settings" in values:
-        settings = values["settings"]
-        if not isinstance(settings, Mapping) or not settings:
-            raise UserError(
-                f"{path}: field 'settings' is no mapping; write lines such as low: {{ppo.clip: 0.1}}"
-            )
-        found["settings"] = {
-            str(name): _changes(changes, f"{path}: setting {bare(name)}")
-            for name, changes in settings.items()
-        }
-    return found
-
-
-def _changes(values: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
-        raise UserError(f"{where} is no mapping of fields to values; write {{ppo.clip: 0.1}}, or {{}}")
-    return values
-
-
-def members(sweep: Sweep, out: Path, source: Path) -> list[Member]:
-    """List the trainings of a sweep, by setting, clip and seed, with their run folders.
-
-    Raises:
-        UserError: a setting will not do, or two of them or two clips have the same name.
-    """
-    found, paths = [], set()
-    for setting, changes in sweep.settings.items():
-        values = to_dict(PRESETS[sweep.preset])
-        for name, value in (sweep.common | changes).items():  # type: ignore[operator]
-            place_in(values, name.replace("-", "_"), value, f"{source}: setting {bare(setting)}")
-        config = from_dict(values, f"{source}: setting {bare(setting)}")
-        for motion in sweep.motion:
-            name = Path(motion).stem
-            for seed in sweep.seeds:
-                path = out / file_name(setting) / f"{file_name(name)}-{seed}"
-                if path in paths:
-                    raise UserError(
-                        f"{source}: two trainings would be {path}; give settings and clips other names"
-                    )
-                paths.add(path)
-                own = replace(config, motion=(motion,), seed=seed, total_steps=sweep.samples)
-                found.append(Member(setting, name, own, path))
-    return found
-
-
-def place_in(values: dict[str, Any], name: str, value: Any, where: str) -> None:
-    """Set a field by its dotted name in a nested dict.
-
-    Raises:
-        UserError: there is no such field, or it is a section, or one that the sweep has itself.
-    """
-    if name in ("motion", "motion_weights", "seed", "total_steps"):
-        raise UserError(f"{where}: {name} has a field of its own; use that")
-    *parents, last = name.split(".")
-    inner: Any = values
-    for parent in parents:
-        inner = inner.get(parent) if isinstance(inner, dict) else None
-    if not isinstance(inner, dict) or last not in inner:
-        raise UserError(f"{where}: unknown field '{bare(name)}'; use one of config.yaml, such as ppo.clip")
-    if isinstance(inner[last], dict):  # a whole section would reset what it does not name
-        raise UserError(
-            f"{where}: {bare(name)} is a section; write its fields one by one, such as ppo.clip: 0.1"
-        )
-    inner[last] = value
 
 
 def run(sweep: Sweep, out: Path, source: Path, trust: bool = False) -> bool:
@@ -373,100 +235,3 @@ def evaluate(
         figures = evaluation_figures(jax.tree.map(lambda x, index=index: x[index], first))
         results.append(judged(figures, float(second[index]), done.best_eval_return))
     return results
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the table says of one training; None: never reached."""
-
-    eval_return: float
-    complete: tuple[float, float] | None
-    """Samples and minutes to the first evaluation whose episodes are complete."""
-    thresholds: tuple[tuple[float, float] | None, ...]
-    """Samples and minutes to each return of `THRESHOLDS`."""
-
-
-def outcome(path: Path, episode_steps: float) -> Outcome | None:
-    """Read the outcome of a training; None before its first evaluation."""
-    rows, _ = read_rows(path / METRICS_FILE)
-    rows = [row for row in rows if row.get("eval_return") is not None]
-    if not rows:
-        return None
-
-    def reached(name: str, value: float) -> tuple[float, float] | None:
-        for row in rows:
-            if (row.get(name) or 0.0) >= value:
-                return float(row["samples"] or 0), float(row["wall_time_s"] or 0.0) / 60.0
-        return None
-
-    return Outcome(
-        eval_return=float(rows[-1]["eval_return"] or 0.0),
-        complete=reached("eval_episode_length", COMPLETE_SHARE * episode_steps),
-        thresholds=tuple(reached("eval_return", value) for value in THRESHOLDS),
-    )
-
-
-def table(everyone: Sequence[Member]) -> str:
-    """Return a Markdown table, a line for each clip and setting: medians over seeds, ranges of returns."""
-    names = ["complete episodes", *(f"return {value:g}" for value in THRESHOLDS)]
-    head = ["clip", "setting", "seeds", "evaluation return", *(f"{name}: M samples, min" for name in names)]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for (clip, setting), group in by_cell(everyone).items():
-        found = [outcome(m.path, m.config.env.episode_seconds * m.config.env.control_hz) for m in group]
-        outcomes = [o for o in found if o]
-        if not outcomes:
-            continue
-        returns = [o.eval_return for o in outcomes]
-        text = f"{np.median(returns):.1f}"
-        if len(returns) > 1:
-            text += f" ({min(returns):.1f} to {max(returns):.1f})"
-        cells = [clip, setting, str(len(outcomes)), text, median_cost([o.complete for o in outcomes])]
-        cells += [median_cost([o.thresholds[i] for o in outcomes]) for i in range(len(THRESHOLDS))]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def median_cost(costs: Sequence[tuple[float, float] | None]) -> str:
-    """Return the median samples and minutes, for people; those never reached count as infinite."""
-    samples, minutes = np.median([cost or (np.inf, np.inf) for cost in costs], axis=0)
-    return f"{samples / 1e6:.2f}, {minutes:.1f}" if np.isfinite(samples) else "-"
-
-
-def by_cell(everyone: Sequence[Member]) -> dict[tuple[str, str], list[Member]]:
-    """Put the seeds of each clip and setting together."""
-    cells: dict[tuple[str, str], list[Member]] = {}
-    for clip in dict.fromkeys(member.clip for member in everyone):
-        for member in everyone:
-            if member.clip == clip:
-                cells.setdefault((clip, member.setting), []).append(member)
-    return cells
-
-
-def write_report(out: Path, everyone: Sequence[Member]) -> str:
-    """Write `table.md` and `curves.png`: a panel for each clip, the median over seeds and their range.
-
-    Returns:
-        The table.
-    """
-    text = table(everyone)
-    with replacing(out / "table.md") as file:
-        file.write(text.encode())
-    cells = by_cell(everyone)
-    clips = list(dict.fromkeys(clip for clip, _ in cells))
-    figure = Figure(figsize=(7.0 * len(clips), 5.0), layout="constrained")
-    for panel, clip in zip(figure.subplots(1, len(clips), squeeze=False)[0], clips, strict=True):
-        for (other, setting), group in cells.items():
-            if other != clip:
-                continue
-            runs = [member.path for member in group if (member.path / METRICS_FILE).exists()]
-            metrics = map(read_metrics, runs)
-            evaluated = [found for found in metrics if np.isfinite(found.get("eval_return", [])).any()]
-            if evaluated:
-                draw_group(panel, evaluated, setting, "eval_return", "samples")
-        panel.set(title=clip, xlabel="samples, millions", ylabel="evaluation return")
-        panel.grid(alpha=0.3)
-        if panel.lines:
-            panel.legend(fontsize=7)
-    with replacing(out / "curves.png") as file:
-        figure.savefig(file, format="png", dpi=110)
-    return text

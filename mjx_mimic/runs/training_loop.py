@@ -117,6 +117,7 @@ class Display:
         )
         if "eval_return" in row:
             result = f"evaluation {row['eval_return']:.1f}, {row['eval_episode_length']:.0f} steps"
+            result += f", {row['eval_survived']:.0%} survive"
             self.say(f"[{row['wall_time_s']:6.0f} s] {text}; {result}")
         elif not self._console.is_terminal:
             left_min = (self._total - row["samples"]) / row["samples_per_s"] / 60.0
@@ -177,16 +178,7 @@ def train(
             if skipped_in_a_row >= MAX_SKIPPED_UPDATES:
                 # The networks are those before the first skipped update, the environments where it goes on.
                 checkpoints.save(state, progress, is_best=False)
-                # MuJoCo C replays the nominal robot only.
-                is_nominal = learner.config.env.randomization == RandomizationConfig()
-                raise RunFailure(
-                    f"{skipped_in_a_row} updates in a row were not finite, up to {progress.samples:,} samples"
-                    f" with a learning rate of {float(window[-1].learning_rate):.3g}; the last checkpoint"
-                    " holds the state in which they failed, and python -m mjx_mimic.evaluate --run"
-                    f" {checkpoints.folder.parent} --checkpoint last --start training"
-                    f"{' --engine mujoco' if is_nominal else ''} replays it; start a new run with lower"
-                    " learning rates"
-                )
+                raise lost(learner, progress, window[-1], checkpoints.folder.parent)
             complete = progress.samples >= total
             is_stopping, is_late = agreed(stop.requested, now - saved >= CHECKPOINT_INTERVAL_S)
             ending = is_stopping or complete
@@ -220,6 +212,19 @@ def train(
                 write_video = write_video if did_work else None
             window, window_start = [], time.monotonic()
     return progress.samples >= total
+
+
+def lost(learner: Learner, progress: Progress, last: Metrics, run: Path) -> RunFailure:
+    """Say that `MAX_SKIPPED_UPDATES` in a row were not finite, and how to look into it."""
+    # MuJoCo C replays the nominal robot only.
+    is_nominal = learner.config.env.randomization == RandomizationConfig()
+    engine = " --engine mujoco" if is_nominal else ""
+    return RunFailure(
+        f"{MAX_SKIPPED_UPDATES} updates in a row were not finite, up to {progress.samples:,} samples with a"
+        f" learning rate of {float(last.learning_rate):.3g}; the last checkpoint holds the state in which they"
+        f" failed, and python -m mjx_mimic.evaluate --run {run} --checkpoint last --start training{engine}"
+        " replays it; start a new run with lower learning rates"
+    )
 
 
 def has_multiple(first: int, last: int, interval: int | None) -> bool:
@@ -263,6 +268,7 @@ def evaluation_figures(metrics: EvaluationMetrics) -> dict[str, float]:
     return {
         "eval_return": float(metrics.eval_return),
         "eval_episode_length": float(metrics.eval_episode_length),
+        "eval_survived": float(metrics.eval_survived),
         **{f"eval_error_{name}": float(value) for name, value in vars(metrics.errors).items()},
         **{f"eval_goal_{name}": float(value) for name, value in metrics.goal.items()},
     }

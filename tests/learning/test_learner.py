@@ -632,19 +632,21 @@ def test_an_evaluation_counts_the_first_episode_of_each_environment_alone(rail_l
     mapped = map_devices(rail_learner.devices, lambda *of: evaluate(of[0], RAIL_CONFIG, *of[1:]))
     keys = jax.random.split(jax.random.key(1), 2)
 
-    def result(kinds: list[int]) -> tuple[float, float, float]:
+    def result(kinds: list[int]) -> tuple[float, float, float, float]:
         env = RailEnv(place(rail_learner.devices, jnp.asarray(kinds)), rail_learner.placed_env.starts)
         metrics = first_device(mapped(env, policy, keys))
         errors = vars(metrics.errors).values()
         assert len(set(map(float, errors))) == 1
-        return float(metrics.eval_return), float(metrics.eval_episode_length), float(next(iter(errors)))
+        error = float(next(iter(errors)))
+        length, survived = float(metrics.eval_episode_length), float(metrics.eval_survived)
+        return float(metrics.eval_return), length, error, survived
 
-    # Return, length, and the mean over an episode of an error that is the number of the step.
-    assert result([FAILS, FAILS]) == (6.0, 3.0, 2.0)  # eight steps have room for two and a half
-    assert result([TIMES_OUT, TIMES_OUT]) == (15.0, 5.0, 3.0)
-    assert result([NEVER, NEVER]) == (36.0, 8.0, 4.5)
-    assert result([FAILS, TIMES_OUT]) == (10.5, 4.0, 2.5)  # the mean over both devices
-    assert result([BREAKS, BREAKS])[2] == 1.0  # its second and last step has none
+    # Return, length, the mean over an episode of an error that is the number of the step, and who survived.
+    assert result([FAILS, FAILS]) == (6.0, 3.0, 2.0, 0.0)  # eight steps have room for two and a half
+    assert result([TIMES_OUT, TIMES_OUT]) == (15.0, 5.0, 3.0, 1.0)
+    assert result([NEVER, NEVER]) == (36.0, 8.0, 4.5, 1.0)
+    assert result([FAILS, TIMES_OUT]) == (10.5, 4.0, 2.5, 0.5)  # the mean over both devices
+    assert result([BREAKS, BREAKS])[2:] == (1.0, 0.0)  # its second and last step has no error
 
 
 def test_an_evaluation_acts_with_the_policys_mean_and_depends_on_its_key_alone(learner):

@@ -18,10 +18,11 @@ from mjx_mimic.clips.formats import load_motion, save_motion
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.learning.learner import Learner
-from mjx_mimic.runs import sweep
+from mjx_mimic.runs import sweep, sweep_plan
 from mjx_mimic.runs.checkpoints import Checkpoints
 from mjx_mimic.runs.metric_log import read_rows
-from mjx_mimic.runs.sweep import Member, members, outcome, read_sweep, table
+from mjx_mimic.runs.sweep_plan import Member, members, read_sweep
+from mjx_mimic.runs.sweep_report import outcome, table
 from mjx_mimic.runs.training_loop import Stop
 
 UPDATE = POINT_CONFIG.num_envs * POINT_CONFIG.unroll_length
@@ -44,7 +45,7 @@ def points() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sweep, "make_learner", point)
-        patch.setattr(sweep, "PRESETS", {"default": replace(POINT_CONFIG, eval_interval=2 * UPDATE)})
+        patch.setattr(sweep_plan, "PRESETS", {"default": replace(POINT_CONFIG, eval_interval=2 * UPDATE)})
         yield
 
 
@@ -224,19 +225,19 @@ def test_table_and_plot(finished):
     assert picture.std() > 0.05
 
 
-def write_rows(path: Path, returns: list[float], lengths: list[float]) -> None:
+def write_rows(path: Path, returns: list[float], survived: list[float]) -> None:
     path.mkdir(parents=True)
     rows = [
-        {"samples": 1_000_000 * i, "wall_time_s": 60.0 * i, "eval_return": r, "eval_episode_length": n}
-        for i, (r, n) in enumerate(zip(returns, lengths, strict=True), start=1)
+        {"samples": 1_000_000 * i, "wall_time_s": 60.0 * i, "eval_return": r, "eval_survived": s}
+        for i, (r, s) in enumerate(zip(returns, survived, strict=True), start=1)
     ]
     (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def test_the_table_counts_samples_and_minutes_to_complete_episodes_and_returns(tmp_path):
-    write_rows(tmp_path / "a", [50.0, 210.0, 260.0], [100.0, 284.0, 300.0])
-    write_rows(tmp_path / "b", [90.0, 120.0, 240.0], [286.0, 300.0, 300.0])
-    first = outcome(tmp_path / "a", 300.0)
+    write_rows(tmp_path / "a", [50.0, 210.0, 260.0], [0.0, 0.94, 1.0])
+    write_rows(tmp_path / "b", [90.0, 120.0, 240.0], [0.95, 1.0, 1.0])
+    first = outcome(tmp_path / "a")
     assert first is not None
     assert first.eval_return == 260.0
     assert first.complete == (3_000_000, 3.0)
@@ -245,7 +246,7 @@ def test_the_table_counts_samples_and_minutes_to_complete_episodes_and_returns(t
     cells = [cell.strip() for cell in table(group).splitlines()[-1].strip("|").split("|")]
     # Medians over two seeds; the return of 250 is reached by one of them alone.
     assert cells == ["c", "s", "2", "250.0 (240.0 to 260.0)", "2.00, 2.0", "2.50, 2.5", "-"]
-    assert outcome(tmp_path / "none", 300.0) is None
+    assert outcome(tmp_path / "none") is None
 
 
 @pytest.mark.parametrize(

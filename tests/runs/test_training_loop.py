@@ -45,7 +45,8 @@ def test_a_run_folder_has_all_that_is_promised(finished, capsys):
     causes = ("fall", "deviation", "nonfinite", "time_out", "clip_end")
     expected = {f"reward_{term}" for term in terms} | {f"ended_by_{cause}" for cause in causes}
     expected |= {"wall_time_s", "samples_per_s", "critic_loss", "kl", "clip_fraction", "learning_rate"}
-    expected |= {"train_return", "train_episode_length", "eval_return", "eval_episode_length"}
+    expected |= {"train_return", "train_episode_length"}
+    expected |= {"eval_return", "eval_episode_length", "eval_survived"}
     expected |= {"nonfinite_resets", "advantage_mean", "advantage_std"}
     expected |= {"normalizer_mean", "normalizer_std", "normalizer_samples"}
     errors = ("root_position", "root_rotation", "body_position", "body_rotation")
@@ -291,7 +292,8 @@ def test_one_lucky_evaluation_makes_no_best_policy(point_learner, tmp_path, monk
         keys.append(jax.random.key_data(key).tolist())
         count = len(point_learner.devices)
         value = np.full(count, next(given))
-        return place(point_learner.devices, EvaluationMetrics(value, value, TrackingErrors(*[value] * 8), {}))
+        metrics = EvaluationMetrics(value, value, value, TrackingErrors(*[value] * 8), {})
+        return place(point_learner.devices, metrics)
 
     monkeypatch.setitem(point_learner.__dict__, "evaluate", evaluated)
     reports, saved = trained(point_learner, tmp_path)

@@ -1,0 +1,114 @@
+"""What a sweep came to: one table and one plot of all its trainings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mjx_mimic.common.files import replacing
+from mjx_mimic.runs.metric_log import METRICS_FILE, read_rows
+from mjx_mimic.runs.plot import draw_group, read_metrics
+from mjx_mimic.runs.sweep_plan import Member
+
+THRESHOLDS = (200.0, 250.0)
+"""Evaluation returns whose samples and minutes the table gives."""
+COMPLETE_SHARE = 0.95
+"""Share of evaluation episodes without a failure from which they count as complete."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the table says of one training; None: never reached."""
+
+    eval_return: float
+    complete: tuple[float, float] | None
+    """Samples and minutes to the first evaluation whose episodes are complete."""
+    thresholds: tuple[tuple[float, float] | None, ...]
+    """Samples and minutes to each return of `THRESHOLDS`."""
+
+
+def outcome(path: Path) -> Outcome | None:
+    """Read the outcome of a training; None before its first evaluation."""
+    rows, _ = read_rows(path / METRICS_FILE)
+    rows = [row for row in rows if row.get("eval_return") is not None]
+    if not rows:
+        return None
+
+    def reached(name: str, value: float) -> tuple[float, float] | None:
+        for row in rows:
+            if (row.get(name) or 0.0) >= value:
+                return float(row["samples"] or 0), float(row["wall_time_s"] or 0.0) / 60.0
+        return None
+
+    return Outcome(
+        eval_return=float(rows[-1]["eval_return"] or 0.0),
+        complete=reached("eval_survived", COMPLETE_SHARE),
+        thresholds=tuple(reached("eval_return", value) for value in THRESHOLDS),
+    )
+
+
+def table(everyone: Sequence[Member]) -> str:
+    """Return a Markdown table, a line for each clip and setting: medians over seeds, ranges of returns."""
+    names = ["complete episodes", *(f"return {value:g}" for value in THRESHOLDS)]
+    head = ["clip", "setting", "seeds", "evaluation return", *(f"{name}: M samples, min" for name in names)]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for (clip, setting), group in by_cell(everyone).items():
+        outcomes = [found for member in group if (found := outcome(member.path))]
+        if not outcomes:
+            continue
+        returns = [o.eval_return for o in outcomes]
+        text = f"{np.median(returns):.1f}"
+        if len(returns) > 1:
+            text += f" ({min(returns):.1f} to {max(returns):.1f})"
+        cells = [clip, setting, str(len(outcomes)), text, median_cost([o.complete for o in outcomes])]
+        cells += [median_cost([o.thresholds[i] for o in outcomes]) for i in range(len(THRESHOLDS))]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def median_cost(costs: Sequence[tuple[float, float] | None]) -> str:
+    """Return the median samples and minutes, for people; those never reached count as infinite."""
+    samples, minutes = np.median([cost or (np.inf, np.inf) for cost in costs], axis=0)
+    return f"{samples / 1e6:.2f}, {minutes:.1f}" if np.isfinite(samples) else "-"
+
+
+def by_cell(everyone: Sequence[Member]) -> dict[tuple[str, str], list[Member]]:
+    """Put the seeds of each clip and setting together."""
+    cells: dict[tuple[str, str], list[Member]] = {}
+    for clip in dict.fromkeys(member.clip for member in everyone):
+        for member in everyone:
+            if member.clip == clip:
+                cells.setdefault((clip, member.setting), []).append(member)
+    return cells
+
+
+def write_report(out: Path, everyone: Sequence[Member]) -> str:
+    """Write `table.md` and `curves.png`: a panel for each clip, the median over seeds and their range.
+
+    Returns:
+        The table.
+    """
+    text = table(everyone)
+    with replacing(out / "table.md") as file:
+        file.write(text.encode())
+    cells = by_cell(everyone)
+    clips = list(dict.fromkeys(clip for clip, _ in cells))
+    figure = Figure(figsize=(7.0 * len(clips), 5.0), layout="constrained")
+    for panel, clip in zip(figure.subplots(1, len(clips), squeeze=False)[0], clips, strict=True):
+        for (other, setting), group in cells.items():
+            if other != clip:
+                continue
+            runs = [member.path for member in group if (member.path / METRICS_FILE).exists()]
+            metrics = map(read_metrics, runs)
+            evaluated = [found for found in metrics if np.isfinite(found.get("eval_return", [])).any()]
+            if evaluated:
+                draw_group(panel, evaluated, setting, "eval_return", "samples")
+        panel.set(title=clip, xlabel="samples, millions", ylabel="evaluation return")
+        panel.grid(alpha=0.3)
+        if panel.lines:
+            panel.legend(fontsize=7)
+    with replacing(out / "curves.png") as file:
+        figure.savefig(file, format="png", dpi=110)
+    return text
