@@ -220,10 +220,10 @@ def lost(learner: Learner, progress: Progress, last: Metrics, run: Path) -> RunF
     is_nominal = learner.config.env.randomization == RandomizationConfig()
     engine = " --engine mujoco" if is_nominal else ""
     return RunFailure(
-        f"{MAX_SKIPPED_UPDATES} updates in a row were not finite, up to {progress.samples:,} samples with a"
-        f" learning rate of {float(last.learning_rate):.3g}; the last checkpoint holds the state in which they"
-        f" failed, and python -m mjx_mimic.evaluate --run {run} --checkpoint last --start training{engine}"
-        " replays it; start a new run with lower learning rates"
+        f"{MAX_SKIPPED_UPDATES} updates in a row were not finite, up to {progress.samples:,} samples with"
+        f" a learning rate of {float(last.learning_rate):.3g}; the last checkpoint holds the state in which"
+        f" they failed, and python -m mjx_mimic.evaluate --run {run} --checkpoint last --start training"
+        f"{engine} replays it; start a new run with lower learning rates"
     )
 
 
