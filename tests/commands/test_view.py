@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from helpers.processes import interruptible
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from mjx_mimic import view
 from mjx_mimic.clips.dataset import Clips
@@ -741,6 +742,34 @@ def test_chromium_shows_a_robot_that_moves_and_obeys(server, browser, playing, t
 
     page.get_by_role("button", name="Reset").click()
     until(lambda: (playing.tick(0.0), seconds(playing) == 0.0)[1])
+    page.close()
+
+
+def test_a_click_on_the_floor_in_chromium_sends_the_robot_there(server, browser, heading):
+    """The point is found from the camera's place and lens, and not from the ray that viser sends."""
+    from mjx_mimic.display.browser_page import BrowserView
+
+    heading.reset(0)
+    session = Session(heading)
+    session.pause(True)
+    session.show_ghost(False)  # it would cover the robot
+    shown = BrowserView(session, server)
+    page = browser.new_page(viewport={"width": 800, "height": 600})
+    page.goto(f"http://127.0.0.1:{server.get_port()}")
+    until(lambda: all(mask.sum() > 1000 for mask in of_the_robot(picture(page))))
+    (client,) = server.get_clients().values()
+    camera = client.camera
+    for column, row in ((330, 520), (510, 500)):
+        shown._held.value = False
+        page.mouse.click(column, row)
+        until(lambda: (session.tick(0.0), shown._held.value)[1])
+        half = np.tan(camera.fov / 2.0)
+        seen = np.array([(column - 400) / 300 * half, (row - 300) / 300 * half, 1.0])
+        ray = Rotation.from_quat(camera.wxyz, scalar_first=True).apply(seen)
+        floor = camera.position[:2] - camera.position[2] / ray[2] * ray[:2] - shown._world.position[:2]
+        x, y = floor - heading.data.qpos[:2]
+        assert np.hypot(x, y) > 0.3
+        assert heading.dial_values()[0] == pytest.approx(np.degrees(np.arctan2(y, x)), abs=1.0)
     page.close()
 
 
