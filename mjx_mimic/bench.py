@@ -11,8 +11,9 @@ from mjx_mimic.common import cli
 from mjx_mimic.common.accelerators import ACCELERATORS, AcceleratorName, prepare_absent_accelerator
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import require_writable, write_json
-from mjx_mimic.config import PRESETS, Preset, TrainConfig
+from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_yaml import read_config
+from mjx_mimic.presets import PRESETS, Preset
 
 PROGRAM = "python -m mjx_mimic.bench"
 

@@ -11,9 +11,10 @@ from mjx_mimic import mimickit_files
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.processes import Cluster, is_first, joined
-from mjx_mimic.config import PRESETS, REPLACED, Preset, TrainConfig
+from mjx_mimic.config import REPLACED, TrainConfig
 from mjx_mimic.config_yaml import read_config
 from mjx_mimic.display import gl
+from mjx_mimic.presets import PRESETS, Preset
 
 PROGRAM = "python -m mjx_mimic.train"
 

@@ -28,7 +28,7 @@ from helpers import clip_files, damage, mimickit_recipe
 from helpers.point_env import POINT_CONFIG, PointEnv
 from helpers.small_run import sway
 
-from mjx_mimic import config, config_yaml
+from mjx_mimic import config_checks, config_yaml
 from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.clips.formats import load_all, load_motion
 from mjx_mimic.common.errors import UserError
@@ -241,7 +241,7 @@ def recordings(tmp_path: Path, kind: str) -> Reader:
 
 
 def configurations(tmp_path: Path, kind: str) -> Reader:
-    settings = config.sized(TrainConfig(motion=("walk", "run")), "cpu", 2)
+    settings = config_checks.sized(TrainConfig(motion=("walk", "run")), "cpu", 2)
     folder.create(tmp_path / "run", settings, Clips((sway(), sway()), (1.0, 2.0)), 2)
     record = (tmp_path / "run" / "config.yaml").read_bytes()
 
@@ -249,7 +249,7 @@ def configurations(tmp_path: Path, kind: str) -> Reader:
         if kind == "run":
             config_yaml.read_run(path.parent)
         else:
-            config.check(config_yaml.read_config(path), 2)
+            config_checks.check(config_yaml.read_config(path), 2)
 
     return Reader("config.yaml", read, [record], damage.of_text)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.config import check_physics_rate
+from mjx_mimic.config_checks import check_physics_rate
 from mjx_mimic.evaluation.episodes import Evaluation, Outcome
 from mjx_mimic.evaluation.mjx_engine import run_in_mjx
 from mjx_mimic.evaluation.mujoco_engine import load_other, run_in_mujoco, with_fields

@@ -18,7 +18,8 @@ from mjx_mimic.clips.dataset import load_clips
 from mjx_mimic.clips.motion import Motion, make_motion
 from mjx_mimic.common.cli import cores
 from mjx_mimic.common.files import write_json
-from mjx_mimic.config import TrainConfig, sized
+from mjx_mimic.config import TrainConfig
+from mjx_mimic.config_checks import sized
 from mjx_mimic.learning.devices import map_devices
 from mjx_mimic.learning.learner import Learner, TrainState, make_learner
 from mjx_mimic.robot.constants import CONTACT_SHAPES, G1_JOINTS

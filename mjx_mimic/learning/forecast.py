@@ -25,7 +25,8 @@ from mjx_mimic.common.accelerators import (
     gpu_description,
 )
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.config import TrainConfig, sized
+from mjx_mimic.config import TrainConfig
+from mjx_mimic.config_checks import sized
 from mjx_mimic.learning.hlo import Cost, Program, read_program
 from mjx_mimic.learning.learner import Learner, make_learner
 from mjx_mimic.learning.rollout import CONTROL_STEPS

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.config import PRESETS, TrainConfig, check_bounds
+from mjx_mimic.config import TrainConfig
+from mjx_mimic.config_checks import check_bounds
+from mjx_mimic.presets import PRESETS
 
 
 @dataclass

@@ -13,7 +13,8 @@ import numpy as np
 
 from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.config import TrainConfig, sized
+from mjx_mimic.config import TrainConfig
+from mjx_mimic.config_checks import sized
 from mjx_mimic.config_yaml import CONFIG_FILE
 from mjx_mimic.learning.devices import first_device, place
 from mjx_mimic.learning.learner import Learner, TrainState, make_learner

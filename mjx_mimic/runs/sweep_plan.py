@@ -8,8 +8,9 @@ from typing import Any
 from mjx_mimic.common.errors import UserError, bare
 from mjx_mimic.common.files import read_yaml
 from mjx_mimic.common.paths import file_name
-from mjx_mimic.config import PRESETS, Preset, TrainConfig
+from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_yaml import from_dict, to_dict
+from mjx_mimic.presets import PRESETS, Preset
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from mjx_mimic.clips.fitness import require_fit
 from mjx_mimic.common.errors import DiskFailure, RunFailure, UserError
 from mjx_mimic.common.paths import file_name
 from mjx_mimic.common.processes import first_before_others, is_first, require_same
-from mjx_mimic.config import TrainConfig, sized
+from mjx_mimic.config import TrainConfig
+from mjx_mimic.config_checks import sized
 from mjx_mimic.config_yaml import read_run
 from mjx_mimic.learning.devices import all_devices, place
 from mjx_mimic.learning.learner import Learner, make_learner, redistribute

@@ -15,10 +15,11 @@ from helpers.refusals import refusal
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mjx_mimic import config, config_yaml
+from mjx_mimic import config_checks, config_yaml
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import yaml_bytes
-from mjx_mimic.config import PRESETS, TrainConfig, Within
+from mjx_mimic.config import TrainConfig, Within
+from mjx_mimic.presets import PRESETS
 
 
 def values(hint: Any) -> st.SearchStrategy:
@@ -86,7 +87,7 @@ def text_of(settings: TrainConfig) -> bytes:
     )
 )
 def test_any_configuration_within_its_bounds_survives_yaml(settings):
-    config.check_bounds(settings)
+    config_checks.check_bounds(settings)
     assert read(text_of(settings)) == settings
 
 
@@ -103,7 +104,7 @@ def test_any_number_out_of_its_bounds_is_refused_in_a_line(chosen, data):
     for name in reversed(path):
         written = {name: written}
     settings = read(yaml_bytes(written))
-    message = refusal(config.check_bounds, settings)
+    message = refusal(config_checks.check_bounds, settings)
     assert f"--{'.'.join(path)}".replace("_", "-") in message
 
 
@@ -129,7 +130,7 @@ def test_any_edit_of_a_file_gives_settings_or_a_line(preset, edits):
     try:
         settings = read(edited(text_of(PRESETS[preset]), edits))
         assert isinstance(settings, TrainConfig)
-        config.check(settings, devices=2)
+        config_checks.check(settings, devices=2)
     except UserError as error:
         assert str(error).isprintable()
         assert len(str(error)) < 1000
@@ -139,14 +140,14 @@ def test_any_edit_of_a_file_gives_settings_or_a_line(preset, edits):
 def test_any_odd_word_in_the_place_of_a_value_gives_settings_or_a_line(word):
     for name in (b"seed", b"push", b"motion", b"env", b"start_sampling", b"config"):
         with contextlib.suppress(UserError):
-            config.check(read(name + b": " + word), devices=2)
+            config_checks.check(read(name + b": " + word), devices=2)
 
 
 @pytest.mark.parametrize("control_hz", [30.0, 29.97, 23.976, 50.0, 1.0 / 0.033])
 def test_physics_takes_whole_steps_also_where_the_rates_are_rounded(control_hz):
     for steps in (1, 3, 7):
-        config.check_physics_rate("--physics-hz", steps * control_hz, control_hz)
-        config.check_physics_rate("--physics-hz", float(f"{steps * control_hz:.8g}"), control_hz)
+        config_checks.check_physics_rate("--physics-hz", steps * control_hz, control_hz)
+        config_checks.check_physics_rate("--physics-hz", float(f"{steps * control_hz:.8g}"), control_hz)
     for rate in (0.5 * control_hz, 1.01 * control_hz, 2.5 * control_hz):
         with pytest.raises(UserError, match=r"--physics-hz: .* use a multiple of"):
-            config.check_physics_rate("--physics-hz", rate, control_hz)
+            config_checks.check_physics_rate("--physics-hz", rate, control_hz)

@@ -17,12 +17,14 @@ import yaml
 from helpers.refusals import refusal_that_writes_nothing
 from helpers.small_run import sway
 
-from mjx_mimic import config, config_yaml, train
+from mjx_mimic import config_yaml, train
 from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.clips.formats import native
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.config import PRESETS, EnvConfig, NetworkConfig, PPOConfig, TrainConfig
+from mjx_mimic.config import EnvConfig, NetworkConfig, PPOConfig, TrainConfig
+from mjx_mimic.config_checks import check_bounds, sized
 from mjx_mimic.learning import make_learner
+from mjx_mimic.presets import PRESETS
 from mjx_mimic.runs import folder
 from mjx_mimic.runs.metric_log import MetricLog
 from mjx_mimic.runs.training_run import check_memory
@@ -66,12 +68,12 @@ def test_the_interval_in_seconds_of_earlier_versions_names_its_successor(refused
 
 
 def test_the_interval_of_evaluations_is_sized_for_the_machine():
-    assert config.sized(TrainConfig(), "cpu", 2).eval_interval == 500_000
-    assert config.sized(TrainConfig(), "gpu", 2).eval_interval == 13_000_000
-    assert config.sized(TrainConfig(eval_interval=7), "gpu", 2).eval_interval == 7
-    assert config.sized(TrainConfig(), "cpu", 2).video_interval == 2_000_000
-    assert config.sized(TrainConfig(), "gpu", 2).video_interval == 52_000_000
-    assert config.sized(TrainConfig(video_interval=0), "gpu", 2).video_interval == 0
+    assert sized(TrainConfig(), "cpu", 2).eval_interval == 500_000
+    assert sized(TrainConfig(), "gpu", 2).eval_interval == 13_000_000
+    assert sized(TrainConfig(eval_interval=7), "gpu", 2).eval_interval == 7
+    assert sized(TrainConfig(), "cpu", 2).video_interval == 2_000_000
+    assert sized(TrainConfig(), "gpu", 2).video_interval == 52_000_000
+    assert sized(TrainConfig(video_interval=0), "gpu", 2).video_interval == 0
 
 
 def test_a_machine_that_cannot_draw_trains_and_is_named_once(tmp_path, monkeypatch, capsys):
@@ -160,9 +162,9 @@ def test_numbers_beyond_their_bounds_are_refused_by_name(path, bounds):
     low, high = bounds.low, bounds.high
     for value in (float("nan"), float("inf"), -float("inf"), low - max(1.0, abs(low)), high * 2.0 + 1.0):
         with pytest.raises(UserError, match=f"^option {option}: .* will not do; use a number from"):
-            config.check_bounds(with_value(TrainConfig(), path, value))
+            check_bounds(with_value(TrainConfig(), path, value))
     for value in (low, high):
-        config.check_bounds(with_value(TrainConfig(), path, value))
+        check_bounds(with_value(TrainConfig(), path, value))
 
 
 def test_more_environments_than_fit_the_memory_are_refused_with_what_they_need(refused, clip, tmp_path):
@@ -172,7 +174,7 @@ def test_more_environments_than_fit_the_memory_are_refused_with_what_they_need(r
 
 
 def test_environments_that_may_not_fit_the_memory_are_warned_of(monkeypatch, capsys):
-    learner = make_learner(config.sized(TrainConfig(), "cpu", 1), load_clips(["walk"]), jax.devices()[:1])
+    learner = make_learner(sized(TrainConfig(), "cpu", 1), load_clips(["walk"]), jax.devices()[:1])
     check_memory(learner)
     assert capsys.readouterr().out == ""
     monkeypatch.setattr(os, "sysconf", lambda name: 2000)  # pages, and bytes of one: 4 MB
@@ -197,7 +199,7 @@ def test_resume_holds_the_run_to_its_configuration(refused, clip, tmp_path):
     assert "--out" in refused("--resume")
     assert "no run" in refused("--resume", "--out", str(tmp_path / "nowhere"))
     own = TrainConfig(motion=(str(clip),), seed=3, env=EnvConfig(contacts="feet"))
-    stored = config.sized(own, "cpu", 2)
+    stored = sized(own, "cpu", 2)
     out = tmp_path / "run"
     folder.create(out, stored, Clips((sway(),), (1.0,)), 2)
     message = refused("--resume", "--out", str(out), "--seed", "4")
@@ -209,11 +211,11 @@ def test_resume_holds_the_run_to_its_configuration(refused, clip, tmp_path):
 
 
 def test_resume_may_change_length_schedule_and_devices_and_the_folder_says_so(tmp_path):
-    stored, clips = config.sized(TrainConfig(num_envs=192), "cpu", 2), Clips((sway(),), (1.0,))
+    stored, clips = sized(TrainConfig(num_envs=192), "cpu", 2), Clips((sway(),), (1.0,))
     source = {"run": "runs/other", "checkpoint": "best", "samples": 5}
     folder.create(tmp_path / "run", stored, clips, 2, source)
     changed = {"total_steps": 10**8, "eval_interval": 10**6, "keep_checkpoints": "all"}
-    wanted = config.sized(replace(stored, **changed), "cpu", 96)  # more episodes per evaluation
+    wanted = sized(replace(stored, **changed), "cpu", 96)  # more episodes per evaluation
     folder.check_resumable(tmp_path / "run", wanted, clips, 96)
     folder.record_resumption(tmp_path / "run", wanted, 96)
     found, record = config_yaml.read_run(tmp_path / "run")
@@ -224,7 +226,7 @@ def test_resume_may_change_length_schedule_and_devices_and_the_folder_says_so(tm
 
 def test_resume_on_devices_that_do_not_divide_the_environments_is_refused():
     with pytest.raises(UserError, match="use a multiple of 3, the number of devices"):
-        config.sized(config.sized(TrainConfig(), "cpu", 2), "cpu", 3)
+        sized(sized(TrainConfig(), "cpu", 2), "cpu", 3)
 
 
 @pytest.mark.parametrize(
@@ -248,14 +250,14 @@ def test_a_first_run_and_one_to_resume_are_not_joined(refused, tmp_path):
 
 def test_a_run_of_another_format_is_not_resumed(refused, clip, tmp_path):
     out = tmp_path / "run"
-    folder.create(out, config.sized(TrainConfig(motion=(str(clip),)), "cpu", 2), Clips((sway(),), (1.0,)), 2)
+    folder.create(out, sized(TrainConfig(motion=(str(clip),)), "cpu", 2), Clips((sway(),), (1.0,)), 2)
     file = out / "config.yaml"
     file.write_text(file.read_text().replace(f"format: {folder.FORMAT}\n", ""))
     assert "is of format 1" in refused("--resume", "--out", str(out))
 
 
 def test_config_survives_yaml(tmp_path):
-    for name, preset in config.PRESETS.items():
+    for name, preset in PRESETS.items():
         path = tmp_path / f"{name}.yaml"
         path.write_text(yaml.safe_dump(config_yaml.to_dict(preset)))
         assert config_yaml.read_config(path) == preset
@@ -320,7 +322,7 @@ def test_yaml_numbers_are_numbers_and_text_is_utf8(tmp_path):
 
 def test_a_record_that_was_cut_short_or_edited_is_not_believed(clip, tmp_path):
     out = tmp_path / "run"
-    folder.create(out, config.sized(TrainConfig(motion=(str(clip),)), "cpu", 2), Clips((sway(),), (1.0,)), 2)
+    folder.create(out, sized(TrainConfig(motion=(str(clip),)), "cpu", 2), Clips((sway(),), (1.0,)), 2)
     config_yaml.read_run(out)
     file = out / "config.yaml"
     text = file.read_text()

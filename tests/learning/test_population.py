@@ -9,7 +9,7 @@ import pytest
 from helpers.point_env import POINT_CONFIG, TRACED_STEPS, PointEnv
 
 from mjx_mimic.clips import load_motion
-from mjx_mimic.config import PRESETS, TrainConfig
+from mjx_mimic.config import TrainConfig
 from mjx_mimic.learning.devices import first_device
 from mjx_mimic.learning.learner import Learner
 from mjx_mimic.learning.population import (
@@ -23,6 +23,7 @@ from mjx_mimic.learning.population import (
     structure,
     with_numbers,
 )
+from mjx_mimic.presets import PRESETS
 from mjx_mimic.task.making import make_env
 
 UPDATES = 3

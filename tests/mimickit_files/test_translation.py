@@ -11,9 +11,11 @@ from helpers import mimickit_recipe
 from helpers.mimickit_recipe import AGENT, ARGUMENTS, ENGINE, ENV, FEET, LEFT_OUT
 from helpers.refusals import refusal
 
-from mjx_mimic.config import PRESETS, TrainConfig, sized
+from mjx_mimic.config import TrainConfig
+from mjx_mimic.config_checks import sized
 from mjx_mimic.mimickit_files import KEYS, translate
 from mjx_mimic.mimickit_files.reading import read_arguments
+from mjx_mimic.presets import PRESETS
 from mjx_mimic.robot.constants import ALL_BODIES, G1_BODIES
 from mjx_mimic.task.reward import JOINT_WEIGHT
 from mjx_mimic.train import TrainCommand

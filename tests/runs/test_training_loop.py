@@ -17,9 +17,10 @@ from helpers.videos import read
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator, ImageEvent
 
-from mjx_mimic import config, train
+from mjx_mimic import train
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.common.errors import RunFailure
+from mjx_mimic.config_checks import sized
 from mjx_mimic.display import gl
 from mjx_mimic.learning.devices import first_device, place
 from mjx_mimic.learning.learner import Learner
@@ -101,7 +102,7 @@ def test_a_run_killed_before_its_first_checkpoint_is_resumed_from_its_start(fini
 def _created(runs: Path):
     parsed = train.parse(["--motion", str(runs / "sway.npz"), *SMALL])
     settings = replace(parsed.train, env=with_contacts(parsed.train.env, [sway()]))
-    return config.sized(settings, "cpu", 2), Clips((sway(),), (1.0,)), 2
+    return sized(settings, "cpu", 2), Clips((sway(),), (1.0,)), 2
 
 
 def test_two_processes_with_one_seed_write_the_same_checkpoint_to_the_bit(finished):

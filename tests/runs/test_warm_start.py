@@ -13,10 +13,11 @@ from helpers.point_env import POINT_CONFIG, PointEnv
 from helpers.refusals import refusal
 from helpers.small_run import STEPS, command, sway
 
-from mjx_mimic import config, config_yaml
+from mjx_mimic import config_yaml
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import EnvConfig, NetworkConfig, NormalizerConfig, PPOConfig, TrainConfig
+from mjx_mimic.config_checks import sized
 from mjx_mimic.learning.devices import first_device
 from mjx_mimic.learning.learner import Learner, make_learner
 from mjx_mimic.runs import folder, warm_start
@@ -113,8 +114,8 @@ def test_a_value_function_that_sees_more_starts_anew(trained):
     ],
 )
 def test_networks_that_cannot_fit_are_refused_with_both_values(tmp_path, there, words):
-    folder.create(tmp_path / "run", config.sized(there, "cpu", 2), CLIPS, 2)
-    learner = make_learner(config.sized(TrainConfig(), "cpu", 2), CLIPS, jax.local_devices())
+    folder.create(tmp_path / "run", sized(there, "cpu", 2), CLIPS, 2)
+    learner = make_learner(sized(TrainConfig(), "cpu", 2), CLIPS, jax.local_devices())
     message = refusal(warm_start.read_source, str(tmp_path / "run"), learner, CLIPS)
     assert message.startswith("option --init-from: ")
     assert all(word in message for word in words)
@@ -126,9 +127,9 @@ def test_networks_that_cannot_fit_are_refused_with_both_values(tmp_path, there, 
 def test_a_checkpoint_is_named_after_a_colon(trained, tmp_path, suffix, which):
     run = tmp_path / "a:b"
     other = TrainConfig(push=1.0, ppo=PPOConfig(optimizer="sgd"), env=EnvConfig(reward="paper"))
-    folder.create(run, config.sized(other, "cpu", 2), CLIPS, 2)
+    folder.create(run, sized(other, "cpu", 2), CLIPS, 2)
     (run / "checkpoints").symlink_to(trained.folder)
-    learner = make_learner(config.sized(TrainConfig(), "cpu", 2), CLIPS, jax.local_devices())
+    learner = make_learner(sized(TrainConfig(), "cpu", 2), CLIPS, jax.local_devices())
     source = warm_start.read_source(f"{run}{suffix}", learner, CLIPS)
     assert source.record == {"run": str(run), "checkpoint": which, "samples": 1024}
     assert "use one of these: 1024" in refusal(warm_start.read_source, f"{run}:7", learner, CLIPS)
@@ -137,11 +138,11 @@ def test_a_checkpoint_is_named_after_a_colon(trained, tmp_path, suffix, which):
 def test_a_goal_may_be_added_at_the_end_of_what_the_policy_sees(trained, tmp_path):
     plain, critic = EnvConfig(), EnvConfig(privileged_critic=True)
     for name, env in (("plain", plain), ("heading", replace(plain, goal="heading")), ("critic", critic)):
-        folder.create(tmp_path / name, config.sized(TrainConfig(env=env), "cpu", 2), CLIPS, 2)
+        folder.create(tmp_path / name, sized(TrainConfig(env=env), "cpu", 2), CLIPS, 2)
         (tmp_path / name / "checkpoints").symlink_to(trained.folder)
 
     def added(run: str, env: EnvConfig) -> slice:
-        learner = make_learner(config.sized(TrainConfig(env=env), "cpu", 2), CLIPS, jax.local_devices())
+        learner = make_learner(sized(TrainConfig(env=env), "cpu", 2), CLIPS, jax.local_devices())
         return warm_start.read_source(str(tmp_path / run), learner, CLIPS).added
 
     assert added("plain", replace(plain, goal="heading")) == slice(123, 126)

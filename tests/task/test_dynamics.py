@@ -9,8 +9,10 @@ import pytest
 from helpers.refusals import refusal
 
 from mjx_mimic.clips import load_motion
-from mjx_mimic.config import PRESETS, EnvConfig, RandomizationConfig, TrainConfig, check
+from mjx_mimic.config import EnvConfig, RandomizationConfig, TrainConfig
+from mjx_mimic.config_checks import check
 from mjx_mimic.evaluation.mujoco_engine import Simulations, with_fields
+from mjx_mimic.presets import PRESETS
 from mjx_mimic.robot.model import load_robot
 from mjx_mimic.task import dynamics, make_env
 from mjx_mimic.task.dynamics import Dynamics

@@ -12,15 +12,8 @@ from helpers.small_run import sway
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips import load_motion
-from mjx_mimic.config import (
-    EnvConfig,
-    HeadingConfig,
-    LocationConfig,
-    StrikeConfig,
-    ThrowConfig,
-    TrainConfig,
-    sized,
-)
+from mjx_mimic.config import EnvConfig, HeadingConfig, LocationConfig, StrikeConfig, ThrowConfig, TrainConfig
+from mjx_mimic.config_checks import sized
 from mjx_mimic.evaluation.recording import snapshot
 from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.goals import doubts, heading, strike, throw

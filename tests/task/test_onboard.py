@@ -10,18 +10,12 @@ import pytest
 from helpers.small_run import sway
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.config import (
-    PRESETS,
-    EnvConfig,
-    NetworkConfig,
-    PenaltyConfig,
-    RandomizationConfig,
-    check,
-    sized,
-)
+from mjx_mimic.config import EnvConfig, NetworkConfig, PenaltyConfig, RandomizationConfig
+from mjx_mimic.config_checks import check, sized
 from mjx_mimic.learning import normalizer as normalizing
 from mjx_mimic.learning.networks import make_actor
 from mjx_mimic.learning.policy import Policy
+from mjx_mimic.presets import PRESETS
 from mjx_mimic.robot.model import load_robot
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import ImitationEnv

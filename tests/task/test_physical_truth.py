@@ -21,7 +21,8 @@ from scipy.spatial.transform import Rotation
 from mjx_mimic.clips.dataset import load_clips
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.paths import assets_dir, bundled_clips
-from mjx_mimic.config import PRESETS, EnvConfig
+from mjx_mimic.config import EnvConfig
+from mjx_mimic.presets import PRESETS
 from mjx_mimic.robot.implicit_pd import shifted_target, step_with_motors, with_implicit_motors
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import Robot

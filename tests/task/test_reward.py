@@ -18,7 +18,8 @@ from helpers.mimickit_reward import (
 )
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.config import PRESETS, MimicKitRewardConfig
+from mjx_mimic.config import MimicKitRewardConfig
+from mjx_mimic.presets import PRESETS
 from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.model import CharacterState
 from mjx_mimic.task import reward, termination

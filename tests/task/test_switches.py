@@ -11,7 +11,9 @@ from helpers.robots import RigidRobot
 
 from mjx_mimic import train
 from mjx_mimic.clips.formats import load_motion
-from mjx_mimic.config import PRESETS, EnvConfig, sized
+from mjx_mimic.config import EnvConfig
+from mjx_mimic.config_checks import sized
+from mjx_mimic.presets import PRESETS
 from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.making import make_env
 

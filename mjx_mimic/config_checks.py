@@ -1,0 +1,145 @@
+"""What a machine fills in where settings are 0, and which settings cannot be trained with."""
+
+import math
+import typing
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+from mjx_mimic.common.cli import require_range
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.config import TrainConfig, Within
+from mjx_mimic.robot.constants import G1_JOINTS
+
+# Environments per device, samples in all, and samples between evaluations and between videos, where the user
+# names no number.
+ENVS_PER_DEVICE = {"cpu": 128}
+TOTAL_STEPS = {"cpu": 12_000_000}
+EVAL_INTERVAL = {"cpu": 500_000}
+VIDEO_INTERVAL = {"cpu": 2_000_000}
+ENVS_PER_ACCELERATOR = 4096
+TOTAL_STEPS_ON_ACCELERATOR = 300_000_000
+EVAL_INTERVAL_ON_ACCELERATOR = 13_000_000  # about MimicKit's, 100 iterations of 4096 x 32 samples
+VIDEO_INTERVAL_ON_ACCELERATOR = 4 * EVAL_INTERVAL_ON_ACCELERATOR
+
+
+def sized(config: TrainConfig, platform: str, devices: int) -> TrainConfig:
+    """Fill in what is 0 for this machine, and check the result against it.
+
+    Raises:
+        UserError: a number that cannot be trained with.
+    """
+    video_interval = config.video_interval
+    if video_interval is None:
+        video_interval = VIDEO_INTERVAL.get(platform, VIDEO_INTERVAL_ON_ACCELERATOR)
+    config = replace(
+        config,
+        video_interval=video_interval,
+        num_envs=config.num_envs
+        or _next_multiple(config.envs_per_accelerator * (1 if platform == "cpu" else devices), devices)
+        or ENVS_PER_DEVICE.get(platform, ENVS_PER_ACCELERATOR) * devices,
+        total_steps=config.total_steps or TOTAL_STEPS.get(platform, TOTAL_STEPS_ON_ACCELERATOR),
+        eval_interval=config.eval_interval or EVAL_INTERVAL.get(platform, EVAL_INTERVAL_ON_ACCELERATOR),
+        eval_envs=_next_multiple(config.eval_envs, devices),
+    )
+    check(config, devices)
+    return config
+
+
+def _next_multiple(count: int, step: int) -> int:
+    """Return the least multiple of `step` that is not below `count`."""
+    return -(-count // step) * step
+
+
+def check_physics_rate(option: str, physics_hz: float, control_hz: float) -> None:
+    """Refuse a physics rate of which control steps do not take a whole number of steps.
+
+    Raises:
+        UserError: with the option and a remedy.
+    """
+    substeps = physics_hz / control_hz
+    if round(substeps) < 1 or not math.isclose(substeps, round(substeps), rel_tol=1e-6):
+        remedy = f"use a multiple of {control_hz:g}, the control rate"
+        raise UserError(f"option {option}: {physics_hz:g} will not do; {remedy}")
+
+
+def check(config: TrainConfig, devices: int) -> None:
+    """Refuse settings that contradict each other or the machine.
+
+    Raises:
+        UserError: with the option and a remedy.
+    """
+    check_bounds(config)
+    env, ppo = config.env, config.ppo
+
+    def require(condition: bool, option: str, value: Any, remedy: str) -> None:
+        if not condition:
+            raise UserError(f"option {option}: {value} will not do; {remedy}")
+
+    remedy = f"use a multiple of {devices}, the number of devices"
+    require(config.num_envs > 0 and config.num_envs % devices == 0, "--num-envs", config.num_envs, remedy)
+    batch = config.num_envs // devices * config.unroll_length
+    remedy = f"use a divisor of {batch}, the samples per device and update"
+    require(batch % ppo.actor_minibatches == 0, "--ppo.actor-minibatches", ppo.actor_minibatches, remedy)
+    require(batch % ppo.critic_minibatches == 0, "--ppo.critic-minibatches", ppo.critic_minibatches, remedy)
+    require(ppo.min_rate <= ppo.max_rate, "--ppo.min-rate", ppo.min_rate, "use one up to --ppo.max-rate")
+    check_physics_rate("--env.physics-hz", env.physics_hz, env.control_hz)
+    remedy = f"use at least {1.0 / env.control_hz:.3g}, one control step"
+    require(env.episode_seconds * env.control_hz >= 0.5, "--env.episode-seconds", env.episode_seconds, remedy)
+    require(
+        env.start == "random" or config.start_sampling == "uniform",
+        "--start-sampling",
+        config.start_sampling,
+        "use uniform with --env.start first",
+    )
+    remedy = f"give {len(G1_JOINTS)}, one for each joint, not all 0"
+    joints_do = len(env.joint_weights) == len(G1_JOINTS) and any(env.joint_weights)
+    require(joints_do or not env.joint_weights, "--env.joint-weights", env.joint_weights, remedy)
+    for part in ("randomization", "heading", "location", "strike", "throw"):
+        for name, value in vars(getattr(env, part)).items():
+            ascends = not isinstance(value, tuple) or (len(value) == 2 and value[0] <= value[1])
+            option = f"--env.{part}.{name}".replace("_", "-")
+            require(ascends, option, value, "give the lowest and the highest value, in this order")
+    rewards = env.goal == "none" or env.imitation_weight + env.goal_weight > 0.0
+    require(rewards, "--env.goal-weight", 0, "give it or --env.imitation-weight a number over 0")
+    terms = env.mimickit_reward if env.reward == "mimickit" else env.paper_reward
+    weights_do = any(value > 0 for name, value in vars(terms).items() if name.endswith("_weight"))
+    option = f"--env.{env.reward}-reward"
+    require(weights_do, option, "all weights 0", "give one term a weight over 0")
+    remedy = "use 1; only the observation onboard is of sensor readings"
+    require(env.history == 1 or env.observation == "onboard", "--env.history", env.history, remedy)
+    require(
+        config.push > 0.0 or config.push_turn == 0.0,
+        "--push-turn",
+        config.push_turn,
+        "add --push, the speed of the kicks",
+    )
+    remedy = "add --env.self-collision, without which nothing touches the robot but the floor"
+    touches = env.self_collision or env.penalty.self_contact == 0.0
+    require(touches, "--env.penalty.self-contact", env.penalty.self_contact, remedy)
+    shows = env.observation != "paper" or env.phase is not False or env.target_steps
+    remedy = "the observation would show neither phase nor reference; add --env.target-steps 1"
+    require(bool(shows), "--env.phase", env.phase, remedy)
+    require(len(config.motion) > 0, "--motion", "no clip", "name at least one")
+    weights, count = config.motion_weights, len(config.motion)
+    remedy = f"give {count}, one for each --motion"
+    require(len(weights) in (0, count), "--motion-weights", weights, remedy)
+    require(not weights or sum(weights) > 0, "--motion-weights", weights, "use numbers from 0, not all 0")
+
+
+def check_bounds(config: Any, prefix: str = "") -> None:
+    """Hold every number of a configuration to the bounds of its field.
+
+    Raises:
+        UserError: with the option and its bounds.
+    """
+    hints = typing.get_type_hints(type(config), include_extras=True)
+    for name in (f.name for f in fields(config)):
+        value, hint = getattr(config, name), hints[name]
+        if is_dataclass(value):
+            check_bounds(value, f"{prefix}{name}.")
+        bounds = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Within)]
+        numbers = value if isinstance(value, tuple) else () if value in (None, "all") else (value,)
+        for bound in bounds:
+            for number in numbers:
+                option = f"--{prefix}{name}".replace("_", "-")
+                require_range({option: (number, bound.low, bound.high)})
