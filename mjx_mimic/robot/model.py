@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import jax
@@ -95,21 +96,7 @@ class Robot:
             qpos: (7 + J,) root position and quaternion, joint angles.
             qvel: (6 + J,) root velocity in the world, angular velocity in the root frame, joint velocities.
         """
-        with exact_products():
-            data = mjx.kinematics(self.mjx_model, self.mjx_data.replace(qpos=qpos))
-        mass = jnp.asarray(self.model.body_mass, jnp.float32)
-        geoms = self.guarded_geoms
-        radius, half_length = jnp.asarray(self.model.geom_size[geoms, :2], jnp.float32).T
-        reach = jnp.abs(data.geom_xmat[geoms, 2, 2]) * half_length + radius
-        sole_radius = jnp.asarray(self.model.geom_size[self.sole_geoms, 0], jnp.float32)
-        return CharacterState(
-            **coordinates(qpos, qvel),
-            body_pos=data.xpos[1:],
-            body_quat=data.xquat[1:],
-            com_pos=(mass[:, None] * data.xipos).sum(0) / mass.sum(),
-            sole_pos=data.geom_xpos[self.sole_geoms].at[..., 2].add(-sole_radius),
-            clearance=data.geom_xpos[geoms, 2] - reach,
-        )
+        return _character_state(self, qpos, qvel)
 
     def self_contact(self, data: mjx.Data) -> jax.Array:
         """Return the summed depths () m by which parts of the robot are in others, after a physics step."""
@@ -131,6 +118,25 @@ class Robot:
         identity = jnp.array([1.0, 0.0, 0.0, 0.0])
         shape = (*dof_pos.shape[:-1], len(self.body_names) - 1, 4)
         return jnp.broadcast_to(identity, shape).at[..., self.joint_bodies - 1, :].set(hinges)
+
+
+@partial(jax.jit, static_argnums=0)  # a training step needs it six times, and traces it once
+def _character_state(robot: Robot, qpos: jax.Array, qvel: jax.Array) -> CharacterState:
+    with exact_products():
+        data = mjx.kinematics(robot.mjx_model, robot.mjx_data.replace(qpos=qpos))
+    mass = jnp.asarray(robot.model.body_mass, jnp.float32)
+    geoms = robot.guarded_geoms
+    radius, half_length = jnp.asarray(robot.model.geom_size[geoms, :2], jnp.float32).T
+    reach = jnp.abs(data.geom_xmat[geoms, 2, 2]) * half_length + radius
+    sole_radius = jnp.asarray(robot.model.geom_size[robot.sole_geoms, 0], jnp.float32)
+    return CharacterState(
+        **coordinates(qpos, qvel),
+        body_pos=data.xpos[1:],
+        body_quat=data.xquat[1:],
+        com_pos=(mass[:, None] * data.xipos).sum(0) / mass.sum(),
+        sole_pos=data.geom_xpos[robot.sole_geoms].at[..., 2].add(-sole_radius),
+        clearance=data.geom_xpos[geoms, 2] - reach,
+    )
 
 
 def coordinates(qpos: jax.Array, qvel: jax.Array) -> dict[str, jax.Array]:

@@ -129,7 +129,7 @@ class ImitationEnv:
             situation = self.situation(state, self.character(state))
             state = replace(state, goal=self.goal.begin(situation, goal_key))
         if self.config.clips == "skills":
-            plan = skills.draw_plan(self.library.num_clips, skill_key)
+            plan = skills.draw_plan(clip, self.library.length, skill_key)
             state = replace(state, skills=plan if self.choice is None else skills.open_plan(skill_key))
         return self._with_history(state)
 

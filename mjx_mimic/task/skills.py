@@ -12,9 +12,10 @@ from flax import struct
 
 from mjx_mimic.task.observation import Parts
 
-PLAN = 16
-"""Skills that are drawn for an episode; a longer one stays with the last."""
-
+PLAN = 32
+"""Cycles that are drawn for an episode; a longer one stays with the last clip."""
+MOST_WANTED_S = 6.0
+"""Longest time for which a skill is wanted in training, s."""
 
 OPEN = -1
 """In a plan, a clip that `Choice` is to draw when its time comes."""
@@ -56,9 +57,24 @@ class SkillState:
         return replace(self, plan=plan, begun=jnp.int32(0))
 
 
-def draw_plan(num_clips: int, key: jax.Array) -> SkillState:
-    """Draw skills, all clips equally often, also the same one again."""
-    return SkillState(jax.random.randint(key, (PLAN,), 0, num_clips), jnp.int32(0), jnp.int32(0))
+def draw_plan(first: jax.Array, lengths: jax.Array, key: jax.Array) -> SkillState:
+    """Draw skills, all clips equally often, each wanted for some time and then until its cycle ends.
+
+    The time is uniform up to `MOST_WANTED_S`, as if somebody changed his mind. So short cycles follow one
+    another, and get as much practice as long ones.
+
+    Args:
+        first: () int, clip that the episode starts in; it is wanted for some time too.
+        lengths: (C,) s, of the clips' cycles.
+        key: of all.
+    """
+    clip_key, time_key = jax.random.split(key)
+    clips = jax.random.randint(clip_key, (PLAN,), 0, len(lengths)).at[0].set(first)
+    seconds = jax.random.uniform(time_key, (PLAN,), maxval=MOST_WANTED_S)
+    cycles = jnp.maximum(jnp.ceil(seconds / lengths[clips]).astype(jnp.int32), 1)
+    following = cycles.at[0].add(-1)  # the episode starts in the first one
+    plan = jnp.repeat(clips, following, total_repeat_length=PLAN)
+    return SkillState(plan, jnp.int32(0), jnp.int32(0))
 
 
 def open_plan(key: jax.Array) -> SkillState:

@@ -12,6 +12,8 @@ from helpers.small_run import sway
 from mjx_mimic.clips.editing import with_loop
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.config import EnvConfig
+from mjx_mimic.robot.model import Robot
+from mjx_mimic.robot.quiet_mjx import mjx
 from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.making import make_env, with_contacts
 from mjx_mimic.task.observation import LAYOUTS
@@ -27,6 +29,17 @@ def light(robot) -> RigidRobot:
 
 def test_a_task_takes_the_robot_that_it_is_given(robot):
     assert make_env([sway()], robot=robot).robot is robot
+
+
+def test_the_kinematics_of_a_control_step_are_traced_once(robot, monkeypatch):
+    """Of robot and reference, before and after a reset: a second for each, whenever a training starts."""
+    env = make_env([sway()], robot=Robot(**vars(robot)))  # which nothing has traced yet
+    calls, kinematics = [], mjx.kinematics
+    monkeypatch.setattr(mjx, "kinematics", lambda *of: (calls.append(of), kinematics(*of))[1])
+    key = jax.random.key(0)
+    state, _ = jax.eval_shape(env.reset, key)
+    jax.eval_shape(env.step, state, jnp.zeros(env.num_actions), key)
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("contacts", ["feet", "full"])

@@ -1,5 +1,6 @@
 """Several clips in one episode: the best of them, or one after the other."""
 
+import itertools
 import math
 from dataclasses import replace
 from fractions import Fraction
@@ -16,6 +17,7 @@ from mjx_mimic.clips.editing import with_loop
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.config import EnvConfig
 from mjx_mimic.evaluation.summary import transitions
+from mjx_mimic.task import skills
 from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.making import make_env
 from mjx_mimic.task.states import EnvState
@@ -112,13 +114,28 @@ def test_each_of_ten_thousand_skills_lasts_one_cycle(rigid):
     np.testing.assert_array_equal(phase, np.arange(1, 20_001) % 2 / 2.0)
 
 
-def test_all_skills_are_drawn_equally_often(rigid):
-    env = make_env(CLIPS, EnvConfig(clips="skills"), robot=rigid)
-    draw = jax.jit(jax.vmap(lambda key: env.reset_to(jnp.int32(0), jnp.float32(0.0), key).skills.plan))
-    plans = np.asarray(draw(jax.random.split(jax.random.key(0), 100)))
-    shares = np.bincount(plans.ravel(), minlength=3) / plans.size
-    np.testing.assert_allclose(shares, 1.0 / 3.0, atol=0.05)
-    assert len({tuple(plan) for plan in plans}) == 100
+def test_skills_are_wanted_equally_often_and_for_about_as_long_whatever_their_cycle():
+    lengths = jnp.array([0.5, 1.0, 2.0, 8.0])
+    draw = jax.jit(jax.vmap(lambda key: skills.draw_plan(jnp.int32(1), lengths, key).plan))
+    plans = np.asarray(draw(jax.random.split(jax.random.key(0), 4000)))
+    cycles: dict[int, list[int]] = {clip: [] for clip in range(4)}
+    after_first = np.zeros(4)
+    for plan in plans:
+        runs = [(int(clip), len(list(run))) for clip, run in itertools.groupby(plan)]
+        if runs[0][0] != 1:
+            after_first[runs[0][0]] += 1
+        for clip, count in runs[1:-1]:  # the first and the last one may be cut
+            cycles[clip].append(count)
+    # The first clip's time is over after one cycle in 1 of 6 episodes; then each of the others is as likely.
+    np.testing.assert_allclose(after_first[[0, 2, 3]] / len(plans), 1 / 6 / 4, atol=0.01)
+    assert after_first[1] == 0
+    drawn = np.array([len(cycles[clip]) for clip in range(4)])
+    # A skill follows itself in a quarter of the draws, which lengthens a run by a third.
+    for clip, length in enumerate(np.asarray(lengths)):
+        expected = np.mean(np.ceil(np.linspace(1e-3, skills.MOST_WANTED_S, 10_000) / length)) * 4 / 3
+        if length >= 1.0:  # of the shortest one, long runs reach the plan's end
+            assert np.mean(cycles[clip]) == pytest.approx(expected, rel=0.12), clip
+    assert drawn.min() > 0.7 * drawn.max()
 
 
 def test_transitions_are_counted_by_the_clips_before_and_after():
