@@ -94,23 +94,6 @@ def controller(policy: Policy, env: ImitationEnv, metadata: dict[str, Any]) -> o
     config = replace(env.config, privileged_critic=False, randomization=RandomizationConfig())
     env = replace(env, robot=PlainRobot(**vars(env.robot)), config=config)
     start = jax.eval_shape(env.reset_to, jnp.int32(0), jnp.float32(0.0))
-    sizes = {
-        "time": (),
-        "root_pos": (3,),
-        "root_quat": (4,),
-        "root_vel": (3,),
-        "gyro": (3,),
-        "joint_pos": (env.num_actions,),
-        "joint_vel": (env.num_actions,),
-        "last_action": (env.num_actions,),
-    }
-    inputs = {"clip": jax.ShapeDtypeStruct((), jnp.int32)}
-    inputs |= {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in sizes.items()}
-    if start.history is not None:
-        inputs["history"] = start.history
-    goal_size = sum(n for name, n in env.observation_sizes().items() if name.startswith("goal: "))
-    if goal_size:
-        inputs["goal"] = jax.ShapeDtypeStruct((goal_size,), jnp.float32)
 
     def act(
         clip: jax.Array,
@@ -147,7 +130,7 @@ def controller(policy: Policy, env: ImitationEnv, metadata: dict[str, Any]) -> o
         found = {"motor_target": target, "action": action}
         return found if following.history is None else found | {"next_history": following.history}
 
-    model = onnx_graph.to_onnx(act, inputs, "mjx_mimic controller")
+    model = onnx_graph.to_onnx(act, _inputs(env, start), "mjx_mimic controller")
     first = [
         jax.device_get(env.reset_to(jnp.int32(i), jnp.float32(0.0))) for i in range(env.library.num_clips)
     ]
@@ -156,6 +139,28 @@ def controller(policy: Policy, env: ImitationEnv, metadata: dict[str, Any]) -> o
     properties = {**metadata, "starts": starts, **history}
     helper.set_model_props(model, {key: json.dumps(value) for key, value in properties.items()})
     return model
+
+
+def _inputs(env: ImitationEnv, start: EnvState) -> dict[str, jax.ShapeDtypeStruct]:
+    """Return the shapes of all that a controller may take, by name; `start` is the shape of a state."""
+    joints = (env.num_actions,)
+    sizes = {
+        "time": (),
+        "root_pos": (3,),
+        "root_quat": (4,),
+        "root_vel": (3,),
+        "gyro": (3,),
+        "joint_pos": joints,
+        "joint_vel": joints,
+        "last_action": joints,
+    }
+    if start.history is not None:
+        sizes["history"] = start.history.shape
+    goal_size = sum(n for name, n in env.observation_sizes().items() if name.startswith("goal: "))
+    if goal_size:
+        sizes["goal"] = (goal_size,)
+    shapes = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in sizes.items()}
+    return {"clip": jax.ShapeDtypeStruct((), jnp.int32), **shapes}
 
 
 class PlainRobot(Robot):
