@@ -30,8 +30,9 @@ class EvaluateCommand:
     episodes: int = 0
     """Number of episodes; 0: 256 on a CPU, 4096 on an accelerator. At least one per clip."""
     start: Literal["both", "random", "first", "training"] = "both"
-    """Start episodes at random phases, at the clips' first frames (undisturbed, one per clip), or both; or
-    where the training's environments were at the last checkpoint, or at that of --checkpoint SAMPLES."""
+    """Start episodes at random phases, at the clips' first frames (one per clip, if undisturbed and
+    without a goal), or both; or where the training's environments were at the last checkpoint, or at that of
+    --checkpoint SAMPLES."""
     seconds: float = 10.0
     """Length of an episode, s."""
     push: float = 0.0

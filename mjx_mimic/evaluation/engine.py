@@ -13,7 +13,7 @@ from mjx_mimic.config_checks import check_physics_rate
 from mjx_mimic.evaluation.episodes import Evaluation, Outcome
 from mjx_mimic.evaluation.mjx_engine import run_in_mjx
 from mjx_mimic.evaluation.mujoco_engine import load_other, run_in_mujoco, with_fields
-from mjx_mimic.task.dynamics import model_fields
+from mjx_mimic.task.dynamics import Dynamics, model_fields
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,9 @@ class Engine:
                 "option --engine: mujoco simulates one robot, and those of this training differ from each"
                 " other; leave it out"
             )
+        if starts is not None and jax.tree.leaves(starts.dynamics):  # the one robot is the protocol's
+            nominal = jax.vmap(lambda state: evaluation.env.with_dynamics(state, Dynamics()))(starts)
+            evaluation = replace(evaluation, starts=nominal)
         model = load_other(self.mjcf, robot) if self.mjcf else robot.model
         model = with_fields(model, model_fields(robot, protocol.dynamics))
         # Friction and masses are in the model; without them in the protocol, what is compiled serves any.

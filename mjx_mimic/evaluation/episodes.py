@@ -177,7 +177,8 @@ class Evaluation:
                 state = replace(state, skills=state.skills.followed_by(following))
         else:
             state = jax.tree.map(lambda x: x[index % x.shape[0]], self.starts)
-            clip, phase, following = state.clip, self.env.phase(state), state.clip[None]
+            clip, phase = state.clip, self.env.phase(state)
+            following = (clip if state.skills is None else state.skills.wanted)[None]
             # The episode begins here: its steps are counted from 0.
             state = replace(state, start_time=self.env.time(state), steps=jnp.int32(0))
             if state.skills is not None:
@@ -254,11 +255,23 @@ class Evaluation:
         """
         if self.forces is None:
             return None
-        hz = self.env.config.control_hz
-        since = state.steps - episode.push_offset - round(hz)
-        acts = (since >= 0) & (since < max(round(self.protocol.force_seconds * hz), 1))
+        since = state.steps - self.force_start(episode)
+        acts = (since >= 0) & (since < self.force_steps)
         force = jnp.append(self.forces[index % len(self.forces)], 0.0)
         return jnp.where(acts, rotation.rotate(rotation.heading_quat(state.qpos[3:7]), force), 0.0)
+
+    @property
+    def force_steps(self) -> int:
+        """Control steps for which a force acts."""
+        return max(round(self.protocol.force_seconds * self.env.config.control_hz), 1)
+
+    def force_start(self, episode: Episode) -> jax.Array:
+        """Return the control step () at which the force begins: after 1 to 3 s."""
+        return episode.push_offset + round(self.env.config.control_hz)
+
+    def feels_force(self, episode: Episode) -> jax.Array:
+        """Return whether an episode (...) is long enough, if nothing fails, for the whole force."""
+        return self.force_start(episode) + self.force_steps <= episode.horizon
 
     def measure(
         self, episode: Episode, state: EnvState, action: jax.Array, effort: Effort

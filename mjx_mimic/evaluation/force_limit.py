@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import write_json
 from mjx_mimic.evaluation.engine import Engine
 from mjx_mimic.evaluation.episodes import DIRECTIONS, Evaluation
@@ -53,17 +54,30 @@ def find_limits(evaluation: Evaluation, engine: Engine) -> ForceLimits:
 
     Args:
         evaluation: task, policy and protocol, whose `force_seconds` each force acts.
-        engine: that runs the episodes, from random phases.
+        engine: that runs the episodes, from random phases. Those whose clip ends before the force has acted
+            do not count.
+
+    Raises:
+        UserError: in some direction none counts.
     """
     directions = np.array(list(DIRECTIONS.values()))
     low, high = np.zeros(len(directions)), np.full(len(directions), MOST_FORCE)
     at_first = np.zeros(EPISODES * len(directions), bool)
     for _ in range(ROUNDS):
         middle = (low + high) / 2.0
-        forces = jnp.asarray(middle[:, None] * directions, jnp.float32)
-        episode = engine.run(replace(evaluation, forces=forces), at_first).episode
-        survived = np.asarray(episode.survived)[: len(at_first)]
-        share = survived.reshape(-1, len(directions)).mean(axis=0)  # the episodes take the forces in turn
+        # One direction after the other: the episodes take the clips in turn, and each direction has them all.
+        forces = np.repeat(middle[:, None] * directions, EPISODES, axis=0)
+        forced = replace(evaluation, forces=jnp.asarray(forces, jnp.float32))
+        episode = engine.run(forced, at_first).episode
+        survived, felt = (
+            np.asarray(values)[: len(at_first)].reshape(len(directions), EPISODES)
+            for values in (episode.survived, forced.feels_force(episode))
+        )
+        if not felt.any(axis=1).all():
+            raise UserError(
+                "option --find-limit: the clips end before a force has acted; it takes clips that repeat"
+            )
+        share = survived.mean(axis=1, where=felt)
         low, high = np.where(share >= SURVIVORS, middle, low), np.where(share >= SURVIVORS, high, middle)
     mass = float(evaluation.env.robot.model.body_mass.sum())
     found = dict(zip(DIRECTIONS, low.tolist(), strict=True))

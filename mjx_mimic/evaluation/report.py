@@ -114,8 +114,9 @@ def evaluate(
         clips: names of the clips of its task.
         engine: that runs the episodes; None: MJX.
         episodes: how many; 0: 256 on a CPU, 4096 on an accelerator. At least one per clip.
-        start: from random phases, from the clips' first frames (undisturbed: one per clip), from both, or
-            from the states `starts` of the evaluation, then each of them once unless `episodes` says.
+        start: from random phases, from the clips' first frames (one per clip, if undisturbed and without a
+            goal), from both, or from the states `starts` of the evaluation, then each of them once unless
+            `episodes` says.
         record: keep the first episode's simulated motion.
 
     Raises:
@@ -131,8 +132,9 @@ def evaluate(
     episodes = max(episodes or default, kinds)
     protocol = evaluation.protocol
     disturbed = protocol.push > 0 or protocol.noise > 0 or evaluation.forces is not None or evaluation.is_open
-    # Undisturbed episodes from a clip's first frame are all alike.
-    from_first = 0 if start in ("random", "training") else episodes if disturbed else kinds
+    differ = disturbed or evaluation.env.goal is not None
+    # Otherwise the episodes from a clip's first frame are all alike.
+    from_first = 0 if start in ("random", "training") else episodes if differ else kinds
     from_random = 0 if start == "first" else episodes
     at_first = np.arange(from_first + from_random) < from_first
     begun = time.monotonic()
@@ -141,6 +143,11 @@ def evaluate(
     results |= {**asdict(protocol), "seed": engine.seed}
     if evaluation.forces is not None:
         results["forces"] = np.asarray(evaluation.forces).tolist()
+        too_short = int((~np.asarray(evaluation.feels_force(outcome.episode))[: len(at_first)]).sum())
+        if too_short:
+            print(
+                f"warning: {too_short} of {len(at_first)} episodes end with their clip before the force does"
+            )
     metrics = {}
     elsewhere = "training" if start == "training" else "random"
     for kind, chosen in ((elsewhere, ~at_first), ("first", at_first)):

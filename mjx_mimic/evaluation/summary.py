@@ -54,7 +54,7 @@ def episode_metrics(
     survived = np.asarray(episode.survived) * 1.0
     achieved = {name: np.asarray(values, float) for name, values in episode.goal.items()}
     if "success" in achieved:  # whoever falls has not succeeded
-        achieved["success"] = achieved["success"] * survived
+        achieved["success"] = np.where(survived > 0.0, achieved["success"], 0.0)
     return (
         EpisodeMetric("eval_return", "", returned, "reward until early termination (MimicKit's test return)"),
         EpisodeMetric("episode_length", "steps", length, "control steps until early termination"),

@@ -67,7 +67,8 @@ def init_state(
     network_key, device_key = keys
     env_key, key = jax.random.split(device_key)
     count = config.num_envs // jax.lax.axis_size(DEVICES)
-    env_state, observation = jax.vmap(env.reset)(jax.random.split(env_key, count))
+    first = env.with_disturbance(jnp.float32(0.0)) if config.disturbance_ramp else env
+    env_state, observation = jax.vmap(first.reset)(jax.random.split(env_key, count))
     moments = normalizing.empty(observation.shape[-1], config.normalizer.min_std)
     if config.normalizer.first == "reference":  # so that the first policy sees sane numbers
         moments = normalizing.update(moments, observation, DEVICES)
@@ -138,7 +139,7 @@ def train_step(
         state.critic, critic.apply, batch, ppo_config, critic_key, average
     )
     new_actor, actor_metrics = ppo.update_actor(
-        state.actor, actor.apply, batch, ppo_config, actor_key, average
+        state.actor, actor.apply, batch, ppo_config, actor_key, average, actor.min_std
     )
     new_moments = normalizing.update(
         state.normalizer, transitions.observation, DEVICES, config.normalizer.samples

@@ -82,11 +82,10 @@ class Actor(nn.Module):
         observation = observation[..., : self.inputs]
         inits = first_weights(self.initialization, output_scale=0.01, output_limit=0.01)
         mean = MLP(self.hidden, self.num_actions, self.activation, *inits)(observation)
-        log_std = jnp.full((self.num_actions,), jnp.log(self.initial_std))
+        first = jnp.maximum(self.initial_std, self.min_std) if self.learn_std else self.initial_std
+        log_std = jnp.full((self.num_actions,), jnp.log(first))
         if self.learn_std:
             log_std = self.param(LOG_STD, lambda _: log_std)
-            if self.min_std:
-                log_std = jnp.maximum(log_std, jnp.log(self.min_std))
         return mean, log_std
 
 
@@ -121,6 +120,17 @@ def make_actor(config: NetworkConfig, num_actions: int, inputs: int | None = Non
 def make_critic(config: NetworkConfig) -> Critic:
     """Make the value function's network."""
     return Critic(config.critic_hidden, config.activation, config.initialization)
+
+
+def with_min_std(params: Any, min_std: float) -> Any:
+    """Return an actor's parameters with its standard deviations, where it learns them, at least `min_std`.
+
+    The parameter itself is held: below a floor in the network it would have no gradient, and stay there.
+    """
+    if not min_std or LOG_STD not in params["params"]:
+        return params
+    floored = jnp.maximum(params["params"][LOG_STD], jnp.log(min_std))
+    return {**params, "params": {**params["params"], LOG_STD: floored}}
 
 
 def log_prob(mean: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:

@@ -251,6 +251,7 @@ def update_actor(
     config: PPOConfig,
     key: jax.Array,
     average: Callable = lambda tree: tree,
+    min_std: float = 0.0,
 ) -> tuple[NetworkState, ActorMetrics]:
     """Train the policy on a batch: epochs of minibatch steps.
 
@@ -261,6 +262,7 @@ def update_actor(
         config: the update's settings.
         key: shuffles the batch.
         average: averages a tree over devices.
+        min_std: least standard deviation after a step, if it is learned.
 
     Returns:
         The new state, and the metrics of every step, (epochs, minibatches).
@@ -271,7 +273,8 @@ def update_actor(
         gradient, metrics = jax.grad(actor_loss, has_aux=True)(state.params, apply, minibatch, config)
         gradient, metrics = average((gradient, metrics))
         learning_rate = adapt_learning_rate(state.learning_rate, metrics.kl, config)
-        return apply_gradient(replace(state, learning_rate=learning_rate), gradient, optimizer), metrics
+        state = apply_gradient(replace(state, learning_rate=learning_rate), gradient, optimizer)
+        return replace(state, params=networks.with_min_std(state.params, min_std)), metrics
 
     return _epochs(step, state, batch, config.actor_epochs, config.actor_minibatches, key)
 

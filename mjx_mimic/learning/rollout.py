@@ -160,6 +160,8 @@ def evaluate(
     (*_, survived, total, length, finite_steps, errors, goal), _ = jax.lax.scan(control_step, start, keys)
     # An episode whose first control step breaks the simulation has no errors.
     errors = jax.tree.map(lambda x: x / finite_steps, errors)
+    if "success" in goal:  # whoever falls has not succeeded
+        goal = goal | {"success": jnp.where(survived, goal["success"], 0.0)}
     figures = EvaluationMetrics(total, length, survived, errors, goal)
     return jax.tree.map(lambda values: mean_of_known(values, axis_name), figures)
 

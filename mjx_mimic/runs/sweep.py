@@ -17,7 +17,7 @@ from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_checks import sized
 from mjx_mimic.config_yaml import CONFIG_FILE
 from mjx_mimic.learning.devices import first_device, place
-from mjx_mimic.learning.learner import Learner, TrainState, make_learner
+from mjx_mimic.learning.learner import Learner, TrainState, make_learner, redistribute
 from mjx_mimic.learning.metrics import Metrics
 from mjx_mimic.learning.population import Population, member_state, stack_states, structure
 from mjx_mimic.runs import folder
@@ -133,9 +133,9 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
     samples_per_step = learners[0].samples_per_step
     print("training " + ", ".join(item.member.name for item in chunk), flush=True)
     with ExitStack() as stack:
-        state, progress = begin(population, chunk, stack)
-        logs = [stack.enter_context(open_log(item, done)) for item, done in zip(chunk, progress, strict=True)]
         stores = [Checkpoints(item.member.path, config.keep_checkpoints) for item in chunk]
+        state, progress = begin(population, chunk, stores, stack)
+        logs = [stack.enter_context(open_log(item, done)) for item, done in zip(chunk, progress, strict=True)]
         arguments = population.arguments(learners)
         samples, earlier, start = progress[0].samples, progress, time.monotonic()
         window: list[Metrics] = []
@@ -178,9 +178,15 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
 
 
 def begin(
-    population: Population, chunk: Sequence[Item], stack: ExitStack
+    population: Population, chunk: Sequence[Item], stores: Sequence[Checkpoints], stack: ExitStack
 ) -> tuple[TrainState, list[Progress]]:
     """Make the run folders of new trainings, or restore those that were stopped; lock them in either case.
+
+    Args:
+        population: of the trainings.
+        chunk: the trainings.
+        stores: their checkpoints, which remember the best policy of what they restore.
+        stack: holds the locks.
 
     Raises:
         UserError: a folder cannot be used, or its last checkpoint is damaged.
@@ -189,6 +195,7 @@ def begin(
         path, config = item.member.path, item.member.config
         if os.path.exists(path / CONFIG_FILE):
             stack.enter_context(locked(path))
+            folder.record_resumption(path, config, len(population.devices))
         else:
             stack.enter_context(folder.new_run(path, config, item.clips, len(population.devices)))
     state = population.init([item.learner for item in chunk])
@@ -196,13 +203,16 @@ def begin(
         return state, [Progress()] * len(chunk)
     states, progress = [], []
     for index, item in enumerate(chunk):
-        restored = Checkpoints(item.member.path).restore_training(member_state(state, index))
+        restored = stores[index].restore_training(member_state(state, index))
         if restored is None or restored[1].samples != item.samples:
             raise UserError(
                 f"{item.member.path}: its last checkpoint is damaged; remove the folder and start again"
             )
-        states.append(restored[0])
-        progress.append(restored[1])
+        own, done = restored
+        if len(own.iteration) != len(population.devices):
+            own = redistribute(own, len(population.devices))
+        states.append(own)
+        progress.append(done)
     return place(population.devices, stack_states(states)), progress
 
 

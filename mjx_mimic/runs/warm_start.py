@@ -16,10 +16,11 @@ from mjx_mimic.config import TrainConfig, Which
 from mjx_mimic.config_yaml import read_run
 from mjx_mimic.learning.devices import first_device, replicate
 from mjx_mimic.learning.learner import Learner, TrainState
-from mjx_mimic.learning.networks import LOG_STD
+from mjx_mimic.learning.networks import LOG_STD, with_min_std
 from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.runs.checkpoints import Checkpoints, StoredPolicy
 from mjx_mimic.runs.folder import require_one_policy
+from mjx_mimic.task import skills
 from mjx_mimic.task.making import make_env
 
 NETWORKS = ("actor_hidden", "critic_hidden", "activation")
@@ -56,11 +57,11 @@ def read_source(text: str, learner: Learner, clips: Clips) -> Source:
     which: Which = int(chosen) if chosen.isdecimal() else "best" if chosen == "best" else "last"
     config, stored = read_run(Path(name))
     require_one_policy(Path(name), stored, "started from")
-    added = _require_fit(name, config, learner, clips)
+    added = _require_fit(name, config, len(stored["clips"]), learner, clips)
     return Source(Path(name), which, config, Checkpoints(Path(name)).restore_policy(which), added)
 
 
-def _require_fit(run: str, past: TrainConfig, learner: Learner, clips: Clips) -> slice:
+def _require_fit(run: str, past: TrainConfig, past_clips: int, learner: Learner, clips: Clips) -> slice:
     """Refuse networks that cannot take the new run's observations, or are built otherwise.
 
     Returns:
@@ -77,9 +78,12 @@ def _require_fit(run: str, past: TrainConfig, learner: Learner, clips: Clips) ->
     for name in NETWORKS:
         there, here = getattr(past.network, name), getattr(learner.config.network, name)
         require_equal(f"field 'network.{name}'", there, here)
-    parts = make_env(clips.motions, past.env).observation_sizes(), learner.env.observation_sizes()
+    # Of one clip, which any task may have; how many there are shows in the skills alone.
+    before = make_env(clips.motions[:1], replace(past.env, clips="one")).observation_sizes()
+    if past.env.clips == "skills":
+        before |= {skills.WANTED: past_clips}
+    now = learner.env.observation_sizes()
     require_equal("field 'env.observation'", past.env.observation, learner.config.env.observation)
-    before, now = parts
     first = len(before)
     common = {n: size for i, (n, size) in enumerate(now.items()) if i < first or not n.startswith(ADDED)}
     for there, here in itertools.zip_longest(before.items(), common.items()):
@@ -117,6 +121,7 @@ def start_from(learner: Learner, state: TrainState, source: Source) -> TrainStat
     log_std = params.pop(LOG_STD, fixed)
     if learner.config.network.learn_std:
         params[LOG_STD] = log_std
+    params = with_min_std({"params": params}, learner.config.network.min_std)
     fresh = first_device((state.critic.params, state.normalizer))
     critic, moments = source.stored.critic, source.stored.normalizer
     if has_new_value_function(state, source):
@@ -125,7 +130,7 @@ def start_from(learner: Learner, state: TrainState, source: Source) -> TrainStat
             fresh[0],
             jax.tree.map(lambda new, old: jnp.concatenate([old[:shared], new[shared:]]), fresh[1], moments),
         )
-    actor, critic, normalizer = replicate(learner.devices, ({"params": params}, critic, moments))
+    actor, critic, normalizer = replicate(learner.devices, (params, critic, moments))
     return replace(
         state,
         actor=replace(state.actor, params=actor),

@@ -129,6 +129,8 @@ def model_fields(robot: Robot, dynamics: Dynamics) -> dict[str, jax.Array]:
         (d.kp, "actuator_biasprm", lambda x, v: x.at[:, 1].multiply(v)),
         (d.kd, "actuator_biasprm", lambda x, v: x.at[:, 2].multiply(v)),
         (d.strength, "jnt_actfrcrange", lambda x, v: x.at[1:].multiply(v[:, None])),
+        # Some motors are weaker than their joint.
+        (d.strength, "actuator_forcerange", lambda x, v: x * v[:, None]),
     ]
     found: dict[str, jax.Array] = {}
     for value, name, change in changes:

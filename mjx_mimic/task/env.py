@@ -91,7 +91,7 @@ class ImitationEnv:
         if config == RandomizationConfig():
             return state
         qpos, qvel = dynamics.perturbed_start(config, state.qpos, state.qvel, offset_key, self.disturbance)
-        state = replace(state, qpos=qpos, qvel=qvel)
+        state = self._with_goal(replace(state, qpos=qpos, qvel=qvel), own_key)
         return self.with_dynamics(state, dynamics.draw(config, self.robot, robot_key, self.disturbance))
 
     def with_dynamics(self, state: EnvState, robot: Dynamics) -> EnvState:
@@ -124,14 +124,21 @@ class ImitationEnv:
             episode_return=jnp.float32(0.0),
             action=jnp.zeros(self.num_actions) if self.remembers_action else None,
         )
-        goal_key, skill_key = jax.random.split(jax.random.key(0) if key is None else key)
-        if self.goal is not None:
-            situation = self.situation(state, self.character(state))
-            state = replace(state, goal=self.goal.begin(situation, goal_key))
+        key = jax.random.key(0) if key is None else key
+        state = self._with_goal(state, key)
+        _, skill_key = jax.random.split(key)
         if self.config.clips == "skills":
             plan = skills.draw_plan(clip, self.library.length, skill_key)
             state = replace(state, skills=plan if self.choice is None else skills.open_plan(skill_key))
         return self._with_history(state)
+
+    def _with_goal(self, state: EnvState, key: jax.Array) -> EnvState:
+        """Return a state at the start of an episode with the goal that the key of `reset_to` draws."""
+        if self.goal is None:
+            return state
+        goal_key, _ = jax.random.split(key)
+        situation = self.situation(state, self.character(state))
+        return replace(state, goal=self.goal.begin(situation, goal_key))
 
     def step(
         self, state: EnvState, action: jax.Array, key: jax.Array, sensed: EnvState | None = None
@@ -475,12 +482,15 @@ class ImitationEnv:
         # The very number of the control step before: a cycle must not begin twice by rounding.
         before = reference.phase(self.library, state.clip, self.moment(state, ahead=-1))
         cycle_start = time - phase * self.library.length[state.clip]
+        ends = self.ends_cycle(state)
+        is_over = ends & ~self.library.wraps[state.clip]
         return Situation(
             character=character,
-            home=self.reference_at(state, cycle_start)[0][:7],
+            home=jnp.where(is_over, state.qpos[:7], self.reference_at(state, cycle_start)[0][:7]),
             steps=state.steps,
             phase=phase,
             previous_phase=jnp.where(state.steps == 0, phase, before),
+            ends_cycle=ends,
             dt=self.control_dt,
         )
 

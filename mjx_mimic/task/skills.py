@@ -14,6 +14,8 @@ from mjx_mimic.task.observation import Parts
 
 PLAN = 32
 """Cycles that are drawn for an episode; a longer one stays with the last clip."""
+WANTED = "skill: wanted clip"
+"""Name of the part of the observation that shows the skill."""
 MOST_WANTED_S = 6.0
 """Longest time for which a skill is wanted in training, s."""
 
@@ -84,4 +86,4 @@ def open_plan(key: jax.Array) -> SkillState:
 
 def parts(clip: jax.Array, num_clips: int) -> Parts:
     """Return the skill that is wanted, as 1 at its place among all clips (C,)."""
-    return {"skill: wanted clip": jax.nn.one_hot(clip, num_clips)}
+    return {WANTED: jax.nn.one_hot(clip, num_clips)}

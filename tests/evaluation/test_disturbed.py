@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.refusals import refusal
 from helpers.small_run import sway
 from scipy.spatial.transform import Rotation
 
@@ -88,10 +89,22 @@ def test_the_largest_force_is_found_in_each_direction(evaluation):
 
     class Stub(Engine):
         def run(self, evaluation, at_first, recorded=0):
-            forces = np.linalg.norm(np.asarray(evaluation.forces), axis=1)
-            index = np.arange(len(at_first)) % len(forces)
+            forces = np.asarray(evaluation.forces)
+            assert len(forces) == len(at_first)
+            episode = np.arange(len(forces))
+            reach = np.zeros(len(forces))
+            for name, direction in DIRECTIONS.items():
+                is_of = forces @ direction > 0.0
+                assert {0, 1} == set(episode[is_of] % 2)  # each direction has all clips
+                reach[is_of] = limits[name]
+            # Of two clips the second is too short for most forces, and survived by all.
+            short = episode % 2 == 1
+            survived = short | (np.linalg.norm(forces, axis=1) <= reach)
+            horizon = np.where(short, 40, 300)
             return SimpleNamespace(
-                episode=SimpleNamespace(survived=forces[index] <= np.array([*limits.values()])[index])
+                episode=SimpleNamespace(
+                    survived=survived, horizon=horizon, push_offset=np.full(len(forces), 20)
+                )
             )
 
     found = force_limit.find_limits(evaluation, Stub())
@@ -100,6 +113,20 @@ def test_the_largest_force_is_found_in_each_direction(evaluation):
         assert 0.0 <= min(limits[name], force_limit.MOST_FORCE) - newtons <= resolution or name == "right"
     assert found.newtons["right"] == 0.0
     assert found.mass == pytest.approx(evaluation.env.robot.model.body_mass.sum())
+
+
+def test_a_search_in_clips_that_end_before_the_force_is_refused(evaluation):
+    class Stub(Engine):
+        def run(self, evaluation, at_first, recorded=0):
+            count = len(at_first)
+            return SimpleNamespace(
+                episode=SimpleNamespace(
+                    survived=np.ones(count), horizon=np.full(count, 50), push_offset=np.full(count, 15)
+                )
+            )
+
+    message = refusal(force_limit.find_limits, evaluation, Stub())
+    assert message.startswith("option --find-limit: the clips end before")
 
 
 def test_conditions_are_every_combination():

@@ -223,6 +223,18 @@ def test_metrics_follow_from_the_tallies(in_c, env):
     assert found_summary["std"] == pytest.approx(episode.episode_return.std(), rel=1e-5)
 
 
+def test_whoever_fails_has_not_reached_the_goal_and_who_had_no_try_does_not_count(in_c, env):
+    reached = {"success": np.array([1.0, np.nan, 1.0, np.nan])}
+    running = np.array([True, True, False, False])
+    length = np.array([30, 30, 10, 10])
+    episode = replace(
+        in_c.episode, goal=reached, running=running, episode_length=length, horizon=np.full(4, 30)
+    )
+    measures = {"success": ("share", "hits")}
+    found = {m.name: m.values for m in summary.episode_metrics(episode, env.control_dt, measures)}
+    np.testing.assert_array_equal(found["goal_success"], [1.0, np.nan, 0.0, 0.0])
+
+
 def test_broken_episodes_count_as_failed_and_not_as_zero_error(in_c, env):
     episode = in_c.episode
     broken = replace(episode, broken=np.array([True, False, False, False]), steps=np.array([0, 30, 30, 30]))

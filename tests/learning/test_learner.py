@@ -22,6 +22,7 @@ from mjx_mimic.learning.networks import Actor, Critic, make_actor, make_critic
 from mjx_mimic.learning.normalizer import Normalizer, empty
 from mjx_mimic.learning.policy import Policy, ValueFunction
 from mjx_mimic.learning.rollout import Transition, mean_of_known, rollout
+from mjx_mimic.learning.rollout import evaluate as rollout_evaluate
 from mjx_mimic.runs.checkpoints import to_host
 from mjx_mimic.task.reward import MimicKitTerms
 from mjx_mimic.task.start_sampling import StartDistribution
@@ -647,6 +648,27 @@ def test_an_evaluation_counts_the_first_episode_of_each_environment_alone(rail_l
     assert result([NEVER, NEVER]) == (36.0, 8.0, 4.5, 1.0)
     assert result([FAILS, TIMES_OUT]) == (10.5, 4.0, 2.5, 0.5)  # the mean over both devices
     assert result([BREAKS, BREAKS])[2:] == (1.0, 0.0)  # its second and last step has no error
+
+
+@struct.dataclass
+class AimingEnv(RailEnv):
+    """The same with a goal that is reached at once."""
+
+    def goal_results(self, state: RailState) -> dict[str, jax.Array]:
+        return {"success": jnp.float32(1.0)}
+
+    def step(
+        self, state: RailState, action: jax.Array, key: jax.Array, sensed: None = None
+    ) -> tuple[RailState, StepResult]:
+        following, result = RailEnv.step(self, state, action, key)
+        return following, replace(result, goal_results=self.goal_results(following))
+
+
+def test_whoever_fails_has_not_reached_the_goal(rail_learner):
+    policy = first_device(rail_learner.policy(rail_learner.init(jax.random.key(0))))
+    for kind, success in ((FAILS, 0.0), (TIMES_OUT, 1.0), (NEVER, 1.0)):
+        metrics = rollout_evaluate(AimingEnv(jnp.int32(kind)), policy, 3, jax.random.key(0))
+        assert metrics.goal["success"] == success
 
 
 def test_an_evaluation_acts_with_the_policys_mean_and_depends_on_its_key_alone(learner):

@@ -192,13 +192,44 @@ def test_actor_starts_near_zero_with_the_std_asked_for_and_learns_it_only_if_tol
 
 def test_a_learned_std_does_not_fall_below_its_floor():
     observation = jnp.zeros((1, 4))
-    actor = networks.Actor((8,), 3, "tanh", initial_std=0.2, learn_std=True, min_std=0.1)
-    params = actor.init(jax.random.key(1), observation)
-    np.testing.assert_allclose(jnp.exp(actor.apply(params, observation)[1]), 0.2, rtol=1e-6)
-    learned = {"params": params["params"] | {"log_std": jnp.log(jnp.array([0.05, 0.1, 0.3]))}}
-    np.testing.assert_allclose(jnp.exp(actor.apply(learned, observation)[1]), [0.1, 0.1, 0.3], rtol=1e-6)
-    slope = jax.grad(lambda p: actor.apply(p, observation)[1].sum())(learned)["params"]["log_std"]
-    np.testing.assert_allclose(slope[jnp.array([0, 2])], [0.0, 1.0])
+
+    def std(initial_std: float, learn_std: bool) -> float:
+        actor = networks.Actor((8,), 3, "tanh", initial_std, learn_std, min_std=0.1)
+        log_std = actor.apply(actor.init(jax.random.key(1), observation), observation)[1]
+        return float(jnp.exp(log_std)[0])
+
+    assert std(0.2, True) == pytest.approx(0.2)
+    assert std(0.05, True) == pytest.approx(0.1)
+    assert std(0.05, False) == pytest.approx(0.05)
+    learned = {"params": {"MLP_0": {}, "log_std": jnp.log(jnp.array([0.05, 0.1, 0.3]))}}
+    held = networks.with_min_std(learned, 0.1)["params"]["log_std"]
+    np.testing.assert_allclose(jnp.exp(held), [0.1, 0.1, 0.3], rtol=1e-6)
+    assert networks.with_min_std(learned, 0.0) is learned
+
+
+def test_a_standard_deviation_that_fell_to_its_floor_rises_again():
+    """Of actions that earn more the farther they are from the mean; and does not fall below it of others."""
+    actor = networks.Actor((8,), 1, "tanh", initial_std=0.1, learn_std=True, min_std=0.1)
+    observation = jnp.zeros((400, 4))
+    params = actor.init(jax.random.key(0), observation)
+    mean, log_std = actor.apply(params, observation)
+    config = PPOConfig(target_kl=None, actor_rate=1e-2, actor_minibatches=1, actor_epochs=3, optimizer="sgd")
+    state = ppo.init_network(params, config.actor_rate, config)
+    action = mean + jnp.exp(log_std) * jax.random.normal(jax.random.key(1), mean.shape)
+    far = jnp.abs(action - mean)[:, 0] - 0.1
+    for sign in (1.0, -1.0):
+        batch = ppo.Batch(
+            observation=observation,
+            action=action,
+            log_prob=networks.log_prob(mean, log_std, action),
+            advantage=sign * 10.0 * far,
+            value_target=far,
+        )
+        after, _ = ppo.update_actor(
+            state, actor.apply, batch, config, jax.random.key(2), min_std=actor.min_std
+        )
+        found = float(jnp.exp(after.params["params"]["log_std"])[0])
+        assert found > 0.1005 if sign > 0 else found == pytest.approx(0.1)
 
 
 # Losses ----------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import matplotlib.image
 import numpy as np
@@ -17,6 +18,7 @@ from mjx_mimic.clips import editing
 from mjx_mimic.clips.formats import load_motion, save_motion
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import TrainConfig
+from mjx_mimic.config_yaml import read_run
 from mjx_mimic.learning.learner import Learner
 from mjx_mimic.runs import sweep, sweep_plan
 from mjx_mimic.runs.checkpoints import Checkpoints
@@ -154,6 +156,46 @@ def test_a_stopped_sweep_goes_on_where_it_was(described, finished, stops, monkey
     count = len(calls)
     assert sweep.run(read_sweep(described), out, described)
     assert len(calls) == count  # nothing is left to do
+
+
+def test_a_sweep_that_goes_on_keeps_its_best_policies(described, monkeypatch):
+    """Of trainings whose first evaluation is the best one, also where more samples are asked for."""
+
+    def worse_and_worse(population, arguments, state, learners, progress):
+        judged = zip(learners, progress, strict=True)
+        return [
+            (
+                {"eval_return": -float(done.samples), "best_eval_return": -2.0 * UPDATE},
+                done.samples == 2 * UPDATE,
+            )
+            for _, done in judged
+        ]
+
+    monkeypatch.setattr(sweep, "evaluate", worse_and_worse)
+    one = DESCRIPTION.replace("[walk, kick]", "[walk]").replace("[0, 1]", "[0]")
+    described.write_text(one)
+    out = trained(described)
+    run = out / "default" / "walk-0"
+    best = Checkpoints(run).restore_policy("best").actor
+    described.write_text(one.replace(f"samples: {4 * UPDATE}", f"samples: {6 * UPDATE}"))
+    trained(described)
+    jax.tree.map(np.testing.assert_array_equal, Checkpoints(run).restore_policy("best").actor, best)
+    last = Checkpoints(run).restore_policy("last")
+    assert last.samples == 6 * UPDATE
+    assert np.any(last.actor["params"]["log_std"] != best["params"]["log_std"])
+    assert read_run(run)[0].total_steps == 6 * UPDATE
+
+
+def test_a_sweep_goes_on_on_another_number_of_devices(described, monkeypatch):
+    one = DESCRIPTION.replace("[walk, kick]", "[walk]").replace("[0, 1]", "[0]")
+    devices = tuple(jax.local_devices())
+    for count, samples in ((1, 2), (2, 4)):
+        described.write_text(one.replace(f"samples: {4 * UPDATE}", f"samples: {samples * UPDATE}"))
+        monkeypatch.setattr(jax, "local_devices", lambda count=count: devices[:count])
+        out = trained(described)
+    run = out / "default" / "walk-0"
+    assert [row["samples"] for row in figures(run)] == [2 * UPDATE, 4 * UPDATE]
+    assert read_run(run)[1]["devices"] == 2
 
 
 def test_a_sweep_that_is_stopped_before_an_evaluation_writes_its_report(described, stops, monkeypatch):

@@ -153,6 +153,36 @@ def test_a_goal_may_be_added_at_the_end_of_what_the_policy_sees(trained, tmp_pat
     assert "goal: direction (2 numbers)" in refusal(added, "heading", plain)
 
 
+def test_skills_of_another_number_of_clips_are_refused_and_one_clip_serves_any(trained, tmp_path):
+    two, three = (Clips(tuple(sway(0.1 * i) for i in range(1, n + 1)), (1.0,) * n) for n in (2, 3))
+    settings = {
+        name: TrainConfig(motion=("a", "b"), env=EnvConfig(clips=name)) for name in ("skills", "best")
+    }
+    for name, config in settings.items():
+        folder.create(tmp_path / name, sized(config, "cpu", 2), two, 2)
+        (tmp_path / name / "checkpoints").symlink_to(trained.folder)
+
+    def added(run: str, config: TrainConfig, clips: Clips) -> slice:
+        learner = make_learner(sized(config, "cpu", 2), clips, jax.local_devices())
+        return warm_start.read_source(str(tmp_path / run), learner, clips).added
+
+    assert added("skills", settings["skills"], two) == slice(125, 125)
+    message = refusal(added, "skills", replace(settings["skills"], motion=("a", "b", "c")), three)
+    assert "skill: wanted clip (2 numbers)" in message
+    assert "skill: wanted clip (3 numbers)" in message
+    assert added("best", TrainConfig(), CLIPS) == slice(123, 123)
+
+
+def test_a_standard_deviation_below_the_floor_is_raised_to_it(trained):
+    network = replace(POINT_CONFIG.network, learn_std=True, min_std=3.0)
+    learner = Learner(
+        PointEnv(sign=jnp.float32(1.0)), replace(POINT_CONFIG, network=network), jax.local_devices()
+    )
+    source = warm_start.Source(Path("runs/a"), "last", POINT_CONFIG, trained.restore_policy("last"))
+    state = warm_start.start_from(learner, learner.init(jax.random.key(1)), source)
+    np.testing.assert_allclose(np.exp(first_device(state.actor.params)["params"]["log_std"]), 3.0, rtol=1e-6)
+
+
 @pytest.mark.parametrize("min_std", [NormalizerConfig.min_std, 0.5])
 def test_added_numbers_change_nothing_at_first(trained, min_std):
     """Networks and moments of a run that observed the first and the last number of four."""

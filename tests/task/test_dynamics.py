@@ -79,6 +79,16 @@ def test_numbers_are_drawn_within_their_ranges_and_fill_them(robot):
     assert 0.1 < tilt.max() <= 0.1 * np.sqrt(2.0) + 1e-4
 
 
+@pytest.mark.parametrize("strength", [0.9, 1.2])
+def test_every_motor_is_as_strong_as_is_said(robot, strength):
+    """Also those of the wrists, which are weaker than their joints."""
+    fields = dynamics.model_fields(robot, Dynamics(strength=jnp.full(29, strength)))
+    model = robot.model
+    motor = np.where(model.actuator_forcelimited, fields["actuator_forcerange"][:, 1], np.inf)
+    limit = np.minimum(fields["jnt_actfrcrange"][1:, 1], motor)
+    np.testing.assert_allclose(limit, strength * robot.effort_limit, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("delay", "ages"),
     [

@@ -12,7 +12,16 @@ from helpers.small_run import sway
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips import load_motion
-from mjx_mimic.config import EnvConfig, HeadingConfig, LocationConfig, StrikeConfig, ThrowConfig, TrainConfig
+from mjx_mimic.clips.editing import with_loop
+from mjx_mimic.config import (
+    EnvConfig,
+    HeadingConfig,
+    LocationConfig,
+    RandomizationConfig,
+    StrikeConfig,
+    ThrowConfig,
+    TrainConfig,
+)
 from mjx_mimic.config_checks import sized
 from mjx_mimic.evaluation.recording import snapshot
 from mjx_mimic.task.env import ImitationEnv
@@ -267,6 +276,35 @@ def test_hits_are_counted_once_in_each_whole_cycle(rigid):
     assert (last.goal.cycles, last.goal.hits) == (1, 0)
     assert never.goal_results(last)["success"] == 0.0
     assert never.goal_results(last)["nearest"] == pytest.approx(float(last.goal.miss))
+
+
+def test_a_clip_that_ends_is_a_cycle_too(rigid):
+    """With skills, which go on after it, its hit is counted, and the next target is before the robot."""
+    clips = [with_loop(sway(), "clamp"), with_loop(sway(), "clamp")]
+    settings = StrikeConfig(body=BODY, radius=50.0, distance=(0.5, 0.5), azimuth=(0.0, 0.0))
+    env = make_env(clips, EnvConfig(goal="strike", strike=settings, clips="skills"), robot=rigid)
+    states = run(env, moved(at(env), (2.0, 1.0), 0.0), 61)
+    assert [int(states[step - 1].goal.cycles) for step in (29, 30, 59, 60)] == [0, 1, 1, 2]
+    assert [bool(states[step - 1].goal.hit) for step in (29, 30, 31)] == [True, False, True]
+    np.testing.assert_allclose(states[30].goal.target[:2], [2.5, 1.0], atol=1e-5)
+    throwing = EnvConfig(goal="throw", throw=ThrowConfig(body=BODY, release=0.5), clips="skills")
+    env = make_env(clips, throwing, robot=rigid)
+    states = run(env, at(env), 61)
+    assert [int(states[step - 1].goal.throws) for step in (14, 15, 44, 45)] == [0, 1, 1, 2]
+    alone = make_env(clips[:1], EnvConfig(goal="strike", strike=settings), robot=rigid)
+    assert alone.goal_results(run(alone, at(alone), 30)[-1])["success"] == 1.0
+
+
+def test_a_goal_begins_where_the_robot_is(robot):
+    """Also where the start of an episode is moved off the reference."""
+    randomization = RandomizationConfig(start_position=0.05, start_joint=0.1)
+    config = EnvConfig(goal="throw", throw=ThrowConfig(body=BODY), randomization=randomization)
+    env = make_env([sway()], config, robot=robot)
+    state = jax.jit(env.draw_start)(jax.random.key(0))
+    hand = env.character(state).body_pos[env.goal.body]
+    np.testing.assert_allclose(state.goal.ball, hand, atol=1e-6)
+    on_it = env.reset_to(state.clip, state.start_time)
+    assert np.linalg.norm(env.character(on_it).body_pos[env.goal.body] - hand) > 5e-3
 
 
 def test_targets_are_where_the_settings_say_from_where_the_cycle_began(rigid):

@@ -15,20 +15,20 @@ class Situation:
     """What a goal sees of the end of a control step, or of the start of an episode."""
 
     character: CharacterState
-    home: jax.Array  # (7,) where the root would have begun this cycle of the clip, had it followed it since
+    home: jax.Array  # (7,) where the root would have begun this cycle of the clip, had it followed it since;
+    # where a clip ends that does not repeat, where it is
     steps: jax.Array  # () int, control steps of the episode so far
     phase: jax.Array  # () of the clip
     previous_phase: jax.Array  # () one control step before; at the start of an episode the same
+    ends_cycle: (
+        jax.Array
+    )  # () bool, this control step has ended a cycle of the clip, also of one without a next
     dt: float = struct.field(pytree_node=False)
-
-    @property
-    def begins_cycle(self) -> jax.Array:
-        """Whether the clip has begun again in this control step, ()."""
-        return self.phase < self.previous_phase
 
     def passes(self, phase: float) -> jax.Array:
         """Return whether the clip has reached `phase` in this control step, ()."""
-        before = self.previous_phase - self.begins_cycle
+        begins_again = self.phase < self.previous_phase
+        before = self.previous_phase - begins_again
         return (before < phase) & (phase <= self.phase)
 
 

@@ -68,7 +68,7 @@ class Strike:
         hit = state.hit | (distance <= self.config.radius)
         reward = jnp.where(hit, 1.0, jnp.exp(-self.config.scale * jnp.square(distance)))
         kept, own = drawing(state.key)
-        ends = situation.begins_cycle
+        ends = situation.ends_cycle
         counts = ends & state.is_whole
         return StrikeState(
             key=jnp.where(ends, kept, state.key),

@@ -86,7 +86,7 @@ class Throw:
         miss = jnp.where(now, jnp.linalg.norm(landing - state.target[:2]), state.miss)
         reward = jnp.exp(-self.config.scale * jnp.square(miss))
         kept, own = drawing(state.key)
-        ends = situation.begins_cycle
+        ends = situation.ends_cycle
         flown, velocity = fly(state.ball, state.velocity, situation.dt)
         return ThrowState(
             key=jnp.where(ends, kept, state.key),
