@@ -140,7 +140,7 @@ def test_every_field_has_the_effect_in_mjx_that_it_has_in_mujoco():
     drawn = [f.name for f in fields(Dynamics) if getattr(state.dynamics, f.name) is not None]
     assert len(drawn) == len(fields(Dynamics))
     # In the air: on the floor one solver iteration is not where MuJoCo's own is (tests of the engines).
-    state = replace(state, qpos=state.qpos.at[2].add(0.5), targets=state.targets.at[1].add(0.3))
+    state = replace(state, qpos=state.qpos.at[2].add(0.5), targets=state.targets + jnp.array([[0.2], [0.3]]))
     target = state.qpos[7:] + 0.2
     after, _ = jax.jit(env.simulate)(state, target)
     np.testing.assert_array_equal(after.targets, [target, state.targets[0]])
