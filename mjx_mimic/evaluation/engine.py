@@ -45,12 +45,13 @@ class Engine:
         if self.name == "mjx":
             return run_in_mjx(evaluation, at_first, self.seed, jax.local_devices(), recorded)
         robot, protocol, starts = evaluation.env.robot, evaluation.protocol, evaluation.starts
-        if starts is not None and jax.tree.leaves(starts.dynamics) and not jax.tree.leaves(protocol.dynamics):
-            raise UserError(
-                "option --engine: mujoco simulates one robot, and those of this training differ from each"
-                " other; leave it out"
-            )
-        if starts is not None and jax.tree.leaves(starts.dynamics):  # the one robot is the protocol's
+        if starts is not None and jax.tree.leaves(starts.dynamics):
+            if not jax.tree.leaves(protocol.dynamics):
+                raise UserError(
+                    "option --engine: mujoco simulates one robot, and those of this training differ from each"
+                    " other; leave it out"
+                )
+            # The one robot is the protocol's.
             nominal = jax.vmap(lambda state: evaluation.env.with_dynamics(state, Dynamics()))(starts)
             evaluation = replace(evaluation, starts=nominal)
         model = load_other(self.mjcf, robot) if self.mjcf else robot.model

@@ -131,8 +131,8 @@ def evaluate(
         kinds **= 2
     episodes = max(episodes or default, kinds)
     protocol = evaluation.protocol
-    disturbed = protocol.push > 0 or protocol.noise > 0 or evaluation.forces is not None or evaluation.is_open
-    differ = disturbed or evaluation.env.goal is not None
+    differ = protocol.push > 0 or protocol.noise > 0 or evaluation.forces is not None or evaluation.is_open
+    differ |= evaluation.env.goal is not None
     # Otherwise the episodes from a clip's first frame are all alike.
     from_first = 0 if start in ("random", "training") else episodes if differ else kinds
     from_random = 0 if start == "first" else episodes

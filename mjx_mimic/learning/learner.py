@@ -91,8 +91,10 @@ def redistribute(state: TrainState, devices: int) -> TrainState:
     """Return a state of any number of devices, on the host, for `devices` of them.
 
     The environments are dealt out in their order; all else is the same on every device, and is copied; the
-    random numbers are others from here on.
+    random numbers are others from here on. Of as many devices, it stays as it is.
     """
+    if len(state.iteration) == devices:
+        return state
 
     def deal(values: np.ndarray) -> np.ndarray:
         return values.reshape(devices, -1, *values.shape[2:])

@@ -208,11 +208,8 @@ def begin(
             raise UserError(
                 f"{item.member.path}: its last checkpoint is damaged; remove the folder and start again"
             )
-        own, done = restored
-        if len(own.iteration) != len(population.devices):
-            own = redistribute(own, len(population.devices))
-        states.append(own)
-        progress.append(done)
+        states.append(redistribute(restored[0], len(population.devices)))
+        progress.append(restored[1])
     return place(population.devices, stack_states(states)), progress
 
 

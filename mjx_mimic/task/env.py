@@ -128,8 +128,10 @@ class ImitationEnv:
         state = self._with_goal(state, key)
         _, skill_key = jax.random.split(key)
         if self.config.clips == "skills":
-            plan = skills.draw_plan(clip, self.library.length, skill_key)
-            state = replace(state, skills=plan if self.choice is None else skills.open_plan(skill_key))
+            is_open = self.choice is not None
+            lengths = self.library.length
+            plan = skills.open_plan(skill_key) if is_open else skills.draw_plan(clip, lengths, skill_key)
+            state = replace(state, skills=plan)
         return self._with_history(state)
 
     def _with_goal(self, state: EnvState, key: jax.Array) -> EnvState:

@@ -37,6 +37,9 @@ settings:
   more KL: {{ppo.target_kl: 0.05, ppo.discount: 0.9}}
 """
 
+ONE = DESCRIPTION.replace("[walk, kick]", "[walk]").replace("[0, 1]", "[0]")
+"""The same of one clip and one seed."""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def points() -> Iterator[None]:
@@ -162,22 +165,18 @@ def test_a_sweep_that_goes_on_keeps_its_best_policies(described, monkeypatch):
     """Of trainings whose first evaluation is the best one, also where more samples are asked for."""
 
     def worse_and_worse(population, arguments, state, learners, progress):
-        judged = zip(learners, progress, strict=True)
+        best = -2.0 * UPDATE
         return [
-            (
-                {"eval_return": -float(done.samples), "best_eval_return": -2.0 * UPDATE},
-                done.samples == 2 * UPDATE,
-            )
-            for _, done in judged
+            ({"eval_return": -float(done.samples), "best_eval_return": best}, done.samples == 2 * UPDATE)
+            for done in progress
         ]
 
     monkeypatch.setattr(sweep, "evaluate", worse_and_worse)
-    one = DESCRIPTION.replace("[walk, kick]", "[walk]").replace("[0, 1]", "[0]")
-    described.write_text(one)
+    described.write_text(ONE)
     out = trained(described)
     run = out / "default" / "walk-0"
     best = Checkpoints(run).restore_policy("best").actor
-    described.write_text(one.replace(f"samples: {4 * UPDATE}", f"samples: {6 * UPDATE}"))
+    described.write_text(ONE.replace(f"samples: {4 * UPDATE}", f"samples: {6 * UPDATE}"))
     trained(described)
     jax.tree.map(np.testing.assert_array_equal, Checkpoints(run).restore_policy("best").actor, best)
     last = Checkpoints(run).restore_policy("last")
@@ -187,10 +186,9 @@ def test_a_sweep_that_goes_on_keeps_its_best_policies(described, monkeypatch):
 
 
 def test_a_sweep_goes_on_on_another_number_of_devices(described, monkeypatch):
-    one = DESCRIPTION.replace("[walk, kick]", "[walk]").replace("[0, 1]", "[0]")
     devices = tuple(jax.local_devices())
     for count, samples in ((1, 2), (2, 4)):
-        described.write_text(one.replace(f"samples: {4 * UPDATE}", f"samples: {samples * UPDATE}"))
+        described.write_text(ONE.replace(f"samples: {4 * UPDATE}", f"samples: {samples * UPDATE}"))
         monkeypatch.setattr(jax, "local_devices", lambda count=count: devices[:count])
         out = trained(described)
     run = out / "default" / "walk-0"

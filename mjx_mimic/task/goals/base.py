@@ -15,14 +15,13 @@ class Situation:
     """What a goal sees of the end of a control step, or of the start of an episode."""
 
     character: CharacterState
-    home: jax.Array  # (7,) where the root would have begun this cycle of the clip, had it followed it since;
-    # where a clip ends that does not repeat, where it is
+    # Where the root would have begun this cycle of the clip, had it followed it since; at the end of a clip
+    # that does not repeat, where it is.
+    home: jax.Array  # (7,)
     steps: jax.Array  # () int, control steps of the episode so far
     phase: jax.Array  # () of the clip
     previous_phase: jax.Array  # () one control step before; at the start of an episode the same
-    ends_cycle: (
-        jax.Array
-    )  # () bool, this control step has ended a cycle of the clip, also of one without a next
+    ends_cycle: jax.Array  # () bool, whether a cycle has ended in this control step, be it the only one
     dt: float = struct.field(pytree_node=False)
 
     def passes(self, phase: float) -> jax.Array:
