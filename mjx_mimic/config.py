@@ -184,7 +184,9 @@ class LocationConfig:
     """The goal of walking to a point, and then to the next one."""
 
     distance: Distance = (1.0, 4.0)
-    """Distances at which points are drawn, in any direction, m."""
+    """Distances at which points are drawn, m."""
+    turn: Annotated[float, Within(0.0, math.pi)] = 1.0
+    """Largest angle between the robot's heading and a new point, rad."""
     radius: Radius = 0.3
     """Distance at which a point is reached, m."""
     speed: Annotated[float, Within(0.0, 10.0)] = 0.9

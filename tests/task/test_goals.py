@@ -25,7 +25,7 @@ from mjx_mimic.config import (
 from mjx_mimic.config_checks import sized
 from mjx_mimic.evaluation.recording import snapshot
 from mjx_mimic.task.env import ImitationEnv
-from mjx_mimic.task.goals import doubts, heading, strike, throw
+from mjx_mimic.task.goals import doubts, heading, location, strike, throw
 from mjx_mimic.task.making import make_env
 from mjx_mimic.task.states import EnvState
 
@@ -253,6 +253,20 @@ def test_a_point_that_is_reached_is_counted_and_drawn_anew(rigid):
     seen = env.observation_parts(state)
     np.testing.assert_allclose(seen["goal: direction"], offset / np.linalg.norm(offset), atol=1e-5)
     assert seen["goal: distance"] == pytest.approx(np.linalg.norm(offset), rel=1e-5)
+
+
+@pytest.mark.parametrize(("turn", "facing"), [(0.5, 2.9), (np.pi, 0.0)])
+def test_points_are_drawn_within_the_turn_of_where_the_robot_faces(rigid, turn, facing):
+    env = made(rigid, goal="location", location=LocationConfig(turn=turn))
+    character = env.character(moved(at(env), (3.0, -2.0), facing))
+    draw = jax.jit(jax.vmap(location.Location(env.config.location).draw, in_axes=(None, 0)))
+    offsets = np.asarray(draw(character, jax.random.split(jax.random.key(0), 256))) - character.root_pos[:2]
+    angles = np.arctan2(offsets[:, 1], offsets[:, 0]) - facing
+    angles = np.abs(np.remainder(angles + np.pi, 2.0 * np.pi) - np.pi)
+    assert 0.95 * turn < angles.max() <= turn + 1e-5
+    lengths = np.linalg.norm(offsets, axis=1)
+    assert 1.0 <= lengths.min() < 1.1
+    assert 3.9 < lengths.max() <= 4.0
 
 
 # Strike ------------------------------------------------------------------------------------------------

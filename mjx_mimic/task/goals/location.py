@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
 from mjx_mimic.config import LocationConfig
@@ -45,9 +44,9 @@ class Location:
         }
 
     def begin(self, situation: Situation, key: jax.Array) -> LocationState:
-        """Draw a point around the robot."""
+        """Draw a point in front of the robot."""
         kept, own = drawing(jax.random.key_data(key))
-        point = self._draw(situation.character, own)
+        point = self.draw(situation.character, own)
         distance = jnp.linalg.norm(point - situation.character.root_pos[:2])
         zero = jnp.float32(0.0)
         return LocationState(kept, zero, point, distance, jnp.int32(0), zero)
@@ -69,7 +68,7 @@ class Location:
             reward=jnp.where(
                 is_there, 1.0, jnp.exp(-(c.speed_scale * square + c.heading_scale * jnp.square(turn)))
             ),
-            point=jnp.where(is_there, self._draw(character, own), state.point),
+            point=jnp.where(is_there, self.draw(character, own), state.point),
             distance=distance,
             reached=state.reached + is_there,
             seconds=jnp.where(is_there, situation.steps * situation.dt, state.seconds),
@@ -119,10 +118,11 @@ class Location:
             ),
         }
 
-    def _draw(self, character: CharacterState, key: jax.Array) -> jax.Array:
-        """Draw a point (2,) in any direction from the robot."""
+    def draw(self, character: CharacterState, key: jax.Array) -> jax.Array:
+        """Draw a point (2,) in front of the robot."""
         angle_key, distance_key = jax.random.split(key)
-        angle = jax.random.uniform(angle_key, maxval=2.0 * np.pi)
+        turn = jax.random.uniform(angle_key, minval=-self.config.turn, maxval=self.config.turn)
+        angle = rotation.heading(character.root_quat) + turn
         low, high = self.config.distance
         distance = jax.random.uniform(distance_key, minval=low, maxval=high)
         return character.root_pos[:2] + distance * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
