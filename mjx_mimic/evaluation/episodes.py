@@ -5,6 +5,7 @@ termination would have done is noted beside it, so that one run yields MimicKit'
 of the whole clip. `mjx_engine` simulates with MJX, `mujoco_engine` with MuJoCo in C.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
@@ -29,6 +30,8 @@ from mjx_mimic.task.tracking_errors import Effort, TrackingErrors, no_errors
 DIRECTIONS = {"forward": (1.0, 0.0), "backward": (-1.0, 0.0), "left": (0.0, 1.0), "right": (0.0, -1.0)}
 """Of forces, as the robot sees them: forward and to the left."""
 PHASE_BINS = 50
+OF_NO_STEP = 2**32 - 1
+"""Number of the key that is of no control step."""
 SUCCESS_LIMITS = (0.5, 0.25)
 """An episode succeeds when the mean body distance never exceeds this, m."""
 
@@ -154,20 +157,22 @@ class Evaluation:
         """Control steps of the longest episode."""
         return round(self.protocol.seconds * self.env.config.control_hz)
 
-    def begin(self, index: jax.Array, at_first: jax.Array, key: jax.Array) -> tuple[EnvState, Episode]:
+    def begin(
+        self, index: jax.Array, at_first: jax.Array, start_key: jax.Array, key: jax.Array
+    ) -> tuple[EnvState, Episode]:
         """Start one episode; clips take turns, so that each has as many.
 
         Args:
             index: () int, of the episode.
             at_first: () bool, start at the clip's first frame, not at a random phase.
-            key: of the phase and the pushes.
+            start_key: of `start_phase`, the same for all episodes.
+            key: of its pushes and its goal.
         """
         library = self.env.library
-        time_key, push_key = jax.random.split(key)
-        goal_key = jax.random.fold_in(key, 2)
+        push_key, goal_key = jax.random.split(key)
         if self.starts is None:
             clip, following = self.skills_of(index)
-            phase = jnp.where(at_first, 0.0, jax.random.uniform(time_key))
+            phase = jnp.where(at_first, 0.0, self.start_phase(index, start_key))
             state = self.env.reset_to(clip, phase * library.length[clip], goal_key)
             if state.skills is not None and self.is_open:
                 chosen = self.env.begin_next_skill(state)
@@ -214,6 +219,21 @@ class Evaluation:
             push_offset=jax.random.randint(push_key, (), 0, interval),
             goal=self.env.goal_results(state),
         )
+
+    def start_phase(self, index: jax.Array, key: jax.Array) -> jax.Array:
+        """Return the phase () at which an episode starts if not at the first frame.
+
+        From a random one on, each turn of the clips starts the golden ratio later. So the starts are even in
+        each clip, however many there are, and the share of them where a policy fails is no matter of luck.
+        """
+        golden_ratio = (math.sqrt(5.0) - 1.0) / 2.0
+        return (jax.random.uniform(key) + index // self.kinds * golden_ratio) % 1.0
+
+    @property
+    def kinds(self) -> int:
+        """How many episodes make a turn: one for each clip, or each pair of clips where skills are given."""
+        clips = self.env.library.num_clips
+        return clips**2 if self.env.config.clips == "skills" and not self.is_open else clips
 
     @property
     def is_open(self) -> bool:
@@ -358,7 +378,9 @@ class Evaluation:
         """Start N episodes, with sums to begin with."""
         bins = (self.env.library.num_clips, PHASE_BINS)
         figures = PhaseFigures(*(jnp.zeros((*bins, *feet)) for feet in ((), (), (), (2,), (2,))))
-        return (*jax.vmap(self.begin)(index, at_first, _keys(seed, index, 0)), figures)
+        begin = jax.vmap(self.begin, in_axes=(0, 0, None, 0))
+        start_key = jax.random.fold_in(jax.random.key(seed), OF_NO_STEP)
+        return (*begin(index, at_first, start_key, _keys(seed, index, 0)), figures)
 
     def act_all(
         self, state: EnvState, episode: Episode, index: jax.Array, number: jax.Array, seed: int

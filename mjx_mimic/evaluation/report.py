@@ -126,15 +126,12 @@ def evaluate(
     default = EPISODES_ON_CPU if jax.default_backend() == "cpu" else EPISODES_ON_ACCELERATOR
     if evaluation.starts is not None:
         default = len(evaluation.starts.clip)
-    kinds = len(clips)
-    if evaluation.env.config.clips == "skills" and not evaluation.is_open:  # each pair of clips is a kind
-        kinds **= 2
-    episodes = max(episodes or default, kinds)
+    episodes = max(episodes or default, evaluation.kinds)
     protocol = evaluation.protocol
     differ = protocol.push > 0 or protocol.noise > 0 or evaluation.forces is not None or evaluation.is_open
     differ |= evaluation.env.goal is not None
     # Otherwise the episodes from a clip's first frame are all alike.
-    from_first = 0 if start in ("random", "training") else episodes if differ else kinds
+    from_first = 0 if start in ("random", "training") else episodes if differ else evaluation.kinds
     from_random = 0 if start == "first" else episodes
     at_first = np.arange(from_first + from_random) < from_first
     begun = time.monotonic()

@@ -127,12 +127,18 @@ def evaluate(
     Args:
         env: the task.
         policy: acts by its mean.
-        num_episodes: episodes side by side, each the first one of its environment.
-        key: of the starts.
+        num_episodes: episodes side by side, each the first one of its environment. Their starts are spread
+            evenly over the clips, so that the share of them where the policy fails is no matter of luck.
+        key: of where each starts in its part of the clips, and of goals and skills.
         axis_name: of the devices whose episodes count as well, inside a mapped function.
     """
-    reset_key, step_key = jax.random.split(key)
-    state, observation = jax.vmap(env.reset)(jax.random.split(reset_key, num_episodes))
+    reset_key, step_key, start_key = jax.random.split(key, 3)
+    index, episodes = jnp.arange(num_episodes), num_episodes
+    if axis_name is not None:
+        index += jax.lax.axis_index(axis_name) * num_episodes
+        episodes *= jax.lax.axis_size(axis_name)
+    quantile = (index + jax.random.uniform(start_key, (num_episodes,))) / episodes
+    state, observation = jax.vmap(env.reset)(jax.random.split(reset_key, num_episodes), quantile)
 
     def control_step(carry: tuple, key: jax.Array) -> tuple[tuple, None]:
         state, observation, running, survived, total, length, finite_steps, errors, goal = carry

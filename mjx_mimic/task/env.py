@@ -72,19 +72,26 @@ class ImitationEnv:
         """Return the same task with other settings."""
         return replace(self, config=config)
 
-    def reset(self, key: jax.Array) -> tuple[EnvState, jax.Array]:
+    def reset(self, key: jax.Array, quantile: jax.Array | None = None) -> tuple[EnvState, jax.Array]:
         """Start an episode on the reference, by default at a random time (DeepMimic's RSI).
+
+        Args:
+            key: of all that is drawn.
+            quantile: () in [0, 1), of the starts, instead of a random one.
 
         Returns:
             The state and its observation (O,).
         """
-        state = self.draw_start(key)
+        state = self.draw_start(key, quantile)
         return state, self.observe(state)
 
-    def draw_start(self, key: jax.Array) -> EnvState:
+    def draw_start(self, key: jax.Array, quantile: jax.Array | None = None) -> EnvState:
         """Return the reference of a clip drawn by its weight, at a random time or at its first frame."""
-        clip_key, own_key, robot_key, offset_key = jax.random.split(key, 4)
-        clip, time = start_sampling.sample(self.starts, clip_key)
+        start_key, own_key, robot_key, offset_key = jax.random.split(key, 4)
+        if quantile is None:
+            clip, time = start_sampling.sample(self.starts, start_key)
+        else:
+            clip, time = start_sampling.at_quantile(self.starts, quantile)
         time = time if self.config.start == "random" else jnp.zeros_like(time)
         state = self.reset_to(clip, time, own_key)
         config = self.config.randomization

@@ -79,17 +79,23 @@ def make_starts(
 
 
 def sample(starts: StartDistribution, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Draw a clip () and a time () s in it.
+    """Draw a clip () and a time () s in it."""
+    return at_quantile(starts, jax.random.uniform(key))
 
-    Searches the running sum of chances, so that the cost grows with log B.
+
+def at_quantile(starts: StartDistribution, quantile: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the clip () and the time () s in it before which a share `quantile` () of the starts lies.
+
+    Clips and times are in order. Searches the running sum of chances, so that the cost grows with log B.
     """
-    segment_key, time_key = jax.random.split(key)
     total = starts.cumulative[-1]
-    found = jnp.searchsorted(starts.cumulative, jax.random.uniform(segment_key) * total, side="right")
+    found = jnp.searchsorted(starts.cumulative, quantile * total, side="right")
     # Rounding up to the total must not choose a segment of chance 0 at the end.
     segment = jnp.minimum(found, jnp.searchsorted(starts.cumulative, total, side="left"))
-    time = starts.time[segment] + jax.random.uniform(time_key) * starts.length[segment]
-    return starts.clip[segment], time
+    end = starts.cumulative[segment]
+    begin = jnp.where(segment == 0, 0.0, starts.cumulative[segment - 1])
+    passed = jnp.clip((quantile * total - begin) / (end - begin), 0.0, 1.0)
+    return starts.clip[segment], starts.time[segment] + passed * starts.length[segment]
 
 
 def segment_of(starts: StartDistribution, clip: jax.Array, phase: jax.Array) -> jax.Array:

@@ -65,7 +65,7 @@ def linear_momentum(model, state) -> np.ndarray:
 
 def test_a_force_acts_once_for_its_time_in_the_robots_heading(evaluation):
     whole = evaluation.with_force("left", 100.0)
-    state, episode = evaluation.begin(jnp.int32(0), jnp.bool_(False), jax.random.key(3))
+    state, episode = evaluation.begin(jnp.int32(0), jnp.bool_(False), *jax.random.split(jax.random.key(3)))
     heading = 0.7
     turn = Rotation.from_euler("ZYX", [heading, 0.2, 0.1]).as_quat(scalar_first=True)
     state = replace(state, qpos=state.qpos.at[3:7].set(jnp.asarray(turn)))

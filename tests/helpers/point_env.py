@@ -75,7 +75,7 @@ class PointEnv:
     def with_config(self, config: EnvConfig) -> Self:
         return self
 
-    def reset(self, key: jax.Array) -> tuple[PointState, jax.Array]:
+    def reset(self, key: jax.Array, quantile: jax.Array | None = None) -> tuple[PointState, jax.Array]:
         angle_key, offset_key = jax.random.split(key)
         angle = jax.random.uniform(angle_key, maxval=2.0 * jnp.pi)
         state = PointState(jnp.zeros(2), angle, jnp.int32(0), jnp.float32(0.0))

@@ -310,8 +310,8 @@ class RailEnv:
     def with_config(self, config: EnvConfig) -> Self:
         return self
 
-    def reset(self, key: jax.Array) -> tuple[RailState, jax.Array]:
-        del key
+    def reset(self, key: jax.Array, quantile: jax.Array | None = None) -> tuple[RailState, jax.Array]:
+        del key, quantile
         state = RailState(self.kind, jnp.int32(0), jnp.float32(0.0))
         return state, self.observe(state)
 
@@ -669,6 +669,28 @@ def test_whoever_fails_has_not_reached_the_goal(rail_learner):
     for kind, success in ((FAILS, 0.0), (TIMES_OUT, 1.0), (NEVER, 1.0)):
         metrics = rollout_evaluate(AimingEnv(jnp.int32(kind)), policy, 3, jax.random.key(0))
         assert metrics.goal["success"] == success
+
+
+@struct.dataclass
+class StratifiedEnv(RailEnv):
+    """Fails at once in a quarter of the starts, and survives from all others."""
+
+    def reset(self, key: jax.Array, quantile: jax.Array | None = None) -> tuple[RailState, jax.Array]:
+        assert quantile is not None
+        kind = jnp.where((quantile > 0.25) & (quantile < 0.5), FAILS, NEVER)
+        state = RailState(kind, jnp.int32(0), jnp.float32(0.0))
+        return state, self.observe(state)
+
+
+def test_as_many_episodes_start_where_it_fails_as_there_are_such_starts(rail_learner):
+    """Whatever the key, however many devices: not more or less by chance."""
+    config = replace(RAIL_CONFIG, eval_envs=16)
+    mapped = map_devices(rail_learner.devices, lambda *of: evaluate(of[0], config, *of[1:]))
+    env = StratifiedEnv(jnp.zeros(2, jnp.int32), rail_learner.placed_env.starts)
+    policy = rail_learner.policy(rail_learner.init(jax.random.key(0)))
+    for seed in range(3):
+        metrics = first_device(mapped(env, policy, jax.random.split(jax.random.key(seed), 2)))
+        assert metrics.eval_survived == 0.75
 
 
 def test_an_evaluation_acts_with_the_policys_mean_and_depends_on_its_key_alone(learner):

@@ -15,6 +15,7 @@ from mjx_mimic.task.start_sampling import (
     UNIFORM_SHARE,
     FailureTally,
     StartDistribution,
+    at_quantile,
     empty_tally,
     make_starts,
     prioritize_failures,
@@ -86,6 +87,14 @@ def test_rounding_up_to_the_total_draws_no_segment_of_chance_0(monkeypatch):
     starts = make_starts((1.0, 1.0), (True, True), (1.0, 0.0))
     monkeypatch.setattr(jax.random, "uniform", lambda key: jnp.float32(1.0))
     assert sample(starts, jax.random.key(0))[0] == 0
+
+
+def test_quantiles_go_through_the_clips_in_order_by_their_weight():
+    starts = make_starts(LENGTHS, WRAPS, WEIGHTS, seconds=0.5)
+    clip, time = jax.vmap(at_quantile, (None, 0))(starts, (jnp.arange(80) + 0.5) / 80)
+    for index, (count, length) in enumerate(zip((20, 40, 20), LENGTHS, strict=True)):
+        expected = (np.arange(count) + 0.5) / count * length
+        np.testing.assert_allclose(time[clip == index], expected, atol=1e-5)
 
 
 def tally_of(
