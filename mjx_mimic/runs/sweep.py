@@ -191,26 +191,38 @@ def begin(
     Raises:
         UserError: a folder cannot be used, or its last checkpoint is damaged.
     """
-    for item in chunk:
+    devices = population.devices
+    are_new = [not os.path.exists(item.member.path / CONFIG_FILE) for item in chunk]
+    for item, is_new in zip(chunk, are_new, strict=True):
         path, config = item.member.path, item.member.config
-        if os.path.exists(path / CONFIG_FILE):
-            stack.enter_context(locked(path))
-            folder.record_resumption(path, config, len(population.devices))
-        else:
-            stack.enter_context(folder.new_run(path, config, item.clips, len(population.devices)))
-    state = population.init([item.learner for item in chunk])
-    if not chunk[0].samples:
-        return state, [Progress()] * len(chunk)
-    states, progress = [], []
-    for index, item in enumerate(chunk):
-        restored = stores[index].restore_training(member_state(state, index))
-        if restored is None or restored[1].samples != item.samples:
-            raise UserError(
-                f"{item.member.path}: its last checkpoint is damaged; remove the folder and start again"
-            )
-        states.append(redistribute(restored[0], len(population.devices)))
-        progress.append(restored[1])
-    return place(population.devices, stack_states(states)), progress
+        lock = folder.new_run(path, config, item.clips, len(devices)) if is_new else locked(path)
+        stack.enter_context(lock)
+    state, progress = population.init([item.learner for item in chunk]), [Progress()] * len(chunk)
+    if chunk[0].samples:
+        restored = [
+            restore(item, store, member_state(state, index))
+            for index, (item, store) in enumerate(zip(chunk, stores, strict=True))
+        ]
+        state = place(devices, stack_states([redistribute(state, len(devices)) for state, _ in restored]))
+        progress = [done for _, done in restored]
+    for item, is_new in zip(chunk, are_new, strict=True):
+        if not is_new:  # now that nothing is refused any more
+            folder.record_resumption(item.member.path, item.member.config, len(devices))
+    return state, progress
+
+
+def restore(item: Item, store: Checkpoints, like: TrainState) -> tuple[TrainState, Progress]:
+    """Read the checkpoint from which a training goes on.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    restored = store.restore_training(like)
+    if restored is None or restored[1].samples != item.samples:
+        raise UserError(
+            f"{item.member.path}: its last checkpoint is damaged; remove the folder and start again"
+        )
+    return restored
 
 
 def open_log(item: Item, progress: Progress) -> MetricLog:

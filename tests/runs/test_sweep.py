@@ -21,7 +21,7 @@ from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_yaml import read_run
 from mjx_mimic.learning.learner import Learner
 from mjx_mimic.runs import sweep, sweep_plan
-from mjx_mimic.runs.checkpoints import Checkpoints
+from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.metric_log import read_rows
 from mjx_mimic.runs.sweep_plan import Member, members, read_sweep
 from mjx_mimic.runs.sweep_report import outcome, table
@@ -183,6 +183,21 @@ def test_a_sweep_that_goes_on_keeps_its_best_policies(described, monkeypatch):
     assert last.samples == 6 * UPDATE
     assert np.any(last.actor["params"]["log_std"] != best["params"]["log_std"])
     assert read_run(run)[0].total_steps == 6 * UPDATE
+
+
+def test_a_checkpoint_that_cannot_be_read_is_refused_before_anything_is_written(described, monkeypatch):
+    """It was whole when the sweep looked how far its trainings are."""
+    described.write_text(ONE)
+    run = trained(described) / "default" / "walk-0"
+    for file in (run / "checkpoints" / str(4 * UPDATE) / "training").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    before = (run / "config.yaml").read_bytes()
+    monkeypatch.setattr(Checkpoints, "progress", lambda self: Progress(samples=4 * UPDATE))
+    described.write_text(ONE.replace(f"samples: {4 * UPDATE}", f"samples: {6 * UPDATE}"))
+    message = refusal(sweep.run, read_sweep(described), described.parent / "out", described)
+    assert message == f"{run}: its last checkpoint is damaged; remove the folder and start again"
+    assert (run / "config.yaml").read_bytes() == before
 
 
 def test_a_sweep_goes_on_on_another_number_of_devices(described, monkeypatch):
