@@ -184,17 +184,11 @@ class LocationConfig:
     """The goal of walking to a point, and then to the next one."""
 
     distance: Distance = (1.0, 4.0)
-    """Distances at which points are drawn, m."""
-    turn: Annotated[float, Within(0.0, math.pi)] = 1.0
-    """Largest angle between the robot's heading and a new point, rad."""
+    """Distances at which points are drawn, in any direction, m."""
     radius: Radius = 0.3
     """Distance at which a point is reached, m."""
-    speed: Annotated[float, Within(0.0, 10.0)] = 0.9
+    speed: Annotated[float, Within(0.01, 10.0)] = 0.9
     """Wanted speed on the way, m/s."""
-    speed_scale: Scale = 2.5
-    """Scale of the squared error of the horizontal velocity, s^2/m^2."""
-    heading_scale: Scale = 2.0
-    """Scale of the squared angle between heading and direction, rad^-2."""
 
 
 @dataclass(frozen=True)
@@ -446,5 +440,9 @@ class TrainConfig:
     ppo: PPOConfig = field(default_factory=PPOConfig)
 
 
-REPLACED = {"eval_interval_s": "eval_interval, a number of samples"}
+REPLACED = {
+    "eval_interval_s": "eval_interval, a number of samples",
+    "env.location.speed_scale": "env.location.speed, of which the reward is a share",
+    "env.location.heading_scale": "env.location.speed, of which the reward is a share",
+}
 """Fields of earlier versions, and what to use instead."""

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from mjx_mimic.config import LocationConfig
 from mjx_mimic.robot import rotation
 from mjx_mimic.robot.model import CharacterState
 from mjx_mimic.task.goals.base import GoalState, Situation, drawing
-from mjx_mimic.task.goals.heading import errors
 from mjx_mimic.task.observation import Parts
 
 FARTHEST = 10.0
@@ -26,6 +26,8 @@ class LocationState(GoalState):
     distance: jax.Array  # () m from the root
     reached: jax.Array  # () int, points
     seconds: jax.Array  # () s until the last one of them was reached
+
+    TALLY = ("reached", "seconds")
 
 
 @dataclass(frozen=True)
@@ -44,31 +46,32 @@ class Location:
         }
 
     def begin(self, situation: Situation, key: jax.Array) -> LocationState:
-        """Draw a point in front of the robot."""
+        """Draw a point around the robot."""
         kept, own = drawing(jax.random.key_data(key))
-        point = self.draw(situation.character, own)
+        point = self._draw(situation.character, own)
         distance = jnp.linalg.norm(point - situation.character.root_pos[:2])
         zero = jnp.float32(0.0)
         return LocationState(kept, zero, point, distance, jnp.int32(0), zero)
 
     def advance(self, state: LocationState, situation: Situation) -> LocationState:
-        """Reward the walk towards the point as the heading's goal does.
+        """Reward the speed at which the robot approaches the point, as a share of the wanted one.
 
-        A reward of the distance instead would be larger beside the point than where a new one is drawn.
+        r = (1 + clip(v d / v*, -1, 1)) / 2 with the horizontal velocity v of the root and the direction d of
+        the point: it rises with every turn towards the point, also of a robot that walks away from it, where
+        the heading's reward is flat. A reward of the distance would be larger beside the point than where a
+        new one is drawn.
         """
         c, character = self.config, situation.character
         offset = state.point - character.root_pos[:2]
-        _, turn, square = errors(character, jnp.arctan2(offset[1], offset[0]), jnp.float32(c.speed))
-        kept, own = drawing(state.key)
         distance = jnp.linalg.norm(offset)
+        approach = jnp.dot(character.root_vel[:2], offset) / jnp.maximum(distance * c.speed, 1e-6)
+        kept, own = drawing(state.key)
         is_there = distance <= c.radius
         return replace(
             state,
             key=jnp.where(is_there, kept, state.key),
-            reward=jnp.where(
-                is_there, 1.0, jnp.exp(-(c.speed_scale * square + c.heading_scale * jnp.square(turn)))
-            ),
-            point=jnp.where(is_there, self.draw(character, own), state.point),
+            reward=jnp.where(is_there, 1.0, 0.5 + 0.5 * jnp.clip(approach, -1.0, 1.0)),
+            point=jnp.where(is_there, self._draw(character, own), state.point),
             distance=distance,
             reached=state.reached + is_there,
             seconds=jnp.where(is_there, situation.steps * situation.dt, state.seconds),
@@ -118,11 +121,10 @@ class Location:
             ),
         }
 
-    def draw(self, character: CharacterState, key: jax.Array) -> jax.Array:
-        """Draw a point (2,) in front of the robot."""
+    def _draw(self, character: CharacterState, key: jax.Array) -> jax.Array:
+        """Draw a point (2,) in any direction from the robot."""
         angle_key, distance_key = jax.random.split(key)
-        turn = jax.random.uniform(angle_key, minval=-self.config.turn, maxval=self.config.turn)
-        angle = rotation.heading(character.root_quat) + turn
+        angle = jax.random.uniform(angle_key, maxval=2.0 * np.pi)
         low, high = self.config.distance
         distance = jax.random.uniform(distance_key, minval=low, maxval=high)
         return character.root_pos[:2] + distance * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
