@@ -61,6 +61,13 @@ def main(policy, scene, clip, seconds):
     data.qpos[:], data.qvel[:] = (about["starts"][number][name] for name in ("qpos", "qvel"))
     motors = [model.actuator(joint).id for joint in about["joint_names"]]
     wanted = {value.name for value in session.get_inputs()}
+    if "goal" in wanted:
+        raise SystemExit(f"{policy}: pursues a goal, which nobody sets here; feed its input `goal` yourself")
+    if about["contacts"] != "feet":
+        print(
+            f"warning: more than the soles touched the floor in training (contacts {about['contacts']});"
+            f" {scene} has to let the same bodies do so"
+        )
     outputs = [value.name for value in session.get_outputs()]
     if clips[number]["loop"] == "clamp":  # a clip that ends
         seconds = min(seconds, clips[number]["seconds"])

@@ -69,6 +69,12 @@ def parse(arguments: Sequence[str]) -> BenchCommand:
             "--repeats": (first.repeats, 1, 10**6),
         }
     )
+    others = ("sizes", "clips", "repeats", "loops", "contacts") if first.compile_for else ("devices",)
+    for name in others:
+        if getattr(first, name) != getattr(BenchCommand, name):
+            what = "it is of what is measured here" if first.compile_for else "it is of a prediction"
+            remedy = "leave it or --compile-for out" if first.compile_for else "add --compile-for"
+            raise UserError(f"option --{name}: {what}; {remedy}")
     start = read_config(first.config) if first.config else PRESETS[first.preset or "default"]
     return cli.parse(BenchCommand, arguments, default=replace(first, train=start), prog=PROGRAM)
 

@@ -75,7 +75,7 @@ def check(config: TrainConfig, devices: int) -> None:
         if not condition:
             raise UserError(f"option {option}: {value} will not do; {remedy}")
 
-    remedy = f"use a multiple of {devices}, the number of devices"
+    remedy = f"use a multiple of {devices}, the number of devices, or a number of devices that divides it"
     require(config.num_envs > 0 and config.num_envs % devices == 0, "--num-envs", config.num_envs, remedy)
     batch = config.num_envs // devices * config.unroll_length
     remedy = f"use a divisor of {batch}, the samples per device and update"

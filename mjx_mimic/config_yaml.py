@@ -50,8 +50,9 @@ def from_dict(
     hints = typing.get_type_hints(kind)
     known = {f.name for f in fields(kind)}
     for name in values:
-        if name in REPLACED:
-            raise UserError(f"{source}: field '{prefix}{name}' is no more; write {REPLACED[name]}")
+        if f"{prefix}{name}" in REPLACED:
+            replacement = REPLACED[f"{prefix}{name}"]
+            raise UserError(f"{source}: field '{prefix}{name}' is no more; write {replacement}")
         if name not in known:
             known_here = ", ".join(sorted(known))
             raise UserError(f"{source}: unknown field '{prefix}{bare(name)}'; known here: {known_here}")
@@ -108,17 +109,28 @@ def read_config(path: Path) -> TrainConfig:
 
 def _read_existing(file: Path, path: Path) -> Any:
     if not os.path.exists(file):
-        raise UserError(f"{path}: no run in this folder ({CONFIG_FILE} is missing); check the path")
+        is_file = path.suffix and not os.path.exists(path)
+        what = "no such file" if is_file else f"no run in this folder ({CONFIG_FILE} is missing)"
+        raise UserError(f"{path}: {what}; check the path")
     return read_yaml(file)
 
 
 def _settings(values: Any, file: Path) -> TrainConfig:
     """Take the settings out of a run's record, or of a file that holds nothing else."""
     if isinstance(values, Mapping) and "config" in values:
-        values = values["config"]
-        if isinstance(values, Mapping):  # a run of an earlier version can still be looked at
-            values = {name: value for name, value in values.items() if name not in REPLACED}
+        values = _without_replaced(values["config"])  # a run of an earlier version can still be looked at
     return from_dict(values, file)
+
+
+def _without_replaced(values: Any, prefix: str = "") -> Any:
+    """Leave the fields of earlier versions out."""
+    if not isinstance(values, Mapping):
+        return values
+    return {
+        name: _without_replaced(value, f"{prefix}{name}.")
+        for name, value in values.items()
+        if f"{prefix}{name}" not in REPLACED
+    }
 
 
 def read_run(run: Path) -> tuple[TrainConfig, Mapping[str, Any]]:

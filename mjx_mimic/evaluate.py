@@ -111,7 +111,10 @@ def main(arguments: Sequence[str]) -> int:
     engine = evaluation.Engine(
         command.engine, command.seed, command.mjcf, command.solver_iterations, command.physics_hz
     )
-    about = {"run": str(command.run), "checkpoint": command.checkpoint}
+    options = {
+        name: str(value) if isinstance(value, Path) else value for name, value in vars(command).items()
+    }
+    about = {"run": str(command.run), "checkpoint": command.checkpoint, "options": options}
     names = [motion.name for motion in found.motions]
     report: evaluation.Report | evaluation.Grid | evaluation.ForceLimits
     if command.find_limit:
@@ -222,6 +225,16 @@ def check(command: EvaluateCommand) -> None:
             "a grid and --find-limit record nothing; leave it out",
         ),
         ("--push-turn", command.push_turn > 0.0 and command.push == 0.0, "it comes with kicks; add --push"),
+        (
+            "--direction",
+            command.direction != "forward" and command.force == 0.0 and not command.find_limit,
+            "it is of a force; add --force",
+        ),
+        (
+            "--duration",
+            command.duration != EvaluateCommand.duration and command.force == 0.0 and not command.find_limit,
+            "it is of a force; add --force or --find-limit",
+        ),
     ):
         if is_wrong:
             raise UserError(f"option {option}: {why}")

@@ -6,12 +6,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import tyro
 
 from mjx_mimic.common.errors import RunFailure, UserError
+from mjx_mimic.common.files import cache_folder
 
 INTERRUPTED = 130
 """Exit code after an interrupt."""
@@ -67,8 +67,7 @@ def prepare_jax() -> None:
         if flag not in flags:
             flags += f" {flag}={COLLECTIVE_TIMEOUT_S}"
     os.environ["XLA_FLAGS"] = flags.strip()
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mjx_mimic" / "xla"
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "xla"))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import jax  # reads these variables when it is imported
 
@@ -82,14 +81,19 @@ def prepare_jax() -> None:
             jax.config.update("jax_num_cpu_devices", cores())
 
 
+def heard(names: Sequence[str]) -> list[signal.Signals]:
+    """Return the signals of these names that there are here and that are not ignored, as `nohup` has it."""
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 def run(main: Callable[[Sequence[str]], int]) -> None:
     """Run a command's `main` and exit with its result.
 
     1 for a run that failed, 2 for bad input, 130 for an interrupt, a termination signal or a closed terminal.
     """
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.default_int_handler)
+    for number in heard(("SIGTERM", "SIGHUP")):
+        signal.signal(number, signal.default_int_handler)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # clips have names in any script
     try:

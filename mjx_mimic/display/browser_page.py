@@ -274,9 +274,10 @@ class BrowserView:
             return
         self._held = gui.add_checkbox("Hold the goal", False)
         for dial, value in zip(playable.dials, playable.dial_values(), strict=True):
-            step = (dial.high - dial.low) / _DIAL_STEPS
-            value = float(np.clip(value, dial.low, dial.high))
-            slider = gui.add_slider(f"Goal: {dial.name}, {dial.unit}", dial.low, dial.high, step, value)
+            high = max(dial.high, dial.low + 1e-3)  # there is no slider without a range
+            step = (high - dial.low) / _DIAL_STEPS
+            value = float(np.clip(value, dial.low, high))
+            slider = gui.add_slider(f"Goal: {dial.name}, {dial.unit}", dial.low, high, step, value)
             slider.on_update(lambda event: self._aim(event, True))
             self.goal_dials.append(slider)
         self._held.on_update(lambda event: self._aim(event, self._held.value))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import jax
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +31,20 @@ class Engine:
     physics_hz: float = 0.0
     """With MuJoCo in C: physics steps per second, a multiple of the control rate; 0: as in training."""
 
+    def model(self, evaluation: Evaluation) -> mujoco.MjModel:
+        """Return the model of the episodes' robot.
+
+        Raises:
+            UserError: `mjcf` cannot be used.
+        """
+        robot = evaluation.env.robot
+        model = load_other(self.mjcf, robot) if self.mjcf else robot.model
+        return with_fields(model, model_fields(robot, evaluation.protocol.dynamics))
+
+    def mass(self, evaluation: Evaluation) -> float:
+        """Return the mass of the episodes' robot, kg."""
+        return float(self.model(evaluation).body_mass.sum())
+
     def run(self, evaluation: Evaluation, at_first: NDArray[np.bool_], recorded: int = 0) -> Outcome:
         """Run N episodes.
 
@@ -44,7 +59,7 @@ class Engine:
         """
         if self.name == "mjx":
             return run_in_mjx(evaluation, at_first, self.seed, jax.local_devices(), recorded)
-        robot, protocol, starts = evaluation.env.robot, evaluation.protocol, evaluation.starts
+        protocol, starts = evaluation.protocol, evaluation.starts
         if starts is not None and jax.tree.leaves(starts.dynamics):
             if not jax.tree.leaves(protocol.dynamics):
                 raise UserError(
@@ -54,8 +69,7 @@ class Engine:
             # The one robot is the protocol's.
             nominal = jax.vmap(lambda state: evaluation.env.with_dynamics(state, Dynamics()))(starts)
             evaluation = replace(evaluation, starts=nominal)
-        model = load_other(self.mjcf, robot) if self.mjcf else robot.model
-        model = with_fields(model, model_fields(robot, protocol.dynamics))
+        model = self.model(evaluation)
         # Friction and masses are in the model; without them in the protocol, what is compiled serves any.
         evaluation = replace(evaluation, protocol=replace(protocol, friction=None, mass=None))
         if self.physics_hz:

@@ -30,6 +30,8 @@ from mjx_mimic.task.tracking_errors import Effort, TrackingErrors, no_errors
 DIRECTIONS = {"forward": (1.0, 0.0), "backward": (-1.0, 0.0), "left": (0.0, 1.0), "right": (0.0, -1.0)}
 """Of forces, as the robot sees them: forward and to the left."""
 PHASE_BINS = 50
+GOLDEN_RATIO = round((math.sqrt(5.0) - 1.0) / 2.0 * 2**32)
+"""In units of 2^-32."""
 OF_NO_STEP = 2**32 - 1
 """Number of the key that is of no control step."""
 SUCCESS_LIMITS = (0.5, 0.25)
@@ -188,6 +190,8 @@ class Evaluation:
             state = replace(state, start_time=self.env.time(state), steps=jnp.int32(0))
             if state.skills is not None:
                 state = replace(state, skills=replace(state.skills, since=jnp.int32(0)))
+            if state.goal is not None:
+                state = replace(state, goal=state.goal.counted_from_here())
         if jax.tree.leaves(self.protocol.dynamics):
             state = self.env.with_dynamics(state, self.protocol.dynamics)
         left = jnp.ceil((1.0 - phase) * library.length[clip] * self.env.config.control_hz - 1e-3)
@@ -226,8 +230,8 @@ class Evaluation:
         From a random one on, each turn of the clips starts the golden ratio later. So the starts are even in
         each clip, however many there are, and the share of them where a policy fails is no matter of luck.
         """
-        golden_ratio = (math.sqrt(5.0) - 1.0) / 2.0
-        return (jax.random.uniform(key) + index // self.kinds * golden_ratio) % 1.0
+        turns = (index // self.kinds).astype(jnp.uint32) * jnp.uint32(GOLDEN_RATIO)  # of 2^32, so exact
+        return (jax.random.uniform(key) + turns.astype(jnp.float32) / 2.0**32) % 1.0
 
     @property
     def kinds(self) -> int:

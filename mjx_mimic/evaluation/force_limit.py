@@ -79,6 +79,6 @@ def find_limits(evaluation: Evaluation, engine: Engine) -> ForceLimits:
             )
         share = survived.mean(axis=1, where=felt)
         low, high = np.where(share >= SURVIVORS, middle, low), np.where(share >= SURVIVORS, high, middle)
-    mass = float(evaluation.env.robot.model.body_mass.sum())
     found = dict(zip(DIRECTIONS, low.tolist(), strict=True))
-    return ForceLimits(found, evaluation.protocol.force_seconds, mass)
+    seconds = evaluation.force_steps * evaluation.env.control_dt
+    return ForceLimits(found, seconds, engine.mass(evaluation))

@@ -255,7 +255,7 @@ class Checkpoints:
                 return found
             if step in self._steps():  # else the training has removed it since
                 print(f"{step}: the checkpoint is damaged ({damage}); using the one before", file=sys.stderr)
-        if not tried:
+        if tried <= {self.folder / "0"}:  # nothing is lost of a training that has not begun
             return None
         raise UserError(f"{self.folder}: every checkpoint is damaged; restore the folder or start anew")
 

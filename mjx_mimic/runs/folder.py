@@ -72,7 +72,9 @@ def claim(path: Path) -> None:
         UserError: the folder is in use already or cannot be written.
     """
     if os.path.exists(path / CONFIG_FILE):
-        raise UserError(f"{path}: holds a run already; add --resume to continue it, or choose another --out")
+        raise UserError(
+            f"{path}: holds a run already; choose another --out, or train --resume to continue it"
+        )
     try:
         # What a killed start leaves behind is hidden.
         if os.path.exists(path) and any(not entry.name.startswith(".") for entry in path.iterdir()):
@@ -143,7 +145,7 @@ def record_resumption(path: Path, config: TrainConfig, devices: int) -> None:
 
 
 def load_run_clips(run: str | Path) -> Clips:
-    """Load the clips that a run was trained on; of a composite, with names that tell them apart.
+    """Load the clips that a run was trained on.
 
     Prints a warning where a clip is no longer what it was.
 
@@ -152,16 +154,9 @@ def load_run_clips(run: str | Path) -> Clips:
     """
     config, stored = read_run(Path(run))
     clips = load_clips(config.motion, config.motion_weights, config.skip_bad)
-    if COMPOSITE not in stored:
-        if not are_unchanged(clips, stored):
-            print(f"warning: {run}: its clips are not those that it was trained on: a file has changed since")
-        return clips
-    names = [motion.name for motion in clips.motions]
-    motions = [
-        replace(motion, name=f"{name} {names[: i + 1].count(name)}") if names.count(name) > 1 else motion
-        for i, (motion, name) in enumerate(zip(clips.motions, names, strict=True))
-    ]
-    return replace(clips, motions=tuple(motions))
+    if COMPOSITE not in stored and not are_unchanged(clips, stored):
+        print(f"warning: {run}: its clips are not those that it was trained on: a file has changed since")
+    return clips
 
 
 def are_unchanged(clips: Clips, stored: Mapping[str, Any]) -> bool:

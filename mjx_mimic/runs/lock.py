@@ -26,7 +26,7 @@ def locked(run: Path) -> Iterator[None]:
         UserError: another process trains in this folder, or it cannot be written.
     """
     try:
-        file = (run / LOCK_FILE).open("a+")
+        file = (run / LOCK_FILE).open("ab+", buffering=0)
     except OSError as error:
         raise unwritable(run, error) from None
     with file:
@@ -35,7 +35,7 @@ def locked(run: Path) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
-                owner = file.read(20).strip() or "unknown"
+                owner = file.read(20).decode().strip() or "unknown"
                 raise UserError(
                     f"{run}: another training is writing here (process {owner}); wait for it or stop it"
                 ) from None
@@ -43,7 +43,9 @@ def locked(run: Path) -> Iterator[None]:
                 raise UserError(
                     f"{run}: cannot be locked ({why(error)}); choose a folder on another disk"
                 ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+        try:
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n".encode())
+        except OSError as error:
+            raise unwritable(run, error) from None
         yield

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import secrets
 import shutil
 import sys
 import time
@@ -41,6 +42,15 @@ are the Learner's."""
 
 Row = dict[str, float | None]
 """A report; None where a figure is not a finite number."""
+
+
+def _wandb_id(run: Path) -> str:
+    """Return a run's id at Weights & Biases, drawn once, so that no other run of its name continues it."""
+    file = run / "wandb_id.txt"
+    if not file.exists():
+        with replacing(file) as new:
+            new.write(secrets.token_hex(8).encode())
+    return file.read_text()
 
 
 class MetricLog:
@@ -83,7 +93,12 @@ class MetricLog:
 
             settings = read_yaml(path / CONFIG_FILE)
             self._wandb = wandb.init(
-                project=wandb_project, name=path.name, dir=path, config=settings, id=path.name, resume="allow"
+                project=wandb_project,
+                name=path.name,
+                dir=path,
+                config=settings,
+                id=_wandb_id(path),
+                resume="allow",
             )
 
     def write(self, report: Mapping[str, float], of_clips: Mapping[str, np.ndarray]) -> None:

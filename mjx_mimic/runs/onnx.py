@@ -16,6 +16,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from mjx_mimic.clips.dataset import Clips
+from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import replacing
 from mjx_mimic.config import RandomizationConfig, Which
 from mjx_mimic.config_yaml import read_run
@@ -54,6 +55,11 @@ def export_policy(run: Path, checkpoint: Which, out: Path, inputs: Inputs = "sen
     require_one_policy(run, read_run(run)[1], "exported")
     clips = load_run_clips(run)
     policy, env = load_policy(run, checkpoint, clips)
+    if inputs == "sensors" and env.config.clips == "best":
+        raise UserError(
+            f"{run}: which of its clips is the best is decided anew in every control step, and no controller"
+            " does that; export it with --inputs observation"
+        )
     assert isinstance(policy, Policy)
     about = metadata(env, clips)
     model = policy_graph(policy, about) if inputs == "observation" else controller(policy, env, about)
@@ -115,7 +121,8 @@ def controller(policy: Policy, env: ImitationEnv, metadata: dict[str, Any]) -> o
             qvel=jnp.concatenate([root_vel, gyro, joint_vel]),
             warm_start=jnp.zeros(start.warm_start.shape),
             clip=clip,
-            start_time=time,
+            # The next number of float32, lest a time that was rounded down lies in the frame before.
+            start_time=time * (1.0 + 2.0**-23),
             steps=jnp.int32(0),
             episode_return=jnp.float32(0.0),
             action=last_action if start.action is not None else None,
@@ -226,6 +233,8 @@ def metadata(env: ImitationEnv, clips: Clips) -> dict[str, Any]:
         "observation_frame": env.layout.frame,
         "reference_steps_ahead": env.target_steps,
         "quaternion_order": "wxyz",
+        "contacts": config.contacts,
+        "imitates": config.clips,
         "clips": [
             {"name": clip.name, "digest": clip.digest, "loop": clip.loop, "seconds": clip.length}
             for clip in clips.motions

@@ -1,7 +1,7 @@
 """Curves of a run's metrics."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -135,10 +135,11 @@ def write_curves(out: Path, runs: Sequence[Path], metrics: Sequence[str], over: 
     """
     figure = Figure(figsize=(6.5 * len(metrics), 4.5), layout="constrained")
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
-    groups = [[(run, _read(run)) for run in group] for group in grouped(runs)]
+    groups = [{run: _read(run) for run in group} for group in grouped(runs)]
+    names = labels([next(iter(group)) for group in groups])
     for panel, metric in zip(panels, metrics, strict=True):
-        for group in groups:
-            draw_group(panel, [found for _, found in group], group[0][0].stem, metric, over)
+        for group, name in zip(groups, names, strict=True):
+            draw_group(panel, group, name, metric, over)
         panel.set(title=metric, xlabel={"samples": "samples, millions", "minutes": "wall time, min"}[over])
         panel.grid(alpha=0.3)
         panel.legend(fontsize=7)
@@ -146,12 +147,21 @@ def write_curves(out: Path, runs: Sequence[Path], metrics: Sequence[str], over: 
         figure.savefig(file, format=out.suffix[1:].lower(), dpi=110)
 
 
-def draw_group(panel: Axes, seeds: Sequence[Metrics], name: str, metric: str, over: str) -> None:
+def labels(runs: Sequence[Path]) -> list[str]:
+    """Return the ends of the paths, as short as they can be told apart by."""
+    for depth in range(1, max(len(run.parts) for run in runs) + 1):
+        names = ["/".join(run.parts[-depth:]) for run in runs]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def draw_group(panel: Axes, seeds: Mapping[Path, Metrics], name: str, metric: str, over: str) -> None:
     """Draw a metric of one run, or the median and the range of runs that differ in their seed.
 
     Args:
         panel: to draw on.
-        seeds: the metrics of each run.
+        seeds: the metrics of each run, by its path.
         name: of the curve.
         metric: by its name in `metrics.jsonl`.
         over: "samples" or "minutes".
@@ -159,7 +169,7 @@ def draw_group(panel: Axes, seeds: Sequence[Metrics], name: str, metric: str, ov
     Raises:
         UserError: a run has no such metric.
     """
-    curves = [_curve(name, found, metric, over) for found in seeds]
+    curves = [_curve(run, found, metric, over) for run, found in seeds.items()]
     if len(curves) == 1:
         panel.plot(*curves[0], label=name)
         return
@@ -178,7 +188,7 @@ def _read(run: Path) -> Metrics:
     return read_mimickit_log(run) if os.path.isfile(run) else read_metrics(run)
 
 
-def _curve(run: str, found: Metrics, metric: str, over: str) -> tuple[NDArray, NDArray]:
+def _curve(run: Path, found: Metrics, metric: str, over: str) -> tuple[NDArray, NDArray]:
     """Return where on the axis the metric was reported, and its values."""
     column, scale = {"samples": ("samples", 1e-6), "minutes": ("wall_time_s", 1 / 60.0)}[over]
     missing = [name for name in (metric, column) if not np.isfinite(found.get(name, np.nan)).any()]

@@ -157,7 +157,7 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
                 continue
             is_due = is_at_interval or (ending and not stop.requested)
             results = evaluate(population, arguments, state, learners, progress) if is_due else None
-            speed = len(window) * samples_per_step * len(chunk) / (now - window_start)
+            speed = len(window) * samples_per_step / (now - window_start)
             for index, done in enumerate(progress):
                 figures, is_best = results[index] if results else ({}, False)
                 own = [jax.tree.map(lambda x, index=index: x[index], metrics) for metrics in window]
@@ -168,8 +168,8 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
                 progress[index] = done
             returns = " ".join(f"{figures['eval_return']:.1f}" for figures, _ in results or [])
             print(
-                f"[{progress[0].wall_time_s:6.0f} s] {samples / 1e6:.2f} M samples each, {speed:,.0f}/s in"
-                f" all; evaluation {returns or 'none'}",
+                f"[{progress[0].wall_time_s:6.0f} s] {samples / 1e6:.2f} M samples each,"
+                f" {len(chunk) * speed:,.0f}/s in all; evaluation {returns or 'none'}",
                 flush=True,
             )
             window, window_start = [], time.monotonic()
@@ -197,6 +197,12 @@ def begin(
         path, config = item.member.path, item.member.config
         lock = folder.new_run(path, config, item.clips, len(devices)) if is_new else locked(path)
         stack.enter_context(lock)
+    for item, store, is_new in zip(chunk, stores, are_new, strict=True):
+        if not is_new and store.progress().samples != item.samples:
+            raise UserError(
+                f"{item.member.path}: another training has been here since this sweep began; run the same"
+                " command again"
+            )
     state, progress = population.init([item.learner for item in chunk]), [Progress()] * len(chunk)
     if chunk[0].samples:
         restored = [
@@ -220,7 +226,8 @@ def restore(item: Item, store: Checkpoints, like: TrainState) -> tuple[TrainStat
     restored = store.restore_training(like)
     if restored is None or restored[1].samples != item.samples:
         raise UserError(
-            f"{item.member.path}: its last checkpoint is damaged; remove the folder and start again"
+            f"{item.member.path}: its last checkpoint is damaged; run the same command again, which goes on"
+            " from the one before"
         )
     return restored
 

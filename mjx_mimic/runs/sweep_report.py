@@ -101,8 +101,12 @@ def write_report(out: Path, everyone: Sequence[Member]) -> str:
             if other != clip:
                 continue
             runs = [member.path for member in group if (member.path / METRICS_FILE).exists()]
-            metrics = map(read_metrics, runs)
-            evaluated = [found for found in metrics if np.isfinite(found.get("eval_return", [])).any()]
+            metrics = {run: read_metrics(run) for run in runs}
+            evaluated = {
+                run: found
+                for run, found in metrics.items()
+                if np.isfinite(found.get("eval_return", [])).any()
+            }
             if evaluated:
                 draw_group(panel, evaluated, setting, "eval_return", "samples")
         panel.set(title=clip, xlabel="samples, millions", ylabel="evaluation return")

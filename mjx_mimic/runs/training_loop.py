@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from mjx_mimic.common.cli import INTERRUPTED
+from mjx_mimic.common.cli import INTERRUPTED, heard
 from mjx_mimic.common.errors import RunFailure, one_line
 from mjx_mimic.common.processes import agreed
 from mjx_mimic.config import RandomizationConfig
@@ -39,7 +39,7 @@ MAX_SKIPPED_UPDATES = 10
 WriteVideo = Callable[[Policy, ImitationEnv, Path], None]
 """Writes a video of an episode of a policy on its task to a file."""
 
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 class Stop:
@@ -61,9 +61,11 @@ class Stop:
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
 
+        numbers = heard(SIGNALS)
+
         def watch() -> None:
             while number := os.read(reader, 1):
-                if number[0] not in SIGNALS:
+                if number[0] not in numbers:
                     continue
                 if self.requested or not self.in_flight:
                     print("stopped", flush=True)
@@ -71,7 +73,7 @@ class Stop:
                 self.requested = True
                 print("finishing the update in flight; interrupt again to stop at once", flush=True)
 
-        before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+        before = {number: signal.signal(number, lambda *_: None) for number in numbers}
         wakeup = signal.set_wakeup_fd(writer)
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()

@@ -84,6 +84,13 @@ def _require_fit(run: str, past: TrainConfig, past_clips: int, learner: Learner,
         before |= {skills.WANTED: past_clips}
     now = learner.env.observation_sizes()
     require_equal("field 'env.observation'", past.env.observation, learner.config.env.observation)
+    for name in ("action", "action_scale", "control_hz"):
+        there, here = getattr(past.env, name), getattr(learner.config.env, name)
+        if there != here:
+            print(
+                f"warning: option --init-from: field 'env.{name}' is {there} in {run} and {here} here,"
+                " so that the actions of its policy mean something else"
+            )
     first = len(before)
     common = {n: size for i, (n, size) in enumerate(now.items()) if i < first or not n.startswith(ADDED)}
     for there, here in itertools.zip_longest(before.items(), common.items()):

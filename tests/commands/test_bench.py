@@ -13,6 +13,8 @@ from mjx_mimic import bench
         (["--clips", "-1"], "option --clips: -1 will not do"),
         (["--devices", "0"], "option --devices: 0 will not do"),
         (["--against", "a.json"], "add --compile-for"),
+        (["--devices", "2"], "option --devices: it is of a prediction; add --compile-for"),
+        (["--compile-for", "h100", "--sizes", "8"], "option --sizes: it is of what is measured here"),
         (["--preset", "mimickit", "--config", "a.yaml"], "cannot be joined"),
     ],
 )

@@ -109,6 +109,8 @@ def test_the_table_names_every_metric(finished, capsys):
         (["--direction", "up"], "--direction"),
         (["--duration", "0"], "--duration"),
         (["--push-turn", "0.5"], "--push"),
+        (["--direction", "left"], "option --direction: it is of a force; add --force"),
+        (["--duration", "0.5"], "option --duration: it is of a force; add --force or --find-limit"),
         (["--find-limit", "--grid"], "--find-limit"),
         (["--find-limit", "--force", "100"], "--force"),
         (["--find-limit", "--plot", "a.png"], "--plot"),

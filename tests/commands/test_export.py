@@ -6,12 +6,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import onnxruntime
 import pytest
+from helpers.refusals import refusal
 from helpers.robots import RigidRobot
 from scipy.spatial.transform import Rotation
 
@@ -85,6 +87,36 @@ def test_goal_and_skill_are_inputs_of_the_controller(walk, robot):
         values |= {"gyro": state.qvel[3:6], "joint_vel": state.qvel[6:]}
         (found,) = session.run(["motor_target"], {name: np.asarray(values[name]) for name in wanted})
         np.testing.assert_allclose(found, target, atol=1e-4)
+
+
+def test_a_times_rounding_chooses_no_other_frame(walk, robot):
+    """Seconds in float32 against the trainer's whole control steps, which lie on the clip's frames."""
+    env = make_env([walk], EnvConfig(observation="onboard"), robot=robot)
+    policy, session = controller_of(env)
+    start = env.reset_to(jnp.int32(0), jnp.float32(0.0))
+
+    @jax.jit
+    def expected(steps):
+        state = replace(start, steps=steps)
+        return env.pd_target(state, jnp.clip(policy.act(env.observe(state)), -1.0, 1.0))
+
+    values = {"clip": start.clip, "last_action": start.action, "root_quat": start.qpos[3:7]}
+    values |= {"joint_pos": start.qpos[7:], "gyro": start.qvel[3:6], "joint_vel": start.qvel[6:]}
+    wanted = [value.name for value in session.get_inputs()]
+    for step in range(1000, 1030):
+        values["time"] = np.float32(step / 30.0)
+        (found,) = session.run(["motor_target"], {name: np.asarray(values[name]) for name in wanted})
+        np.testing.assert_allclose(found, expected(jnp.int32(step)), atol=1e-3)
+
+
+def test_no_controller_chooses_the_best_of_several_clips(finished, tmp_path, monkeypatch):
+    env = SimpleNamespace(config=EnvConfig(clips="best"))
+    monkeypatch.setattr(onnx_model, "load_policy", lambda *_: (Policy(None, None, None), env))
+    monkeypatch.setattr(onnx_model, "metadata", lambda *_: {})
+    out = tmp_path / "policy.onnx"
+    message = refusal(onnx_model.export_policy, finished / "whole", "best", out)
+    assert message.endswith("export it with --inputs observation")
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("activation", networks.ACTIVATIONS)

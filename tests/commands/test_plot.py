@@ -12,7 +12,7 @@ from helpers.refusals import command_refusal
 from mjx_mimic import config_yaml, plot
 from mjx_mimic.common.files import yaml_bytes
 from mjx_mimic.config import TrainConfig
-from mjx_mimic.runs.plot import grouped, read_mimickit_log
+from mjx_mimic.runs.plot import grouped, labels, read_mimickit_log
 
 LOG = """Iteration Wall_Time Samples Test_Return Test_Episode_Length
 0 0.5 131072 4.0 15.5
@@ -42,6 +42,12 @@ def runs(tmp_path) -> list[Path]:
 def test_runs_that_differ_in_their_seed_alone_are_one_curve(runs):
     first, second, other, log = runs
     assert grouped(runs) == [[first, second], [other], [log]]
+
+
+def test_curves_are_called_by_what_tells_their_runs_apart():
+    assert labels([Path("runs/kl_0.06"), Path("runs/kl_0.03")]) == ["kl_0.06", "kl_0.03"]
+    assert labels([Path("sweep/a/walk-0"), Path("sweep/b/walk-0")]) == ["a/walk-0", "b/walk-0"]
+    assert labels([Path("run"), Path("run")]) == ["run", "run"]
 
 
 @pytest.mark.parametrize("over", ["samples", "minutes"])
@@ -75,7 +81,11 @@ def test_the_published_curve_is_read(shared):
     ("options", "words"),
     [
         (["absent"], "no run in this folder"),
-        (["RUN", "--metric", "speed"], "has no metric 'speed'; there are: eval_return, samples, wall_time_s"),
+        (
+            ["SEED", "--metric", "speed"],
+            "has no metric 'speed'; there are: eval_return, samples, wall_time_s",
+        ),
+        (["RUN", "SEED", "--metric", "speed"], "seed: has no metric 'speed'; there are: eval_return"),
         (["RUN", "--out", "curves.txt"], "end the name in .png, .pdf or .svg"),
         (["RUN", "--out", "nowhere/curves.png"], "cannot be written"),
         (["TABLE"], "is no table of MimicKit"),
@@ -84,8 +94,10 @@ def test_the_published_curve_is_read(shared):
 def test_bad_input_is_refused_in_a_line(tmp_path, monkeypatch, capsys, options, words):
     monkeypatch.chdir(tmp_path)
     make_run(tmp_path / "run", [1.0])
+    seed = make_run(tmp_path / "seed", [1.0], seed=1) / "metrics.jsonl"
+    (tmp_path / "run" / "metrics.jsonl").write_text(seed.read_text().replace("}", ', "speed": 1}'))
     (tmp_path / "table.csv").write_text("a,b\n1,x\n")
-    options = [{"RUN": "run", "TABLE": "table.csv"}.get(option, option) for option in options]
+    options = [{"RUN": "run", "SEED": "seed", "TABLE": "table.csv"}.get(option, option) for option in options]
     if "--metric" not in options:
         options += ["--metric", "eval_return"]
     assert words in command_refusal(plot.main, options, capsys)

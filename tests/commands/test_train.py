@@ -59,9 +59,14 @@ def test_the_interval_in_seconds_of_earlier_versions_names_its_successor(refused
     file = tmp_path / "old.yaml"
     file.write_text("eval_interval_s: 60.0\n")
     assert "'eval_interval_s' is no more; write eval_interval," in refused("--config", str(file))
+    file.write_text("env: {location: {speed_scale: 2.5}}\n")
+    assert "'env.location.speed_scale' is no more; write env.location.speed," in refused(
+        "--config", str(file)
+    )
     run = tmp_path / "run"  # one of an earlier version can still be read
     run.mkdir()
     record = {"format": config_yaml.FORMAT, "config": {"seed": 3, "eval_interval_s": 60.0}}
+    record["config"]["env"] = {"location": {"speed_scale": 2.5}}
     record["digest"] = config_yaml.record_digest(record)
     (run / "config.yaml").write_text(yaml.safe_dump(record))
     assert config_yaml.read_run(run)[0].seed == 3
@@ -310,6 +315,11 @@ def test_a_path_that_can_be_none_is_refused_in_a_line(tmp_path, refused, clip):
         with pytest.raises(UserError, match="no run in this folder"):
             config_yaml.read_config(tmp_path / name)
         assert "cannot be" in refused("--motion", str(clip), "--out", str(tmp_path / name))
+
+
+def test_a_config_file_that_is_missing_is_no_run_folder(tmp_path):
+    with pytest.raises(UserError, match=r"exp\.yaml: no such file; check the path"):
+        config_yaml.read_config(tmp_path / "exp.yaml")
 
 
 def test_yaml_numbers_are_numbers_and_text_is_utf8(tmp_path):

@@ -1,6 +1,7 @@
 """The settings that every command makes before JAX is used."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -13,6 +14,22 @@ import jax
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 print(jax.jit(lambda x: x * x + 1.0)(3.0))
 """
+
+
+@pytest.mark.skipif(shutil.which("nohup") is None, reason="there is no nohup here")
+def test_what_nohup_ignores_stays_ignored():
+    """So that a training goes on when its terminal is closed."""
+    program = (
+        "import signal; from mjx_mimic.common import cli; from mjx_mimic.runs.training_loop import Stop\n"
+        "def main(_):\n"
+        "    with Stop().listening():\n"
+        "        print(signal.getsignal(signal.SIGHUP).name, callable(signal.getsignal(signal.SIGTERM)))\n"
+        "    return 0\n"
+        "cli.run(main)"
+    )
+
+    done = subprocess.run(["nohup", sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "SIG_IGN True\n"
 
 
 @pytest.mark.parametrize(
@@ -32,6 +49,15 @@ def test_a_damaged_compilation_cache_does_no_harm(tmp_path, damage):
     done = run()
     assert (done.returncode, done.stdout) == (0, "10.0\n")
     assert "Traceback" not in done.stderr
+
+
+def test_an_empty_cache_folder_in_the_environment_is_none(tmp_path):
+    code = "import os; from mjx_mimic.common import cli; cli.prepare_jax()\n"
+    code += "print(os.environ['JAX_COMPILATION_CACHE_DIR'])"
+    environment = {**os.environ, "XDG_CACHE_HOME": "", "HOME": str(tmp_path)}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout == f"{tmp_path / '.cache' / 'mjx_mimic' / 'xla'}\n"
 
 
 def test_a_compilation_cache_that_cannot_be_written_does_no_harm(tmp_path):

@@ -107,12 +107,14 @@ def test_the_largest_force_is_found_in_each_direction(evaluation):
                 )
             )
 
+    evaluation = evaluation.under({"mass": 0.8, "force_seconds": 0.05})
     found = force_limit.find_limits(evaluation, Stub())
     resolution = force_limit.MOST_FORCE / 2**force_limit.ROUNDS
     for name, newtons in found.newtons.items():
         assert 0.0 <= min(limits[name], force_limit.MOST_FORCE) - newtons <= resolution or name == "right"
     assert found.newtons["right"] == 0.0
-    assert found.mass == pytest.approx(evaluation.env.robot.model.body_mass.sum())
+    assert found.mass == pytest.approx(0.8 * evaluation.env.robot.model.body_mass.sum(), rel=1e-5)
+    assert found.seconds == pytest.approx(2.0 / 30.0)  # whole control steps
 
 
 def test_a_search_in_clips_that_end_before_the_force_is_refused(evaluation):

@@ -169,6 +169,15 @@ def test_all_damaged_is_one_line(run, learner):
             read()
 
 
+def test_a_training_killed_in_its_very_first_save_starts_from_the_beginning(saved, learner, tmp_path):
+    first = tmp_path / "run" / "checkpoints" / "0"
+    shutil.copytree(sorted((saved[0] / "checkpoints").iterdir())[0], first)
+    (first / DIGESTS).unlink()
+    assert Checkpoints(tmp_path / "run").restore_training(learner.init(jax.random.key(1))) is None
+    assert not first.exists()
+    assert Checkpoints(tmp_path / "run").progress().samples == 0
+
+
 @pytest.mark.parametrize("stray", ["9999", "notes", "7.orbax-checkpoint-tmp"])
 def test_stray_folders_hide_no_checkpoint(run, saved, learner, stray):
     (run / "checkpoints" / stray).mkdir()

@@ -32,6 +32,24 @@ def test_a_second_writer_is_refused_with_the_owners_pid_until_the_first_is_kille
         assert (tmp_path / LOCK_FILE).read_text() == f"{os.getpid()}\n"
 
 
+def test_a_full_disk_is_one_line(tmp_path):
+    pytest.importorskip("resource")
+    program = (
+        "import resource, signal; from pathlib import Path; from mjx_mimic.common import cli\n"
+        "from mjx_mimic.runs.lock import locked\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "def main(_):\n"
+        "    with locked(Path('.')): return 0\n"
+        "cli.run(main)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert done.stderr.count("\n") == 1
+    assert "cannot be written" in done.stderr
+
+
 def test_a_folder_that_is_not_there_is_refused_in_a_line(tmp_path):
     with pytest.raises(UserError, match="cannot be written"), locked(tmp_path / "nowhere"):
         pass

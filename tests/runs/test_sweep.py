@@ -196,8 +196,27 @@ def test_a_checkpoint_that_cannot_be_read_is_refused_before_anything_is_written(
     monkeypatch.setattr(Checkpoints, "progress", lambda self: Progress(samples=4 * UPDATE))
     described.write_text(ONE.replace(f"samples: {4 * UPDATE}", f"samples: {6 * UPDATE}"))
     message = refusal(sweep.run, read_sweep(described), described.parent / "out", described)
-    assert message == f"{run}: its last checkpoint is damaged; remove the folder and start again"
+    assert message.startswith(f"{run}: its last checkpoint is damaged; run the same command again")
     assert (run / "config.yaml").read_bytes() == before
+
+
+def test_a_run_that_somebody_else_has_trained_meanwhile_is_left_alone(described, monkeypatch):
+    description = DESCRIPTION.replace("[walk, kick]", "[walk]")
+    described.write_text(description)
+    out, train, elsewhere = described.parent / "out", sweep.train, []
+
+    def meanwhile(population, plan, chunk, stop):
+        """Before the first one is trained here, the second one is trained elsewhere."""
+        if not elsewhere:
+            elsewhere.append(out / "default" / "walk-1")
+            described.write_text(description.replace("[0, 1]", "[1]"))
+            trained(described)
+        train(population, plan, chunk, stop)
+
+    monkeypatch.setattr(sweep, "train", meanwhile)
+    message = refusal(sweep.run, read_sweep(described), out, described)
+    assert message.startswith(f"{elsewhere[0]}: another training has been here")
+    assert len(figures(elsewhere[0])) == 2
 
 
 def test_a_sweep_goes_on_on_another_number_of_devices(described, monkeypatch):

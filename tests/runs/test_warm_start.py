@@ -1,6 +1,7 @@
 """A new run from the networks of another one: what comes along, what does not, what cannot fit."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -119,6 +120,18 @@ def test_networks_that_cannot_fit_are_refused_with_both_values(tmp_path, there, 
     message = refusal(warm_start.read_source, str(tmp_path / "run"), learner, CLIPS)
     assert message.startswith("option --init-from: ")
     assert all(word in message for word in words)
+
+
+def test_actions_that_mean_something_else_are_warned_of(trained, tmp_path, capsys):
+    there = TrainConfig(env=EnvConfig(action="mimickit"))
+    run = tmp_path / "run"
+    folder.create(run, sized(there, "cpu", 2), CLIPS, 2)
+    shutil.copytree(trained.folder, run / "checkpoints")
+    learner = make_learner(sized(TrainConfig(), "cpu", 2), CLIPS, jax.local_devices())
+    warm_start.read_source(str(run), learner, CLIPS)
+    printed = capsys.readouterr().out
+    assert "field 'env.action' is mimickit" in printed
+    assert printed.count("warning") == 1
 
 
 @pytest.mark.parametrize(

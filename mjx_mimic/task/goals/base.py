@@ -1,9 +1,10 @@
 """What a goal is to the task: its state, its observation, its reward, its drawing, and its success."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import ClassVar, Protocol, Self
 
 import jax
+import jax.numpy as jnp
 from flax import struct
 
 from mjx_mimic.robot.model import CharacterState
@@ -37,6 +38,13 @@ class GoalState:
 
     key: jax.Array  # (2,) uint32, of what is drawn next
     reward: jax.Array  # () in [0, 1], of the last control step
+
+    TALLY: ClassVar[tuple[str, ...]] = ()
+    """Fields that count what the episode has achieved."""
+
+    def counted_from_here(self) -> Self:
+        """Return the same goal of which nothing is achieved yet."""
+        return self.replace(**{name: jnp.zeros_like(getattr(self, name)) for name in self.TALLY})  # type: ignore[attr-defined]
 
 
 class Goal[State: GoalState](Protocol):

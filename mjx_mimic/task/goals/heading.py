@@ -28,6 +28,8 @@ class HeadingState(GoalState):
     speed_error: jax.Array  # () m/s, sum
     heading_error: jax.Array  # () rad, sum
 
+    TALLY = ("steps", "speed_error", "heading_error")
+
 
 @dataclass(frozen=True)
 class Heading:

@@ -27,6 +27,8 @@ class StrikeState(GoalState):
     hits: jax.Array  # () int, in those
     miss: jax.Array  # () m, sum of the least distances in those
 
+    TALLY = ("is_whole", "cycles", "hits", "miss")
+
 
 @dataclass(frozen=True)
 class Strike:

@@ -43,6 +43,8 @@ class ThrowState(GoalState):
     hits: jax.Array  # () int, of those
     misses: jax.Array  # () m, sum over those
 
+    TALLY = ("throws", "hits", "misses")
+
 
 @dataclass(frozen=True)
 class Throw:
