@@ -13,6 +13,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 
 from mjx_mimic.common import cli, paths
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.files import require_writable
 from mjx_mimic.display import gl
 from mjx_mimic.display.options import VideoOptions, check_video
 
@@ -42,7 +43,7 @@ class InfoCommand:
     files: Files
     """Files in any known format, names of bundled clips, folders, patterns, or YAML lists."""
     skip_bad: bool = False
-    """Leave out files that cannot be read."""
+    """Leave out clips that cannot be read."""
     json: bool = False
     """Print JSON instead of a table."""
 
@@ -57,7 +58,7 @@ class ValidateCommand:
     files: Files
     """Files in any known format, names of bundled clips, folders, patterns, or YAML lists."""
     skip_bad: bool = False
-    """Leave out files that cannot be read."""
+    """Leave out clips that cannot be read."""
     json: bool = False
     """Print JSON with all findings instead of text."""
     strict: bool = False
@@ -134,7 +135,7 @@ class PreviewCommand(VideoOptions):
     files: Files
     """Files in any known format, names of bundled clips, folders, patterns, or YAML lists."""
     skip_bad: bool = False
-    """Leave out files that cannot be read."""
+    """Leave out clips that cannot be read."""
     out: Output = None
     """Video to write, .mp4 or .gif; a name without an ending: a new folder of PNG frames."""
     plot: Output = None
@@ -282,8 +283,10 @@ def _verdict(file: str, report: "Report") -> dict[str, str]:
 
 def convert(command: ConvertCommand) -> int:
     """Read a clip, edit it, write it, and print what was done."""
-    if command.make_cyclic and command.loop == "clamp":
-        raise UserError("options --make-cyclic and --loop clamp: give one of them")
+    if command.make_cyclic and command.loop:
+        raise UserError(
+            "options --make-cyclic and --loop: give one of them; write a .npz and convert that with the other"
+        )
     from mjx_mimic.clips import conversion
     from mjx_mimic.clips.formats.base import Reading
 
@@ -330,6 +333,7 @@ def preview(command: PreviewCommand) -> int:
         raise UserError(f"option --plot: {command.plot} does not end in .png; name a PNG file")
     if command.plot is not None:
         _require(("matplotlib",), "option --plot", "matplotlib")
+        require_writable("--plot", command.plot)
     if command.out is not None:
         check_video(command.out, command)
         if gl.choose_gl_backend() is None:

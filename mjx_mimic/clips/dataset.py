@@ -2,17 +2,18 @@
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mjx_mimic.clips.formats import load_all
+from mjx_mimic.clips.formats import file_and_clip, load_all
 from mjx_mimic.clips.formats.base import Format, Reading
 from mjx_mimic.clips.motion import Motion, frame_rate
 from mjx_mimic.common import paths
 from mjx_mimic.common.errors import UserError, bare, quoted
 from mjx_mimic.common.files import read_yaml
-from mjx_mimic.common.search import matching, upwards
+from mjx_mimic.common.search import matching
 
 SUFFIXES = (".npz", ".pkl", ".csv")
 """Endings that are searched for in a folder; the contents decide the format."""
@@ -28,9 +29,10 @@ class Clips:
     Attributes:
         motions: the clips.
         weights: how often each is trained on, relative to the others.
-        files: the file or bundled name of each, for messages; empty: unknown.
+        files: the file or bundled name of each, as `FILE#NAME` where the file holds several, for messages;
+            empty: unknown.
         formats: the format of each one's file.
-        left_out: what is wrong with each file that could not be read.
+        left_out: what is wrong with each clip that could not be read.
     """
 
     motions: tuple[Motion, ...]
@@ -56,9 +58,10 @@ def load_clips(entries: Sequence[str], weights: Sequence[float] = (), skip_bad: 
         entries: each a clip's file, the name of a bundled clip, a folder (searched with all its subfolders,
             in the order of the names), a pattern with `*`, `?`, `[]` (`**` for any folders), or a YAML list.
         weights: weight of each clip of an entry, multiplied by its weight in a YAML list; empty: 1.
-        skip_bad: leave files out that cannot be read, as long as one can.
+        skip_bad: leave clips out that cannot be read, as long as one can.
 
-    A file that holds several clips stands for all of them, which share its weight.
+    A file that holds several clips stands for all of them, which share its weight. Clips of the same name are
+    numbered.
 
     Raises:
         UserError: an entry stands for no clip, or one of its clips cannot be read.
@@ -68,26 +71,42 @@ def load_clips(entries: Sequence[str], weights: Sequence[float] = (), skip_bad: 
         for entry, weight in zip(entries, weights or [1.0] * len(entries), strict=True)
         for listed in _files(entry)
     ]
-    if sum(listed.weight for listed in found) <= 0:
-        raise UserError(f"{bare(', '.join(entries))}: all weights are 0; give one clip a weight over 0")
     motions: list[Motion] = []
     shares: list[float] = []
     files: list[str] = []
     formats: list[Format] = []
-    left_out: list[str] = []
+    left_out: list[UserError] = []
     for listed in found:
         try:
-            read, known = load_all(listed.file, Reading(source_fps=listed.source_fps))
+            read, known, bad = load_all(listed.file, Reading(source_fps=listed.source_fps), skip_bad)
         except UserError as error:
-            if not skip_bad or (listed is found[-1] and not motions):
+            if not skip_bad:
                 raise
-            left_out.append(str(error))
+            left_out.append(error)
             continue
-        motions += read
-        shares += [listed.weight / len(read)] * len(read)
-        files += [listed.file] * len(read)
-        formats += [known] * len(read)
-    return Clips(tuple(motions), tuple(shares), tuple(files), tuple(formats), tuple(left_out))
+        motions += read.values()
+        shares += [listed.weight / len(read) for _ in read]
+        files += read
+        formats += [known for _ in read]
+        left_out += bad
+    if left_out and not motions:
+        raise left_out[-1]
+    if sum(shares) <= 0:
+        which = " of what can be read" * bool(left_out)
+        shown = bare(", ".join(entries))
+        raise UserError(f"{shown}: all weights are 0{which}; give one clip a weight over 0")
+    reasons = tuple(map(str, left_out))
+    return Clips(_told_apart(motions), tuple(shares), tuple(files), tuple(formats), reasons)
+
+
+def _told_apart(motions: Sequence[Motion]) -> tuple[Motion, ...]:
+    """Number the clips of the same name."""
+    names = [motion.name for motion in motions]
+    counts = Counter(names)
+    return tuple(
+        replace(motion, name=f"{name} {names[: i + 1].count(name)}") if counts[name] > 1 else motion
+        for i, (motion, name) in enumerate(zip(motions, names, strict=True))
+    )
 
 
 def _files(entry: str) -> list[_Listed]:
@@ -99,7 +118,7 @@ def _files(entry: str) -> list[_Listed]:
         below = matching(os.path.join(glob.escape(entry), "**"))
         files = [file for file in below if Path(file).suffix.lower() in SUFFIXES]
         remedy = f"no clip ({', '.join(SUFFIXES)}) in this folder; name another"
-    elif glob.has_magic(entry) and not os.path.exists(path):
+    elif glob.has_magic(entry) and not os.path.exists(file_and_clip(entry)[0]):
         files = matching(entry)
         remedy = "no file matches this pattern; mend it"
     else:
@@ -144,9 +163,16 @@ def _listed(path: Path) -> list[_Listed]:
 
 
 def _found(name: str, folder: Path) -> str | None:
-    """Find what a list in `folder` calls `name`: files beside it, one in the folders above, or here."""
-    beside = str(folder / name)
-    if os.path.exists(beside) or os.path.exists(beside.partition("#")[0]) or matching(beside):
-        return beside
-    above = upwards(name, folder)
-    return None if above is None else str(above)
+    """Find what a list in `folder` calls `name`: beside it, in the folders above, or here.
+
+    A bundled clip goes before a folder of its name. What begins with a wildcard is not looked for above.
+    """
+    beside_only = glob.has_magic(name.partition("/")[0])
+    is_there = os.path.isfile if name in paths.bundled_clips() else os.path.exists
+    for above in (folder, *folder.resolve().parents, Path()):
+        entry, pattern = str(above / name), os.path.join(glob.escape(str(above)), name)
+        if is_there(file_and_clip(entry)[0]):
+            return entry
+        if (above == folder or not beside_only) and matching(pattern):
+            return pattern
+    return None

@@ -5,6 +5,7 @@ every edit that can preserve this does.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -131,6 +132,7 @@ def resampled(motion: Motion, fps: float) -> Motion:
     rate = fps
     if motion.cyclic and abs(intervals - wished) > _ROUNDING * wished:
         rate = intervals / motion.length
+        rate = float(round(rate)) if abs(rate - round(rate)) < _ROUNDING else rate
     return edited(motion, qpos=sampled(motion, np.arange(intervals + 1) / rate), fps=rate)
 
 
@@ -159,7 +161,7 @@ def frame_range(frames: int, fps: float, start: float, end: float | None, source
     if not -0.5 / fps <= start < end <= length + 0.5 / fps:
         raise UserError(
             f"{source}: start and end are {start:g} and {end:g} s; give 0 <= start < end <="
-            f" {length:.4g} s, the clip's length"
+            f" {at_most(length)} s, the clip's length"
         )
     first, last = (min(max(round(time * fps), 0), frames - 1) for time in (start, end))
     if first == last:
@@ -167,6 +169,11 @@ def frame_range(frames: int, fps: float, start: float, end: float | None, source
             f"{source}: from {start:g} to {end:g} s there is one frame; leave at least {1.0 / fps:.3g} s"
         )
     return first, last
+
+
+def at_most(seconds: float) -> str:
+    """Write the largest time that is allowed, rounded down to ms, so that it can be given as it stands."""
+    return f"{math.floor(1000.0 * seconds) / 1000.0:.10g}"
 
 
 def stored_as(motion: Motion, order: orders.Order) -> Motion:
@@ -228,7 +235,8 @@ def joined(first: Motion, second: Motion, blend: float) -> Motion:
     shortest = min(first.length, second.length)
     if not 0.0 <= blend <= shortest:
         raise UserError(
-            f"{first.name}: the blend is {blend:g} s; give 0 to {shortest:.4g} s, what the shorter one lasts"
+            f"{first.name}: the blend is {blend:g} s; give 0 to {at_most(shortest)} s, what the shorter one"
+            " lasts"
         )
     other = sampled(second, np.arange(int(second.length * first.fps + _ROUNDING) + 1) / first.fps)
     count = max(round(blend * first.fps), 0) + 1  # frames that both clips have
@@ -255,8 +263,13 @@ def cycles(motion: Motion, count: int) -> Motion:
     A walk along a circle stays on it, as it does without an end in a "turn" clip.
 
     Raises:
-        UserError: `count` is not from 1 to 1000, or the clip does not close.
+        UserError: `count` is not from 1 to 1000, or the clip is not cyclic.
     """
+    if not motion.cyclic:
+        raise UserError(
+            f"{motion.name}: loop is '{motion.loop}', so there are no cycles; convert with --make-cyclic, or"
+            " with --loop wrap if the clip closes as it is"
+        )
     if not 1 <= count <= 1000:
         raise UserError(f"{motion.name}: the number of cycles is {count}; give one from 1 to 1000")
     frames = np.arange(count * (motion.num_frames - 1) + 1)

@@ -7,7 +7,6 @@ digest, so that a thousand clips are checked once.
 import functools
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.clips.validation import FLOOR_CONTACT, Finding, Report, validate
 from mjx_mimic.common.errors import RunFailure, UserError
-from mjx_mimic.common.files import replacing
+from mjx_mimic.common.files import cache_folder, replacing
 from mjx_mimic.robot import kinematics
 from mjx_mimic.robot.constants import ALL_BODIES
 
@@ -109,8 +108,7 @@ def _report(name: str, stored: object) -> Report | None:
 
 
 def _cache_file() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(base) / "mjx_mimic" / "verdicts.json"
+    return cache_folder() / "verdicts.json"
 
 
 @functools.cache

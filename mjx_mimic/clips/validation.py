@@ -421,7 +421,7 @@ def _seam(motion: Motion, changes: _Changes) -> list[Finding]:
     angle = float((turn[0].inv() * back * turn[1]).magnitude())
     height = abs(float(motion.root_pos[-1, 2] - motion.root_pos[0, 2]))
     turning = mend
-    if angle > MAX_TURN:
+    if motion.loop == "wrap" and abs(replace(motion, loop="turn").cycle_turn) > MAX_TURN:
         turning = "the heading snaps back: convert --loop turn carries it over from cycle to cycle"
     fps = motion.fps
     joints = np.abs(motion.dof_pos[-1:] - motion.dof_pos[:1])

@@ -26,12 +26,16 @@ PARTIAL = ".partial_"
 """How the names begin of what is not whole yet."""
 
 
-def read_bytes(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
+def read_bytes(path: Path, limit: int = MAX_FILE_BYTES, remedy: str = "") -> bytes:
     """Read a clip file.
 
+    Args:
+        path: the file.
+        limit: bytes that it may have.
+        remedy: what to do where there is none; empty: name a clip, of which the bundled ones are listed.
+
     Raises:
-        UserError: missing (the bundled clips are listed), not a plain file, unreadable, empty, or larger
-            than `limit` bytes.
+        UserError: missing, not a plain file, unreadable, empty, or larger than `limit` bytes.
     """
     try:
         status = os.stat(path)
@@ -50,9 +54,8 @@ def read_bytes(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
             return file.read()
     except (FileNotFoundError, NotADirectoryError) as error:
         known = ", ".join(paths.bundled_clips()) or "none"
-        raise UserError(
-            f"{path}: no such file; give a clip's path or the name of a bundled clip ({known})"
-        ) from error
+        remedy = remedy or f"give a clip's path or the name of a bundled clip ({known})"
+        raise UserError(f"{path}: no such file; {remedy}") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise UserError(
             f"{path}: file cannot be read ({why(error)}); check its path and permissions"
@@ -272,6 +275,12 @@ def is_empty_folder(path: Path) -> bool:
         return not os.listdir(path)
     except (OSError, ValueError):
         return False
+
+
+def cache_folder() -> Path:
+    """Return the user's folder for what can be made again."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(base) / "mjx_mimic"
 
 
 def why(error: OSError | ValueError) -> str:

@@ -4,7 +4,7 @@ import difflib
 import re
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from mjx_mimic.common.search import upwards
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.mimickit_files.draft import KEEP, REQUIRED, Draft, Key
 from mjx_mimic.mimickit_files.keys import ARGUMENTS, KEYS, not_found
+from mjx_mimic.presets import PRESETS
 
 DOCUMENT = "docs/from_mimickit.md"
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
@@ -68,7 +69,10 @@ def check_options(theirs: Mapping[str, list[str]]) -> None:
 
 
 def translate(
-    arg_file: Path | None, theirs: Mapping[str, list[str]] | None = None, motion_is_given: bool = False
+    arg_file: Path | None,
+    theirs: Mapping[str, list[str]] | None = None,
+    motion_is_given: bool = False,
+    num_envs: int = 0,
 ) -> Translation:
     """Translate an argument file and the files that it names; what stands in none is as in the preset.
 
@@ -76,12 +80,13 @@ def translate(
         arg_file: MimicKit's; None: `theirs` are all arguments.
         theirs: arguments of a command line, by name, which go before those of the file.
         motion_is_given: whether the clips are named elsewhere, so that `motion_file` need not exist.
+        num_envs: environments in all, where they are numbered elsewhere; 0: the files number them.
 
     Raises:
         UserError: a file is missing or malformed, or a value cannot be translated.
     """
     folder = arg_file.parent if arg_file else Path()
-    draft = Draft(folder, motion_is_given)
+    draft = Draft(folder, motion_is_given, replace(PRESETS["mimickit"], num_envs=num_envs))
     _read_arguments(draft, read_arguments(arg_file) if arg_file else {}, theirs or {}, arg_file)
     arguments, sources = draft.values, draft.sources
     if "env_config" not in arguments:

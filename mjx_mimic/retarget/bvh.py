@@ -77,7 +77,7 @@ def read(path: str | Path) -> Bvh:
         UserError: the file is not BVH, is truncated, or has an invalid field; with the number of the line.
     """
     path = Path(path)
-    text = read_bytes(path, MAX_BYTES).decode("utf-8-sig", errors="replace")
+    text = read_bytes(path, MAX_BYTES, "give the path of a BVH file").decode("utf-8-sig", errors="replace")
     lines = text.rstrip(_END_OF_FILE).splitlines()
     start = next((number for number, line in enumerate(lines) if line.strip()), 0)
     if not lines or lines[start].strip() != "HIERARCHY":

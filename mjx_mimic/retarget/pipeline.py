@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.clips.editing import edited
+from mjx_mimic.clips.editing import at_most, edited
 from mjx_mimic.clips.foot_contacts import runs_of_true
-from mjx_mimic.clips.formats import key_to_write, save_motion
+from mjx_mimic.clips.formats import check_to_write, key_to_write, save_motion
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.common.files import read_yaml
+from mjx_mimic.common.files import read_yaml, require_writable
 from mjx_mimic.retarget import body_targets, bvh, foot_locking, inverse_kinematics
 from mjx_mimic.retarget import person as persons
 from mjx_mimic.retarget.body_targets import Targets
@@ -111,6 +111,9 @@ def retarget_file(
         UserError: the file cannot be read or retargeted, or the clip cannot be written.
     """
     key = key_to_write(out, force)
+    require_writable("OUT", out)
+    _check_rate(fps)
+    check_to_write(out, key, fps, loop)
     recording = bvh.read(file)
     joints = persons.roles(recording, str(file), read_names(names) if names else None)
     person = persons.person_of(recording, joints, up)
@@ -183,14 +186,14 @@ def retarget(
     Raises:
         UserError: no two frames between `start` and `end`, too many frames, or bones without length.
     """
-    if not 0.0 < fps <= 1000.0:
-        raise UserError(f"option --fps: {fps:g} is out of range; give a number over 0, 1000 at most")
+    _check_rate(fps)
     persons.check(person, name)
     length = (person.num_frames - 1) / person.fps
     if not 0.0 <= start < (length if end is None else end) <= length + 0.5 / fps:
         shown = f"start {start:g} s" + ("" if end is None else f" and end {end:g} s")
         raise UserError(
-            f"{name}: {shown} is outside the recording; give 0 <= start < end <= {length:.4g} s, its length"
+            f"{name}: {shown} is outside the recording; give 0 <= start < end <= {at_most(length)} s, its"
+            " length"
         )
     if length * fps > _MAX_FRAMES:
         raise UserError(f"{name}: over {_MAX_FRAMES} frames at {fps:g} frames/s; split the file")
@@ -209,6 +212,12 @@ def retarget(
     qpos = inverse_kinematics.solve(model, wanted, fps)
     motion = Motion.from_qpos(qpos, name=name, fps=fps, loop=loop)
     return _measured(model, motion, wanted)
+
+
+def _check_rate(fps: float) -> None:
+    """Raise UserError for frames/s that no clip can have."""
+    if not 0.0 < fps <= 1000.0:
+        raise UserError(f"option --fps: {fps:g} is out of range; give a number over 0, 1000 at most")
 
 
 def _measured(model: mujoco.MjModel, motion: Motion, wanted: Targets) -> Retargeted:

@@ -49,7 +49,10 @@ class CharacterState:
     clearance: jax.Array  # (..., G) height of each guarded geom's lowest point
 
     def in_heading_frame(self) -> Self:
-        """Return the state as seen from the floor below its root, turned to face along x."""
+        """Return the state as seen from the floor below its root, turned to face along x.
+
+        `body_quat` and `sole_pos` stay in the world frame: nothing that is compared in this one needs them.
+        """
         turn = rotation.conjugate(rotation.heading_quat(self.root_quat))
         below = self.root_pos.at[..., 2].set(0.0)
 

@@ -108,7 +108,7 @@ def test_weights_of_options_and_lists_multiply(folder):
     listing = folder / "set.yaml"
     listing.write_text("motions:\n- file: a.npz\n  weight: 3\n- file: deep\n  weight: 0.5\n- file: '*.npz'\n")
     clips = load_clips([str(listing), "walk"], [2.0, 7.0])
-    assert [motion.name for motion in clips.motions] == ["a", "c", "d", "a", "b", "walk"]
+    assert [motion.name for motion in clips.motions] == ["a 1", "c", "d", "a 2", "b", "walk"]
     assert clips.weights == (6.0, 1.0, 1.0, 2.0, 2.0, 7.0)
     assert load_clips([str(listing)]).weights == (3.0, 0.5, 0.5, 1.0, 1.0)
 
@@ -130,6 +130,32 @@ def test_files_of_a_list_are_found_in_the_folders_above_it(folder, tmp_path, mon
     listing = folder / "deep" / "set.yml"
     listing.write_text('motions:\n  - file: "clips/a.npz"\n  - file: walk\n')
     assert names(str(listing)) == ["a", "walk"]
+
+
+def test_a_list_names_folders_patterns_and_clips_of_files_above_it(folder, tmp_path, monkeypatch):
+    frames = [[0.0, 0.0, 0.79, *([0.0] * 31), 0.01 * t] for t in range(3)]
+    clip = {"loop_mode": 0, "fps": 30, "frames": frames}
+    (tmp_path / "set.pkl").write_bytes(pickle.dumps({"x": clip, "y": clip}))
+    (tmp_path / "walk").mkdir()  # which a bundled clip goes before
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    listing = folder / "deep" / "set.yml"
+    listing.write_text(
+        "motions:\n- file: set.pkl#2\n- file: clips/deep\n- file: 'clips/[ab].*'\n- file: walk"
+    )
+    assert names(str(listing)) == ["set y", "c", "d", "a", "b", "walk"]
+    listing.write_text("motions:\n- file: '*/a.npz'\n")  # not those of any folder above
+    assert refusal(str(listing)) == "*/a.npz: no file matches this pattern; mend it"
+
+
+def test_brackets_in_the_name_of_a_folder_are_no_pattern(folder):
+    moved = folder.rename(folder.with_name("set[1]"))
+    frames = [[0.0, 0.0, 0.79, *([0.0] * 31), 0.01 * t] for t in range(3)]
+    clip = {"loop_mode": 0, "fps": 30, "frames": frames}
+    (moved / "two.pkl").write_bytes(pickle.dumps({"x": clip, "y": clip}))
+    assert names(f"{moved}/two.pkl#2") == ["two y"]
+    (moved / "set.yaml").write_text("motions: [{file: 'two.pkl#2'}, {file: '*.npz'}, {file: deep}]")
+    assert names(str(moved / "set.yaml")) == ["two y", "a", "b", "c", "d"]
 
 
 LISTS = {
@@ -179,6 +205,17 @@ def test_nothing_found_is_said(folder, tmp_path):
 def test_all_weights_0_are_refused(folder):
     (folder / "set.yaml").write_text("motions: [{file: a.npz, weight: 0}]")
     assert "all weights are 0" in refusal(str(folder / "set.yaml"))
+
+
+def test_all_weights_0_of_what_can_be_read_are_refused(folder):
+    (folder / "bad.npz").write_bytes(b"PK\x03\x04 cut off")
+    (folder / "set.yaml").write_text("motions: [{file: a.npz, weight: 0}, {file: bad.npz}]")
+    with pytest.raises(UserError, match="all weights are 0 of what can be read; give one clip a weight"):
+        load_clips([str(folder / "set.yaml")], skip_bad=True)
+
+
+def test_clips_of_the_same_name_are_numbered(folder):
+    assert names("walk", str(folder / "a.npz"), "walk") == ["walk 1", "a", "walk 2"]
 
 
 def test_one_bad_clip_of_many_is_named(folder):

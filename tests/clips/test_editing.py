@@ -114,6 +114,25 @@ def test_the_asked_rate_is_kept_where_it_fits_the_period(walk):
     assert same.digest == walk.digest
 
 
+def test_a_whole_rate_is_whole(walk):
+    assert editing.resampled(walk, 29.97).fps == 30.0  # 33 intervals in 1.1 s
+
+
+def test_limits_are_accepted_as_they_are_stated():
+    long, short = clip(3705, 30.0), clip(87, 30.0)  # of 123.4667 s and 2.8667 s
+    with pytest.raises(UserError, match=r"end <= 123\.466 s"):
+        editing.cut(long, 1.0, 123.5)
+    assert editing.cut(long, 1.0, 123.466).num_frames == 3675
+    with pytest.raises(UserError, match=r"give 0 to 2\.866 s, what the shorter one lasts"):
+        editing.joined(short, short, 2.867)
+    assert editing.joined(short, short, 2.866).num_frames == 87
+
+
+def test_a_clip_that_ends_has_no_cycles(walk):
+    with pytest.raises(UserError, match="loop is 'clamp', so there are no cycles; convert with --make"):
+        editing.cycles(editing.with_loop(walk, "clamp"), 3)
+
+
 def test_a_clip_that_ends_loses_less_than_a_frame():
     motion = clip(31, 30.0)
     new = editing.resampled(motion, 7.3)

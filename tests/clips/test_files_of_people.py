@@ -191,6 +191,52 @@ def test_a_cell_without_a_number_is_a_bad_frame(tmp_path, clip, hole):
     assert_same(load_motion(tmp_path / "clip.csv", Reading(drop_bad=True)), clip, atol=0.05)
 
 
+@pytest.mark.parametrize("cells", [list(range(5, 36)), [35], list(range(36))], ids=["most", "last", "all"])
+def test_empty_cells_at_the_end_of_a_row_are_a_bad_frame(tmp_path, clip, cells):
+    lines = table(clip).splitlines()
+    row = ["" if index in cells else cell for index, cell in enumerate(lines[3].split(","))]
+    (tmp_path / "clip.csv").write_text("\n".join([*lines[:3], ",".join(row), *lines[4:]]))
+    assert "nan at frame 3" in refusal(load_motion, tmp_path / "clip.csv")
+    assert_same(load_motion(tmp_path / "clip.csv", Reading(drop_bad=True)), clip, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("", *ROOT, *G1_JOINTS),
+        ('""', *ROOT, *G1_JOINTS),
+        ("", *map(str, range(36))),
+        tuple(map(str, range(36))),
+    ],
+    ids=["pandas", "R", "numbers above an index", "numbers alone"],
+)
+def test_what_pandas_and_r_add_to_a_table_is_left_out(tmp_path, clip, names):
+    rows = np.c_[np.arange(clip.num_frames), clip_files.unitree(clip)][:, -len(names) :].tolist()
+    assert_same(load_motion(write_csv(tmp_path / "clip.csv", rows, names)), clip)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("base_y", "columns 'root_y' and 'base_y' mean the same; export one of them"),
+        ("root_y", "columns 'root_y' and 'root_y' mean the same"),
+        ("rot_w", "columns 'root_qw' and 'rot_w' mean the same"),
+        ("LeftKnee", "columns 'left_knee_joint' and 'LeftKnee' mean the same"),
+    ],
+)
+def test_columns_that_mean_the_same_are_refused(tmp_path, clip, more, words):
+    rows = np.c_[clip_files.unitree(clip), np.ones(clip.num_frames)].tolist()
+    file = write_csv(tmp_path / "clip.csv", rows, (*ROOT, *G1_JOINTS, more))
+    assert words in refusal(load_motion, file)
+
+
+def test_a_frame_that_is_missing_under_frame_numbers_is_hinted_at(tmp_path, clip):
+    rows = np.delete(np.c_[np.arange(clip.num_frames), clip_files.unitree(clip)], 4, axis=0).tolist()
+    message = refusal(load_motion, write_csv(tmp_path / "clip.csv", rows))
+    assert "has 37 columns, expected 36 or 30" in message
+    assert message.endswith("which go up evenly; export these columns, and every frame")
+
+
 def test_names_that_do_not_fit_the_columns_are_refused(tmp_path, clip):
     (tmp_path / "clip.csv").write_text(",".join((*ROOT, *G1_JOINTS[1:])) + "\n" + table(clip))
     assert "line 1 has 35 names, the rows below it 36 columns" in refusal(load_motion, tmp_path / "clip.csv")
@@ -335,7 +381,7 @@ def test_fields_are_read_from_any_container(tmp_path, clip, key, layout, contain
 def test_clips_of_nested_dicts_have_the_names_of_their_folders(tmp_path, clip):
     fields = motion_lib(clip)
     file = write_pickle(tmp_path / "set.pkl", {"a": {"walk": fields, "run": fields}, "b": {"walk": fields}})
-    names = [motion.name for motion in load_all(file)[0]]
+    names = [motion.name for motion in load_all(file)[0].values()]
     assert names == ["set a/walk", "set a/run", "set walk"]
     assert load_motion(f"{file}#2").name == "set a/run"
 
@@ -345,6 +391,16 @@ def test_a_rate_goes_by_many_names(tmp_path, clip, name):
     fields = motion_lib(clip)
     fields[name] = np.array([fields.pop("fps")])
     assert_same(load_motion(write_pickle(tmp_path / "clip.pkl", fields)), clip)
+
+
+def test_joints_of_another_robot_are_called_unknown(tmp_path, clip):
+    fields = base_pose(clip) | {
+        "joint_names": np.array([f"limb_{number}" for number in range(19)]),
+        "joint_pos": clip.dof_pos[:, :19],
+    }
+    message = refusal(load_motion, write_npz(tmp_path / "clip.npz", fields))
+    assert "joint_names: unknown 'limb_0'" in message
+    assert message.endswith("name each of the 29 G1 joints once")
 
 
 def test_bodies_with_names_are_held_against_the_angles(tmp_path, clip):
@@ -380,8 +436,34 @@ def test_motion_lib_flat_and_nested(tmp_path, clip, protocol):
     assert_same(load_motion(f"{two}#2"), later)
     assert_same(load_motion(f"{two}#b"), later)
     assert refusal(load_motion, f"{two}#3").endswith("has no clip '3'; give one from 1 to 2")
-    assert [motion.name for motion in load_all(two)[0]] == ["two a", "two b"]
+    assert [motion.name for motion in load_all(two)[0].values()] == ["two a", "two b"]
     assert load_clips([str(two), "walk"]).weights == (0.5, 0.5, 1.0)
+
+
+def test_a_bad_clip_of_several_is_named_and_left_out_alone(tmp_path, clip, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    bad = motion_lib(clip)
+    bad["dof"][4, 0] = np.nan
+    sunk = motion_lib(lifted(clip, -0.5))
+    file = write_pickle(tmp_path / "set.pkl", {"good": motion_lib(clip), "bad": bad, "in/sunk": sunk})
+    message = refusal(load_clips, [str(file)])
+    assert message.startswith(f"{file}#bad: dof is nan at frame 4, column left_hip_pitch_joint")
+    assert load_motion(f"{file}#bad", Reading(drop_bad=True)).num_frames == clip.num_frames
+    clips = load_clips([str(file), "walk"], skip_bad=True)
+    assert clips.left_out == (message,)
+    assert clips.files == (f"{file}#good", f"{file}#in/sunk", "walk")
+    assert clips.weights == (0.5, 0.5, 1.0)
+    assert refusal(require_fit, clips, GROUND_BODIES["feet"]).startswith(f"{file}#in/sunk: not fit for")
+    assert load_motion(f"{file}#in/sunk").name == "set in/sunk"
+    assert refusal(load_clips, [f"{file}#bad"], skip_bad=True) == message
+
+
+def test_a_trajectory_of_one_frame_is_left_out_alone(tmp_path, clip):
+    fields = clip_files.locomujoco(clip) | {"split_points": np.array([0, 1, clip.num_frames])}
+    file = write_npz(tmp_path / "two.npz", fields)
+    clips = load_clips([str(file)], skip_bad=True)
+    assert [motion.name for motion in clips.motions] == ["two 2"]
+    assert clips.left_out[0].startswith(f"{file}#1: root_pos has 1 frame(s)")
 
 
 def test_text_that_is_none_is_damage(tmp_path, clip):
@@ -397,7 +479,7 @@ def test_motion_lib_by_joblib(tmp_path, clip, pack):
     fields = motion_lib(clip) | {"dof": np.asfortranarray(clip.dof_pos), "pose_aa": np.zeros((3, 30, 3))}
     file = write_joblib(tmp_path / "two.pkl", {"a": fields, "b": fields})
     file.write_bytes(pack(file.read_bytes()))
-    for read in load_all(file)[0]:
+    for read in load_all(file)[0].values():
         assert_same(read, clip)
 
 
@@ -417,7 +499,7 @@ def test_what_follows_an_array_of_joblib_is_checked_too(tmp_path, clip):
 def test_trajectories_of_a_file_are_clips(tmp_path, clip):
     fields = clip_files.locomujoco(clip) | {"split_points": np.array([0, 4, clip.num_frames])}
     file = write_npz(tmp_path / "two.npz", fields)
-    (first, second), _ = load_all(file)
+    first, second = load_all(file)[0].values()
     assert (first.num_frames, second.num_frames) == (4, clip.num_frames - 4)
     np.testing.assert_allclose(load_motion(f"{file}#2").qpos, second.qpos)
 

@@ -403,7 +403,7 @@ def refers_to_itself(opcode: bytes, depth: int) -> bytes:
     return b"\x80\x04})" + opcode * depth + b"K\x01s."
 
 
-TOO_ODD = "pickle is too large or too odd (opcode {}); save a dict of numbers and lists"
+TOO_ODD = "pickle is too large or too odd (opcode {}); save a dict of numbers and lists, with the frames in"
 HOSTILE = {
     "memo index": (b"\x80\x03}r" + struct.pack("<I", 2**31) + b".", TOO_ODD.format("LONG_BINPUT")),
     "memo index in text": (b"\x80\x03}p99999999\n.", TOO_ODD.format("PUT")),
@@ -516,6 +516,16 @@ def test_missing_file_is_named_with_the_bundled_clips(tmp_path, monkeypatch, nam
     assert refusal(load_motion, name) == (
         f"{name}: no such file; give a clip's path or the name of a bundled clip (stand, walk)"
     )
+
+
+def test_a_name_that_begins_with_a_dot_and_a_hash_is_a_missing_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert refusal(load_motion, ".#walk.pkl").startswith(".#walk.pkl: no such file; ")
+
+
+def test_a_pickle_with_an_array_for_each_of_many_frames_is_refused_with_what_to_do(tmp_path):
+    file = pickled(tmp_path / "long.pkl", clip(frames=[np.zeros(35) for _ in range(2600)]), 4)
+    assert refusal(load_motion, file).endswith("with the frames in one array, not in one each")
 
 
 def test_directory_pipe_and_empty_file_are_refused(tmp_path):

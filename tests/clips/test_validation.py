@@ -362,6 +362,19 @@ def test_a_cyclic_clip_that_does_not_close(walk):
     assert only_fault(with_defect(walk, turn), "seam: root turn").figure == pytest.approx(0.1, abs=1e-9)
 
 
+def test_a_tilt_at_the_seam_is_not_said_to_be_a_turn(walk):
+    """Carrying the heading over would not mend it, and a "turn" clip carries it over already."""
+
+    def lean(qpos):
+        tilt = Rotation.from_rotvec(np.outer(np.linspace(0.0, 0.5, walk.num_frames), [1.0, 0.0, 0.0]))
+        qpos[:, 3:7] = (tilt * Rotation.from_quat(qpos[:, 3:7], scalar_first=True)).as_quat(scalar_first=True)
+
+    for loop in ("wrap", "turn"):
+        found = faults(validate(editing.with_loop(with_defect(walk, lean), loop)))["seam: root turn"]
+        assert found.figure == pytest.approx(0.5, abs=0.01)
+        assert found.remedy.startswith("convert --make-cyclic closes it")
+
+
 def test_a_cyclic_clip_whose_speed_changes_at_the_seam(walk):
     """Two parabolas over the cycle, closed in value: their rates differ by 8 heights a cycle."""
     frame = np.arange(walk.num_frames)

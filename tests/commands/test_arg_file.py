@@ -29,6 +29,7 @@ def test_mimickits_command_line_with_an_argument_file(arg_file, tmp_path, capsys
             ["--mode", "train", "--num_envs", "64", "--visualize", "false", option, arg_file]
         )
         assert command.train.num_envs == 64
+        assert command.train.eval_interval == 100 * 32 * 64  # of 100 iterations
         assert command.train.env.observation == "mimickit"
         assert command.train.motion == (str(tmp_path / "data" / "motions" / "clip.npz"),)
         assert command.out == Path("output")

@@ -557,13 +557,13 @@ def test_a_wrong_axis_upwards_is_remarked(write, walk, tmp_path, capsys):
         ({"out": "clip.mp4"}, "clip.mp4: the ending belongs to no format"),
         ({"out": "there.npz"}, "there.npz: exists already; give --force"),
         ({"start": 1.0, "end": 0.5}, "start 1 s and end 0.5 s"),
-        ({"end": 9.0}, "end 9 s is outside the recording; give 0 <= start < end <= 1.467 s"),
+        ({"end": 9.0}, "end 9 s is outside the recording; give 0 <= start < end <= 1.466 s"),
         ({"start": float("nan")}, "start nan s"),
         ({"start": 0.5, "end": 0.51}, "there is one frame"),
         ({"fps": 0.0}, "--fps: 0"),
         ({"fps": float("nan")}, "--fps: nan"),
         ({"fps": 0.5}, "--fps: 0.5 leaves one frame"),
-        ({"file": "missing.bvh"}, "missing.bvh: no such file"),
+        ({"file": "missing.bvh"}, "missing.bvh: no such file; give the path of a BVH file"),
     ],
 )
 def test_bad_options_are_refused_before_anything_is_written(write, walk, tmp_path, changed, message):
@@ -575,6 +575,22 @@ def test_bad_options_are_refused_before_anything_is_written(write, walk, tmp_pat
     assert "\n" not in str(error.value)
     assert (tmp_path / "there.npz").read_text() == "mine"
     assert not list(tmp_path.glob("clip*"))
+
+
+@pytest.mark.parametrize(
+    ("out", "changed", "message"),
+    [
+        ("none/clip.npz", {}, "option OUT: .*none/clip.npz cannot be written .*; name a file in an existing"),
+        ("clip.csv", {"fps": 60.0}, "clip.csv: fps is 60 and loop 'clamp', .*; convert with --fps 30"),
+        ("clip.csv", {"loop": "wrap"}, "clip.csv: fps is 30 and loop 'wrap', .*; convert with --loop clamp"),
+        ("clip.pkl", {"fps": 29.97}, "clip.pkl: fps is 29.97, and MimicKit's is a whole number; .* --fps 30"),
+        ("clip.pkl", {"fps": float("nan"), "loop": "wrap"}, "option --fps: nan is out of range"),
+        ("clip.pkl", {"loop": "turn"}, "clip.pkl: loop is 'turn', and MimicKit's cycles do not turn on"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_the_recording_is_read(tmp_path, out, changed, message):
+    with pytest.raises(UserError, match=message):
+        run(RetargetCommand(tmp_path / "missing.bvh", tmp_path / out, **changed))
 
 
 @pytest.mark.parametrize("joint", ["neck", "knee", "toe", "wrist"])

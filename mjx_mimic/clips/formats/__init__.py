@@ -76,27 +76,49 @@ def load_motion(path_or_name: str | Path, reading: Reading = AS_IT_SAYS) -> Moti
 def load_with_format(path_or_name: str | Path, reading: Reading = AS_IT_SAYS) -> tuple[Motion, Format]:
     """Read a clip as `load_motion` does, and return the format of its file as well."""
     path, wanted = _resolve(Path(path_or_name))
-    motions, found = _read(path, wanted, reading)
-    if len(motions) > 1:
-        names = list(motions)
+    clips, known = _read(path, wanted, reading)
+    if len(clips) > 1:
+        names = list(clips)
         shown = ", ".join(map(quoted, names[:5])) + (f" and {len(names) - 5} more" if names[5:] else "")
         raise UserError(f"{path}: holds {len(names)} clips ({shown}); name one of them as {path.name}#1")
-    return next(iter(motions.values())), found
+    (clip,) = clips.values()
+    if isinstance(clip, UserError):
+        raise clip
+    return clip, known
 
 
-def load_all(path_or_name: str | Path, reading: Reading = AS_IT_SAYS) -> tuple[tuple[Motion, ...], Format]:
-    """Read every clip of a file, or the one that `FILE#2` names, and the format of the file.
+def load_all(
+    path_or_name: str | Path, reading: Reading = AS_IT_SAYS, skip_bad: bool = False
+) -> tuple[dict[str, Motion], Format, list[UserError]]:
+    """Read every clip of a file, or the one that `FILE#2` names.
+
+    Args:
+        path_or_name: the file, or a bundled clip's name.
+        reading: what the file does not say itself.
+        skip_bad: leave out the clips of the file that cannot be read.
+
+    Returns:
+        The clips, each by what names it on a command line; the format of the file; what is wrong with those
+        that are left out.
 
     Raises:
         UserError: as `load_motion`.
     """
     path, wanted = _resolve(Path(path_or_name))
-    motions, found = _read(path, wanted, reading)
-    return tuple(motions.values()), found
+    clips, known = _read(path, wanted, reading)
+    errors = [clip for clip in clips.values() if isinstance(clip, UserError)]
+    if errors and not skip_bad:
+        raise errors[0]
+    motions = {
+        f"{path}#{name}" if len(clips) > 1 else str(path_or_name): clip
+        for name, clip in clips.items()
+        if not isinstance(clip, UserError)
+    }
+    return motions, known, errors
 
 
-def _read(path: Path, wanted: str | None, reading: Reading) -> tuple[dict[str, Motion], Format]:
-    """Read the clips of a file by their names, and return the format of the first.
+def _read(path: Path, wanted: str | None, reading: Reading) -> tuple[dict[str, Motion | UserError], Format]:
+    """Read the clips of a file, or what is wrong with them, by their names; return the format of the first.
 
     Where the file holds several and none is `wanted`, all are read.
     """
@@ -109,13 +131,17 @@ def _read(path: Path, wanted: str | None, reading: Reading) -> tuple[dict[str, M
         if name is None:
             raise UserError(f"{path}: has no clip {quoted(wanted)}; give one from 1 to {len(names)}")
         parts = {name: parts[name]}
-    motions = {}
+    clips: dict[str, Motion | UserError] = {}
     for name, (known, fields) in parts.items():
-        raw = known.build(fields, path)
-        if several:
-            raw = replace(raw, name=f"{path.stem} {name}")
-        motions[name] = motion_of(raw, path, known.terms, reading)
-    return motions, next(iter(parts.values()))[0]
+        place = Path(f"{path}#{name}") if several else path
+        try:
+            raw = known.build(fields, place)
+            if several:
+                raw = replace(raw, name=f"{path.stem} {name}")
+            clips[name] = motion_of(raw, place, known.terms, reading)
+        except UserError as error:
+            clips[name] = error
+    return clips, next(iter(parts.values()))[0]
 
 
 def key_of(path: Path) -> str:
@@ -136,6 +162,13 @@ def key_to_write(path: Path, force: bool) -> str:
     if os.path.exists(path) and not force:
         raise UserError(f"{path}: exists already; give --force to write over it, or another file")
     return key
+
+
+def check_to_write(path: Path, key: str, fps: float, loop: str) -> None:
+    """Raise UserError if the format with that key cannot hold a clip of such frames/s and such a loop."""
+    for known in FORMATS:
+        if known.key == key and known.check:
+            known.check(path, fps, loop, 0.0)
 
 
 def save_motion(path: str | Path, motion: Motion, key: str) -> None:
@@ -243,12 +276,18 @@ def _known() -> str:
     return f"known formats: {', '.join(known.name for known in FORMATS)}"
 
 
+def file_and_clip(name: str) -> tuple[str, str | None]:
+    """Separate `FILE#2` into the file and which of its clips is meant; None: the name is all of a file's."""
+    for place in (index for index, character in enumerate(name) if character == "#"):
+        if os.path.isfile(name[:place]) and not os.path.exists(name):
+            return name[:place], name[place + 1 :]
+    return name, None
+
+
 def _resolve(path: Path) -> tuple[Path, str | None]:
     """Find the file, and which of its clips is meant; a bare name may be a bundled clip's."""
-    wanted = None
-    if "#" in path.name and not os.path.exists(path):
-        name, _, wanted = path.name.partition("#")
-        path = path.with_name(name) if name else path
+    file, wanted = file_and_clip(str(path))
+    path = Path(file)
     if len(path.parts) == 1 and not os.path.isfile(path):
         bundled = paths.motions_dir() / f"{path.name}.npz"
         if os.path.isfile(bundled):

@@ -93,6 +93,8 @@ class Format:
         build: takes the clip out of such fields.
         split: the fields of each trajectory by its name; None for formats that hold one.
         write: writes a clip to a path; None for formats that are only read.
+        check: raises UserError, for the file at that path, if it cannot hold a clip of such frames/s, such a
+            loop, and such a length in s (0: unknown); None for formats that hold any clip.
     """
 
     key: str
@@ -104,3 +106,4 @@ class Format:
     build: Callable[[Any, Path], RawClip]
     split: Callable[[Any, Path], Mapping[str, Any]] | None = None
     write: Callable[[str | Path, Motion], None] | None = None
+    check: Callable[[str | Path, float, str, float], None] | None = None

@@ -1,8 +1,8 @@
 """Tables of numbers as text (`.csv`) in any of the usual dialects, with or without a row of names.
 
 Cells are separated by tabs, semicolons, bars, commas, or else by spaces: by the first of these that the
-first row has. Lines that start with "#", "%" or "//" are comments; separators at the end of a line are left
-out, and empty cells are NaN. With other separators than commas, numbers may have decimal commas.
+first row has. Lines that start with "#", "%" or "//" are comments; empty cells are NaN, and those beyond the
+last column are left out. With other separators than commas, numbers may have decimal commas.
 """
 
 import re
@@ -32,12 +32,15 @@ def read_table(data: bytes, path: Path) -> Table:
     """Read rows of numbers from `data`, the contents of the file `path`.
 
     Rows of words above the first row of numbers are left out, but for the names: the first of them, also in a
-    comment as `numpy.savetxt` writes it, that has a word for each column.
+    comment as `numpy.savetxt` writes it, that has a word for each column, or none as above pandas' index. A
+    first row that only numbers the columns is left out.
 
     Raises:
         UserError: `data` is not UTF-8 text, has ragged rows, or words among its numbers.
     """
     lines = _lines(data, path)
+    if _only_numbers_columns(lines[0][1]):
+        lines = lines[1:]
     if all(line.startswith(_COMMENTS) for _, line in lines):
         raise UserError(f"{path}: holds comments or blank lines only; export the clip again")
     above, start = _preamble(lines, path)
@@ -49,12 +52,18 @@ def read_table(data: bytes, path: Path) -> Table:
         rows = [(number, line.replace(",", ".")) for number, line in rows]
     table: list[list[float]] | list[list[float | None]]
     try:
-        table = [list(map(float, _cells(line, separator))) for _, line in rows]
+        table = [list(map(float, _cells(line, separator, columns))) for _, line in rows]
     except ValueError:
-        table = [[_number(cell) for cell in _cells(line, separator)] for _, line in rows]
+        table = [[_number(cell) for cell in _cells(line, separator, columns)] for _, line in rows]
     if any(len(row) != columns or None in row for row in table):
         raise _fault(rows, separator, columns, path)
     return Table(names, np.array(table, np.float64))
+
+
+def _only_numbers_columns(line: str) -> bool:
+    """Tell whether a line is 0, 1, 2, ..., maybe after an empty cell, as pandas writes it above a table."""
+    cells = [cell for cell in _cells(line, _separator(line)) if cell]
+    return len(cells) > 2 and cells == [str(number) for number in range(len(cells))]
 
 
 def _preamble(lines: list[tuple[int, str]], path: Path) -> tuple[list[tuple[int, str]], int]:
@@ -77,7 +86,7 @@ def _names(
         commented = line.startswith(_COMMENTS)
         bare = line.lstrip("#%/ ") if commented else line
         for cells in (_cells(bare, separator), bare.split()):
-            if len(cells) == columns and not any(map(_is_number, cells)):
+            if len(cells) == columns and not any(cell and _is_number(cell) for cell in cells):
                 return tuple(cells)
         cells = _cells(line, separator)
         if not commented and len(cells) > max(columns // 2, 1):
@@ -105,12 +114,12 @@ def _lines(data: bytes, path: Path) -> list[tuple[int, str]]:
     return lines
 
 
-def _cells(line: str, separator: str | None) -> list[str]:
-    """Split a line into its cells, without the empty ones at its end, and without quotation marks."""
+def _cells(line: str, separator: str | None, columns: int = 1) -> list[str]:
+    """Split a line into its cells without quotation marks, and without empty ones beyond so many columns."""
     if separator is None:
         return line.split()
     cells = [cell.strip().strip("\"'") for cell in line.split(separator)]
-    while len(cells) > 1 and not cells[-1]:
+    while len(cells) > columns and not cells[-1]:
         cells.pop()
     return cells
 
@@ -133,7 +142,7 @@ def _number(cell: str) -> float | None:
 def _fault(rows: list[tuple[int, str]], separator: str | None, columns: int, path: Path) -> UserError:
     """Say what is wrong with the first line that is not `columns` numbers."""
     for number, line in rows:
-        cells = _cells(line, separator)
+        cells = _cells(line, separator, columns)
         for column, cell in enumerate(cells, 1):
             if not _is_number(cell):
                 return UserError(

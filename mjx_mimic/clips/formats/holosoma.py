@@ -22,8 +22,8 @@ def matches(fields: Mapping[str, Any], path: Path) -> bool:
     """Tell whether the fields of the file `path` are of this format."""
     if not {"joint_names", "joint_pos"} <= set(fields):
         return False
-    shape = np.shape(fields["joint_pos"])
-    return len(shape) == 2 and shape[1] >= _FREE + len(_hinges(fields, path))
+    shape, hinges = np.shape(fields["joint_pos"]), _hinges(fields, path)
+    return len(hinges) > 0 and len(shape) == 2 and shape[1] >= _FREE + len(hinges)
 
 
 def _hinges(fields: Mapping[str, Any], path: Path) -> list[str]:

@@ -81,16 +81,7 @@ def write(path: str | Path, motion: Motion) -> None:
         UserError: the frame rate is not a whole number, the clip turns on from cycle to cycle, or the file
             cannot be written.
     """
-    if motion.loop == "turn":
-        raise UserError(
-            f"{path}: loop is 'turn', and MimicKit's cycles do not turn on; convert with --cycles 10, which"
-            " ends, or write a .npz"
-        )
-    if not float(motion.fps).is_integer():
-        raise UserError(
-            f"{path}: fps is {motion.fps:.6g}, and MimicKit's is a whole number; convert with"
-            f" {_whole_rate(motion)}"
-        )
+    check(path, motion.fps, motion.loop, motion.length)
     turn = Rotation.from_quat(motion.root_quat, scalar_first=True).as_rotvec()
     frames = np.concatenate([motion.root_pos, turn, motion.dof_pos], axis=1)
     loop_mode = next(mode for mode, loop in _LOOPS.items() if loop == motion.loop)
@@ -98,13 +89,27 @@ def write(path: str | Path, motion: Motion) -> None:
         pickle.dump({"loop_mode": loop_mode, "fps": int(motion.fps), "frames": frames.tolist()}, file, 4)
 
 
-def _whole_rate(motion: Motion) -> str:
+def check(path: str | Path, fps: float, loop: str, length: float) -> None:
+    """Raise UserError for a rate that is no whole number, or a clip that turns on; see `Format.check`."""
+    if loop == "turn":
+        raise UserError(
+            f"{path}: loop is 'turn', and MimicKit's cycles do not turn on; convert with --cycles 10, which"
+            " ends, or write a .npz"
+        )
+    if not float(fps).is_integer():
+        raise UserError(
+            f"{path}: fps is {fps:.6g}, and MimicKit's is a whole number; convert with"
+            f" {_whole_rate(fps, loop, length)}"
+        )
+
+
+def _whole_rate(fps: float, loop: str, length: float) -> str:
     """Name the options of `convert` for the nearest whole frame rate; a cyclic clip keeps its period."""
-    near = sorted(range(1, 241), key=lambda rate: abs(rate - motion.fps))
-    if motion.cyclic:
-        intervals = [(rate, motion.length * rate) for rate in near]
+    near = sorted(range(1, 241), key=lambda rate: abs(rate - fps))
+    if loop != "clamp":
+        intervals = [(rate, length * rate) for rate in near]
         near = [rate for rate, count in intervals if abs(count - round(count)) < 1e-9 * count]
-    return f"--fps {near[0]}" if near else f"--loop clamp --fps {max(round(motion.fps), 1)}"
+    return f"--fps {near[0]}" if near else f"--loop clamp --fps {max(round(fps), 1)}"
 
 
 FORMAT = Format(
@@ -116,4 +121,5 @@ FORMAT = Format(
     matches=matches,
     build=build,
     write=write,
+    check=check,
 )

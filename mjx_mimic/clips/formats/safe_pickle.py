@@ -155,7 +155,8 @@ class _OpcodeCheck:
             wrong |= "PUT" in name and number > len(data)  # the unpickler's memo is an array
             if wrong or self._count > _MAX_OPCODES or self._tuples > _MAX_TUPLES:
                 raise _Refusal(
-                    f"pickle is too large or too odd (opcode {name}); save a dict of numbers and lists"
+                    f"pickle is too large or too odd (opcode {name}); save a dict of numbers and lists, with"
+                    " the frames in one array, not in one each"
                 )
             if name == "PROTO" and number < 4 and self._joblib:
                 raise _Refusal(

@@ -39,15 +39,20 @@ def write(path: str | Path, motion: Motion) -> None:
     Raises:
         UserError: another frame rate, a cyclic clip, or the file cannot be written.
     """
-    remedies = ["--loop clamp"] * (motion.loop != "clamp") + ["--fps 30"] * (motion.fps != FPS)
-    if remedies:
-        raise UserError(
-            f"{path}: fps is {motion.fps:.6g} and loop '{motion.loop}', but Unitree's CSV always means 30 and"
-            f" 'clamp'; convert with {' '.join(remedies)}"
-        )
+    check(path, motion.fps, motion.loop, motion.length)
     rows = np.concatenate([motion.root_pos, np.roll(motion.root_quat, -1, axis=1), motion.dof_pos], axis=1)
     with replacing(path) as file:
         np.savetxt(file, rows, fmt="%.9f", delimiter=",")
+
+
+def check(path: str | Path, fps: float, loop: str, length: float) -> None:
+    """Raise UserError for another frame rate, or a cyclic clip; see `Format.check`."""
+    remedies = ["--loop clamp"] * (loop != "clamp") + ["--fps 30"] * (fps != FPS)
+    if remedies:
+        raise UserError(
+            f"{path}: fps is {fps:.6g} and loop '{loop}', but Unitree's CSV always means 30 and 'clamp';"
+            f" convert with {' '.join(remedies)}"
+        )
 
 
 def matches(table: Table, path: Path) -> bool:
@@ -71,8 +76,8 @@ def build(table: Table, path: Path) -> RawClip:
     if rows.shape[1] not in _WIDTHS:
         raise UserError(
             f"{path}: has {table.rows.shape[1]} columns, expected {' or '.join(map(str, _WIDTHS))} (root"
-            " position 3, quaternion xyzw 4, the joints), after those of time or frame numbers; export these"
-            " columns"
+            " position 3, quaternion xyzw 4, the joints), after those of time or frame numbers, which go up"
+            " evenly; export these columns, and every frame"
         )
     return RawClip(
         name=path.stem,
@@ -87,25 +92,26 @@ def build(table: Table, path: Path) -> RawClip:
 def _named(names: tuple[str, ...], rows: Array, path: Path) -> RawClip:
     """Take a clip out of columns with names: joints, seven of the root, and time; others are left alone."""
     plain = [_plain(name) for name in names]
-    joints = {g1_name(re.sub(_UNIT, "", name)): index for index, name in enumerate(names)}
-    joints = {name: index for name, index in joints.items() if name in G1_JOINTS}
+    known = [(g1_name(re.sub(_UNIT, "", name)), index) for index, name in enumerate(names)]
+    joints = _once([(joint, index) for joint, index in known if joint in G1_JOINTS], names, path)
     numbered = [index for index, name in enumerate(plain) if re.fullmatch(r"(dof|joint|q)(pos)?\d+", name)]
     if not joints and len(numbered) + 7 in _WIDTHS:
         joints = dict(zip(_WIDTHS[len(numbered) + 7], numbered, strict=True))
-    others = {name: index for index, name in enumerate(plain) if index not in joints.values()}
-    place, turn = _axes(others, _PLACE, "xyz"), _axes(others, _TURN, "xyzw")
+    others = [(name, index) for index, name in enumerate(plain) if index not in joints.values()]
+    place = list(_once(_axes(others, _PLACE, "xyz"), names, path).values())
+    turn = list(_once(_axes(others, _TURN, "xyzw"), names, path).values())
     if len(place) < 3 or len(turn) < 4:
-        shown = ", ".join(quoted(names[index]) for index in list(others.values())[:8]) or "none"
+        shown = ", ".join(quoted(names[index]) for _, index in others[:8]) or "none"
         raise UserError(
             f"{path}: columns that are no joints are {shown}; name those of the root root_x, root_y, root_z,"
             " root_qx, root_qy, root_qz, root_qw, or remove the row of names"
         )
-    time = next((index for name, index in others.items() if re.fullmatch(_TIME, name)), None)
+    time = next((index for name, index in others if re.fullmatch(_TIME, name)), None)
     rate = None if time is None else _rate(rows[:, time], path)
     columns, joint_names = list(joints.values()), list(joints)
     if not set(joints) >= set(G1_23_JOINTS):  # one of the others may be the missing one, misspelt
-        known = {*columns, *place, *turn, time}
-        rest = [i for name, i in others.items() if i not in known and not re.fullmatch(_COUNTER, name)]
+        taken = {*place, *turn, time}
+        rest = [i for name, i in others if i not in taken and not re.fullmatch(_COUNTER, name)]
         columns, joint_names = columns + rest, joint_names + [names[index] for index in rest]
     return RawClip(
         name=path.stem,
@@ -117,16 +123,26 @@ def _named(names: tuple[str, ...], rows: Array, path: Path) -> RawClip:
     )
 
 
-def _axes(columns: dict[str, int], pattern: str, axes: str) -> list[int]:
-    """Find the columns of the root whose names match `pattern`, in the order of `axes`.
+def _axes(columns: list[tuple[str, int]], pattern: str, axes: str) -> list[tuple[str, int]]:
+    """Find the columns of the root whose names match `pattern`, each with its axis, in the order of `axes`.
 
     Where axes are numbers, from 0 or 1, they are in this order.
     """
-    found = {match[1]: index for name, index in columns.items() if (match := re.fullmatch(pattern, name))}
+    found = [(match[1], index) for name, index in columns if (match := re.fullmatch(pattern, name))]
     for names in (axes, "0123"[: len(axes)], "1234"[: len(axes)]):
-        if set(names) <= set(found):
-            return [found[name] for name in names]
+        if set(names) <= {axis for axis, _ in found}:
+            return sorted((pair for pair in found if pair[0] in names), key=lambda pair: names.index(pair[0]))
     return []
+
+
+def _once(columns: list[tuple[str, int]], names: tuple[str, ...], path: Path) -> dict[str, int]:
+    """Return columns by what they are; raises UserError where two are the same."""
+    found = dict(columns)
+    for what, index in columns:
+        if index != found[what]:
+            both = f"{quoted(names[index])} and {quoted(names[found[what]])}"
+            raise UserError(f"{path}: columns {both} mean the same; export one of them")
+    return found
 
 
 def _plain(name: str) -> str:
@@ -165,4 +181,5 @@ FORMAT = Format(
     matches=matches,
     build=build,
     write=write,
+    check=check,
 )
