@@ -24,18 +24,11 @@ from mjx_mimic.runs import folder
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.lock import locked
 from mjx_mimic.runs.metric_log import MetricLog
+from mjx_mimic.runs.reports import clip_summary, evaluation_figures, summary
+from mjx_mimic.runs.stop import Stop
 from mjx_mimic.runs.sweep_plan import Member, Sweep, members
 from mjx_mimic.runs.sweep_report import write_report
-from mjx_mimic.runs.training_loop import (
-    MAX_SKIPPED_UPDATES,
-    Stop,
-    clip_summary,
-    evaluation_figures,
-    evaluation_keys,
-    has_multiple,
-    judged,
-    summary,
-)
+from mjx_mimic.runs.training_loop import MAX_SKIPPED_UPDATES, evaluation_keys, has_multiple, judged
 from mjx_mimic.runs.training_run import check_clips
 from mjx_mimic.task.making import with_contacts
 

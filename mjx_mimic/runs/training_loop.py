@@ -1,22 +1,12 @@
-"""The loop around the training step: reports, evaluations, checkpoints, an orderly stop."""
+"""The loop around the training step: when it reports, evaluates, saves, draws and stops."""
 
-import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
 
 import jax
-import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
-from mjx_mimic.common.cli import INTERRUPTED, heard
 from mjx_mimic.common.errors import RunFailure, one_line
 from mjx_mimic.common.processes import agreed
 from mjx_mimic.config import RandomizationConfig
@@ -24,9 +14,10 @@ from mjx_mimic.learning.devices import first_device
 from mjx_mimic.learning.learner import Learner, TrainState
 from mjx_mimic.learning.metrics import Metrics
 from mjx_mimic.learning.policy import Policy
-from mjx_mimic.learning.rollout import EvaluationMetrics
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.metric_log import MetricLog
+from mjx_mimic.runs.reports import Display, clip_summary, evaluation_figures, summary
+from mjx_mimic.runs.stop import Stop
 from mjx_mimic.task.env import ImitationEnv
 
 REPORT_INTERVAL_S = 10.0
@@ -35,99 +26,8 @@ CHECKPOINT_INTERVAL_S = 600.0
 MAX_SKIPPED_UPDATES = 10
 """Updates in a row that may be skipped before the run is given up."""
 
-
 WriteVideo = Callable[[Policy, ImitationEnv, Path], None]
 """Writes a video of an episode of a policy on its task to a file."""
-
-SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-
-
-class Stop:
-    """A request to stop, by an interrupt, a termination signal or a closed terminal.
-
-    The update in flight is finished first, and its checkpoint written. Where nothing is in flight, which is
-    so until the first update, and at a second signal, the process ends at once with exit code 130. A thread
-    sees to that, because Python handles no signal while XLA compiles or runs.
-    """
-
-    def __init__(self) -> None:
-        self.requested = False
-        self.in_flight = False
-        """Whether something would be lost by ending at once."""
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Take the place of the signals' handlers."""
-        reader, writer = os.pipe()
-        os.set_blocking(writer, False)
-
-        numbers = heard(SIGNALS)
-
-        def watch() -> None:
-            while number := os.read(reader, 1):
-                if number[0] not in numbers:
-                    continue
-                if self.requested or not self.in_flight:
-                    print("stopped", flush=True)
-                    os._exit(INTERRUPTED)
-                self.requested = True
-                print("finishing the update in flight; interrupt again to stop at once", flush=True)
-
-        before = {number: signal.signal(number, lambda *_: None) for number in numbers}
-        wakeup = signal.set_wakeup_fd(writer)
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(wakeup)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            os.close(writer)
-            watcher.join()
-            os.close(reader)
-
-
-class Display:
-    """A progress bar on a terminal, one line per report elsewhere."""
-
-    def __init__(self, total: int, done: int) -> None:
-        self._console = Console(highlight=False, soft_wrap=True)
-        self._total = total
-        self._reports = 0
-        columns = (TextColumn("{task.percentage:3.0f}%"), BarColumn(20), TextColumn("{task.description}"))
-        self._bar = Bar(*columns, TimeRemainingColumn(), console=self._console, speed_estimate_period=600)
-        self._task = self._bar.add_task("compiling", total=total, completed=done)
-
-    def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def say(self, text: str) -> None:
-        """Print a line."""
-        self._console.print(text, markup=False)
-
-    def report(self, row: dict[str, float]) -> None:
-        """Show a report."""
-        text = (
-            f"{row['samples'] / 1e6:.2f} M samples, {row['samples_per_s']:,.0f}/s,"
-            f" return {row['train_return']:.1f}, episode {row['train_episode_length']:.0f} steps"
-        )
-        if "eval_return" in row:
-            result = f"evaluation {row['eval_return']:.1f}, {row['eval_episode_length']:.0f} steps"
-            result += f", {row['eval_survived']:.0%} survive"
-            self.say(f"[{row['wall_time_s']:6.0f} s] {text}; {result}")
-        elif not self._console.is_terminal:
-            left_min = (self._total - row["samples"]) / row["samples_per_s"] / 60.0
-            # The first update takes as long as compiling does, so its speed says nothing of what is left.
-            left = "" if self._reports == 0 else f"; {left_min:.0f} min left"
-            self.say(f"[{row['wall_time_s']:6.0f} s] {text}{left}")
-        self._reports += 1
-        self._bar.update(self._task, completed=row["samples"], description=text)
 
 
 def train(
@@ -265,17 +165,6 @@ def evaluate(learner: Learner, state: TrainState, progress: Progress) -> tuple[d
     return judged(figures, float(again.eval_return), best)
 
 
-def evaluation_figures(metrics: EvaluationMetrics) -> dict[str, float]:
-    """Return the metrics of an evaluation by the names of `metrics.jsonl`."""
-    return {
-        "eval_return": float(metrics.eval_return),
-        "eval_episode_length": float(metrics.eval_episode_length),
-        "eval_survived": float(metrics.eval_survived),
-        **{f"eval_error_{name}": float(value) for name, value in vars(metrics.errors).items()},
-        **{f"eval_goal_{name}": float(value) for name, value in metrics.goal.items()},
-    }
-
-
 def judged(
     figures: Mapping[str, float], second_return: float, best: float | None
 ) -> tuple[dict[str, float], bool]:
@@ -295,50 +184,3 @@ def evaluation_keys(learner: Learner, progress: Progress) -> jax.Array:
     """Return keys (2,) of an evaluation and of its repetition, which follow from seed and samples alone."""
     own = jax.random.fold_in(jax.random.key(learner.config.seed + 1), progress.samples % 2**31)
     return jax.random.split(own)
-
-
-def summary(window: Sequence[Metrics], samples_per_step: int) -> dict[str, float]:
-    """Average the training steps of a report, by the names of `metrics.jsonl`."""
-    mean = jax.tree.map(lambda *values: float(np.mean(values)), *window)
-    episodes = np.array([m.episodes for m in window])
-
-    def over_episodes(name: str) -> float:
-        values = np.array([getattr(m, name) for m in window])
-        return float(np.sum(values * episodes) / max(episodes.sum(), 1.0))
-
-    steps = samples_per_step * len(window)
-    last = window[-1].normalizer
-    return {
-        "train_return": over_episodes("train_return"),
-        "train_episode_length": over_episodes("train_episode_length"),
-        "episodes": float(episodes.sum()),
-        "reward": mean.reward,
-        **{f"reward_{name}": value for name, value in vars(mean.reward_terms).items()},
-        **({} if mean.goal_reward is None else {"reward_goal": mean.goal_reward}),
-        **{f"ended_by_{name}": value for name, value in vars(mean.ended_by).items()},
-        "nonfinite_resets": round(mean.ended_by.nonfinite * steps),
-        **vars(mean.actor),
-        **vars(mean.advantage),
-        "normalizer_mean": float(last.normalizer_mean),
-        "normalizer_std": float(last.normalizer_std),
-        "normalizer_samples": round(float(last.normalizer_samples)),
-        "critic_loss": mean.critic_loss,
-        "explained_variance": mean.explained_variance,
-        "policy_std": mean.std,
-        "learning_rate": mean.learning_rate,
-        "skipped_updates": float(np.sum([m.skipped for m in window])),
-    }
-
-
-def clip_summary(window: Sequence[Metrics]) -> dict[str, np.ndarray]:
-    """Return figures (C,) of each clip over the training steps of a report, NaN where no episode ended."""
-    total = {name: np.sum([vars(m.clips)[name] for m in window], axis=0) for name in vars(window[0].clips)}
-    with np.errstate(invalid="ignore"):
-        return {
-            "steps": total["steps"],
-            "reward": total["reward"] / total["steps"],
-            "episodes": total["episodes"],
-            "failed_share": total["failures"] / total["episodes"],
-            "train_return": total["episode_return"] / total["episodes"],
-            "train_episode_length": total["episode_length"] / total["episodes"],
-        }

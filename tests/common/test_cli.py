@@ -20,7 +20,7 @@ print(jax.jit(lambda x: x * x + 1.0)(3.0))
 def test_what_nohup_ignores_stays_ignored():
     """So that a training goes on when its terminal is closed."""
     program = (
-        "import signal; from mjx_mimic.common import cli; from mjx_mimic.runs.training_loop import Stop\n"
+        "import signal; from mjx_mimic.common import cli; from mjx_mimic.runs.stop import Stop\n"
         "def main(_):\n"
         "    with Stop().listening():\n"
         "        print(signal.getsignal(signal.SIGHUP).name, callable(signal.getsignal(signal.SIGTERM)))\n"

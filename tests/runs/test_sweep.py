@@ -23,9 +23,9 @@ from mjx_mimic.learning.learner import Learner
 from mjx_mimic.runs import sweep, sweep_plan
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.metric_log import read_rows
+from mjx_mimic.runs.stop import Stop
 from mjx_mimic.runs.sweep_plan import Member, members, read_sweep
 from mjx_mimic.runs.sweep_report import outcome, table
-from mjx_mimic.runs.training_loop import Stop
 
 UPDATE = POINT_CONFIG.num_envs * POINT_CONFIG.unroll_length
 DESCRIPTION = f"""
