@@ -14,8 +14,8 @@ COMMANDS = {
     "sweep": "train settings x clips x seeds, with one table and one plot",
     "compose": "join trained policies into one that chooses between their clips",
     "export": "write a policy as an ONNX file",
-    "bench": "measure what a training step costs on this machine",
-    "motion": "inspect, validate, convert, preview, or retarget clips",
+    "bench": "measure a training step here, or predict it for an accelerator",
+    "motion": "inspect, validate, convert, edit, join, preview, or retarget clips",
     "generate": "make the bundled clips again",
 }
 

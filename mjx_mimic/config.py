@@ -80,7 +80,7 @@ class PaperRewardConfig:
 Range = tuple[float, float]
 """Lowest and highest value; a number is drawn between them for each episode."""
 Factor = Annotated[Range, Within(0.01, 100.0)]
-MOST_SEED = 2**63 - 2
+MOST_SEED = 2**32 - 2
 """Evaluations use the seed after it, too."""
 MOST_DELAY = 2.0
 """Control steps."""
@@ -360,8 +360,8 @@ class PPOConfig:
     """KL divergence per minibatch to which the policy's learning rate is steered, at the beginning of the
     training; None: the rate stays constant."""
     final_kl: Annotated[float, Within(1e-6, 10.0)] = 0.01
-    """The same at the training's end, to which it falls linearly: bold steps find a skill, small ones polish
-    it."""
+    """The same at the training's end, to which it falls linearly, if it is less: bold steps find a skill,
+    small ones polish it."""
     min_rate: Annotated[float, Within(0.0, 1.0)] = 1e-6
     """Lower limit of the steered learning rate."""
     max_rate: Annotated[float, Within(0.0, 1.0)] = 1e-3
@@ -422,7 +422,7 @@ class TrainConfig:
     """With --num-envs 0, environments on each accelerator, or on all cores of a CPU together; 0: sized."""
     total_steps: Annotated[int, Within(0, 10**15)] = 0
     """Samples to train on, which are control steps of all environments; 0: sized for the machine."""
-    seed: Annotated[int, Within(-(2**63), MOST_SEED)] = 0
+    seed: Annotated[int, Within(0, MOST_SEED)] = 0
     """Seed of every random number."""
     unroll_length: Annotated[int, Within(1, 100_000)] = 16
     """Control steps of each environment between two updates."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from mjx_mimic.common.cli import require_range
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.config import TrainConfig, Within
+from mjx_mimic.config import RandomizationConfig, TrainConfig, Within
 from mjx_mimic.robot.constants import G1_JOINTS
 
 # Environments per device, samples in all, and samples between evaluations and between videos, where the user
@@ -84,7 +84,9 @@ def check(config: TrainConfig, devices: int) -> None:
     require(ppo.min_rate <= ppo.max_rate, "--ppo.min-rate", ppo.min_rate, "use one up to --ppo.max-rate")
     check_physics_rate("--env.physics-hz", env.physics_hz, env.control_hz)
     remedy = f"use at least {1.0 / env.control_hz:.3g}, one control step"
-    require(env.episode_seconds * env.control_hz >= 0.5, "--env.episode-seconds", env.episode_seconds, remedy)
+    require(
+        round(env.episode_seconds * env.control_hz) >= 1, "--env.episode-seconds", env.episode_seconds, remedy
+    )
     require(
         env.start == "random" or config.start_sampling == "uniform",
         "--start-sampling",
@@ -113,6 +115,19 @@ def check(config: TrainConfig, devices: int) -> None:
         config.push_turn,
         "add --push, the speed of the kicks",
     )
+    moves = config.push or config.noise or env.randomization != RandomizationConfig()
+    remedy = "add what it lets grow: --push, --noise or --env.randomization"
+    require(bool(moves) or not config.disturbance_ramp, "--disturbance-ramp", config.disturbance_ramp, remedy)
+    remedy = "add --network.learn-std; a fixed standard deviation needs no floor"
+    has_floor = config.network.min_std > 0.0
+    require(config.network.learn_std or not has_floor, "--network.min-std", config.network.min_std, remedy)
+    steers = ppo.target_kl is not None
+    remedy = f"use {ppo.min_rate:g} to {ppo.max_rate:g}, between which --ppo.target-kl steers it"
+    in_range = ppo.min_rate <= ppo.actor_rate <= ppo.max_rate
+    require(in_range or not steers, "--ppo.actor-rate", ppo.actor_rate, remedy)
+    remedy = "use one or skills; the clips' cycles end at different times"
+    counts_cycles = env.goal in ("strike", "throw")
+    require(env.clips != "best" or not counts_cycles, "--env.clips", env.clips, remedy)
     remedy = "add --env.self-collision, without which nothing touches the robot but the floor"
     touches = env.self_collision or env.penalty.self_contact == 0.0
     require(touches, "--env.penalty.self-contact", env.penalty.self_contact, remedy)

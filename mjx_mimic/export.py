@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UserError(f"option --out: {command.out} will not do; name a file that ends in .onnx")
     require_writable("--out", command.out)
     if importlib.util.find_spec("onnx") is None:
-        raise UserError('package onnx is missing; install it with pip install "mjx-mimic[onnx]"')
+        raise UserError('package onnx is missing; in the clone of mjx_mimic, pip install -e ".[onnx]"')
     cli.prepare_jax()
     from mjx_mimic.runs.onnx import export_policy  # JAX and MuJoCo, after their settings
 

@@ -67,7 +67,7 @@ class ValidateCommand:
 
 @dataclass(frozen=True)
 class ConvertCommand:
-    """Edit a clip, in the order of the options, and writes it in the format of OUT's ending."""
+    """Edit a clip, in the order in which the options are listed, and write it in the format of OUT's name."""
 
     source: File
     """File in any known format, or the name of a bundled clip."""
@@ -355,7 +355,7 @@ def preview(command: PreviewCommand) -> int:
 
 def retarget(command: RetargetCommand) -> int:
     """Make a clip of the robot from the BVH file, write it, and print how well it follows the person."""
-    _require(("mink", "daqp"), "retargeting", '"mjx-mimic[retarget]"')
+    _require(("mink", "daqp"), "retargeting", '-e ".[retarget]" in the clone of mjx_mimic')
     from mjx_mimic.retarget import pipeline
 
     if command.list:

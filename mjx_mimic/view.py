@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     check(command)
     if command.browser or command.share or not gl.has_display():
         if importlib.util.find_spec("viser") is None:
-            raise UserError('the browser view needs viser; pip install "mjx-mimic[view]"')
+            raise UserError('package viser is missing; in the clone of mjx_mimic, pip install -e ".[view]"')
         from mjx_mimic.display.serving import serve  # viser, which a window does without
 
         opener = functools.partial(open_playable, command)

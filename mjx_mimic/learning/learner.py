@@ -26,7 +26,7 @@ from mjx_mimic.learning.networks import Actor, Critic, make_actor, make_critic
 from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.learning.policy import Policy, ValueFunction
 from mjx_mimic.learning.rollout import EvaluationMetrics, Transition
-from mjx_mimic.task import start_sampling
+from mjx_mimic.task import start_sampling, termination
 from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.making import make_env
 from mjx_mimic.task.states import EnvState
@@ -72,6 +72,9 @@ def init_state(
     moments = normalizing.empty(observation.shape[-1], config.normalizer.min_std)
     if config.normalizer.first == "reference":  # so that the first policy sees sane numbers
         moments = normalizing.update(moments, observation, DEVICES)
+        # What is the same in all first states, such as the last action, is not yet known to be constant.
+        variance = jnp.where(moments.variance == 0.0, 1.0, moments.variance)
+        moments = replace(moments, variance=variance)
     actor_key, critic_key = jax.random.split(network_key)
     state = TrainState(
         actor=ppo.init_network(actor.init(actor_key, observation), config.ppo.actor_rate, config.ppo),
@@ -217,9 +220,14 @@ def make_batch(
 
 
 def evaluate(env: ImitationEnv, config: TrainConfig, policy: Policy, key: jax.Array) -> EvaluationMetrics:
-    """Evaluate the policy in deterministic episodes of the nominal robot, `eval_envs` over all devices."""
-    nominal = replace(config.env, randomization=RandomizationConfig(), privileged_critic=False)
-    env = env.with_config(nominal)
+    """Evaluate the policy in deterministic episodes of the nominal robot, `eval_envs` over all devices.
+
+    They start anywhere and end early, whatever the training's do, so that trainings can be compared.
+    """
+    nominal = replace(
+        config.env, randomization=RandomizationConfig(), privileged_critic=False, start="random"
+    )
+    env = env.with_config(termination.with_endings(nominal))
     count = config.eval_envs // jax.lax.axis_size(DEVICES)
     return rollouts.evaluate(env, policy, count, key, DEVICES)
 

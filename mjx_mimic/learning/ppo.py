@@ -217,11 +217,12 @@ def apply_gradient(
 def at_progress(config: PPOConfig, progress: jax.Array) -> PPOConfig:
     """Return the settings of an update after a share `progress` () of the training, from 0 to 1.
 
-    The wanted KL divergence falls linearly from `target_kl` to `final_kl`.
+    The wanted KL divergence falls linearly from `target_kl` to `final_kl`, if that is less.
     """
     if config.target_kl is None:
         return config
-    target = config.target_kl + progress * (config.final_kl - config.target_kl)
+    final = jnp.minimum(config.final_kl, config.target_kl)
+    target = config.target_kl + progress * (final - config.target_kl)
     return replace(config, target_kl=target)  # type: ignore[arg-type]
 
 

@@ -100,7 +100,7 @@ def retarget_file(
         start: s, see `retarget`.
         end: s, see `retarget`.
         fps: frames per second of the clip.
-        loop: "wrap" or "clamp".
+        loop: "wrap", "turn" or "clamp".
         name: of the clip.
         force: write over an existing file.
 

@@ -63,6 +63,12 @@ def from_axis_angle(axis: jax.Array, theta: jax.Array) -> jax.Array:
     return jnp.concatenate([jnp.cos(half), jnp.sin(half) * axis], axis=-1)
 
 
+def between(start: jax.Array, end: jax.Array) -> jax.Array:
+    """Return the shortest rotation (..., 4) from one unit vector (..., 3) to another, not its opposite."""
+    cosine = jnp.sum(start * end, axis=-1, keepdims=True)
+    return normalize(jnp.concatenate([1.0 + cosine, jnp.cross(start, end)], axis=-1))
+
+
 def turned(quat: jax.Array, vector: jax.Array) -> jax.Array:
     """Turn a unit quaternion (4,) by a rotation vector (3,) rad in the world frame."""
     theta = jnp.linalg.norm(vector)

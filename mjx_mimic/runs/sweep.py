@@ -28,7 +28,13 @@ from mjx_mimic.runs.reports import clip_summary, evaluation_figures, summary
 from mjx_mimic.runs.stop import Stop
 from mjx_mimic.runs.sweep_plan import Member, Sweep, members
 from mjx_mimic.runs.sweep_report import write_report
-from mjx_mimic.runs.training_loop import MAX_SKIPPED_UPDATES, evaluation_keys, has_multiple, judged
+from mjx_mimic.runs.training_loop import (
+    MAX_SKIPPED_UPDATES,
+    best_return,
+    evaluation_keys,
+    has_multiple,
+    judged,
+)
 from mjx_mimic.runs.training_run import check_clips
 from mjx_mimic.task.making import with_contacts
 
@@ -148,7 +154,8 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
             ending = samples >= config.total_steps or stop.requested or is_over(sweep, progress[0]) or is_lost
             if not ending and not is_at_interval:
                 continue
-            is_due = is_at_interval or (ending and not stop.requested)
+            is_complete = samples >= config.total_steps
+            is_due = is_at_interval or is_complete or (ending and not stop.requested)
             results = evaluate(population, arguments, state, learners, progress) if is_due else None
             speed = len(window) * samples_per_step / (now - window_start)
             for index, done in enumerate(progress):
@@ -247,11 +254,11 @@ def evaluate(
     first = first_device(population.evaluate(arguments, state, keys))
     returns = first.eval_return
     second = returns  # counts only for a member that beats its best, as below
-    bests = [done.best_eval_return for done in progress]
+    bests = [best_return(learner.config, done) for learner, done in zip(learners, progress, strict=True)]
     if any(best is None or value > best for value, best in zip(returns, bests, strict=True)):
         second = first_device(population.evaluate(arguments, state, others)).eval_return
     results = []
-    for index, done in enumerate(progress):
+    for index, best in enumerate(bests):
         figures = evaluation_figures(jax.tree.map(lambda x, index=index: x[index], first))
-        results.append(judged(figures, float(second[index]), done.best_eval_return))
+        results.append(judged(figures, float(second[index]), best))
     return results

@@ -1,5 +1,6 @@
 """The loop around the training step: when it reports, evaluates, saves, draws and stops."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -9,7 +10,7 @@ import jax
 
 from mjx_mimic.common.errors import RunFailure, one_line
 from mjx_mimic.common.processes import agreed
-from mjx_mimic.config import RandomizationConfig
+from mjx_mimic.config import RandomizationConfig, TrainConfig
 from mjx_mimic.learning.devices import first_device
 from mjx_mimic.learning.learner import Learner, TrainState
 from mjx_mimic.learning.metrics import Metrics
@@ -151,18 +152,31 @@ def evaluate(learner: Learner, state: TrainState, progress: Progress) -> tuple[d
     """Evaluate the policy; one that beats the best so far is evaluated again with other starts.
 
     The highest of many evaluations is partly luck. So the mean of both counts, and has to beat the best too.
+    A policy from before all disturbances had grown is no best one after that.
 
     Returns:
         The figures of the first evaluation with the return of the best policy so far, and whether it is
         this one.
     """
-    (key, other), best = evaluation_keys(learner, progress), progress.best_eval_return
+    (key, other), best = evaluation_keys(learner, progress), best_return(learner.config, progress)
     first = first_device(learner.evaluate(state, key))
     figures = evaluation_figures(first)
     if best is not None and not figures["eval_return"] > best:
         return figures | {"best_eval_return": best}, False
     again = first_device(learner.evaluate(state, other))
     return judged(figures, float(again.eval_return), best)
+
+
+def best_return(config: TrainConfig, progress: Progress) -> float | None:
+    """Return the best evaluation return so far that counts, None if there is none.
+
+    Evaluations are undisturbed, and policies that were trained with little disturbance do better in them. So
+    the best one is chosen anew at the first evaluation with all of `disturbance_ramp` behind it.
+    """
+    ramp_end = config.disturbance_ramp * config.total_steps
+    since = progress.samples - ramp_end
+    has_just_ended = config.disturbance_ramp > 0.0 and 0.0 <= since < (config.eval_interval or math.inf)
+    return None if has_just_ended else progress.best_eval_return
 
 
 def judged(

@@ -32,12 +32,12 @@ from mjx_mimic.runs.warm_start import Source, has_new_value_function, read_sourc
 from mjx_mimic.task.goals import doubts
 from mjx_mimic.task.making import with_contacts
 
-STEP_BYTES = {"tpu": 103_000}
+STEP_BYTES = {"tpu": 94_500}
 """What the compiled training step takes per environment beside its samples, by platform.
 
 Of 200 MB at 4096 environments on an H100 and 467 MB on a TPU v5e, which pads its arrays, by
 `python -m mjx_mimic.bench --compile-for`."""
-OTHER_STEP_BYTES = 37_300
+OTHER_STEP_BYTES = 29_400
 """The same on GPUs, and by assumption on CPUs."""
 
 
@@ -77,7 +77,9 @@ def train_run(
     check_clips(config, clips, trust or resume)
     out = out or Path("runs") / f"{file_name(clips.motions[0].name)}-{time.strftime('%Y%m%d-%H%M%S')}"
     if wandb_project and importlib.util.find_spec("wandb") is None:
-        raise UserError("option --wandb: the package is not installed; install mjx-mimic[wandb]")
+        raise UserError(
+            'option --wandb: package wandb is missing; in the clone of mjx_mimic, pip install -e ".[wandb]"'
+        )
     learner = make_learner(config, clips, devices)
     check_memory(learner)
     source = read_source(init_from, learner, clips) if init_from else None
@@ -126,8 +128,9 @@ def check_memory(learner: Learner) -> None:
         UserError: they need more than ten times what there is, which no estimate is wrong by.
     """
     config, devices = learner.config, learner.devices
-    observation = sum(learner.env.observation_sizes().values())
-    sample_bytes = 4 * (observation + 2 * learner.env.num_actions)
+    _, observed = jax.eval_shape(learner.env.reset, jax.random.key(0))
+    # Observations as they are and normalised; actions, before and after clipping.
+    sample_bytes = 4 * 2 * (observed.size + learner.env.num_actions)
     platform = devices[0].platform
     step_bytes = STEP_BYTES.get(platform, OTHER_STEP_BYTES)
     needed = config.num_envs * (step_bytes + config.unroll_length * sample_bytes)
@@ -145,6 +148,16 @@ def check_memory(learner: Learner) -> None:
     if needed > 10 * available:
         raise UserError(f"{message}; use fewer")
     print(f"warning: {message}, by an estimate")
+
+
+def warn_of_another_length(config: TrainConfig, before: int) -> None:
+    """Say what it means for a resumed training to have other `total_steps` than before."""
+    changes = config.ppo.target_kl is not None or config.disturbance_ramp > 0.0
+    if changes and config.total_steps != before:
+        print(
+            f"warning: {config.total_steps:,} samples in all instead of {before:,}: the wanted KL divergence"
+            " and the disturbances go on as in a training that had this length from the start"
+        )
 
 
 def _train(
@@ -182,6 +195,7 @@ def _train(
         state = start_from(learner, state, source)
     try:
         if resume and is_first():
+            warn_of_another_length(config, read_run(out)[0].total_steps)
             folder.record_resumption(out, config, len(devices))
         if restored:
             state, progress = restored

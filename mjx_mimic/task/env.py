@@ -10,6 +10,7 @@ import numpy as np
 from flax import struct
 
 from mjx_mimic.config import MOST_DELAY, EnvConfig, RandomizationConfig
+from mjx_mimic.robot import rotation
 from mjx_mimic.robot.implicit_pd import shifted_target
 from mjx_mimic.robot.model import CharacterState, Robot, exact_products
 from mjx_mimic.robot.quiet_mjx import mjx
@@ -405,11 +406,20 @@ class ImitationEnv:
         offset = state.dynamics.joint_offset
         return state if offset is None else replace(state, qpos=state.qpos.at[7:].add(offset))
 
+    def levelled(self, state: EnvState) -> EnvState:
+        """Return a state whose orientation is relative to gravity, as sensors show it, not to the floor."""
+        gravity = state.dynamics.gravity
+        if gravity is None:
+            return state
+        down = jnp.array([0.0, 0.0, -1.0])
+        level = rotation.between(gravity / jnp.linalg.norm(gravity), down)
+        return replace(state, qpos=state.qpos.at[3:7].set(rotation.multiply(level, state.qpos[3:7])))
+
     def readings(self, state: EnvState) -> observation.Parts:
         """Return by name what the sensors show, and the last action; nothing in layouts of other things."""
         if self.layout.readings is None or state.action is None:
             return {}
-        shown = self.layout.readings(self.character(self.encoded(state)))
+        shown = self.layout.readings(self.character(self.levelled(self.encoded(state))))
         return shown | {"last action": state.action}
 
     def reading(self, state: EnvState) -> jax.Array:

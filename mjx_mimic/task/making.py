@@ -10,7 +10,7 @@ from mjx_mimic.clips.ground_contacts import needed_contacts, touching_shapes
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import EnvConfig
-from mjx_mimic.robot.constants import ContactSet
+from mjx_mimic.robot.constants import ALL_BODIES, ContactSet
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import Robot, load_robot
 from mjx_mimic.task.env import ImitationEnv
@@ -22,13 +22,16 @@ from mjx_mimic.task.start_sampling import make_starts
 def with_contacts(config: EnvConfig, motions: Sequence[Motion]) -> EnvConfig:
     """Return settings whose contacts are no longer `auto`, but the smallest set that the clips need.
 
-    So are the bodies that may be on the floor, unless the settings name some.
+    So are the bodies that may be on the floor, unless the settings name some. Where a robot may lie on the
+    floor, every shape meets it.
     """
     if config.contacts != "auto":
         return config
     model = load_mjcf("body", config.physics_hz, visuals=False)
     shapes = {shape for motion in motions for shape in touching_shapes(model, motion)}
     contacts, bodies = needed_contacts(model, sorted(shapes))
+    if not config.fall_ends or config.ground_bodies == ALL_BODIES:
+        contacts = "body"
     return replace(config, contacts=contacts, ground_bodies=config.ground_bodies or bodies)
 
 

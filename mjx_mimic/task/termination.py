@@ -1,9 +1,12 @@
 """Why an episode ends: pure functions of the simulated and the reference state."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 from flax import struct
 
+from mjx_mimic.config import EnvConfig
 from mjx_mimic.robot.model import CharacterState
 
 
@@ -31,6 +34,12 @@ class Causes:
     def truncated(self) -> jax.Array:
         """Whether the episode ends without a failure, so that its value is bootstrapped."""
         return (self.time_out | self.clip_end) & ~self.terminated
+
+
+def with_endings(config: EnvConfig) -> EnvConfig:
+    """Return settings with which falls and deviations are failures, so that runs without can be compared."""
+    deviation = EnvConfig.max_deviation if config.max_deviation is None else config.max_deviation
+    return replace(config, fall_ends=True, max_deviation=deviation)
 
 
 def has_fallen(state: CharacterState) -> jax.Array:

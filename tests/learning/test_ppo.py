@@ -404,6 +404,8 @@ def test_the_wanted_kl_falls_linearly_over_the_training():
     config = PPOConfig(target_kl=0.06, final_kl=0.02)
     found = [float(ppo.at_progress(config, jnp.float32(share)).target_kl) for share in (0.0, 0.25, 1.0)]
     np.testing.assert_allclose(found, [0.06, 0.05, 0.02], rtol=1e-6)
+    small = replace(config, target_kl=0.005)  # which does not rise
+    assert float(ppo.at_progress(small, jnp.float32(1.0)).target_kl) == pytest.approx(0.005)
     constant = replace(config, target_kl=None)
     assert ppo.at_progress(constant, jnp.float32(0.5)) is constant
 

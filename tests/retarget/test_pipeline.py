@@ -670,5 +670,5 @@ def test_names_that_nobody_knows_are_given_in_a_file(write, walk, tmp_path, caps
 
 def test_a_missing_solver_is_reported_with_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mink", None)
-    with pytest.raises(UserError, match=r'pip install "mjx-mimic\[retarget\]"'):
+    with pytest.raises(UserError, match=r'pip install -e ".\[retarget\]"'):
         run(RetargetCommand(tmp_path / "a.bvh", tmp_path / "clip.npz"))

@@ -284,6 +284,18 @@ def test_slow_updates_are_saved_without_an_evaluation(point_learner, tmp_path, m
     assert not any(is_best for samples, is_best in saved if samples not in evaluated)
 
 
+def test_the_best_policy_is_chosen_anew_when_all_disturbances_have_grown():
+    """What was trained with few of them does better in evaluations, which have none."""
+    config = replace(POINT_CONFIG, total_steps=10_000, eval_interval=1_000, disturbance_ramp=0.45)
+    found = {
+        samples: training_loop.best_return(config, Progress(samples, 0.0, 7.0))
+        for samples in (4_000, 5_000, 6_000, 10_000)
+    }
+    assert found == {4_000: 7.0, 5_000: None, 6_000: 7.0, 10_000: 7.0}
+    without = replace(config, disturbance_ramp=0.0)
+    assert training_loop.best_return(without, Progress(0, 0.0, 7.0)) == 7.0
+
+
 def test_one_lucky_evaluation_makes_no_best_policy(point_learner, tmp_path, monkeypatch):
     """What evaluations yield is given: the first and, where it beats the best, the second."""
     given = iter([10.0, 20.0, 90.0, -70.0, 16.0, 18.0])

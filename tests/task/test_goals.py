@@ -1,6 +1,8 @@
 """Goals beside imitation: drawn, seen, rewarded and counted as their pages say; the reference comes along."""
 
+import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +27,7 @@ from mjx_mimic.config import (
 from mjx_mimic.config_checks import sized
 from mjx_mimic.evaluation.recording import snapshot
 from mjx_mimic.task.env import ImitationEnv
-from mjx_mimic.task.goals import doubts, heading, strike, throw
+from mjx_mimic.task.goals import Situation, doubts, heading, strike, throw
 from mjx_mimic.task.making import make_env
 from mjx_mimic.task.states import EnvState
 
@@ -229,6 +231,22 @@ def test_who_walks_as_wanted_succeeds(rigid):
     assert state.goal.reward == pytest.approx(1.0, abs=1e-4)
     assert env.goal_results(state)["success"] == 1.0
     np.testing.assert_allclose(env.goal_markers(state), [[*(state.qpos[:2] + jnp.array([0.8, 0.0])), 0.0]])
+
+
+@pytest.mark.parametrize("release", [0.0, 0.5, 0.98, 1.0])
+def test_a_phase_is_passed_once_in_each_cycle(release):
+    """Also between the last control step of a cycle and its end."""
+    phases = (np.arange(91) / 45.0) % 1.0
+    situations = [
+        SimpleNamespace(phase=now, previous_phase=before) for before, now in itertools.pairwise(phases)
+    ]
+    assert sum(bool(Situation.passes(situation, release)) for situation in situations) == 2
+
+
+def test_a_target_that_does_not_vary_has_no_beyond():
+    fixed = ((0.6, 0.6), (0.0, 0.0), (0.5, 0.5))
+    point = strike.draw_cylindrical(jax.random.key(0), fixed, beyond=0.5)
+    np.testing.assert_allclose(point, [0.6, 0.0, 0.5], atol=1e-6)
 
 
 @pytest.mark.parametrize("goal", ["heading", "location", "strike", "throw"])

@@ -51,6 +51,14 @@ def test_a_task_loads_the_robot_that_its_settings_ask_for(contacts):
     assert env.substeps == 8
 
 
+@pytest.mark.parametrize("options", [{"fall_ends": False}, {"ground_bodies": ("all",)}])
+def test_where_a_robot_may_lie_on_the_floor_every_shape_meets_it(options):
+    config = with_contacts(EnvConfig(**options), [sway()])
+    assert config.contacts == "body"
+    ending = with_contacts(EnvConfig(**options | {"fall_ends": True}), [sway()])
+    assert config.ground_bodies == ending.ground_bodies
+
+
 def posed(quat: list[float], height: float) -> Motion:
     """The sway, turned over and put at another height."""
     clip = sway()

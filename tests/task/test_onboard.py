@@ -57,6 +57,16 @@ def some_state(env: ImitationEnv) -> EnvState:
     )
 
 
+def test_on_a_tilted_floor_the_inertial_sensor_shows_gravity_not_the_floor(env, parts):
+    down = np.array([0.1, -0.05, -9.8])
+    state = some_state(env)
+    state = replace(state, dynamics=replace(state.dynamics, gravity=jnp.asarray(down, jnp.float32)))
+    seen, _, _ = parts(state, state)
+    turn = Rotation.from_quat(np.asarray(state.qpos[3:7]), scalar_first=True)
+    np.testing.assert_allclose(seen["gravity"], turn.inv().apply(down / np.linalg.norm(down)), atol=1e-6)
+    np.testing.assert_allclose(seen["gyro"], [3.0, 4.0, 5.0], atol=1e-5)
+
+
 def test_the_inertial_sensor_is_in_the_pelvis(env, parts):
     state = some_state(env)
     seen, _, _ = parts(state, state)

@@ -28,8 +28,9 @@ class Situation:
     def passes(self, phase: float) -> jax.Array:
         """Return whether the clip has reached `phase` in this control step, ()."""
         begins_again = self.phase < self.previous_phase
+        at_the_end = begins_again & (self.previous_phase < phase)
         before = self.previous_phase - begins_again
-        return (before < phase) & (phase <= self.phase)
+        return at_the_end | ((before < phase) & (phase <= self.phase))
 
 
 @struct.dataclass
