@@ -16,7 +16,7 @@ PROGRAM = "python -m mjx_mimic.export"
 
 @dataclass(frozen=True)
 class ExportCommand:
-    """Writes a run's policy as ONNX: the whole controller, from sensors to the motors' targets."""
+    """Write a run's policy as ONNX: the whole controller, from sensors to the motors' targets."""
 
     run: Path
     """Run folder."""

@@ -68,9 +68,9 @@ def build(name: Name) -> Motion:
 
 @dataclass(frozen=True)
 class GenerateCommand:
-    """Makes clips of the Unitree G1 from scratch, and prints what each demands of floor and motors.
+    """Make clips of the Unitree G1 from scratch, and print what each demands of floor and motors.
 
-    Of a clip that does not repeat, it prints that of the cycle from which it is cut.
+    Where a clip does not repeat, this is of the cycle from which it is cut.
     """
 
     clips: Annotated[tuple[Name | Literal["all"], ...], tyro.conf.Positional] = ("all",)

@@ -28,7 +28,7 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class RenderCommand(VideoOptions, EpisodeOptions, Subject):  # --help lists the last one's options first
-    """Draws episodes of a run's policy with their reference, or a clip."""
+    """Draw episodes of a run's policy with their reference, or a clip."""
 
 
 def main(arguments: Sequence[str]) -> int:

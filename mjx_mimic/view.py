@@ -22,7 +22,7 @@ PROGRAM = "python -m mjx_mimic.view"
 
 @dataclass(frozen=True)
 class ViewCommand:
-    """Shows a run's policy live with its reference as a ghost, or a clip."""
+    """Show a run's policy live with its reference as a ghost, or a clip."""
 
     run: Annotated[Path | None, cli.shown("FOLDER")] = None
     """Run folder."""
