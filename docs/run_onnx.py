@@ -63,7 +63,7 @@ def main(policy, scene, clip, seconds):
     wanted = {value.name for value in session.get_inputs()}
     if "goal" in wanted:
         raise SystemExit(f"{policy}: pursues a goal, which nobody sets here; feed its input `goal` yourself")
-    if about["contacts"] != "feet":
+    if about.get("contacts", "feet") != "feet":
         print(
             f"warning: more than the soles touched the floor in training (contacts {about['contacts']});"
             f" {scene} has to let the same bodies do so"

@@ -80,7 +80,7 @@ class PaperRewardConfig:
 Range = tuple[float, float]
 """Lowest and highest value; a number is drawn between them for each episode."""
 Factor = Annotated[Range, Within(0.01, 100.0)]
-MOST_SEED = 2**32 - 2
+MOST_SEED = 2**63 - 2
 """Evaluations use the seed after it, too."""
 MOST_DELAY = 2.0
 """Control steps."""
@@ -188,7 +188,7 @@ class LocationConfig:
     radius: Radius = 0.3
     """Distance at which a point is reached, m."""
     speed: Annotated[float, Within(0.01, 10.0)] = 0.9
-    """Wanted speed on the way, m/s."""
+    """Speed on the way, m/s, up to which a faster approach is rewarded more."""
 
 
 @dataclass(frozen=True)
@@ -422,7 +422,7 @@ class TrainConfig:
     """With --num-envs 0, environments on each accelerator, or on all cores of a CPU together; 0: sized."""
     total_steps: Annotated[int, Within(0, 10**15)] = 0
     """Samples to train on, which are control steps of all environments; 0: sized for the machine."""
-    seed: Annotated[int, Within(0, MOST_SEED)] = 0
+    seed: Annotated[int, Within(-(2**63), MOST_SEED)] = 0
     """Seed of every random number."""
     unroll_length: Annotated[int, Within(1, 100_000)] = 16
     """Control steps of each environment between two updates."""

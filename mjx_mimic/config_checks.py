@@ -71,23 +71,19 @@ def check(config: TrainConfig, devices: int) -> None:
     check_bounds(config)
     env, ppo = config.env, config.ppo
 
-    def require(condition: bool, option: str, value: Any, remedy: str) -> None:
-        if not condition:
-            raise UserError(f"option {option}: {value} will not do; {remedy}")
-
     remedy = f"use a multiple of {devices}, the number of devices, or a number of devices that divides it"
-    require(config.num_envs > 0 and config.num_envs % devices == 0, "--num-envs", config.num_envs, remedy)
+    _require(config.num_envs > 0 and config.num_envs % devices == 0, "--num-envs", config.num_envs, remedy)
     batch = config.num_envs // devices * config.unroll_length
     remedy = f"use a divisor of {batch}, the samples per device and update"
-    require(batch % ppo.actor_minibatches == 0, "--ppo.actor-minibatches", ppo.actor_minibatches, remedy)
-    require(batch % ppo.critic_minibatches == 0, "--ppo.critic-minibatches", ppo.critic_minibatches, remedy)
-    require(ppo.min_rate <= ppo.max_rate, "--ppo.min-rate", ppo.min_rate, "use one up to --ppo.max-rate")
+    _require(batch % ppo.actor_minibatches == 0, "--ppo.actor-minibatches", ppo.actor_minibatches, remedy)
+    _require(batch % ppo.critic_minibatches == 0, "--ppo.critic-minibatches", ppo.critic_minibatches, remedy)
+    _require(ppo.min_rate <= ppo.max_rate, "--ppo.min-rate", ppo.min_rate, "use one up to --ppo.max-rate")
     check_physics_rate("--env.physics-hz", env.physics_hz, env.control_hz)
     remedy = f"use at least {1.0 / env.control_hz:.3g}, one control step"
-    require(
+    _require(
         round(env.episode_seconds * env.control_hz) >= 1, "--env.episode-seconds", env.episode_seconds, remedy
     )
-    require(
+    _require(
         env.start == "random" or config.start_sampling == "uniform",
         "--start-sampling",
         config.start_sampling,
@@ -95,50 +91,61 @@ def check(config: TrainConfig, devices: int) -> None:
     )
     remedy = f"give {len(G1_JOINTS)}, one for each joint, not all 0"
     joints_do = len(env.joint_weights) == len(G1_JOINTS) and any(env.joint_weights)
-    require(joints_do or not env.joint_weights, "--env.joint-weights", env.joint_weights, remedy)
+    _require(joints_do or not env.joint_weights, "--env.joint-weights", env.joint_weights, remedy)
     for part in ("randomization", "heading", "location", "strike", "throw"):
         for name, value in vars(getattr(env, part)).items():
             ascends = not isinstance(value, tuple) or (len(value) == 2 and value[0] <= value[1])
             option = f"--env.{part}.{name}".replace("_", "-")
-            require(ascends, option, value, "give the lowest and the highest value, in this order")
+            _require(ascends, option, value, "give the lowest and the highest value, in this order")
     rewards = env.goal == "none" or env.imitation_weight + env.goal_weight > 0.0
-    require(rewards, "--env.goal-weight", 0, "give it or --env.imitation-weight a number over 0")
+    _require(rewards, "--env.goal-weight", 0, "give it or --env.imitation-weight a number over 0")
     terms = env.mimickit_reward if env.reward == "mimickit" else env.paper_reward
     weights_do = any(value > 0 for name, value in vars(terms).items() if name.endswith("_weight"))
     option = f"--env.{env.reward}-reward"
-    require(weights_do, option, "all weights 0", "give one term a weight over 0")
+    _require(weights_do, option, "all weights 0", "give one term a weight over 0")
     remedy = "use 1; only the observation onboard is of sensor readings"
-    require(env.history == 1 or env.observation == "onboard", "--env.history", env.history, remedy)
-    require(
+    _require(env.history == 1 or env.observation == "onboard", "--env.history", env.history, remedy)
+    _require(
         config.push > 0.0 or config.push_turn == 0.0,
         "--push-turn",
         config.push_turn,
         "add --push, the speed of the kicks",
     )
-    moves = config.push or config.noise or env.randomization != RandomizationConfig()
-    remedy = "add what it lets grow: --push, --noise or --env.randomization"
-    require(bool(moves) or not config.disturbance_ramp, "--disturbance-ramp", config.disturbance_ramp, remedy)
-    remedy = "add --network.learn-std; a fixed standard deviation needs no floor"
-    has_floor = config.network.min_std > 0.0
-    require(config.network.learn_std or not has_floor, "--network.min-std", config.network.min_std, remedy)
-    steers = ppo.target_kl is not None
-    remedy = f"use {ppo.min_rate:g} to {ppo.max_rate:g}, between which --ppo.target-kl steers it"
-    in_range = ppo.min_rate <= ppo.actor_rate <= ppo.max_rate
-    require(in_range or not steers, "--ppo.actor-rate", ppo.actor_rate, remedy)
-    remedy = "use one or skills; the clips' cycles end at different times"
-    counts_cycles = env.goal in ("strike", "throw")
-    require(env.clips != "best" or not counts_cycles, "--env.clips", env.clips, remedy)
     remedy = "add --env.self-collision, without which nothing touches the robot but the floor"
     touches = env.self_collision or env.penalty.self_contact == 0.0
-    require(touches, "--env.penalty.self-contact", env.penalty.self_contact, remedy)
+    _require(touches, "--env.penalty.self-contact", env.penalty.self_contact, remedy)
     shows = env.observation != "paper" or env.phase is not False or env.target_steps
     remedy = "the observation would show neither phase nor reference; add --env.target-steps 1"
-    require(bool(shows), "--env.phase", env.phase, remedy)
-    require(len(config.motion) > 0, "--motion", "no clip", "name at least one")
+    _require(bool(shows), "--env.phase", env.phase, remedy)
+    _require(len(config.motion) > 0, "--motion", "no clip", "name at least one")
     weights, count = config.motion_weights, len(config.motion)
     remedy = f"give {count}, one for each --motion"
-    require(len(weights) in (0, count), "--motion-weights", weights, remedy)
-    require(not weights or sum(weights) > 0, "--motion-weights", weights, "use numbers from 0, not all 0")
+    _require(len(weights) in (0, count), "--motion-weights", weights, remedy)
+    _require(not weights or sum(weights) > 0, "--motion-weights", weights, "use numbers from 0, not all 0")
+
+
+def _require(condition: bool, option: str, value: Any, remedy: str) -> None:
+    if not condition:
+        raise UserError(f"option {option}: {value} will not do; {remedy}")
+
+
+def check_effects(config: TrainConfig) -> None:
+    """Refuse settings of a new training that would have no effect or none that makes sense.
+
+    Raises:
+        UserError: with the option and a remedy.
+    """
+    env = config.env
+    ramp = config.disturbance_ramp
+    moves = config.push or config.noise or env.randomization != RandomizationConfig()
+    remedy = "add what it lets grow: --push, --noise or --env.randomization"
+    _require(bool(moves) or not ramp, "--disturbance-ramp", ramp, remedy)
+    remedy = "use 0; a fixed standard deviation needs no floor"
+    has_floor = config.network.min_std > 0.0
+    _require(config.network.learn_std or not has_floor, "--network.min-std", config.network.min_std, remedy)
+    remedy = "use one or skills; the clips' cycles end at different times"
+    counts_cycles = env.goal in ("strike", "throw")
+    _require(env.clips != "best" or not counts_cycles, "--env.clips", env.clips, remedy)
 
 
 def check_bounds(config: Any, prefix: str = "") -> None:

@@ -109,7 +109,7 @@ def read_config(path: Path) -> TrainConfig:
 
 def _read_existing(file: Path, path: Path) -> Any:
     if not os.path.exists(file):
-        is_file = path.suffix and not os.path.exists(path)
+        is_file = path.suffix.lower() in (".yaml", ".yml") and not os.path.exists(path)
         what = "no such file" if is_file else f"no run in this folder ({CONFIG_FILE} is missing)"
         raise UserError(f"{path}: {what}; check the path")
     return read_yaml(file)

@@ -27,7 +27,7 @@ PARTIAL = ".partial_"
 
 
 def read_bytes(path: Path, limit: int = MAX_FILE_BYTES, remedy: str = "") -> bytes:
-    """Read a clip file.
+    """Read a file of people.
 
     Args:
         path: the file.

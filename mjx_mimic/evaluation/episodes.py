@@ -236,6 +236,8 @@ class Evaluation:
     @property
     def kinds(self) -> int:
         """How many episodes make a turn: one for each clip, or each pair of clips where skills are given."""
+        if self.plan:  # all of them go through the same
+            return 1
         clips = self.env.library.num_clips
         return clips**2 if self.env.config.clips == "skills" and not self.is_open else clips
 

@@ -73,7 +73,8 @@ def init_state(
     if config.normalizer.first == "reference":  # so that the first policy sees sane numbers
         moments = normalizing.update(moments, observation, DEVICES)
         # What is the same in all first states, such as the last action, is not yet known to be constant.
-        variance = jnp.where(moments.variance == 0.0, 1.0, moments.variance)
+        is_constant = moments.variance < moments.min_std**2
+        variance = jnp.where(is_constant, 1.0, moments.variance)
         moments = replace(moments, variance=variance)
     actor_key, critic_key = jax.random.split(network_key)
     state = TrainState(

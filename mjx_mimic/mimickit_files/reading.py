@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mjx_mimic.common.cli import require_range
 from mjx_mimic.common.errors import UserError, bare
 from mjx_mimic.common.files import read_text, read_yaml
 from mjx_mimic.common.search import upwards
@@ -86,6 +87,7 @@ def translate(
         UserError: a file is missing or malformed, or a value cannot be translated.
     """
     folder = arg_file.parent if arg_file else Path()
+    require_range({"--num-envs": (num_envs, 0, 10**9)})
     draft = Draft(folder, motion_is_given, replace(PRESETS["mimickit"], num_envs=num_envs))
     _read_arguments(draft, read_arguments(arg_file) if arg_file else {}, theirs or {}, arg_file)
     arguments, sources = draft.values, draft.sources

@@ -149,8 +149,9 @@ def write_curves(out: Path, runs: Sequence[Path], metrics: Sequence[str], over: 
 
 def labels(runs: Sequence[Path]) -> list[str]:
     """Return the ends of the paths, as short as they can be told apart by."""
-    for depth in range(1, max(len(run.parts) for run in runs) + 1):
-        names = ["/".join(run.parts[-depth:]) for run in runs]
+    parts = [Path(os.path.abspath(run)).parts for run in runs]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(of_run[-depth:]) for of_run in parts]
         if len(set(names)) == len(names):
             break
     return names

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 
 from mjx_mimic.common.cli import INTERRUPTED, heard
 
-SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-
 
 class Stop:
     """A request to stop, by an interrupt, a termination signal or a closed terminal.
@@ -30,7 +28,8 @@ class Stop:
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
 
-        numbers = heard(SIGNALS)
+        # A script has what it starts with `&` ignore Ctrl-C, which ends a training all the same.
+        numbers = [signal.SIGINT, *heard(("SIGTERM", "SIGHUP"))]
 
         def watch() -> None:
             while number := os.read(reader, 1):

@@ -14,8 +14,8 @@ import numpy as np
 from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import TrainConfig
-from mjx_mimic.config_checks import sized
-from mjx_mimic.config_yaml import CONFIG_FILE
+from mjx_mimic.config_checks import check_effects, sized
+from mjx_mimic.config_yaml import CONFIG_FILE, read_run
 from mjx_mimic.learning.devices import first_device, place
 from mjx_mimic.learning.learner import Learner, TrainState, make_learner, redistribute
 from mjx_mimic.learning.metrics import Metrics
@@ -66,12 +66,18 @@ def run(sweep: Sweep, out: Path, source: Path, trust: bool = False) -> bool:
     checked = set()
     for index, member in enumerate(everyone):
         clips = load_clips(member.config.motion, skip_bad=member.config.skip_bad)
-        env_config = with_contacts(member.config.env, clips.motions)
+        is_begun = os.path.exists(member.path / CONFIG_FILE)
+        env_config = member.config.env
+        if is_begun and env_config.contacts == "auto":  # as they were found when it began
+            past = read_run(member.path)[0].env
+            env_config = replace(env_config, contacts=past.contacts, ground_bodies=past.ground_bodies)
+        env_config = with_contacts(env_config, clips.motions)
         member = everyone[index] = replace(member, config=replace(member.config, env=env_config))
         if (member.setting, member.clip) not in checked:  # they differ by their seeds alone
+            check_effects(member.config)
             check_clips(member.config, clips, trust)
             checked.add((member.setting, member.clip))
-        if os.path.exists(member.path / CONFIG_FILE):
+        if is_begun:
             folder.check_resumable(member.path, member.config, clips, len(devices))
         done = Checkpoints(member.path).progress()
         if done.samples < member.config.total_steps and not is_over(sweep, done):
@@ -209,7 +215,7 @@ def begin(
             restore(item, store, member_state(state, index))
             for index, (item, store) in enumerate(zip(chunk, stores, strict=True))
         ]
-        state = place(devices, stack_states([redistribute(state, len(devices)) for state, _ in restored]))
+        state = place(devices, stack_states([redistribute(found, len(devices)) for found, _ in restored]))
         progress = [done for _, done in restored]
     for item, is_new in zip(chunk, are_new, strict=True):
         if not is_new:  # now that nothing is refused any more
@@ -254,7 +260,7 @@ def evaluate(
     first = first_device(population.evaluate(arguments, state, keys))
     returns = first.eval_return
     second = returns  # counts only for a member that beats its best, as below
-    bests = [best_return(learner.config, done) for learner, done in zip(learners, progress, strict=True)]
+    bests = [best_return(learner, done) for learner, done in zip(learners, progress, strict=True)]
     if any(best is None or value > best for value, best in zip(returns, bests, strict=True)):
         second = first_device(population.evaluate(arguments, state, others)).eval_return
     results = []

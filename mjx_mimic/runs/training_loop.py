@@ -10,7 +10,7 @@ import jax
 
 from mjx_mimic.common.errors import RunFailure, one_line
 from mjx_mimic.common.processes import agreed
-from mjx_mimic.config import RandomizationConfig, TrainConfig
+from mjx_mimic.config import RandomizationConfig
 from mjx_mimic.learning.devices import first_device
 from mjx_mimic.learning.learner import Learner, TrainState
 from mjx_mimic.learning.metrics import Metrics
@@ -158,7 +158,7 @@ def evaluate(learner: Learner, state: TrainState, progress: Progress) -> tuple[d
         The figures of the first evaluation with the return of the best policy so far, and whether it is
         this one.
     """
-    (key, other), best = evaluation_keys(learner, progress), best_return(learner.config, progress)
+    (key, other), best = evaluation_keys(learner, progress), best_return(learner, progress)
     first = first_device(learner.evaluate(state, key))
     figures = evaluation_figures(first)
     if best is not None and not figures["eval_return"] > best:
@@ -167,16 +167,19 @@ def evaluate(learner: Learner, state: TrainState, progress: Progress) -> tuple[d
     return judged(figures, float(again.eval_return), best)
 
 
-def best_return(config: TrainConfig, progress: Progress) -> float | None:
+def best_return(learner: Learner, progress: Progress) -> float | None:
     """Return the best evaluation return so far that counts, None if there is none.
 
     Evaluations are undisturbed, and policies that were trained with little disturbance do better in them. So
     the best one is chosen anew at the first evaluation with all of `disturbance_ramp` behind it.
     """
-    ramp_end = config.disturbance_ramp * config.total_steps
-    since = progress.samples - ramp_end
-    has_just_ended = config.disturbance_ramp > 0.0 and 0.0 <= since < (config.eval_interval or math.inf)
-    return None if has_just_ended else progress.best_eval_return
+    config = learner.config
+    if not config.disturbance_ramp:
+        return progress.best_eval_return
+    interval, total = config.eval_interval or config.total_steps, config.total_steps
+    first = min(math.ceil(config.disturbance_ramp * total / interval) * interval, total)
+    is_first = progress.samples - learner.samples_per_step < first <= progress.samples
+    return None if is_first else progress.best_eval_return
 
 
 def judged(

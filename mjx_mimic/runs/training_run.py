@@ -18,7 +18,7 @@ from mjx_mimic.common.errors import DiskFailure, RunFailure, UserError
 from mjx_mimic.common.paths import file_name
 from mjx_mimic.common.processes import first_before_others, is_first, require_same
 from mjx_mimic.config import TrainConfig
-from mjx_mimic.config_checks import sized
+from mjx_mimic.config_checks import check_effects, sized
 from mjx_mimic.config_yaml import read_run
 from mjx_mimic.learning.devices import all_devices, place
 from mjx_mimic.learning.learner import Learner, make_learner, redistribute
@@ -72,6 +72,8 @@ def train_run(
     """
     devices = all_devices()
     config = sized(config, devices[0].platform, len(devices))
+    if not resume:
+        check_effects(config)
     clips = load_clips(config.motion, config.motion_weights, config.skip_bad)
     config = replace(config, env=with_contacts(config.env, clips.motions))
     check_clips(config, clips, trust or resume)

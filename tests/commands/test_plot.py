@@ -47,7 +47,8 @@ def test_runs_that_differ_in_their_seed_alone_are_one_curve(runs):
 def test_curves_are_called_by_what_tells_their_runs_apart():
     assert labels([Path("runs/kl_0.06"), Path("runs/kl_0.03")]) == ["kl_0.06", "kl_0.03"]
     assert labels([Path("sweep/a/walk-0"), Path("sweep/b/walk-0")]) == ["a/walk-0", "b/walk-0"]
-    assert labels([Path("run"), Path("run")]) == ["run", "run"]
+    assert labels([Path(".")]) == [Path.cwd().name]
+    assert all(label.endswith("run") for label in labels([Path("run"), Path("run")]))
 
 
 @pytest.mark.parametrize("over", ["samples", "minutes"])

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import pytest
 import yaml
-from helpers.refusals import refusal_that_writes_nothing
+from helpers.refusals import refusal, refusal_that_writes_nothing
 from helpers.small_run import sway
 
 from mjx_mimic import config_yaml, train
@@ -22,7 +22,7 @@ from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.clips.formats import native
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import EnvConfig, NetworkConfig, PPOConfig, TrainConfig
-from mjx_mimic.config_checks import check_bounds, sized
+from mjx_mimic.config_checks import check_bounds, check_effects, sized
 from mjx_mimic.learning import make_learner
 from mjx_mimic.presets import PRESETS
 from mjx_mimic.runs import folder
@@ -70,6 +70,20 @@ def test_the_interval_in_seconds_of_earlier_versions_names_its_successor(refused
     record["digest"] = config_yaml.record_digest(record)
     (run / "config.yaml").write_text(yaml.safe_dump(record))
     assert config_yaml.read_run(run)[0].seed == 3
+
+
+@pytest.mark.parametrize(
+    ("config", "option"),
+    [
+        (TrainConfig(disturbance_ramp=0.4), "--disturbance-ramp"),
+        (TrainConfig(network=NetworkConfig(learn_std=False, min_std=0.1)), "--network.min-std"),
+        (TrainConfig(env=EnvConfig(clips="best", goal="strike")), "--env.clips"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused_of_a_new_training(config, option):
+    assert refusal(check_effects, config).startswith(f"option {option}: ")
+    for preset in PRESETS.values():
+        check_effects(preset)
 
 
 def test_the_interval_of_evaluations_is_sized_for_the_machine():

@@ -376,6 +376,13 @@ def test_noise_reaches_the_policy_and_not_the_robot(evaluation, policy):
     assert (np.abs(acts[0] - acts[1]).max(axis=1) > 0.01).all()
 
 
+def test_episodes_that_go_through_the_same_skills_start_at_different_phases(policy, robot):
+    env = make_env(load_clips(["walk", "kick"]).motions, EnvConfig(clips="skills"), robot=robot)
+    whole = Evaluation(env, policy, plan=(0, 1))
+    phases = jax.vmap(whole.start_phase, (0, None))(jnp.arange(8), jax.random.key(0))
+    assert len(set(np.round(np.asarray(phases), 4))) == 8
+
+
 def test_episodes_start_at_the_first_frame_or_anywhere(evaluation, env):
     at_first = np.arange(64) < 3
     states, _, _ = jax.jit(evaluation().begin_all)(jnp.arange(64), at_first, 0)

@@ -672,6 +672,29 @@ def test_whoever_fails_has_not_reached_the_goal(rail_learner):
 
 
 @struct.dataclass
+class NotingEnv(RailEnv):
+    """Notes the settings that it is given."""
+
+    def with_config(self, config: EnvConfig) -> Self:
+        NOTED.append(config)
+        return self
+
+
+NOTED: list[EnvConfig] = []
+
+
+def test_evaluations_start_anywhere_and_end_early_whatever_the_training_does(rail_learner):
+    """Else a training without endings would be complete at once."""
+    task = EnvConfig(start="first", fall_ends=False, max_deviation=None)
+    config = replace(RAIL_CONFIG, env=task)
+    mapped = map_devices(rail_learner.devices, lambda *of: evaluate(of[0], config, *of[1:]))
+    env = NotingEnv(jnp.zeros(2, jnp.int32), rail_learner.placed_env.starts)
+    policy = rail_learner.policy(rail_learner.init(jax.random.key(0)))
+    mapped(env, policy, jax.random.split(jax.random.key(0), 2))
+    assert (NOTED[-1].start, NOTED[-1].fall_ends, NOTED[-1].max_deviation) == ("random", True, 0.5)
+
+
+@struct.dataclass
 class StratifiedEnv(RailEnv):
     """Fails at once in a quarter of the starts, and survives from all others."""
 

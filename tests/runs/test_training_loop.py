@@ -20,12 +20,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from mjx_mimic import train
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.common.errors import RunFailure
+from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_checks import sized
 from mjx_mimic.display import gl
 from mjx_mimic.learning.devices import first_device, place
 from mjx_mimic.learning.learner import Learner
 from mjx_mimic.learning.rollout import EvaluationMetrics
-from mjx_mimic.runs import checkpoints, folder, training_loop
+from mjx_mimic.runs import checkpoints, folder, metric_log, training_loop, training_run
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.metric_log import MetricLog
 from mjx_mimic.task.making import with_contacts
@@ -258,6 +259,22 @@ def test_weights_and_biases_get_the_video(tmp_path, monkeypatch):
     assert logged == [({"Evaluation/video": (gif, "gif")}, 64)]
 
 
+def test_a_weights_and_biases_run_is_continued_by_its_own_folder_alone(tmp_path):
+    first, second, earlier = (tmp_path / name / "walk" for name in "abc")
+    for run in (first, second, earlier / "wandb"):
+        run.mkdir(parents=True)
+    assert metric_log._wandb_id(first) == metric_log._wandb_id(first) != metric_log._wandb_id(second)
+    assert metric_log._wandb_id(earlier) == "walk"
+
+
+def test_another_length_is_warned_of_where_something_changes_over_it(capsys):
+    config = replace(POINT_CONFIG, total_steps=2000)
+    training_run.warn_of_another_length(config, 2000)
+    assert capsys.readouterr().out == ""
+    training_run.warn_of_another_length(replace(config, disturbance_ramp=0.4), 1000)
+    assert "2,000 samples in all instead of 1,000" in capsys.readouterr().out
+
+
 def test_a_failure_to_draw_is_one_line_and_the_training_goes_on(point_learner, tmp_path, capsys):
     learner = replace(point_learner, config=replace(point_learner.config, video_interval=512))
     learner.__dict__.update(train_step=point_learner.train_step, evaluate=point_learner.evaluate)
@@ -286,14 +303,20 @@ def test_slow_updates_are_saved_without_an_evaluation(point_learner, tmp_path, m
 
 def test_the_best_policy_is_chosen_anew_when_all_disturbances_have_grown():
     """What was trained with few of them does better in evaluations, which have none."""
-    config = replace(POINT_CONFIG, total_steps=10_000, eval_interval=1_000, disturbance_ramp=0.45)
-    found = {
-        samples: training_loop.best_return(config, Progress(samples, 0.0, 7.0))
-        for samples in (4_000, 5_000, 6_000, 10_000)
-    }
-    assert found == {4_000: 7.0, 5_000: None, 6_000: 7.0, 10_000: 7.0}
-    without = replace(config, disturbance_ramp=0.0)
-    assert training_loop.best_return(without, Progress(0, 0.0, 7.0)) == 7.0
+    config = replace(POINT_CONFIG, total_steps=20_000, eval_interval=1_000, disturbance_ramp=0.45)
+    devices = tuple(jax.local_devices())
+
+    def chosen_anew(config: TrainConfig) -> list[int]:
+        learner = Learner(PointEnv(sign=jnp.float32(1.0)), config, devices)
+        step = learner.samples_per_step
+        samples = [n for n in range(step, config.total_steps + step, step) if n % config.eval_interval < step]
+        return [n for n in samples if training_loop.best_return(learner, Progress(n, 0.0, 7.0)) is None]
+
+    (anew,) = chosen_anew(config)
+    assert 9_000 <= anew < 9_000 + POINT_CONFIG.num_envs * POINT_CONFIG.unroll_length
+    for total in range(20_000, 22_000, 97):  # always at one evaluation
+        assert len(chosen_anew(replace(config, total_steps=total))) == 1
+    assert chosen_anew(replace(config, disturbance_ramp=0.0)) == []
 
 
 def test_one_lucky_evaluation_makes_no_best_policy(point_learner, tmp_path, monkeypatch):

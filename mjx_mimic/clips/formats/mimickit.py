@@ -106,7 +106,7 @@ def check(path: str | Path, fps: float, loop: str, length: float) -> None:
 def _whole_rate(fps: float, loop: str, length: float) -> str:
     """Name the options of `convert` for the nearest whole frame rate; a cyclic clip keeps its period."""
     near = sorted(range(1, 241), key=lambda rate: abs(rate - fps))
-    if loop != "clamp":
+    if loop != "clamp" and length:
         intervals = [(rate, length * rate) for rate in near]
         near = [rate for rate, count in intervals if abs(count - round(count)) < 1e-9 * count]
     return f"--fps {near[0]}" if near else f"--loop clamp --fps {max(round(fps), 1)}"

@@ -1,6 +1,7 @@
 """What a goal is to the task: its state, its observation, its reward, its drawing, and its success."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar, Protocol, Self
 
 import jax
@@ -45,7 +46,7 @@ class GoalState:
 
     def counted_from_here(self) -> Self:
         """Return the same goal of which nothing is achieved yet."""
-        return self.replace(**{name: jnp.zeros_like(getattr(self, name)) for name in self.TALLY})  # type: ignore[attr-defined]
+        return replace(self, **{name: jnp.zeros_like(getattr(self, name)) for name in self.TALLY})
 
 
 class Goal[State: GoalState](Protocol):
