@@ -64,10 +64,7 @@ def main(policy, scene, clip, seconds):
     if "goal" in wanted:
         raise SystemExit(f"{policy}: pursues a goal, which nobody sets here; feed its input `goal` yourself")
     if about.get("contacts", "feet") != "feet":
-        print(
-            f"warning: more than the soles touched the floor in training (contacts {about['contacts']});"
-            f" {scene} has to let the same bodies do so"
-        )
+        print("warning: in training, more than the soles met the floor; it must be so here")
     outputs = [value.name for value in session.get_outputs()]
     if clips[number]["loop"] == "clamp":  # a clip that ends
         seconds = min(seconds, clips[number]["seconds"])

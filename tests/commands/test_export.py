@@ -291,6 +291,6 @@ def test_bad_input_is_refused_in_a_line(finished, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="nowhere"):
         export.main(["--run", str(tmp_path / "nowhere"), "--out", str(tmp_path / "a.onnx")])
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(UserError, match=r"mjx-mimic\[onnx\]"):
+    with pytest.raises(UserError, match=r"pip install -e \".\[onnx\]\""):
         export.main(["--run", str(finished / "whole"), "--out", str(tmp_path / "a.onnx")])
     assert list(tmp_path.iterdir()) == []

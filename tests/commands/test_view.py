@@ -857,7 +857,7 @@ def test_a_public_address_is_printed_or_refused(monkeypatch, capsys):
 
 def test_without_viser_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "viser", None)
-    with pytest.raises(UserError, match=r"mjx-mimic\[view\]"):
+    with pytest.raises(UserError, match=r"pip install -e \".\[view\]\""):
         view.main(["--motion", "walk", "--browser"])
 
 

@@ -287,8 +287,9 @@ def file_and_clip(name: str) -> tuple[str, str | None]:
 def _resolve(path: Path) -> tuple[Path, str | None]:
     """Find the file, and which of its clips is meant; a bare name may be a bundled clip's."""
     file, wanted = file_and_clip(str(path))
-    if file.partition("#")[0] in paths.bundled_clips() and not os.path.exists(file):
-        file, _, wanted = file.partition("#")
+    name, hash_sign, number = file.partition("#")
+    if hash_sign and name in paths.bundled_clips() and not os.path.exists(file):
+        file, wanted = name, number
     path = Path(file)
     if len(path.parts) == 1 and not os.path.isfile(path):
         bundled = paths.motions_dir() / f"{path.name}.npz"
