@@ -85,6 +85,10 @@ def pickled(path: Path, contents: object, protocol: int = 3) -> Path:
 # --- finding and detecting ------------------------------------------------------------------------------
 
 
+def test_a_bundled_name_may_have_a_number():
+    assert load_motion("walk#1").digest == load_motion("walk").digest
+
+
 def test_bare_name_finds_the_bundled_clip_and_a_file_goes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load_motion("walk").name == "walk"
