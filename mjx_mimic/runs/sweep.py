@@ -157,10 +157,10 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
                 replace(done, samples=samples, wall_time_s=before.wall_time_s + now - start)
                 for done, before in zip(progress, earlier, strict=True)
             ]
-            ending = samples >= config.total_steps or stop.requested or is_over(sweep, progress[0]) or is_lost
+            is_complete = samples >= config.total_steps
+            ending = is_complete or stop.requested or is_over(sweep, progress[0]) or is_lost
             if not ending and not is_at_interval:
                 continue
-            is_complete = samples >= config.total_steps
             is_due = is_at_interval or is_complete or (ending and not stop.requested)
             results = evaluate(population, arguments, state, learners, progress) if is_due else None
             speed = len(window) * samples_per_step / (now - window_start)

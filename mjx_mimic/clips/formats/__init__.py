@@ -277,9 +277,10 @@ def _known() -> str:
 
 
 def file_and_clip(name: str) -> tuple[str, str | None]:
-    """Separate `FILE#2` into the file and which of its clips is meant; None: the name is all of a file's."""
+    """Separate `FILE#2` into file or bundled name and which of its clips is meant; None: it has no number."""
     for place in (index for index, character in enumerate(name) if character == "#"):
-        if os.path.isfile(name[:place]) and not os.path.exists(name):
+        is_known = os.path.isfile(name[:place]) or name[:place] in paths.bundled_clips()
+        if is_known and not os.path.exists(name):
             return name[:place], name[place + 1 :]
     return name, None
 
@@ -287,9 +288,6 @@ def file_and_clip(name: str) -> tuple[str, str | None]:
 def _resolve(path: Path) -> tuple[Path, str | None]:
     """Find the file, and which of its clips is meant; a bare name may be a bundled clip's."""
     file, wanted = file_and_clip(str(path))
-    name, hash_sign, number = file.partition("#")
-    if hash_sign and name in paths.bundled_clips() and not os.path.exists(file):
-        file, wanted = name, number
     path = Path(file)
     if len(path.parts) == 1 and not os.path.isfile(path):
         bundled = paths.motions_dir() / f"{path.name}.npz"

@@ -158,12 +158,8 @@ def draw_cylindrical(key: jax.Array, ranges: tuple[Range, Range, Range], beyond:
     if beyond:
         varies = high > low
         outermost = jnp.max(jnp.abs(share) * varies)
-        # Where nothing varies, nothing is beyond.
-        share = (
-            share
-            / jnp.where(outermost > 0.0, outermost, 1.0)
-            * (1.0 + beyond * jax.random.uniform(shell_key))
-        )
+        outermost = jnp.where(outermost > 0.0, outermost, 1.0)  # where nothing varies, nothing is beyond
+        share = share / outermost * (1.0 + beyond * jax.random.uniform(shell_key))
     reach, angle, top = 0.5 * (low + high) + 0.5 * (high - low) * share
     return jnp.stack([reach * jnp.cos(angle), reach * jnp.sin(angle), top])
 
