@@ -1,11 +1,13 @@
 """Measure a GPU or a TPU in half an hour: `python docs/measure_card.py OUT [--prediction h100.json]`.
 
 First how physics is best looped over, then samples/s over numbers of environments against a prediction of
-`mjx_mimic.bench --compile-for ... --json`, then trainings. Everything lies in OUT; what was measured before
-an interrupt stays. A rehearsal on a CPU: `--sizes 8 16 --samples 4000`.
+`mjx_mimic.bench --compile-for ... --json`, by MJX-Warp too where it is installed, then trainings. Everything
+lies in OUT; what was measured before an interrupt stays. A rehearsal on a CPU: `--sizes 8 16 --samples 4000`.
 """
 
 import argparse
+import importlib.util
+import itertools
 import json
 import subprocess
 import sys
@@ -27,15 +29,15 @@ def run(log: Path, *arguments: str) -> bool:
     return process.returncode == 0
 
 
-def table(measured: dict, predicted: dict, sizes: Sequence[int]) -> str:
-    """Return samples/s over numbers of environments, measured and, where there is one, predicted."""
-    lines = [
-        "| environments | " + " | ".join(name.replace("_", " ") for name in PARTS) + " | predicted | error |",
-        "|---|" + "---|" * (len(PARTS) + 2),
-    ]
+def table(measured: dict[str, dict], predicted: dict, sizes: Sequence[int]) -> str:
+    """Return samples/s over numbers of environments, measured, and predicted if it was."""
+    columns = [name.replace("_", " ") for name in PARTS]
+    columns += [f"{name}, Warp" for name in columns] + ["predicted", "error"]
+    lines = ["| environments | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
     for size in sizes:
-        speeds = [measured.get(f"{size}_envs_{name}_samples_per_s") for name in PARTS]
-        cells = ["-" if speed is None else f"{speed:,.0f}" for speed in speeds]
+        keys = [f"{size}_envs_{name}_samples_per_s" for name in PARTS]
+        speeds, warp = ([measured[impl].get(key) for key in keys] for impl in ("jax", "warp"))
+        cells = ["-" if speed is None else f"{speed:,.0f}" for speed in (*speeds, *warp)]
         forecast = predicted.get(f"samples_per_s_of_{size}_environments")
         if forecast and speeds[-1]:
             cells += [f"{forecast:,.0f}", f"{forecast / speeds[-1] - 1.0:+.0%}"]
@@ -62,11 +64,13 @@ def main() -> None:
     first = str(options.sizes[len(options.sizes) // 2])
     loops = ("--loops", "--sizes", first, "--json", str(options.out / "loops.json"))
     run(options.out / "log.txt", *bench, *loops)
-    measured: dict = {}
-    for size in options.sizes:  # one by one, so that one that does not fit costs no other
-        file = options.out / f"{size}.json"
-        if run(options.out / "log.txt", *bench, "--sizes", str(size), "--json", str(file)):
-            measured |= json.loads(file.read_bytes())
+    measured: dict[str, dict] = {"jax": {}, "warp": {}}
+    impls = ("jax", "warp") if importlib.util.find_spec("warp") else ("jax",)
+    for size, impl in itertools.product(options.sizes, impls):  # one that does not fit costs no other
+        file = options.out / f"{size}-{impl}.json"
+        measure = (*bench, "--sizes", str(size), "--physics-impl", impl, "--json", str(file))
+        if run(options.out / "log.txt", *measure):
+            measured[impl] |= json.loads(file.read_bytes())
         (options.out / "table.md").write_text(table(measured, predicted, options.sizes) + "\n")
     for motion in options.motions:
         out = str(options.out / Path(motion).stem)

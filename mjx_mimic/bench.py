@@ -76,7 +76,10 @@ def parse(arguments: Sequence[str]) -> BenchCommand:
             remedy = "leave it or --compile-for out" if first.compile_for else "add --compile-for"
             raise UserError(f"option --{name}: {what}; {remedy}")
     start = read_config(first.config) if first.config else PRESETS[first.preset or "default"]
-    return cli.parse(BenchCommand, arguments, default=replace(first, train=start), prog=PROGRAM)
+    command = cli.parse(BenchCommand, arguments, default=replace(first, train=start), prog=PROGRAM)
+    if command.compile_for and command.train.physics_impl == "warp":
+        raise UserError("option --physics-impl: XLA cannot see into what Warp does; predict it with jax")
+    return command
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -86,7 +89,7 @@ def main(arguments: Sequence[str]) -> int:
         require_writable("--json", command.json)
     if command.compile_for:
         prepare_absent_accelerator(ACCELERATORS[command.compile_for])
-    cli.prepare_jax()
+    cli.prepare_jax(warp=command.train.physics_impl == "warp")
     from mjx_mimic.learning import benchmark, forecast  # JAX and MuJoCo, after their settings
 
     if command.compile_for:

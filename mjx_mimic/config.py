@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from mjx_mimic.robot.constants import KEY_BODIES, ContactChoice
+from mjx_mimic.robot.constants import KEY_BODIES, ContactChoice, PhysicsImpl
 
 
 @dataclass(frozen=True)
@@ -422,6 +422,9 @@ class TrainConfig:
     """With --num-envs 0, environments on each accelerator, or on all cores of a CPU together; 0: sized."""
     total_steps: Annotated[int, Within(0, 10**15)] = 0
     """Samples to train on, which are control steps of all environments; 0: sized for the machine."""
+    physics_impl: PhysicsImpl = "jax"
+    """What takes the physics steps of the training: MJX's JAX code, or MJX-Warp, for an NVIDIA GPU. All other
+    commands use JAX."""
     seed: Annotated[int, Within(-(2**63), MOST_SEED)] = 0
     """Seed of every random number."""
     unroll_length: Annotated[int, Within(1, 100_000)] = 16

@@ -41,7 +41,7 @@ class SweepCommand:
 def main(arguments: Sequence[str]) -> int:
     """Train, and write table and plot."""
     command = cli.parse(SweepCommand, arguments, prog=PROGRAM)
-    cli.prepare_jax()
+    cli.prepare_jax(warp=_names_warp(command.description))
     from mjx_mimic.runs import sweep  # JAX and MuJoCo, after their settings
     from mjx_mimic.runs.sweep_plan import read_sweep
 
@@ -51,6 +51,14 @@ def main(arguments: Sequence[str]) -> int:
         print("interrupted; the same command goes on from here")
         return cli.INTERRUPTED
     return 0
+
+
+def _names_warp(description: Path) -> bool:
+    """Return whether settings of a sweep may need Warp, which takes seconds to load; errors come later."""
+    try:
+        return "physics_impl" in description.read_text()
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 if __name__ == "__main__":

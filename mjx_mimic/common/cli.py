@@ -55,8 +55,10 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def prepare_jax() -> None:
+def prepare_jax(warp: bool = False) -> None:
     """Make the settings that must come before JAX's first use: a host device per core, a persistent cache.
+
+    With `warp`, MJX will have Warp (`robot.quiet_mjx`).
 
     XLA's CPU backend does not spread MJX over cores; one device per core, mapped over, does. It aborts the
     process when one device waits for another longer than a time-out, which a suspended laptop exceeds.
@@ -79,6 +81,24 @@ def prepare_jax() -> None:
         # Too late in a notebook that has used JAX already; one device works too.
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", cores())
+    if warp:
+        _load_warp()
+
+
+def _load_warp() -> None:
+    """Import Warp, which MJX finds only where that is done before MJX is imported.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import warp
+    except ImportError:
+        raise UserError(
+            "option --physics-impl: package warp-lang is missing; in the clone of mjx_mimic, pip install -e"
+            ' ".[warp]"'
+        ) from None
+    warp.config.log_level = warp.LOG_WARNING  # not a line for each kernel
 
 
 def heard(names: Sequence[str]) -> list[signal.Signals]:

@@ -166,7 +166,12 @@ def contact_figures(learner: Learner, repeats: int) -> Figures:
     states = learner.init(jax.random.key(0)).env  # which know nothing of contacts
     for contacts, self_collision in itertools.product(CONTACT_SHAPES, (False, True)):
         config = replace(learner.env.config, contacts=contacts, self_collision=self_collision)
-        robot = load_robot(contacts, config.physics_hz, self_collision=self_collision)
+        robot = load_robot(
+            contacts,
+            config.physics_hz,
+            self_collision=self_collision,
+            impl=learner.config.physics_impl,
+        )
         other = replace(learner, env=replace(learner.env, robot=robot, config=config))
         run = map_devices(other.devices, repeated(bare_physics, other.config.unroll_length))
         seconds = median_seconds(repeats, run, other.placed_env, states)
@@ -233,7 +238,7 @@ def repeated(step: Step, length: int) -> Callable[[ImitationEnv, EnvState], tupl
 
 
 def physics_error(env: ImitationEnv) -> Figures:
-    """Compare a control step on this device with the same one on the host, from states of the reference.
+    """Compare a control step on this device with MJX's own on the host, from states of the reference.
 
     Returns:
         The largest differences of coordinates after it, m or rad and m/s or rad/s.
@@ -247,7 +252,8 @@ def physics_error(env: ImitationEnv) -> Figures:
 
     host = jax.devices("cpu")[0]
     with jax.default_device(host):
-        expected = jax.jit(control_step)(jax.device_put(env, host))
+        plain = replace(env, robot=replace(env.robot, warp=None))
+        expected = jax.jit(control_step)(jax.device_put(plain, host))
     pairs = zip(("positions", "velocities"), jax.jit(control_step)(env), expected, strict=True)
     return {
         f"error_of_{name}": float(np.abs(np.asarray(ours) - np.asarray(theirs)).max())

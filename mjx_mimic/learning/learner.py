@@ -312,5 +312,11 @@ class Learner:
 def make_learner(config: TrainConfig, clips: Clips, devices: Sequence[jax.Device]) -> Learner:
     """Make the learner of a run: its robot, clips and settings, on these devices."""
     segment_seconds = SEGMENT_SECONDS if config.start_sampling == "failure" else None
-    env = make_env(clips.motions, config.env, weights=clips.weights, segment_seconds=segment_seconds)
+    env = make_env(
+        clips.motions,
+        config.env,
+        weights=clips.weights,
+        segment_seconds=segment_seconds,
+        impl=config.physics_impl,
+    )
     return Learner(env, config, tuple(devices))

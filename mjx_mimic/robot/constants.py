@@ -100,6 +100,9 @@ ContactSet = Literal["feet", "legs", "full", "body"]
 ContactChoice = Literal["auto", "feet", "legs", "full", "body"]
 """A set, or the smallest one that the clips need."""
 
+PhysicsImpl = Literal["jax", "warp"]
+"""What takes physics steps: MJX's JAX code, or MJX-Warp."""
+
 _LEG_GROUND = tuple(f"{side}_{link}_link" for side in SIDES for link in ("knee", "ankle_roll"))
 _ARM_GROUND = tuple(
     f"{side}_{link}_link" for side in SIDES for link in ("elbow", "wrist_roll", "wrist_pitch", "wrist_yaw")

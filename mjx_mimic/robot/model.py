@@ -14,8 +14,17 @@ from flax import struct
 
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.robot import rotation
-from mjx_mimic.robot.constants import ALL_BODIES, G1_JOINTS, GROUND_BODIES, KEY_BODIES, SOLE_GEOMS, ContactSet
+from mjx_mimic.robot.constants import (
+    ALL_BODIES,
+    G1_JOINTS,
+    GROUND_BODIES,
+    KEY_BODIES,
+    SOLE_GEOMS,
+    ContactSet,
+    PhysicsImpl,
+)
 from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.robot.mjx_warp import PhysicsState, WarpPhysics
 from mjx_mimic.robot.quiet_mjx import mjx
 
 
@@ -89,6 +98,7 @@ class Robot:
     kd: np.ndarray  # (J,) N m s / rad
     guarded_geoms: np.ndarray  # (G,) geom ids whose touch on the floor is a fall
     sole_geoms: np.ndarray  # (2, S) geom ids of the spheres under the left and the right foot
+    warp: WarpPhysics | None = None  # takes the physics steps; None: MJX does
 
     def character_state(self, qpos: jax.Array, qvel: jax.Array) -> CharacterState:
         """Return the state, unbatched, at MuJoCo's generalised coordinates, with bodies of the same instant.
@@ -101,12 +111,38 @@ class Robot:
         """
         return _character_state(self, qpos, qvel)
 
-    def self_contact(self, data: mjx.Data) -> jax.Array:
-        """Return the summed depths () m by which parts of the robot are in others, after a physics step."""
+    def physics_step(
+        self,
+        fields: dict[str, jax.Array],
+        state: PhysicsState,
+        ctrl: jax.Array,
+        force: jax.Array | None = None,
+    ) -> tuple[PhysicsState, jax.Array]:
+        """Take a physics step, unbatched.
+
+        Args:
+            fields: what differs from the model, by its names in MuJoCo (`dynamics.simulated_fields`).
+            state: where it starts.
+            ctrl: (J,) rad, targets of the motors.
+            force: (3,) N on the pelvis, world frame; None: no force.
+
+        Returns:
+            Where it ends, and the summed depths () m by which parts of the robot are in others.
+        """
+        if self.warp:
+            return self.warp.step(fields, state, ctrl, jnp.zeros(3) if force is None else force)
+        data = self.mjx_data.replace(
+            qpos=state.qpos, qvel=state.qvel, qacc_warmstart=state.warm_start, ctrl=ctrl
+        )
+        if force is not None:
+            pelvis = int(self.model.jnt_bodyid[0])
+            data = data.replace(xfrc_applied=data.xfrc_applied.at[pelvis, :3].set(force))
+        with exact_products():
+            data = mjx.step(self.mjx_model.tree_replace(fields), data)
         contact = data._impl.contact
-        floor = self.model.geom("floor").id
-        is_self = jnp.all(contact.geom != floor, axis=-1)
-        return jnp.sum(jnp.where(is_self, jnp.maximum(-contact.dist, 0.0), 0.0))
+        is_self = jnp.all(contact.geom != self.model.geom("floor").id, axis=-1)
+        depth = jnp.sum(jnp.where(is_self, jnp.maximum(-contact.dist, 0.0), 0.0))
+        return PhysicsState(data.qpos, data.qvel, data.qacc_warmstart), depth
 
     def key_offsets(self, state: CharacterState) -> jax.Array:
         """Return the key bodies (..., K, 3) m relative to the root, in the world frame."""
@@ -164,6 +200,7 @@ def load_robot(
     ground_bodies: Sequence[str] = (),
     key_bodies: Sequence[str] = KEY_BODIES,
     self_collision: bool = False,
+    impl: PhysicsImpl = "jax",
 ) -> Robot:
     """Compile the MJCF and resolve every name that the rest of the package needs.
 
@@ -173,9 +210,10 @@ def load_robot(
         ground_bodies: that may be on the floor without a fall; empty: those of the contact set.
         key_bodies: whose positions reward and observation count.
         self_collision: see `load_mjcf`.
+        impl: what takes the physics steps; kinematics are MJX's own in any case.
 
     Raises:
-        UserError: a body that the G1 does not have.
+        UserError: a body that the G1 does not have, or Warp is asked for and not here.
     """
     model = load_mjcf(contacts, physics_hz, visuals=False, self_collision=self_collision)
     body_names = tuple(model.body(i).name for i in range(1, model.nbody))
@@ -202,11 +240,12 @@ def load_robot(
     shapes = [int(mujoco.mjtGeom.mjGEOM_SPHERE), int(mujoco.mjtGeom.mjGEOM_CAPSULE)]
     assert np.isin(model.geom_type[guarded], shapes).all()
     device = jax.local_devices()[0]  # MJX's choice may be another process's
-    mjx_model = mjx.put_model(model, device=device)
+    mjx_model = mjx.put_model(model, device=device, impl="jax")
+    mjx_data = mjx.make_data(mjx_model, device=device, impl="jax")
     return Robot(
         model=model,
         mjx_model=mjx_model,
-        mjx_data=mjx.make_data(mjx_model, device=device),
+        mjx_data=mjx_data,
         body_names=body_names,
         key_bodies=np.array([body_names.index(name) for name in key_bodies]),
         joint_axes=model.jnt_axis[joints],
@@ -217,6 +256,7 @@ def load_robot(
         kd=-model.actuator_biasprm[actuators, 2],
         guarded_geoms=np.array(guarded, int),
         sole_geoms=np.array(soles),
+        warp=WarpPhysics.make(model, mjx_data, device) if impl == "warp" else None,
     )
 
 

@@ -29,9 +29,16 @@ from mjx_mimic.task.making import make_env
 from mjx_mimic.task.skills import SkillState
 from mjx_mimic.task.states import EnvState
 
-MAY_CHANGE = ("total_steps", "eval_envs", "eval_interval", "video_interval", "keep_checkpoints")
-"""Settings that may change when a run is resumed: how long it trains, and when it is evaluated, shown and
-saved."""
+MAY_CHANGE = (
+    "physics_impl",
+    "total_steps",
+    "eval_envs",
+    "eval_interval",
+    "video_interval",
+    "keep_checkpoints",
+)
+"""Settings that may change when a run is resumed: what takes its physics steps, how long it trains, and when
+it is evaluated, shown and saved."""
 
 COMPOSITE = "composite"
 """Field of the record of a run that `compose` has made."""

@@ -84,6 +84,8 @@ def train_run(
         )
     learner = make_learner(config, clips, devices)
     check_memory(learner)
+    if config.physics_impl == "warp" and devices[0].platform == "cpu":
+        print("warning: option --physics-impl: warp takes about ten times as long as jax on a CPU")
     source = read_source(init_from, learner, clips) if init_from else None
     require_same(_ingredients(folder.record(config, clips, len(devices), source.record if source else None)))
     held: AbstractContextManager[None] = nullcontext()

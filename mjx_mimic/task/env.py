@@ -12,8 +12,7 @@ from flax import struct
 from mjx_mimic.config import MOST_DELAY, EnvConfig, RandomizationConfig
 from mjx_mimic.robot import rotation
 from mjx_mimic.robot.implicit_pd import shifted_target
-from mjx_mimic.robot.model import CharacterState, Robot, exact_products
-from mjx_mimic.robot.quiet_mjx import mjx
+from mjx_mimic.robot.model import CharacterState, PhysicsState, Robot
 from mjx_mimic.task import dynamics, observation, reference, skills, start_sampling, termination
 from mjx_mimic.task.dynamics import Dynamics, Scalar
 from mjx_mimic.task.goals import Goal, Situation, make_goal
@@ -271,30 +270,20 @@ class ImitationEnv:
         length = substeps or self.substeps
         dt = 1.0 / self.config.physics_hz
         fields = dynamics.simulated_fields(self.robot, state.dynamics, dt)
-        model = self.robot.mjx_model.tree_replace(fields)
 
-        at_rest = self.robot.mjx_data
-        if force is not None:
-            pelvis = int(self.robot.model.jnt_bodyid[0])
-            at_rest = at_rest.replace(xfrc_applied=at_rest.xfrc_applied.at[pelvis, :3].set(force))
+        def physics_step(
+            physics: PhysicsState, target: jax.Array | None
+        ) -> tuple[PhysicsState, PhysicsTrace]:
+            ctrl = shifted_target(pd_target if target is None else target, physics.qvel[6:], dt)
+            physics, depth = self.robot.physics_step(fields, physics, ctrl, force)
+            penalised = depth if self.config.penalty.self_contact else None
+            return physics, PhysicsTrace(physics.qpos[7:], physics.qvel[6:], penalised)
 
-        def physics_step(carry: tuple, target: jax.Array | None) -> tuple[tuple, PhysicsTrace]:
-            qpos, qvel, warm_start = carry
-            target = shifted_target(pd_target if target is None else target, qvel[6:], dt)
-            data = at_rest.replace(qpos=qpos, qvel=qvel, qacc_warmstart=warm_start, ctrl=target)
-            with exact_products():
-                data = mjx.step(model, data)
-            depth = self.robot.self_contact(data) if self.config.penalty.self_contact else None
-            trace = PhysicsTrace(data.qpos[7:], data.qvel[6:], depth)
-            return (data.qpos, data.qvel, data.qacc_warmstart), trace
-
-        coordinates = (state.qpos, state.qvel, state.warm_start)
+        physics = PhysicsState(state.qpos, state.qvel, state.warm_start)
         targets, state = self.motor_targets(state, pd_target, length)
         with jax.named_scope(PHYSICS_STEPS):
-            (qpos, qvel, warm_start), trace = jax.lax.scan(
-                physics_step, coordinates, targets, length=length, unroll=unroll
-            )
-        return replace(state, qpos=qpos, qvel=qvel, warm_start=warm_start, steps=state.steps + 1), trace
+            physics, trace = jax.lax.scan(physics_step, physics, targets, length=length, unroll=unroll)
+        return replace(state, **physics._asdict(), steps=state.steps + 1), trace
 
     def motor_targets(
         self, state: EnvState, pd_target: jax.Array, substeps: int

@@ -10,7 +10,7 @@ from mjx_mimic.clips.ground_contacts import needed_contacts, touching_shapes
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import EnvConfig
-from mjx_mimic.robot.constants import ALL_BODIES, ContactSet
+from mjx_mimic.robot.constants import ALL_BODIES, ContactSet, PhysicsImpl
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import Robot, load_robot
 from mjx_mimic.task.env import ImitationEnv
@@ -42,6 +42,7 @@ def make_env(
     weights: Sequence[float] | None = None,
     segment_seconds: float | None = None,
     robot: Robot | None = None,
+    impl: PhysicsImpl = "jax",
 ) -> ImitationEnv:
     """Make the task of imitating clips.
 
@@ -51,6 +52,7 @@ def make_env(
         weights: how often episodes start in each clip, relative to the others; None: equally.
         segment_seconds: see `start_sampling.make_starts`.
         robot: one with other fields than `load_robot` gives; None: the G1 with the contacts of `config`.
+        impl: what takes the physics steps of the G1.
 
     Raises:
         UserError: a body of `config` that the robot does not have, or an observation that does not show which
@@ -65,6 +67,7 @@ def make_env(
             ground_bodies=config.ground_bodies,
             key_bodies=config.key_bodies,
             self_collision=config.self_collision,
+            impl=impl,
         )
     library = make_library(motions)
     weights = [1.0] * len(motions) if weights is None else weights

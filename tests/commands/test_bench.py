@@ -15,6 +15,7 @@ from mjx_mimic import bench
         (["--against", "a.json"], "add --compile-for"),
         (["--devices", "2"], "option --devices: it is of a prediction; add --compile-for"),
         (["--compile-for", "h100", "--sizes", "8"], "option --sizes: it is of what is measured here"),
+        (["--compile-for", "h100", "--physics-impl", "warp"], "predict it with jax"),
         (["--preset", "mimickit", "--config", "a.yaml"], "cannot be joined"),
     ],
 )
