@@ -94,6 +94,8 @@ def main(arguments: Sequence[str]) -> int:
 
     found = clips.load_clips(command.motion) if command.motion else runs.load_run_clips(command.run)
     policy, env = runs.load_policy(command.run, command.checkpoint, found)
+    if command.record:
+        evaluation.check_recording(command.record, env.config.control_hz)
     if command.beyond:
         env = beyond(env, command.beyond)
     chooses = command.transitions == "chosen"

@@ -120,9 +120,9 @@ def skill_numbers(skills: Sequence[str], config: EnvConfig, names: Sequence[str]
 
 
 def record(evaluation: Evaluation, episodes: EpisodeOptions) -> Sequence[Recording]:
-    """Simulate and record the episodes; the first one of each clip starts at its first frame."""
+    """Simulate and record the episodes; the first one of each clip, or of a plan, starts at a first frame."""
     count = episodes.num_envs
-    at_first = np.arange(count) < evaluation.env.library.num_clips
+    at_first = np.arange(count) < min(evaluation.env.library.num_clips, evaluation.kinds)
     if episodes.engine == "mjx":
         devices = jax.local_devices()[:1]
         return run_in_mjx(evaluation, at_first, episodes.seed, devices, recorded=count).recordings

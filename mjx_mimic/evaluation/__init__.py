@@ -6,7 +6,7 @@ from mjx_mimic.evaluation.force_limit import ForceLimits, find_limits
 from mjx_mimic.evaluation.grid import Grid, evaluate_grid
 from mjx_mimic.evaluation.mjx_engine import run_in_mjx
 from mjx_mimic.evaluation.mujoco_engine import run_in_mujoco
-from mjx_mimic.evaluation.report import Report, evaluate
+from mjx_mimic.evaluation.report import Report, check_recording, evaluate
 
 __all__ = [
     "Engine",
@@ -16,6 +16,7 @@ __all__ = [
     "Outcome",
     "Protocol",
     "Report",
+    "check_recording",
     "evaluate",
     "evaluate_grid",
     "find_limits",

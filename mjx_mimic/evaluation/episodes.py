@@ -77,7 +77,7 @@ class Episode:
 
     clip: jax.Array  # () int, the first one
     start_phase: jax.Array  # () in [0, 1], of that clip
-    following: jax.Array  # () int, with skills the one after it; `OPEN` as long as that is not chosen
+    following: jax.Array  # () int, with skills the one after it; `OPEN` as long as that has not begun
     steps: jax.Array  # () control steps with a finite state
     horizon: jax.Array  # () control steps that the episode should have
     running: jax.Array  # () bool, early termination has not happened yet
@@ -179,13 +179,12 @@ class Evaluation:
             if state.skills is not None and self.is_open:
                 chosen = self.env.begin_next_skill(state)
                 state = jax.tree.map(lambda new, old: jnp.where(phase == 0.0, new, old), chosen, state)
-                clip, following = state.clip, state.skills.plan
+                clip = state.clip
             elif state.skills is not None:
                 state = replace(state, skills=state.skills.followed_by(following))
         else:
             state = jax.tree.map(lambda x: x[index % x.shape[0]], self.starts)
             clip, phase = state.clip, self.env.phase(state)
-            following = (clip if state.skills is None else state.skills.wanted)[None]
             # The episode begins here: its steps are counted from 0.
             state = replace(state, start_time=self.env.time(state), steps=jnp.int32(0))
             if state.skills is not None:
@@ -195,14 +194,14 @@ class Evaluation:
         if jax.tree.leaves(self.protocol.dynamics):
             state = self.env.with_dynamics(state, self.protocol.dynamics)
         left = jnp.ceil((1.0 - phase) * library.length[clip] * self.env.config.control_hz - 1e-3)
-        goes_on = library.wraps[clip] | (self.env.config.clips == "skills")
+        goes_on = library.wraps[clip] | (self.env.config.clips != "one")
         horizon = jnp.where(goes_on, self.steps, jnp.minimum(left, self.steps))
         interval = round(PUSH_INTERVAL_S * self.env.config.control_hz)
         zero = jnp.float32(0.0)
         return state, Episode(
             clip=clip,
             start_phase=phase,
-            following=following[0],
+            following=jnp.int32(OPEN),
             steps=jnp.int32(0),
             horizon=horizon.astype(jnp.int32),
             running=jnp.bool_(True),
@@ -257,7 +256,8 @@ class Evaluation:
         """Choose what the motors do next.
 
         Returns:
-            The state after a push, if one is due; the action (J,), the policy's mean; the PD target (J,) rad.
+            The state after a push, if one is due; the action (J,), the policy's mean, as clipped for the
+            motors; the PD target (J,) rad.
         """
         noise_key, push_key = jax.random.split(key)
         if self.protocol.push:
@@ -267,7 +267,7 @@ class Evaluation:
             state = pushed(state, jnp.where(due, self.protocol.push, 0.0), push_key, turn)
         scale = self.protocol.noise
         seen = sensed(state, self.env.config.noise, scale, noise_key) if scale else None
-        action = self.policy.act(self.env.observe(state, seen))
+        action = jnp.clip(self.policy.act(self.env.observe(state, seen)), -1.0, 1.0)
         state, pd_target = self.env.command(state, action, seen)
         return state, action, pd_target
 
@@ -320,13 +320,15 @@ class Evaluation:
         target = env.reference(state)
         causes = env.causes(state, character, target)
         pursued = env.pursue(state, character)
+        # An episode of the best of several clips ends where the one that is best now does.
+        horizon = jnp.where(causes.clip_end, jnp.minimum(episode.horizon, state.steps), episode.horizon)
         following = episode.following
-        if self.is_open:
-            is_next = (following == OPEN) & env.ends_cycle(state)
+        if state.skills is not None:
+            is_next = (following == OPEN) & env.ends_cycle(state) & episode.running
             following = jnp.where(is_next, pursued.clip, following)
         reward = env.total_reward(env.compute_reward(character, target)[0], pursued)
         errors = tracking_errors.tracking_errors(character, target)
-        inside = state.steps <= episode.horizon
+        inside = state.steps <= horizon
         counts = inside & ~episode.broken & ~causes.nonfinite
 
         def add(total: jax.Array, value: jax.Array) -> jax.Array:
@@ -342,6 +344,7 @@ class Evaluation:
         new_episode = replace(
             episode,
             following=following,
+            horizon=horizon,
             steps=episode.steps + counts,
             running=running,
             broken=episode.broken | (causes.nonfinite & inside),
@@ -353,7 +356,7 @@ class Evaluation:
             foot_slip=add(episode.foot_slip, slip),
             action_change=add(episode.action_change, change),
             deviation=jnp.where(counts, jnp.maximum(episode.deviation, deviation), episode.deviation),
-            mjlab_running=episode.mjlab_running & ~(mjlab_ends & inside) & ~causes.nonfinite,
+            mjlab_running=episode.mjlab_running & ~((mjlab_ends | causes.nonfinite) & inside),
             mjlab_steps=episode.mjlab_steps + is_tracked,
             mjlab_errors=jax.tree.map(
                 lambda total, value: total + jnp.where(is_tracked, value, 0.0),

@@ -11,8 +11,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from mjx_mimic.clips.formats import key_of, save_motion
+from mjx_mimic.clips.formats import check_to_write, key_of, save_motion
 from mjx_mimic.clips.motion import Motion
+from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import write_json
 from mjx_mimic.evaluation import plot, summary
 from mjx_mimic.evaluation.engine import Engine
@@ -88,6 +89,21 @@ class Report:
         motion = Motion.from_qpos(recording.qpos, name=f"{name} simulated", fps=recording.fps, source=path)
         save_motion(path, motion, key_of(path))
         print(f"{path}: {name}, {motion.num_frames} simulated frames at {motion.fps:g} frames/s")
+
+
+def check_recording(path: Path, control_hz: float) -> None:
+    """Refuse a file that cannot hold a frame for each control step, before there is anything to record.
+
+    Raises:
+        UserError: its format has other frame rates only.
+    """
+    try:
+        check_to_write(path, key_of(path), control_hz, "clamp")
+    except UserError:
+        raise UserError(
+            f"option --record: {path} cannot hold {control_hz:g} frames/s, the control rate; end its name in"
+            " .npz"
+        ) from None
 
 
 def _cell(metric: summary.EpisodeMetric) -> str:

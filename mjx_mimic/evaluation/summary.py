@@ -161,14 +161,14 @@ def table(found: Sequence[EpisodeMetric], clip: NDArray[np.int_], names: Sequenc
 def transitions(
     survived: NDArray, clip: NDArray[np.int_], following: NDArray[np.int_], names: Sequence[str]
 ) -> dict[str, dict[str, float | None]]:
-    """Return the share of episodes that survive, by the names of their first clip and of the one after it.
+    """Return the share of episodes that survive, of those that begin a second clip, by the names of both.
 
     None where no episode has gone from the one to the other.
 
     Args:
         survived: (N,) 1 or 0.
         clip: (N,) index into `names`.
-        following: (N,) likewise.
+        following: (N,) likewise; `OPEN` where no second clip has begun.
         names: of the clips.
     """
 

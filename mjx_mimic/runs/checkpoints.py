@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +46,13 @@ class Progress:
     wall_time_s: float = 0.0
     best_eval_return: float | None = None
     """None before the first evaluation."""
+    best_samples: int | None = None
+    """Samples at the evaluation that chose the best policy; None also where earlier versions have saved."""
+
+    def judged(self, best_eval_return: float, is_best: bool) -> Self:
+        """Return the progress after an evaluation of the policy at hand, which is the best one or not."""
+        chosen_at = self.samples if is_best else self.best_samples
+        return replace(self, best_eval_return=best_eval_return, best_samples=chosen_at)
 
 
 @dataclass(frozen=True)
@@ -311,12 +318,14 @@ def _json(file: Path) -> Any:
 def _progress(step: Path) -> Progress:
     """Read how far the training is; ValueError if that is damaged."""
     fields = _json(step / "progress" / "metadata")
-    if not isinstance(fields, dict) or set(fields) != set(asdict(Progress())):
+    known = set(asdict(Progress()))
+    if not isinstance(fields, dict) or set(fields) | {"best_samples"} != known:
         raise ValueError("progress/metadata holds no progress")
     progress = Progress(**fields)
-    numbers = (progress.samples, progress.wall_time_s, progress.best_eval_return or 0.0)
+    counts = (progress.samples, progress.best_samples or 0)
+    numbers = (*counts, progress.wall_time_s, progress.best_eval_return or 0.0)
     are_numbers = all(type(number) in (int, float) and abs(number) < 1e300 for number in numbers)
-    if not are_numbers or type(progress.samples) is not int:
+    if not are_numbers or not all(type(count) is int for count in counts):
         raise ValueError("progress/metadata holds something else than numbers")
     return progress
 

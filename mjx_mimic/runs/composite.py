@@ -79,8 +79,12 @@ def compose(runs: Sequence[Path], out: Path, temperature: float) -> list[str]:
             os.replace(made, wanted)
     except OSError as error:
         raise unwritable(out, error) from None
-    with replacing(out / CONFIG_FILE) as file:  # the last one: without it, the folder is no run
-        file.write(yaml_bytes(record))
+    try:
+        with replacing(out / CONFIG_FILE) as file:  # the last one: without it, the folder is no run
+            file.write(yaml_bytes(record))
+    except BaseException:
+        shutil.rmtree(wanted, ignore_errors=True)
+        raise
     return [
         f"{out}: {', '.join(motion.name for motion in found.motions)} of {run} ({step.name} samples)"
         for run, step, found in zip(runs, steps, clips, strict=True)

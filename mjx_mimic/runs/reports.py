@@ -1,5 +1,6 @@
 """What a training reports: figures by the names of `metrics.jsonl`, and lines on the console."""
 
+import math
 from collections.abc import Sequence
 from typing import Self
 
@@ -41,7 +42,11 @@ class Display:
         """Show a report."""
         text = (
             f"{row['samples'] / 1e6:.2f} M samples, {row['samples_per_s']:,.0f}/s,"
-            f" return {row['train_return']:.1f}, episode {row['train_episode_length']:.0f} steps"
+            + (
+                f" return {row['train_return']:.1f}, episode {row['train_episode_length']:.0f} steps"
+                if row["episodes"]
+                else " no episode has ended"
+            )
         )
         if "eval_return" in row:
             result = f"evaluation {row['eval_return']:.1f}, {row['eval_episode_length']:.0f} steps"
@@ -57,13 +62,13 @@ class Display:
 
 
 def summary(window: Sequence[Metrics], samples_per_step: int) -> dict[str, float]:
-    """Average the training steps of a report, by the names of `metrics.jsonl`."""
+    """Average the training steps of a report, by the names of `metrics.jsonl`; NaN of no episode."""
     mean = jax.tree.map(lambda *values: float(np.mean(values)), *window)
     episodes = np.array([m.episodes for m in window])
 
     def over_episodes(name: str) -> float:
         values = np.array([getattr(m, name) for m in window])
-        return float(np.sum(values * episodes) / max(episodes.sum(), 1.0))
+        return float(np.sum(values * episodes) / episodes.sum()) if episodes.any() else math.nan
 
     steps = samples_per_step * len(window)
     last = window[-1].normalizer

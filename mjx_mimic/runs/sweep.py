@@ -167,7 +167,7 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
             for index, done in enumerate(progress):
                 figures, is_best = results[index] if results else ({}, False)
                 own = [jax.tree.map(lambda x, index=index: x[index], metrics) for metrics in window]
-                done = replace(done, best_eval_return=figures.get("best_eval_return", done.best_eval_return))
+                done = done.judged(figures["best_eval_return"], is_best) if results else done
                 row = {"samples": samples, "wall_time_s": done.wall_time_s, "samples_per_s": speed}
                 logs[index].write({**row, **summary(own, samples_per_step), **figures}, clip_summary(own))
                 stores[index].save(member_state(state, index), done, is_best)

@@ -1,6 +1,5 @@
 """The loop around the training step: when it reports, evaluates, saves, draws and stops."""
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -101,7 +100,7 @@ def train(
             is_best = False
             if evaluation_is_due:
                 figures, is_best = evaluate(learner, state, progress)
-                progress = replace(progress, best_eval_return=figures["best_eval_return"])
+                progress = progress.judged(figures["best_eval_return"], is_best)
                 row |= figures
             # Before its checkpoint: a row that is written twice is dropped once, one that is lost stays lost.
             if log:
@@ -171,15 +170,11 @@ def best_return(learner: Learner, progress: Progress) -> float | None:
     """Return the best evaluation return so far that counts, None if there is none.
 
     Evaluations are undisturbed, and policies that were trained with little disturbance do better in them. So
-    the best one is chosen anew at the first evaluation with all of `disturbance_ramp` behind it.
+    one from before all of `disturbance_ramp` no longer counts after it.
     """
-    config = learner.config
-    if not config.disturbance_ramp:
-        return progress.best_eval_return
-    interval, total = config.eval_interval or config.total_steps, config.total_steps
-    first = min(math.ceil(config.disturbance_ramp * total / interval) * interval, total)
-    is_first = progress.samples - learner.samples_per_step < first <= progress.samples
-    return None if is_first else progress.best_eval_return
+    grown = learner.config.disturbance_ramp * learner.config.total_steps
+    is_outdated = (progress.best_samples or 0) < grown <= progress.samples
+    return None if is_outdated else progress.best_eval_return
 
 
 def judged(

@@ -28,7 +28,7 @@ from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.lock import locked
 from mjx_mimic.runs.metric_log import MetricLog
 from mjx_mimic.runs.training_loop import WriteVideo, train
-from mjx_mimic.runs.warm_start import Source, has_new_value_function, read_source, start_from
+from mjx_mimic.runs.warm_start import Source, read_source, start_from
 from mjx_mimic.task.goals import doubts
 from mjx_mimic.task.making import with_contacts
 
@@ -194,7 +194,7 @@ def _train(
     if source:
         print(
             f"networks and normaliser of {source.run} ({source.which}, at {source.stored.samples:,} samples)"
-            + ("; the value function starts anew" if has_new_value_function(state, source) else "")
+            + ("; the value function starts anew" if source.has_new_value_function else "")
         )
         state = start_from(learner, state, source)
     try:

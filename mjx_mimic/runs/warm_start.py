@@ -21,6 +21,7 @@ from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.runs.checkpoints import Checkpoints, StoredPolicy
 from mjx_mimic.runs.folder import require_one_policy
 from mjx_mimic.task import skills
+from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.making import make_env
 
 NETWORKS = ("actor_hidden", "critic_hidden", "activation")
@@ -39,6 +40,8 @@ class Source:
     stored: StoredPolicy
     added: slice = slice(0, 0)
     """Numbers of the new run's observation that the other one's lacks, those of a goal and skills."""
+    has_new_value_function: bool = False
+    """Whether the new run's value function starts anew, since it sees other numbers than the other one's."""
 
     @property
     def record(self) -> dict[str, Any]:
@@ -57,11 +60,15 @@ def read_source(text: str, learner: Learner, clips: Clips) -> Source:
     which: Which = int(chosen) if chosen.isdecimal() else "best" if chosen == "best" else "last"
     config, stored = read_run(Path(name))
     require_one_policy(Path(name), stored, "started from")
-    added = _require_fit(name, config, len(stored["clips"]), learner, clips)
-    return Source(Path(name), which, config, Checkpoints(Path(name)).restore_policy(which), added)
+    past = make_env(clips.motions[:1], replace(config.env, clips="one"))  # which any task may have
+    added = _require_fit(name, config, past, len(stored["clips"]), learner)
+    is_new = past.privileged_sizes() != learner.env.privileged_sizes()
+    return Source(Path(name), which, config, Checkpoints(Path(name)).restore_policy(which), added, is_new)
 
 
-def _require_fit(run: str, past: TrainConfig, past_clips: int, learner: Learner, clips: Clips) -> slice:
+def _require_fit(
+    run: str, past: TrainConfig, past_env: ImitationEnv, past_clips: int, learner: Learner
+) -> slice:
     """Refuse networks that cannot take the new run's observations, or are built otherwise.
 
     Returns:
@@ -78,8 +85,7 @@ def _require_fit(run: str, past: TrainConfig, past_clips: int, learner: Learner,
     for name in NETWORKS:
         there, here = getattr(past.network, name), getattr(learner.config.network, name)
         require_equal(f"field 'network.{name}'", there, here)
-    # Of one clip, which any task may have; how many there are shows in the skills alone.
-    before = make_env(clips.motions[:1], replace(past.env, clips="one")).observation_sizes()
+    before = past_env.observation_sizes()  # how many clips there are shows in the skills alone
     if past.env.clips == "skills":
         before |= {skills.WANTED: past_clips}
     now = learner.env.observation_sizes()
@@ -102,15 +108,6 @@ def _shown(part: tuple[str, int] | None) -> str:
     return f"{part[0]} ({part[1]} numbers)" if part else "none"
 
 
-def has_new_value_function(state: TrainState, source: Source) -> bool:
-    """Whether a state's value function cannot take another run's, since it sees other numbers."""
-    fresh = first_device(state.critic.params)
-    here, there = (
-        len(critic["params"]["MLP_0"]["Dense_0"]["kernel"]) for critic in (fresh, source.stored.critic)
-    )
-    return here != there + source.added.stop - source.added.start
-
-
 def start_from(learner: Learner, state: TrainState, source: Source) -> TrainState:
     """Put networks and normaliser of another run into a fresh state; everything else in it stays fresh.
 
@@ -131,7 +128,7 @@ def start_from(learner: Learner, state: TrainState, source: Source) -> TrainStat
     params = with_min_std({"params": params}, learner.config.network.min_std)
     fresh = first_device((state.critic.params, state.normalizer))
     critic, moments = source.stored.critic, source.stored.normalizer
-    if has_new_value_function(state, source):
+    if source.has_new_value_function:
         shared = learner.env.policy_inputs or len(fresh[1].mean)
         critic, moments = (
             fresh[0],

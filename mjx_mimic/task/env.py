@@ -1,6 +1,7 @@
 """The imitation task: one G1, one reference, pure functions of an explicit state. Batch it with `vmap`."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Self
 
@@ -457,11 +458,18 @@ class ImitationEnv:
 
     def observation_sizes(self) -> dict[str, int]:
         """Return how many numbers each part that the policy sees has, in their order; nothing is computed."""
+        return self._sizes(self.observation_parts)
+
+    def privileged_sizes(self) -> dict[str, int]:
+        """Return the same of what only the value function sees, nothing where there is no such thing."""
+        return self._sizes(self.privileged_parts) if self.config.privileged_critic else {}
+
+    def _sizes(self, parts: Callable[[EnvState], observation.Parts]) -> dict[str, int]:
         sizes: dict[str, int] = {}
 
         def trace(state: EnvState) -> None:
             # Read while tracing: a dict that `eval_shape` returns has its keys sorted.
-            sizes.update({name: part.shape[-1] for name, part in self.observation_parts(state).items()})
+            sizes.update({name: part.shape[-1] for name, part in parts(state).items()})
 
         jax.eval_shape(trace, jax.eval_shape(self.reset_to, jnp.int32(0), jnp.float32(0.0)))
         return sizes

@@ -104,6 +104,23 @@ def test_a_bundled_name_goes_before_a_folder_of_that_name(folder, monkeypatch):
     assert names("./walk") == ["other"]
 
 
+@pytest.mark.parametrize("name", ["walk/", "./walk", "./walk/"])
+def test_what_a_list_calls_a_folder_is_one(folder, monkeypatch, name):
+    write(folder / "walk" / "other.npz")
+    (folder / "set.yaml").write_text(f"motions: [{{file: {name}}}, {{file: a.npz}}, {{file: walk}}]")
+    monkeypatch.chdir(folder)
+    for listing in ("set.yaml", str(folder / "set.yaml")):
+        assert names(listing) == ["other", "a", "walk"]
+    assert load_clips(["set.yaml"]).files[1:] == ("a.npz", "walk")
+
+
+def test_a_folder_that_is_not_there_is_no_bundled_clip(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "set.yaml").write_text("motions: [{file: walk/}]")
+    for entry in ("walk/", "set.yaml"):
+        assert refusal(entry) == "walk/: no such folder; check the path"
+
+
 def test_weights_of_options_and_lists_multiply(folder):
     listing = folder / "set.yaml"
     listing.write_text("motions:\n- file: a.npz\n  weight: 3\n- file: deep\n  weight: 0.5\n- file: '*.npz'\n")

@@ -27,6 +27,7 @@ from mjx_mimic.clips.formats import load_all, load_motion, load_with_format, sav
 from mjx_mimic.clips.formats.base import Reading
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.clips.validation import Finding, validate
+from mjx_mimic.common.errors import UserError
 from mjx_mimic.robot.constants import GROUND_BODIES
 
 ROOT = ("root_x", "root_y", "root_z", "root_qx", "root_qy", "root_qz", "root_qw")
@@ -89,10 +90,11 @@ def test_tables_of_every_dialect_are_read(tmp_path, clip, dialect):
 
 
 @pytest.mark.parametrize(("step", "fps"), [(1.0, 30.0), (0.02, 50.0), (16.6667, 60.0), (1 / 30, 30.0)])
-@pytest.mark.parametrize("named", [True, False])
-def test_a_column_of_time_gives_the_rate_and_one_of_numbers_does_not(tmp_path, clip, step, fps, named):
+@pytest.mark.parametrize("name", ["", "Time", "Frame"])
+def test_a_column_of_time_gives_the_rate_and_one_of_numbers_does_not(tmp_path, clip, step, fps, name):
+    fps = {("Time", 1.0): 1000.0, ("Frame", step): 30.0}.get((name, step), fps)  # what is called time is one
     rows = np.c_[100.0 * step + step * np.arange(clip.num_frames), clip_files.unitree(clip)].tolist()
-    file = write_csv(tmp_path / "clip.csv", rows, ("Time", *ROOT, *G1_JOINTS) if named else ())
+    file = write_csv(tmp_path / "clip.csv", rows, (name, *ROOT, *G1_JOINTS) if name else ())
     assert_same(load_motion(file), edited(clip, fps=fps))
 
 
@@ -149,6 +151,37 @@ def test_time_may_be_in_any_unit_and_beside_frame_numbers(tmp_path, clip, name, 
         assert_same(load_motion(write_csv(tmp_path / "clip.csv", rows, names)), edited(clip, fps=50.0))
 
 
+@pytest.mark.parametrize(
+    ("name", "step", "fps"),
+    [
+        ("time_ms", 1.0, 1000.0),
+        ("time [ms]", 0.5, 2000.0),
+        ("t (us)", 500.0, 2000.0),
+        ("stamp_ns", 1e5, 1e4),
+        ("time_s", 2.0, 0.5),
+        ("seconds", 0.02, 50.0),
+        ("timestamps", 1.0, 1000.0),
+        ("ts", 20.0, 50.0),
+    ],
+)
+def test_the_unit_of_time_is_the_one_in_its_name(tmp_path, clip, name, step, fps):
+    rows = np.c_[step * np.arange(clip.num_frames), clip_files.unitree(clip)].tolist()
+    file = write_csv(tmp_path / "clip.csv", rows, (name, *ROOT, *G1_JOINTS))
+    assert_same(load_motion(file), edited(clip, fps=fps))
+
+
+@pytest.mark.parametrize("step", [1 / 60, 1.0])
+@pytest.mark.parametrize("named", [True, False])
+def test_blank_rows_do_not_change_the_rate(tmp_path, clip, step, named):
+    rows = np.c_[step * np.arange(clip.num_frames), clip_files.unitree(clip)]
+    rows[[2, 4, 5, 7]] = np.nan
+    file = write_csv(tmp_path / "clip.csv", rows.tolist(), ("time", *ROOT, *G1_JOINTS) if named else ())
+    file.write_text(file.read_text().replace("nan", ""))
+    fps = 60.0 if step < 1.0 else 1000.0 if named else 30.0
+    assert "nan at frame 2" in refusal(load_motion, file)
+    assert_same(load_motion(file, Reading(drop_bad=True)), edited(clip, fps=fps), atol=0.05)
+
+
 def test_columns_that_are_not_needed_are_left_alone(tmp_path, clip):
     rows = np.c_[clip_files.unitree(clip), np.ones((clip.num_frames, 31))].tolist()
     names = (*ROOT, *G1_JOINTS, *(f"{name}_vel" for name in G1_JOINTS), "vx", "contact")
@@ -200,6 +233,35 @@ def test_empty_cells_at_the_end_of_a_row_are_a_bad_frame(tmp_path, clip, cells):
     assert_same(load_motion(tmp_path / "clip.csv", Reading(drop_bad=True)), clip, atol=0.05)
 
 
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("last", ["", ","], ids=["", "trailing commas"])
+def test_empty_cells_at_the_end_of_the_first_row_are_a_bad_frame(tmp_path, clip, named, last):
+    first, *lines = table(clip, last=last).splitlines()
+    first = ",".join([*first.split(",")[:30], *[""] * 6]) + last
+    names = [",".join((*ROOT, *G1_JOINTS))] * named
+    (tmp_path / "clip.csv").write_text("\n".join([*names, first, *lines]))
+    assert "nan at frame 0" in refusal(load_motion, tmp_path / "clip.csv")
+    read = load_motion(tmp_path / "clip.csv", Reading(drop_bad=True))
+    assert_same(read, cut(clip, 1 / 30, clip.length))
+
+
+def test_a_column_that_is_empty_in_every_row_counts_where_it_has_a_name(tmp_path, clip):
+    lines = [",".join((*ROOT, *G1_JOINTS, "note")), *(line + "," for line in table(clip).splitlines())]
+    (tmp_path / "clip.csv").write_text("\n".join(lines))
+    assert_same(load_motion(tmp_path / "clip.csv"), clip)
+
+
+def test_a_row_that_is_too_long_is_named(tmp_path, clip):
+    lines = table(clip).splitlines()
+    lines[3] += ",1"
+    (tmp_path / "clip.csv").write_text("\n".join(lines))
+    message = refusal(load_motion, tmp_path / "clip.csv")
+    assert message.endswith(": line 1 has 36 columns, line 4 has 37; repair or remove one of them")
+    (tmp_path / "clip.csv").write_text("\n".join([",".join((*ROOT, *G1_JOINTS)), *lines]))
+    message = refusal(load_motion, tmp_path / "clip.csv")
+    assert ": line 1 has 36 names, line 5 has 37 columns; name each column once" in message
+
+
 @pytest.mark.parametrize(
     "names",
     [
@@ -239,7 +301,7 @@ def test_a_frame_that_is_missing_under_frame_numbers_is_hinted_at(tmp_path, clip
 
 def test_names_that_do_not_fit_the_columns_are_refused(tmp_path, clip):
     (tmp_path / "clip.csv").write_text(",".join((*ROOT, *G1_JOINTS[1:])) + "\n" + table(clip))
-    assert "line 1 has 35 names, the rows below it 36 columns" in refusal(load_motion, tmp_path / "clip.csv")
+    assert "line 1 has 35 names, line 2 has 36 columns" in refusal(load_motion, tmp_path / "clip.csv")
 
 
 def test_a_time_that_jumps_is_refused(tmp_path, clip):
@@ -527,15 +589,17 @@ def test_numpy_values_in_mimickits_clips_are_read(tmp_path, changes):
 
 
 @pytest.mark.parametrize("layout", ["gmr", "motion_lib", "mimickit", "table"])
-def test_the_joints_that_23_lack_are_named_and_padded(tmp_path, clip, layout):
+@pytest.mark.parametrize("kind", [np.asarray, np.ndarray.tolist, list], ids=["array", "lists", "arrays in a list"])
+def test_the_joints_that_23_lack_are_named_and_padded(tmp_path, clip, layout, kind):
     if layout == "gmr":
-        fields = clip_files.gmr(clip) | {"dof_pos": clip.dof_pos[:, IN_23]}
+        fields = clip_files.gmr(clip) | {"dof_pos": kind(clip.dof_pos[:, IN_23])}
         file = write_pickle(tmp_path / "clip.pkl", fields)
     elif layout == "motion_lib":
-        file = write_pickle(tmp_path / "clip.pkl", motion_lib(clip) | {"dof": clip.dof_pos[:, IN_23, None]})
+        fields = motion_lib(clip) | {"dof": kind(clip.dof_pos[:, IN_23, None])}
+        file = write_pickle(tmp_path / "clip.pkl", fields)
     elif layout == "mimickit":
         fields = clip_files.mimickit(clip)
-        fields["frames"] = np.array(fields["frames"])[:, [*range(6), *(6 + i for i in IN_23)]]
+        fields["frames"] = kind(np.array(fields["frames"])[:, [*range(6), *(6 + i for i in IN_23)]])
         file = write_pickle(tmp_path / "clip.pkl", fields)
     else:
         rows = np.array(clip_files.unitree(clip))[:, [*range(7), *(7 + i for i in IN_23)]]
@@ -555,6 +619,38 @@ def test_an_unknown_layout_hears_what_is_nearest(tmp_path):
         in message
     )
     assert "the nearest known one is Holosoma .npz, but fps is missing" in message
+
+
+@pytest.mark.parametrize("key", FIELDS)
+def test_ragged_lists_are_refused_in_a_line_and_left_out(tmp_path, clip, key):
+    """Each field of every layout in turn, its first or its last row cut short."""
+    whole = {name: np.asarray(value).tolist() for name, value in FIELDS[key][0](clip).items()}
+    for name, value in whole.items():
+        if not isinstance(value, list) or not isinstance(value[0], list):
+            continue
+        for ragged in ([value[0][:-1], *value[1:]], [*value[:-1], value[-1][:-1]], [value, 1.0]):
+            file = write_pickle(tmp_path / "clip.pkl", whole | {name: ragged})
+            try:
+                load_motion(file)
+            except UserError as error:
+                assert str(error).startswith(f"{file}: ")
+                assert load_clips([str(file), "walk"], skip_bad=True).left_out == (str(error),)
+
+
+def test_arrays_of_text_in_a_pickle_are_read(tmp_path, clip):
+    """Names of joints in another order, and a field that nobody needs."""
+    fields = named_gmr(clip) | {"note": np.array(["a", "行走"]), "by": np.str_("me"), "raw": np.array([b"x"])}
+    for names in (fields["dof_names"], fields["dof_names"].astype(bytes), list(fields["dof_names"])):
+        for write in (write_pickle, write_joblib):
+            file = write(tmp_path / "clip.pkl", fields | {"dof_names": names})
+            assert_same(load_motion(file), clip)
+
+
+def test_text_in_a_pickle_that_is_none_is_refused(tmp_path, clip):
+    text = np.array([0x740000], np.uint32).view("<U1")
+    for write in (write_pickle, write_joblib):
+        file = write(tmp_path / "clip.pkl", clip_files.gmr(clip) | {"note": text})
+        assert "what are no characters" in refusal(load_motion, file)
 
 
 @pytest.mark.parametrize("space", ["\u3000", "\u00a0", "\u202f", "\u200b", "\n"])

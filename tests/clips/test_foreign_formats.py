@@ -139,6 +139,32 @@ def test_body_quaternions_xyzw_are_recognised(tmp_path):
     assert refusal(load_motion, file) == f"{file}: body_quat_w holds quaternions xyzw; write wxyz"
 
 
+@pytest.mark.parametrize("bodies", ["breadth", "depth"])
+@pytest.mark.parametrize("kept", [1, 14, 30])
+def test_named_joints_go_by_name_whatever_the_order_of_the_bodies(tmp_path, bodies, kept):
+    fields = clip_files.tracking(walk(50.0), "depth", bodies)
+    order = np.random.default_rng(5).permutation(29)
+    fields |= {name: fields[name][:, order] for name in ("joint_pos", "joint_vel")}
+    fields |= {name: fields[name][:, :kept] for name in fields if name.startswith("body")}
+    names = [G1_JOINTS[joint].removesuffix("_joint") for joint in order]
+    for free in ([], ["floating_base_joint"]):
+        file = write_npz(tmp_path / "clip.npz", fields | {"joint_names": np.array([*free, *names])})
+        assert_same(load_motion(file), walk(50.0))
+
+
+def test_names_that_are_not_those_of_the_joints_are_refused(tmp_path):
+    fields = clip_files.tracking(walk(), "depth", "depth")
+    for names in (G1_JOINTS[1:], ("tail", *G1_JOINTS[1:]), (G1_JOINTS[1], *G1_JOINTS[1:])):
+        file = write_npz(tmp_path / "clip.npz", fields | {"joint_names": np.array(names)})
+        assert "joint_names are not those of the 29 joints of the G1; name each" in refusal(load_motion, file)
+
+
+def test_named_joints_that_are_not_where_the_bodies_are_are_refused(tmp_path):
+    fields = clip_files.tracking(walk(), "breadth", "breadth") | {"joint_names": np.array(G1_JOINTS)}
+    message = refusal(load_motion, write_npz(tmp_path / "clip.npz", fields))
+    assert re.search(r"m with named joints and breadth-first bodies, .* m with named joints and depth", message)
+
+
 @pytest.mark.parametrize("layout", ["tracking", "locomujoco"])
 def test_a_relabelled_frame_rate_shows_in_the_velocities(tmp_path, layout):
     if layout == "tracking":

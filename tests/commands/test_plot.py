@@ -10,7 +10,7 @@ import pytest
 from helpers.refusals import command_refusal
 
 from mjx_mimic import config_yaml, plot
-from mjx_mimic.common.files import yaml_bytes
+from mjx_mimic.common.files import read_yaml, yaml_bytes
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.runs.plot import grouped, labels, read_mimickit_log
 
@@ -42,6 +42,22 @@ def runs(tmp_path) -> list[Path]:
 def test_runs_that_differ_in_their_seed_alone_are_one_curve(runs):
     first, second, other, log = runs
     assert grouped(runs) == [[first, second], [other], [log]]
+
+
+def test_runs_of_other_clips_or_first_networks_are_not_seeds_of_one_group(tmp_path):
+    clip = {"name": "walk", "weight": 1.0, "digest": "a"}
+    records = {
+        "cold": {"clips": [clip]},
+        "renamed": {"clips": [clip | {"name": "stroll"}]},
+        "warm": {"clips": [clip], "init_from": {"run": "runs/run"}},
+        "other": {"clips": [clip | {"digest": "b"}]},
+        "heavier": {"clips": [clip | {"weight": 2.0}]},
+    }
+    runs = [make_run(tmp_path / name, [1.0], seed=seed) for seed, name in enumerate(records)]
+    for run, record in zip(runs, records.values(), strict=True):
+        config = read_yaml(run / "config.yaml")
+        (run / "config.yaml").write_bytes(yaml_bytes(record | {"config": config}))
+    assert grouped(runs) == [[runs[0], runs[1]], [runs[2]], [runs[3]], [runs[4]]]
 
 
 def test_curves_are_called_by_what_tells_their_runs_apart():

@@ -99,3 +99,19 @@ def test_space_is_reserved_for_a_moment(tmp_path, monkeypatch):
     with pytest.raises(DiskFailure, match="make space on the disk"):
         require_space(tmp_path / "new", 2**20)
     assert not list((tmp_path / "new").iterdir())
+
+
+def test_a_name_that_stands_twice_in_a_mapping_is_refused_with_its_line(tmp_path):
+    file = tmp_path / "set.yaml"
+    for text, name, line in (
+        ("a: 1\nb: 2\na: 3", "a", 3),
+        ("x: {a: {c: 1, c: 2}}", "c", 1),
+        ("list:\n- a: 1\n  'a': 2", "a", 3),
+        ("1: a\n0x1: b", "1", 2),
+    ):
+        file.write_text(text)
+        message = refusal(read_yaml, file)
+        assert f"set.yaml: line {line}: " in message
+        assert f"{name} stands there twice; leave one" in message
+    file.write_text("a: {c: 1}\nb: {c: 1}\nlist: [{c: 1}, {c: 2}]")
+    assert read_yaml(file) == {"a": {"c": 1}, "b": {"c": 1}, "list": [{"c": 1}, {"c": 2}]}

@@ -205,6 +205,88 @@ def test_a_clip_that_does_not_repeat_is_survived_at_its_end(env, policy):
     assert outcome.figures.failures.sum() == failed.sum()
 
 
+@struct.dataclass
+class BreakingEnv(GlidingEnv):
+    """From its 40th control step on, the state of an episode is not finite."""
+
+    def simulate(self, state, pd_target, *, force=None):
+        next_state, trace = GlidingEnv.simulate(self, state, pd_target, force=force)
+        return replace(next_state, qvel=jnp.where(next_state.steps >= 40, jnp.nan, next_state.qvel)), trace
+
+
+def test_what_breaks_after_the_end_of_a_clip_is_no_failure_by_any_metric(env, policy):
+    clip = load_clips(["stop_walking"]).motions[0]
+    short = make_env([clip], env.config)
+    task = BreakingEnv(**{**vars(short), "robot": RigidRobot(**vars(short.robot))})
+    whole = Evaluation(task, policy, Protocol(seconds=2.0 * clip.length))
+    found = mjx_engine.run_in_mjx(whole, np.zeros(8, bool), 0, jax.local_devices()).episode
+    whole_ones = found.horizon < 40
+    assert 0 < whole_ones.sum() < 8
+    np.testing.assert_array_equal(found.survived, whole_ones)
+    np.testing.assert_array_equal(found.broken, ~whole_ones)
+    assert not (found.mjlab_running & ~whole_ones).any()
+    metrics = {metric.name: metric.values for metric in summary.episode_metrics(found, env.control_dt)}
+    np.testing.assert_array_equal(metrics["mjlab_success"] > 0, found.mjlab_running)
+
+
+def test_an_episode_of_the_best_clip_ends_where_that_does(policy):
+    """A clip that repeats and one that does not: the reference of the second is followed to its end."""
+    clips = load_clips(["stop_walking", "walk"]).motions
+    short = make_env(clips, EnvConfig(clips="best"))
+    task = GlidingEnv(**{**vars(short), "robot": RigidRobot(**vars(short.robot))})
+    whole = Evaluation(task, policy, Protocol(seconds=2.0 * clips[0].length))
+    found = mjx_engine.run_in_mjx(whole, np.ones(2, bool), 0, jax.local_devices()[:1]).episode
+    assert found.horizon[0] == np.ceil(clips[0].length * 30.0 - 1e-3)
+    assert found.horizon[1] == whole.steps
+    assert found.survived.all()
+
+
+@struct.dataclass
+class FallingEnv(GlidingEnv):
+    """From its 40th control step on, an episode is a metre lower."""
+
+    def simulate(self, state, pd_target, *, force=None):
+        next_state, trace = GlidingEnv.simulate(self, state, pd_target, force=force)
+        down = jnp.where(next_state.steps >= 40, 1.0, 0.0)
+        return replace(next_state, qpos=next_state.qpos.at[2].add(-down)), trace
+
+
+@struct.dataclass
+class Still:
+    """A policy that leaves the motors to the reference."""
+
+    def act(self, observation: jax.Array) -> jax.Array:
+        return jnp.zeros(29)
+
+
+@pytest.mark.parametrize("seconds", [1.0, 4.0])
+def test_a_transition_counts_from_its_beginning(seconds):
+    """The kick lasts longer than a second; whoever falls in the first clip has made no transition."""
+    clips = load_clips(["walk", "kick"]).motions
+    short = make_env(clips, EnvConfig(clips="skills"))
+    task = FallingEnv(**{**vars(short), "robot": RigidRobot(**vars(short.robot))})
+    whole = Evaluation(task, Still(), Protocol(seconds=seconds))
+    found = mjx_engine.run_in_mjx(whole, np.ones(4, bool), 0, jax.local_devices()[:1]).episode
+    assert found.survived.all() == (seconds < 40 / 30)
+    length = np.array([clips[clip].length for clip in found.clip])
+    begins = length < min(seconds, 40 / 30)
+    np.testing.assert_array_equal(found.following, np.where(begins, [0, 0, 1, 1], -1))
+    assert begins.any() == (seconds > 1.0)
+
+
+def test_the_change_of_actions_is_that_of_the_motors(env, policy):
+    """A policy far beyond the limits of the action does not shake."""
+
+    class Saturated:
+        def act(self, observation):
+            return 100.0 + observation[:29]
+
+    whole = Evaluation(env, Saturated(), Protocol(seconds=SECONDS))
+    state, episode = whole.begin(jnp.int32(0), jnp.bool_(True), jax.random.key(0), jax.random.key(1))
+    _, action, _ = whole.act(state, episode, jax.random.key(2))
+    np.testing.assert_array_equal(action, 1.0)
+
+
 def test_metrics_follow_from_the_tallies(in_c, env):
     episode = in_c.episode
     found = {metric.name: metric for metric in summary.episode_metrics(episode, env.control_dt)}

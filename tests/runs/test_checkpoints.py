@@ -145,6 +145,7 @@ PROGRESS = {
     "a missing number": '{"samples": 1, "best_eval_return": 7.0}',
     "one too many": '{"samples": 1, "wall_time_s": 1, "best_eval_return": 7.0, "x": 1}',
     "beyond float64": f'{{"samples": 1, "wall_time_s": {"9" * 400}, "best_eval_return": 7.0}}',
+    "half a sample": '{"samples": 1, "wall_time_s": 1, "best_eval_return": 7.0, "best_samples": 0.5}',
     "NaN": '{"samples": 1, "wall_time_s": NaN, "best_eval_return": 7.0}',
 }
 
@@ -156,6 +157,15 @@ def test_wrong_contents_with_a_right_digest_are_damage_too(run, learner, text):
     (step / DIGESTS).write_text(json.dumps(checkpoints._digests(step)))
     Checkpoints(run).restore_policy("best")
     assert Checkpoints(run).restore_training(learner.init(jax.random.key(1)))[1].samples == 1024
+
+
+def test_progress_of_an_earlier_version_is_read(run, learner):
+    step = run / "checkpoints" / "1536"
+    earlier = '{"samples": 1536, "wall_time_s": 1, "best_eval_return": 7.0}'
+    (step / "progress" / "metadata").write_text(earlier)
+    (step / DIGESTS).write_text(json.dumps(checkpoints._digests(step)))
+    _, progress = Checkpoints(run).restore_training(learner.init(jax.random.key(1)))
+    assert progress == Progress(1536, 1, 7.0)
 
 
 def test_all_damaged_is_one_line(run, learner):

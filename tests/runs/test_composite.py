@@ -251,6 +251,11 @@ def test_a_compose_that_fails_can_be_said_again(members, tmp_path, monkeypatch):
         patch.setattr("shutil.copy", lost)
         assert "cannot be written (lost)" in refusal(compose.main, arguments)
     assert list((tmp_path / "run").iterdir()) == []
+    with monkeypatch.context() as patch:
+        patch.setattr("mjx_mimic.runs.composite.yaml_bytes", lost)
+        with pytest.raises(OSError, match="lost"):
+            compose.main(arguments)
+    assert list((tmp_path / "run").iterdir()) == []
     assert compose.main(arguments) == 0
 
 

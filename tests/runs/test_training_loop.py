@@ -20,13 +20,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from mjx_mimic import train
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.common.errors import RunFailure
-from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_checks import sized
 from mjx_mimic.display import gl
 from mjx_mimic.learning.devices import first_device, place
 from mjx_mimic.learning.learner import Learner
 from mjx_mimic.learning.rollout import EvaluationMetrics
-from mjx_mimic.runs import checkpoints, folder, metric_log, training_loop, training_run
+from mjx_mimic.runs import checkpoints, folder, metric_log, reports, training_loop, training_run
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.metric_log import MetricLog
 from mjx_mimic.task.making import with_contacts
@@ -306,17 +305,31 @@ def test_the_best_policy_is_chosen_anew_when_all_disturbances_have_grown():
     config = replace(POINT_CONFIG, total_steps=20_000, eval_interval=1_000, disturbance_ramp=0.45)
     devices = tuple(jax.local_devices())
 
-    def chosen_anew(config: TrainConfig) -> list[int]:
-        learner = Learner(PointEnv(sign=jnp.float32(1.0)), config, devices)
-        step = learner.samples_per_step
-        samples = [n for n in range(step, config.total_steps + step, step) if n % config.eval_interval < step]
-        return [n for n in samples if training_loop.best_return(learner, Progress(n, 0.0, 7.0)) is None]
+    def counts(best_samples: int | None, samples: int, **changes: float) -> bool:
+        learner = Learner(PointEnv(sign=jnp.float32(1.0)), replace(config, **changes), devices)
+        return training_loop.best_return(learner, Progress(samples, 0.0, 7.0, best_samples)) is not None
 
-    (anew,) = chosen_anew(config)
-    assert 9_000 <= anew < 9_000 + POINT_CONFIG.num_envs * POINT_CONFIG.unroll_length
-    for total in range(20_000, 22_000, 97):  # always at one evaluation
-        assert len(chosen_anew(replace(config, total_steps=total))) == 1
-    assert chosen_anew(replace(config, disturbance_ramp=0.0)) == []
+    assert counts(5_000, 8_500)
+    assert not counts(5_000, 9_000)
+    assert not counts(None, 9_000)  # an earlier version's checkpoint
+    assert counts(9_000, 20_000)
+    assert not counts(5_000, 8_500, total_steps=12_000)  # resumed with another length, at any sample
+    assert counts(5_000, 9_000, disturbance_ramp=0.0)
+    assert counts(None, 9_000, disturbance_ramp=0.0)
+    chosen = Progress(9_000, 0.0, 7.0, 5_000).judged(6.0, is_best=True)
+    assert (chosen.best_eval_return, chosen.best_samples) == (6.0, 9_000)
+    assert chosen.judged(6.0, is_best=False) == chosen
+
+
+def test_where_no_episode_has_ended_there_is_no_return(point_learner):
+    _, metrics = point_learner.train_step(point_learner.init(jax.random.key(0)))
+    metrics = first_device(metrics)
+    nothing = replace(metrics, episodes=np.float32(0.0), train_return=np.float32(0.0))
+    found = reports.summary([nothing], 1)
+    assert np.isnan(found["train_return"])
+    assert np.isnan(found["train_episode_length"])
+    some = reports.summary([nothing, replace(metrics, episodes=np.float32(2.0))], 1)
+    assert some["train_return"] == pytest.approx(float(metrics.train_return))
 
 
 def test_one_lucky_evaluation_makes_no_best_policy(point_learner, tmp_path, monkeypatch):

@@ -17,7 +17,14 @@ from helpers.small_run import STEPS, command, sway
 from mjx_mimic import config_yaml
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.config import EnvConfig, NetworkConfig, NormalizerConfig, PPOConfig, TrainConfig
+from mjx_mimic.config import (
+    EnvConfig,
+    NetworkConfig,
+    NormalizerConfig,
+    PPOConfig,
+    RandomizationConfig,
+    TrainConfig,
+)
 from mjx_mimic.config_checks import sized
 from mjx_mimic.learning.devices import first_device
 from mjx_mimic.learning.learner import Learner, make_learner
@@ -91,8 +98,7 @@ def test_a_value_function_that_sees_more_starts_anew(trained):
     env = WidePointEnv(sign=jnp.float32(1.0), policy_inputs=4)
     learner = Learner(env, POINT_CONFIG, tuple(jax.local_devices()))
     fresh, stored = learner.init(jax.random.key(1)), trained.restore_policy("last")
-    source = warm_start.Source(Path("runs/a"), "last", POINT_CONFIG, stored)
-    assert warm_start.has_new_value_function(fresh, source)
+    source = warm_start.Source(Path("runs/a"), "last", POINT_CONFIG, stored, has_new_value_function=True)
     state = warm_start.start_from(learner, fresh, source)
     actor, critic, moments = first_device((state.actor.params, state.critic.params, state.normalizer))
     jax.tree.map(np.testing.assert_array_equal, actor["params"], dict(stored.actor["params"]))
@@ -164,6 +170,23 @@ def test_a_goal_may_be_added_at_the_end_of_what_the_policy_sees(trained, tmp_pat
     message = refusal(added, "heading", replace(plain, goal="strike"))
     assert "goal: direction (2 numbers)" in message
     assert "goal: direction (2 numbers)" in refusal(added, "heading", plain)
+
+
+def test_a_value_function_of_as_many_other_numbers_starts_anew(trained, tmp_path):
+    """Friction is one number, and so is the delay."""
+    friction, delay = RandomizationConfig(friction=(0.5, 1.0)), RandomizationConfig(delay=(0.0, 1.0))
+    env = EnvConfig(privileged_critic=True, randomization=friction)
+    folder.create(tmp_path / "run", sized(TrainConfig(env=env), "cpu", 2), CLIPS, 2)
+    (tmp_path / "run" / "checkpoints").symlink_to(trained.folder)
+    for now, is_new in (
+        (env, False),
+        (replace(env, randomization=delay), True),
+        (replace(env, goal="heading"), False),
+        (replace(env, privileged_critic=False), True),
+    ):
+        learner = make_learner(sized(TrainConfig(env=now), "cpu", 2), CLIPS, jax.local_devices())
+        source = warm_start.read_source(str(tmp_path / "run"), learner, CLIPS)
+        assert source.has_new_value_function == is_new
 
 
 def test_skills_of_another_number_of_clips_are_refused_and_one_clip_serves_any(trained, tmp_path):
