@@ -90,7 +90,6 @@ def main(arguments: Sequence[str]) -> int:
     check(command)
     cli.prepare_jax()
     from mjx_mimic import clips, evaluation, runs  # JAX and MuJoCo, after their settings
-    from mjx_mimic.task.termination import with_endings
 
     found = clips.load_clips(command.motion) if command.motion else runs.load_run_clips(command.run)
     policy, env = runs.load_policy(command.run, command.checkpoint, found)
@@ -107,7 +106,6 @@ def main(arguments: Sequence[str]) -> int:
     protocol = evaluation.Protocol(
         command.seconds, command.push, push_turn=command.push_turn, force_seconds=command.duration
     )
-    env = env.with_config(with_endings(env.config))
     whole = evaluation.Evaluation(env, policy, protocol, starts, chooses=chooses)
     if command.force:
         whole = whole.with_force(command.direction, command.force)

@@ -25,6 +25,7 @@ from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.randomization import PUSH_INTERVAL_S, pushed, sensed
 from mjx_mimic.task.skills import OPEN
 from mjx_mimic.task.states import EnvState
+from mjx_mimic.task.termination import with_endings
 from mjx_mimic.task.tracking_errors import Effort, TrackingErrors, no_errors
 
 DIRECTIONS = {"forward": (1.0, 0.0), "backward": (-1.0, 0.0), "left": (0.0, 1.0), "right": (0.0, -1.0)}
@@ -314,7 +315,8 @@ class Evaluation:
             The state with its goal advanced, the episode with the step, and what the step adds to the
             figures by phase.
         """
-        env = self.env
+        # Falls and deviations fail here also where they do not end episodes of the training.
+        env = self.env.with_config(with_endings(self.env.config))
         character = env.character(state)
         state = env.with_best_clip(state, character)
         target = env.reference(state)

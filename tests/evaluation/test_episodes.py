@@ -268,6 +268,9 @@ def test_a_transition_counts_from_its_beginning(seconds):
     whole = Evaluation(task, Still(), Protocol(seconds=seconds))
     found = mjx_engine.run_in_mjx(whole, np.ones(4, bool), 0, jax.local_devices()[:1]).episode
     assert found.survived.all() == (seconds < 40 / 30)
+    lenient = replace(whole, env=task.with_config(replace(task.config, fall_ends=False, max_deviation=None)))
+    again = mjx_engine.run_in_mjx(lenient, np.ones(4, bool), 0, jax.local_devices()[:1]).episode
+    np.testing.assert_array_equal(again.survived, found.survived)
     length = np.array([clips[clip].length for clip in found.clip])
     begins = length < min(seconds, 40 / 30)
     np.testing.assert_array_equal(found.following, np.where(begins, [0, 0, 1, 1], -1))
