@@ -7,6 +7,7 @@ policy that was trained to see its place gets that too. Options: `--clip NAME`, 
 import argparse
 import json
 import math
+import os
 
 import mujoco
 import numpy as np
@@ -46,9 +47,21 @@ def load(scene, joints, physics_hz):
     return spec.compile(), readings
 
 
-def main(policy, scene, clip, seconds):
+def opened(policy):
+    """Return the session of a controller, and its metadata."""
     session = onnxruntime.InferenceSession(policy)
     about = {key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items()}
+    if "starts" not in about:
+        raise SystemExit(f"{policy}: takes observations; export it without --inputs observation")
+    if any(value.name == "goal" for value in session.get_inputs()):
+        raise SystemExit(f"{policy}: pursues a goal, which nobody sets here; feed its input `goal` yourself")
+    if about.get("contacts", "feet") != "feet":
+        print("warning: in training, more than the soles met the floor; it must be so here")
+    return session, about
+
+
+def main(policy, scene, clip, seconds):
+    session, about = opened(policy)
     clips = about["clips"]
     names = [c["name"] for c in clips]
     if clip and clip not in names:
@@ -61,10 +74,6 @@ def main(policy, scene, clip, seconds):
     data.qpos[:], data.qvel[:] = (about["starts"][number][name] for name in ("qpos", "qvel"))
     motors = [model.actuator(joint).id for joint in about["joint_names"]]
     wanted = {value.name for value in session.get_inputs()}
-    if "goal" in wanted:
-        raise SystemExit(f"{policy}: pursues a goal, which nobody sets here; feed its input `goal` yourself")
-    if about.get("contacts", "feet") != "feet":
-        print("warning: in training, more than the soles met the floor; it must be so here")
     outputs = [value.name for value in session.get_outputs()]
     if clips[number]["loop"] == "clamp":  # a clip that ends
         seconds = min(seconds, clips[number]["seconds"])
@@ -82,6 +91,8 @@ def main(policy, scene, clip, seconds):
         mujoco.mj_step(model, data, nstep=substeps)
         lowest = min(lowest, data.qpos[2])
     print(f"after {seconds:g} s the pelvis is {data.qpos[2]:.3f} m high; its lowest was {lowest:.3f} m")
+    if lowest < 0.3:
+        print("it fell, or lay down; where only the soles meet the floor, the rest sinks into it")
 
 
 if __name__ == "__main__":
@@ -93,4 +104,7 @@ if __name__ == "__main__":
     options = parser.parse_args()
     if not (options.policy.endswith(".onnx") and options.scene.endswith(".xml")):
         parser.error("give POLICY.onnx and SCENE.xml; the clips are in the policy (--clip NAME)")
+    for file in (options.policy, options.scene):
+        if not os.path.isfile(file):
+            parser.error(f"{file}: no such file")
     main(**vars(options))

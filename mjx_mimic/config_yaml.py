@@ -55,7 +55,11 @@ def from_dict(
             raise UserError(f"{source}: field '{prefix}{name}' is no more; write {replacement}")
         if name not in known:
             known_here = ", ".join(sorted(known))
-            raise UserError(f"{source}: unknown field '{prefix}{bare(name)}'; known here: {known_here}")
+            section, _, inner = str(name).partition(".")
+            nested = f"; write {section}: {{{bare(inner)}: ...}}" if section in known and inner else ""
+            raise UserError(
+                f"{source}: unknown field '{prefix}{bare(name)}'{nested}; known here: {known_here}"
+            )
     converted = {}
     for name, value in values.items():
         hint = hints[name]

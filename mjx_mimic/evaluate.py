@@ -56,6 +56,9 @@ class EvaluateCommand:
     """Masses of all links, relative to the model's."""
     delay: tuple[float, ...] = ()
     """Control steps, whole or not, until an action reaches the motors."""
+    max_deviation: Annotated[float | None, cli.shown("METRES")] = None
+    """How far a body may be from its reference before an episode has failed, by the run's own rule of what is
+    compared; without this option the run's own --env.max-deviation, or 0.5 m where it has none."""
     beyond: float = 0.0
     """With the goals strike and throw: targets outside of training's ranges, by up to so many half widths."""
     transitions: Literal["each", "chosen"] = "each"
@@ -95,8 +98,7 @@ def main(arguments: Sequence[str]) -> int:
     policy, env = runs.load_policy(command.run, command.checkpoint, found)
     if command.record:
         evaluation.check_recording(command.record, env.config.control_hz)
-    if command.beyond:
-        env = beyond(env, command.beyond)
+    env = changed(env, command)
     chooses = command.transitions == "chosen"
     if chooses and env.choice is None:
         raise UserError("option --transitions: chosen needs a run made by `compose`; leave it out")
@@ -153,6 +155,17 @@ def conditions(command: EvaluateCommand, control_hz: float) -> list[dict[str, fl
     given = {name: getattr(command, name) or (command.grid and values) for name, values in defaults.items()}
     axes = {name: values for name, values in given.items() if values}
     return [dict(zip(axes, found, strict=True)) for found in itertools.product(*axes.values())]
+
+
+def changed(env: "ImitationEnv", command: EvaluateCommand) -> "ImitationEnv":
+    """Return the task with the distance of early termination and the targets that are asked for.
+
+    Raises:
+        UserError: the task has no targets.
+    """
+    if command.max_deviation is not None:
+        env = env.with_config(replace(env.config, max_deviation=command.max_deviation))
+    return beyond(env, command.beyond) if command.beyond else env
 
 
 def beyond(env: "ImitationEnv", share: float) -> "ImitationEnv":
@@ -267,6 +280,7 @@ def check_ranges(command: EvaluateCommand) -> None:
             "--episodes": (command.episodes, 0, 10**6),
             "--seed": (command.seed, 0, MOST_SEED),
             "--beyond": (command.beyond, 0.0, 10.0),
+            "--max-deviation": (1.0 if command.max_deviation is None else command.max_deviation, 0.01, 1e6),
             "--push": (command.push, 0.0, 10.0),
             "--push-turn": (command.push_turn, 0.0, 10.0),
             "--force": (command.force, 0.0, 1e4),

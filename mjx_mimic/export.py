@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from mjx_mimic.common import cli
-from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.errors import UserError, missing_package
 from mjx_mimic.common.files import require_writable
 from mjx_mimic.config import Which
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UserError(f"option --out: {command.out} will not do; name a file that ends in .onnx")
     require_writable("--out", command.out)
     if importlib.util.find_spec("onnx") is None:
-        raise UserError('package onnx is missing; in the clone of mjx_mimic, pip install -e ".[onnx]"')
+        raise missing_package("export", "onnx", "onnx")
     cli.prepare_jax()
     from mjx_mimic.runs.onnx import export_policy  # JAX and MuJoCo, after their settings
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 
 from mjx_mimic.common import cli, paths
-from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.errors import UserError, missing_package
 from mjx_mimic.common.files import require_writable
 from mjx_mimic.display import gl
 from mjx_mimic.display.options import VideoOptions, check_video
@@ -52,7 +52,7 @@ class InfoCommand:
 class ValidateCommand:
     """Check clips against the robot's limits and the floor. Exit code 1 if one is not fit for training.
 
-    All findings on one clip; a row with the worst one for each of several.
+    All findings on one clip; a row with the first fault for each of several.
     """
 
     files: Files
@@ -275,10 +275,10 @@ def validate(command: ValidateCommand) -> int:
 
 
 def _verdict(file: str, report: "Report") -> dict[str, str]:
-    """Format the verdict on a clip and its worst finding, by heading."""
-    worst = report.worst()
-    shown = "" if worst is None else f"{worst.check}: {worst.figure:.3g} {worst.unit} {worst.where}".rstrip()
-    return {"clip": report.name, "file": file, "verdict": report.verdict, "worst": shown}
+    """Format the verdict on a clip and its first fault, by heading."""
+    fault = report.first_fault()
+    shown = "" if fault is None else f"{fault.check}: {fault.figure:.3g} {fault.unit} {fault.where}".rstrip()
+    return {"clip": report.name, "file": file, "verdict": report.verdict, "first fault": shown}
 
 
 def convert(command: ConvertCommand) -> int:
@@ -332,7 +332,6 @@ def preview(command: PreviewCommand) -> int:
     if command.plot is not None and command.plot.suffix.lower() != ".png":
         raise UserError(f"option --plot: {command.plot} does not end in .png; name a PNG file")
     if command.plot is not None:
-        _require(("matplotlib",), "option --plot", "matplotlib")
         require_writable("--plot", command.plot)
     if command.out is not None:
         check_video(command.out, command)
@@ -355,7 +354,9 @@ def preview(command: PreviewCommand) -> int:
 
 def retarget(command: RetargetCommand) -> int:
     """Make a clip of the robot from the BVH file, write it, and print how well it follows the person."""
-    _require(("mink", "daqp"), "retargeting", '-e ".[retarget]" in the clone of mjx_mimic')
+    for package in ("mink", "daqp"):
+        if importlib.util.find_spec(package) is None:
+            raise missing_package("retargeting", package, "retarget")
     from mjx_mimic.retarget import pipeline
 
     if command.list:
@@ -375,13 +376,6 @@ def retarget(command: RetargetCommand) -> int:
     )
     print("\n".join(lines))
     return 0
-
-
-def _require(packages: tuple[str, ...], what: str, install: str) -> None:
-    """Raise UserError if one of the `packages` that `what` needs is not installed."""
-    missing = [package for package in packages if importlib.util.find_spec(package) is None]
-    if missing:
-        raise UserError(f"{what}: needs {' and '.join(missing)}; run: pip install {install}")
 
 
 if __name__ == "__main__":

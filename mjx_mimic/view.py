@@ -10,7 +10,7 @@ from typing import Annotated
 
 from mjx_mimic.clips.dataset import load_clips
 from mjx_mimic.common import cli
-from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.errors import UserError, missing_package
 from mjx_mimic.config import Which
 from mjx_mimic.display import gl
 from mjx_mimic.display.options import SPEED_RANGE
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     check(command)
     if command.browser or command.share or not gl.has_display():
         if importlib.util.find_spec("viser") is None:
-            raise UserError('package viser is missing; in the clone of mjx_mimic, pip install -e ".[view]"')
+            raise missing_package("a page in the browser", "viser", "view")
         from mjx_mimic.display.serving import serve  # viser, which a window does without
 
         opener = functools.partial(open_playable, command)

@@ -94,7 +94,8 @@ def _make_cyclic(motion: Motion, _: bool) -> tuple[Motion, str]:
     cycle = loop_closing.find_loop(motion)
     first, last = cycle.first / motion.fps, cycle.last / motion.fps
     closed = loop_closing.made_cyclic(motion)
-    return closed, f"made cyclic from {first:.3f} to {last:.3f} s, gap {100 * cycle.gap:.0f}% closed"
+    share = f"{100 * cycle.gap:.0f}% of the motion"
+    return closed, f"made cyclic from {first:.3f} to {last:.3f} s, which closed a gap of {share}"
 
 
 def _cycles(motion: Motion, count: int) -> tuple[Motion, str]:

@@ -121,6 +121,8 @@ def _files(entry: str) -> list[_Listed]:
     elif glob.has_magic(entry) and not os.path.exists(file_and_clip(entry)[0]):
         files = matching(entry)
         remedy = "no file matches this pattern; mend it"
+    elif entry.endswith(os.sep):
+        raise UserError(f"{entry}: no such folder; check the path")
     else:
         return [_Listed(entry)]
     if not files:
@@ -170,7 +172,9 @@ def _found(name: str, folder: Path) -> str | None:
     beside_only = glob.has_magic(name.partition("/")[0])
     is_there = os.path.isfile if name in paths.bundled_clips() else os.path.exists
     for above in (folder, *folder.resolve().parents, Path()):
-        entry, pattern = str(above / name), os.path.join(glob.escape(str(above)), name)
+        # A `Path` of the name would lose the "/" at its end or the "./" before it, which mean a folder.
+        beside = "" if above == Path() else str(above)
+        entry, pattern = os.path.join(beside, name), os.path.join(glob.escape(beside), name)
         if is_there(file_and_clip(entry)[0]):
             return entry
         if (above == folder or not beside_only) and matching(pattern):

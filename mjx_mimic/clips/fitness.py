@@ -65,7 +65,11 @@ def _line(findings: Sequence[Finding]) -> str:
 
 
 def _for_training(report: Report, ground_bodies: Sequence[str]) -> list[Finding]:
-    """Keep what is wrong with a clip for bodies that may be on the floor, errors first."""
+    """Keep what is wrong with a clip for bodies that may be on the floor.
+
+    Errors come first, then who may not be on the floor: the settings of the training decide that, so nobody
+    has seen it before.
+    """
     blocked = 0.0
     if tuple(ground_bodies) != ALL_BODIES:
         blocked = max((share for body, share in report.touching if body not in ground_bodies), default=0.0)
@@ -76,7 +80,7 @@ def _for_training(report: Report, ground_bodies: Sequence[str]) -> list[Finding]
             found.append(replace(finding, severity="error", remedy=remedy))
         elif finding.severity != "ok" and (finding.check != FLOOR_CONTACT or blocked > 0.0):
             found.append(finding)
-    return sorted(found, key=lambda finding: finding.severity != "error")
+    return sorted(found, key=lambda f: (f.severity != "error", f.check != FLOOR_CONTACT))
 
 
 def _reports(motions: Sequence[Motion]) -> list[Report]:

@@ -117,7 +117,7 @@ class Report:
             return "not fit for training"
         return f"usable, {warnings} warning{'s'[: warnings > 1]}" if warnings else "good"
 
-    def worst(self) -> Finding | None:
+    def first_fault(self) -> Finding | None:
         """Return the first finding that is an error, else the first warning; None if all is well."""
         bad = [finding for finding in self.findings if finding.severity != "ok"]
         return min(bad, key=lambda finding: finding.severity != "error", default=None)
@@ -326,7 +326,13 @@ def _floor(motion: Motion, model: mujoco.MjModel) -> tuple[list[Finding], tuple[
     shapes = tuple(name.removesuffix("_collision") for name in shapes)
     others = np.array(shapes)[~soles]
 
-    lift = "convert --lift auto puts the lowest point on the floor"
+    lift = lower = "convert --lift auto puts the lowest point on the floor"
+    feet, rest = clearance[:, soles].min(), clearance[:, ~soles].min()
+    if rest < feet - AIRBORNE:  # one height for the whole clip cannot be right for both
+        low = others[np.argmin(clearance[:, ~soles].min(axis=0))]
+        if feet <= AIRBORNE:
+            lift = f"{low} alone is so low, and --lift would raise the feet too: mend the clip, or leave it"
+        lower = f"{low} alone comes to the floor: convert --lift {-feet:.3f} puts the feet on it"
     depth = _graded("depth in the floor", -clearance, (0.01, 0.1), "m", lift, motion.fps, shapes)
     if depth.figure > SUNK:
         depth = replace(depth, remedy=lift)  # worth a hint even where it is harmless
@@ -336,12 +342,12 @@ def _floor(motion: Motion, model: mujoco.MjModel) -> tuple[list[Finding], tuple[
     for run in runs_of_true(lowest > AIRBORNE):
         flight[run] = (run.stop - run.start) / motion.fps
     limits = (0.8, 2.0) if np.any(lowest <= AIRBORNE) else (0.0, 0.0)
-    flat = f"{lift}; a clip on stairs or boxes cannot be followed on a plane"
+    flat = f"{lower}; a clip on stairs or boxes cannot be followed on a plane"
     longest = _graded("longest flight", flight, limits, "s", flat, motion.fps)
 
     touching = 100.0 * np.mean(clearance[:, ~soles] < NEAR_FLOOR, axis=0, keepdims=True)
     needed = contact_options(model, others[touching[0] > 0.0])
-    remedy = f"train with {needed}"
+    remedy = f"train with {needed}, which the default preset does by itself"
     contact = _graded(FLOOR_CONTACT, touching, (0.0, np.inf), "% of frames", remedy, names=tuple(others))
     bodies: dict[str, float] = {}
     for name, share in zip(others, touching[0], strict=True):

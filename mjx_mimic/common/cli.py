@@ -10,7 +10,7 @@ from typing import Any
 
 import tyro
 
-from mjx_mimic.common.errors import RunFailure, UserError
+from mjx_mimic.common.errors import RunFailure, UserError, missing_package
 from mjx_mimic.common.files import cache_folder
 
 INTERRUPTED = 130
@@ -94,10 +94,7 @@ def _load_warp() -> None:
     try:
         import warp
     except ImportError:
-        raise UserError(
-            "option --physics-impl: package warp-lang is missing; in the clone of mjx_mimic, pip install -e"
-            ' ".[warp]"'
-        ) from None
+        raise missing_package("option --physics-impl: warp", "warp-lang", "warp") from None
     warp.config.log_level = warp.LOG_WARNING  # not a line for each kernel
 
 

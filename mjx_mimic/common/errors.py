@@ -24,6 +24,14 @@ class RunFailure(Exception):
         super().__init__(one_line(message))
 
 
+def missing_package(what: str, package: str, extra: str) -> UserError:
+    """Say that something needs a package of one of the extras, and how to install that."""
+    return UserError(
+        f"{what} needs the package {package}; in the clone of mjx_mimic, put `uv run --extra {extra}` before"
+        f' the command, or pip install -e ".[{extra}]"'
+    )
+
+
 def one_line(message: str) -> str:
     """Make one line of bounded length that every terminal can show.
 

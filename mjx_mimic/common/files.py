@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import yaml
 
 from mjx_mimic.common import paths
-from mjx_mimic.common.errors import DiskFailure, UserError, quoted
+from mjx_mimic.common.errors import DiskFailure, UserError, bare, quoted
 
 MAX_FILE_BYTES = 2**30
 MAX_YAML_BYTES = 2**20
@@ -66,7 +66,8 @@ def read_yaml(path: Path) -> Any:
     """Read a YAML file of plain values: mappings, lists, text, numbers, booleans and null.
 
     Bounded in size, depth and digits; without aliases, which could make it grow beyond any bound; without
-    dates and tags. Numbers such as 1e-4 are numbers, and 1:30 is text (YAML 1.1 has it the other way round).
+    dates and tags; with each name once in a mapping. Numbers such as 1e-4 are numbers, and 1:30 is text
+    (YAML 1.1 has it the other way round).
 
     Raises:
         UserError: the file cannot be read, or is not such YAML.
@@ -109,7 +110,10 @@ def _settings_text(path: Path) -> str:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """PyYAML's safe loader without aliases, tags, dates, and numbers to the base 60, and of bounded depth."""
+    """PyYAML's safe loader without aliases, tags, dates, and numbers to the base 60, and of bounded depth.
+
+    Nothing stands twice in a mapping, of which PyYAML would keep the last.
+    """
 
     depth = 0
 
@@ -128,6 +132,17 @@ class _PlainLoader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        found = super().construct_mapping(node, deep)  # raises for names that are mappings themselves
+        names = set()
+        for name_node, _ in node.value:
+            name = self.construct_object(name_node)
+            if name in names:
+                problem = f"{bare(name, 60)} stands there twice; leave one"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=name_node.start_mark)
+            names.add(name)
+        return found
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         if len(node.value) > MAX_YAML_DIGITS:  # Python prints no integer of thousands of digits

@@ -33,5 +33,11 @@ def bundled_clips() -> tuple[str, ...]:
 
 
 def file_name(text: str) -> str:
-    """Return what the name of a file or a folder can hold of any text, in every file system."""
-    return re.sub(r"[^\w.=+-]+", "_", text, flags=re.ASCII)[:60] or "_"
+    """Return what the name of a file or a folder can hold of any text, in every file system.
+
+    Letters of every script stay. There is no dot at either end, and there are 60 characters and 200 bytes at
+    most, so that a number or a date may follow.
+    """
+    printable = "".join(character if character.isprintable() else "_" for character in text)
+    name = re.sub(r"[^\w.=+\-\x80-\U0010ffff]+", "_", printable, flags=re.ASCII)[:60]
+    return re.sub(r"^\.|\.$", "_", name.encode()[:200].decode(errors="ignore")) or "_"

@@ -84,8 +84,8 @@ def find_menagerie() -> Path:
         import mujoco_menagerie
     except ImportError:
         raise UserError(
-            f"option --meshes: no meshes here; pip install mujoco-menagerie, or set {ROOT_VARIABLE} to a copy"
-            " of MuJoCo Menagerie"
+            "option --meshes: no meshes here; put `uv run --extra meshes` before the command, pip install"
+            f" mujoco-menagerie, or set {ROOT_VARIABLE} to a copy of MuJoCo Menagerie"
         ) from None
     try:
         return mujoco_menagerie.get(ROBOT).xml("g1")

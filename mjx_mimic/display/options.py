@@ -33,7 +33,7 @@ class VideoOptions:
     height: int = 480
     """Pixels of one episode, 960 at most."""
     caption: bool = True
-    """Write the clip, time, phase, reward and failure into the picture."""
+    """The caption in the picture: clip, time, phase, and of an episode its reward and failure."""
     meshes: bool = False
     """Draw the real robot's meshes, from the extra `meshes` or a folder named by MENAGERIE_ROOT."""
 

@@ -56,8 +56,9 @@ def absent_devices(accelerator: Accelerator, count: int) -> tuple[jax.Device, ..
     package = "libtpu" if isinstance(accelerator, Tpu) else "jax_cuda13_plugin"
     if importlib.util.find_spec(package) is None:
         raise UserError(
-            f"option --compile-for: {accelerator.title} needs its compiler, which is not installed:"
-            f' pip install "jax[{accelerator.extra}]=={jax.__version__}"'
+            f"option --compile-for: {accelerator.title} needs its compiler, which is not installed: put"
+            f" `uv run --extra {accelerator.extra}` before the command, or pip install"
+            f' "jax[{accelerator.extra}]=={jax.__version__}"'
         )
     if isinstance(accelerator, Gpu):
         found = topologies.get_topology_desc(

@@ -223,7 +223,7 @@ def make_batch(
 def evaluate(env: ImitationEnv, config: TrainConfig, policy: Policy, key: jax.Array) -> EvaluationMetrics:
     """Evaluate the policy in deterministic episodes of the nominal robot, `eval_envs` over all devices.
 
-    They start anywhere and end early, whatever the training's do, so that trainings can be compared.
+    They start anywhere and end early, whatever the training's do; the distance that ends them is the run's.
     """
     nominal = replace(
         config.env, randomization=RandomizationConfig(), privileged_critic=False, start="random"

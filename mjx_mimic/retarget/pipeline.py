@@ -30,7 +30,8 @@ from mjx_mimic.robot.mjcf import load_mjcf
 
 Array = NDArray[np.float64]
 
-_MAX_FRAMES = 100_000
+_MAX_FRAMES = 100_000  # of the clip
+_MAX_RESAMPLED = 1_000_000  # of the whole recording, which take 1.6 kB each
 _AT_LIMIT = 0.01  # rad
 
 
@@ -195,8 +196,17 @@ def retarget(
             f"{name}: {shown} is outside the recording; give 0 <= start < end <= {at_most(length)} s, its"
             " length"
         )
-    if length * fps > _MAX_FRAMES:
-        raise UserError(f"{name}: over {_MAX_FRAMES} frames at {fps:g} frames/s; split the file")
+    part = (length if end is None else end) - start
+    if part * fps > _MAX_FRAMES:
+        raise UserError(
+            f"{name}: {part:.6g} s at {fps:g} frames/s are over {_MAX_FRAMES} frames; give a lower --fps, or"
+            " a shorter part with --start and --end"
+        )
+    if length * fps > _MAX_RESAMPLED:
+        raise UserError(
+            f"{name}: the whole recording, {length:.6g} s at {fps:g} frames/s, is over {_MAX_RESAMPLED}"
+            " frames; give a lower --fps, or split the file"
+        )
     model = load_mjcf(visuals=False)
     build = body_targets.build_of(model)
     scale = (build.thigh + build.shin) / person.leg_length()

@@ -40,13 +40,10 @@ class Display:
 
     def report(self, row: dict[str, float]) -> None:
         """Show a report."""
-        text = (
-            f"{row['samples'] / 1e6:.2f} M samples, {row['samples_per_s']:,.0f}/s,"
-            + (
-                f" return {row['train_return']:.1f}, episode {row['train_episode_length']:.0f} steps"
-                if row["episodes"]
-                else " no episode has ended"
-            )
+        text = f"{row['samples'] / 1e6:.2f} M samples, {row['samples_per_s']:,.0f}/s," + (
+            f" return {row['train_return']:.1f}, episode {row['train_episode_length']:.0f} steps"
+            if row["episodes"]
+            else " no episode has ended"
         )
         if "eval_return" in row:
             result = f"evaluation {row['eval_return']:.1f}, {row['eval_episode_length']:.0f} steps"

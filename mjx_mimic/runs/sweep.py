@@ -142,6 +142,7 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
         state, progress = begin(population, chunk, stores, stack)
         logs = [stack.enter_context(open_log(item, done)) for item, done in zip(chunk, progress, strict=True)]
         arguments = population.arguments(learners)
+        warm_up(population, arguments, state, learners, progress)
         samples, earlier, start = progress[0].samples, progress, time.monotonic()
         window: list[Metrics] = []
         window_start, ending, skipped = start, False, np.zeros(len(chunk))
@@ -181,6 +182,20 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
             window, window_start = [], time.monotonic()
     if is_lost:
         print("warning: update after update was not finite; this training ends here", flush=True)
+
+
+def warm_up(
+    population: Population,
+    arguments: Any,
+    state: TrainState,
+    learners: Sequence[Learner],
+    progress: Sequence[Progress],
+) -> None:
+    """Compile what trains and evaluates a group, so that its time is not the first training's."""
+    copy = jax.tree.map(lambda x: x.copy(), state)  # a step takes the memory of its state over
+    keys, _ = zip(*map(evaluation_keys, learners, progress), strict=True)
+    jax.block_until_ready(population.evaluate(arguments, state, keys))
+    jax.block_until_ready(population.train_step(arguments, copy))
 
 
 def begin(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mjx_mimic.clips.formats import file_and_clip
 from mjx_mimic.common.errors import UserError, bare
 from mjx_mimic.common.files import read_yaml
 from mjx_mimic.common.paths import file_name
@@ -104,24 +105,33 @@ def members(sweep: Sweep, out: Path, source: Path) -> list[Member]:
     Raises:
         UserError: a setting will not do, or two of them or two clips have the same name.
     """
-    found, paths = [], set()
+    found: list[Member] = []
+    paths: dict[Path, str] = {}
     for setting, changes in sweep.settings.items():
         values = to_dict(PRESETS[sweep.preset])
         for name, value in (sweep.common | changes).items():  # type: ignore[operator]
             place_in(values, name.replace("-", "_"), value, f"{source}: setting {bare(setting)}")
         config = from_dict(values, f"{source}: setting {bare(setting)}")
         for motion in sweep.motion:
-            name = Path(motion).stem
+            name = clip_name(motion)
             for seed in sweep.seeds:
                 path = out / file_name(setting) / f"{file_name(name)}-{seed}"
                 if path in paths:
                     raise UserError(
-                        f"{source}: two trainings would be {path}; give settings and clips other names"
+                        f"{source}: two trainings would be {path} ({paths[path]} and {motion}); give settings"
+                        " and clips other names, and each seed once; a folder or a pattern gets another name"
+                        " through a YAML list of its own"
                     )
-                paths.add(path)
+                paths[path] = motion
                 own = replace(config, motion=(motion,), seed=seed, total_steps=sweep.samples)
                 found.append(Member(setting, name, own, path))
     return found
+
+
+def clip_name(motion: str) -> str:
+    """Return what the clips of an entry of `motion` are called: as their file, with the one that it names."""
+    file, clip = file_and_clip(motion)
+    return Path(file).stem + (f"-{clip}" if clip else "")
 
 
 def place_in(values: dict[str, Any], name: str, value: Any, where: str) -> None:

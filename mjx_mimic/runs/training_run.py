@@ -14,7 +14,7 @@ import jax
 
 from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.clips.fitness import require_fit
-from mjx_mimic.common.errors import DiskFailure, RunFailure, UserError
+from mjx_mimic.common.errors import DiskFailure, RunFailure, UserError, missing_package
 from mjx_mimic.common.paths import file_name
 from mjx_mimic.common.processes import first_before_others, is_first, require_same
 from mjx_mimic.config import TrainConfig
@@ -79,9 +79,7 @@ def train_run(
     check_clips(config, clips, trust or resume)
     out = out or Path("runs") / f"{file_name(clips.motions[0].name)}-{time.strftime('%Y%m%d-%H%M%S')}"
     if wandb_project and importlib.util.find_spec("wandb") is None:
-        raise UserError(
-            'option --wandb: package wandb is missing; in the clone of mjx_mimic, pip install -e ".[wandb]"'
-        )
+        raise missing_package("option --wandb", "wandb", "wandb")
     learner = make_learner(config, clips, devices)
     check_memory(learner)
     if config.physics_impl == "warp" and devices[0].platform == "cpu":
@@ -181,7 +179,7 @@ def _train(
     kind = f"{len(devices)} x {devices[0].device_kind}"
     print(f"{shown}: {config.num_envs} environments on {kind}; run folder {out}")
     if config.env.contacts != "feet":
-        print(f"contacts: {config.env.contacts}, because more than the soles may be on the floor")
+        print(f"contacts: {config.env.contacts}, more than the soles")
 
     state, progress = learner.init(jax.random.key(config.seed)), Progress()
     # The first process removes what is damaged before the others read.

@@ -162,7 +162,9 @@ def test_names_that_are_not_those_of_the_joints_are_refused(tmp_path):
 def test_named_joints_that_are_not_where_the_bodies_are_are_refused(tmp_path):
     fields = clip_files.tracking(walk(), "breadth", "breadth") | {"joint_names": np.array(G1_JOINTS)}
     message = refusal(load_motion, write_npz(tmp_path / "clip.npz", fields))
-    assert re.search(r"m with named joints and breadth-first bodies, .* m with named joints and depth", message)
+    assert re.search(
+        r"m with named joints and breadth-first bodies, .* m with named joints and depth", message
+    )
 
 
 @pytest.mark.parametrize("layout", ["tracking", "locomujoco"])

@@ -311,13 +311,17 @@ ARRAYS = {
     "integers": np.arange(6, dtype=np.int16),
     "booleans": np.array([True, False]),
     "number": np.float64(29.97),
+    "text": np.array([["words", "行走"], ["", "a"]]),
+    "big-endian text": np.array(["words"], ">U9"),
+    "bytes": np.array([b"words", b"a"]),
+    "word": np.str_("word"),
 }
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("case", ARRAYS)
 @pytest.mark.parametrize("core", [b"numpy._core", b"numpy.core"])
-def test_numeric_arrays_are_read_as_both_numpys_write_them(tmp_path, case, protocol, core):
+def test_arrays_of_numbers_and_text_are_read_as_both_numpys_write_them(tmp_path, case, protocol, core):
     contents = {"a": ARRAYS[case], "many": [ARRAYS[case], 1.5], "text": "words"}
     data = pickle.dumps(contents, protocol)
     if protocol < 4:  # from 4 on, names have their lengths before them, and frames theirs
@@ -334,8 +338,8 @@ def test_numeric_arrays_are_read_as_both_numpys_write_them(tmp_path, case, proto
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize(
     "array",
-    [np.array([None, 1]), np.array(["words"]), np.zeros(2, [("x", "f8")]), np.zeros(2, "M8[s]")],
-    ids=["objects", "text", "records", "times"],
+    [np.array([None, 1]), np.zeros(2, [("x", "f8")]), np.zeros(2, "M8[s]")],
+    ids=["objects", "records", "times"],
 )
 def test_other_arrays_are_refused(tmp_path, array, protocol):
     file = pickled(tmp_path / "arrays.pkl", {"a": array}, protocol)

@@ -1,5 +1,6 @@
 """Each defect that is put into a good clip is found, at its place and with its size, and nothing else is."""
 
+import re
 from collections.abc import Callable
 
 import mujoco
@@ -215,6 +216,25 @@ def test_a_clip_that_floats(walk):
     assert finding.figure == pytest.approx(walk.num_frames / 60.0)
 
 
+def test_a_hand_in_the_floor_does_not_ask_for_feet_in_the_air(long_walk):
+    """As in a cartwheel whose hands go too deep. When it was lifted nevertheless, the way back is told."""
+
+    def upside_down(qpos):
+        qpos[20:25, 3:7] = Rotation.from_rotvec([0.0, 2.4, 0.0]).as_quat(scalar_first=True)
+        qpos[20:25, 2] = 0.3
+
+    def remedy(motion: Motion, check: str) -> str:
+        (finding,) = [found for found in validate(motion).findings if found.check == check]
+        return finding.remedy
+
+    deep = with_defect(editing.lifted(long_walk), upside_down)
+    assert "--lift would raise the feet too" in remedy(deep, "depth in the floor")
+    high = editing.lifted(deep)
+    found = re.search(r"convert --lift (-\d\.\d+) puts the feet on it", remedy(high, "longest flight"))
+    assert found
+    np.testing.assert_allclose(editing.lifted(high, float(found[1])).root_pos, deep.root_pos, atol=2e-3)
+
+
 def test_a_flight_that_is_too_long(long_walk):
     def fly(qpos):
         frame = np.arange(len(qpos))
@@ -237,7 +257,7 @@ def test_hands_on_the_floor_ask_for_more_contacts(walk):
     lying = editing.lifted(with_defect(editing.with_loop(walk, "clamp"), lie))
     finding = only_fault(lying, "floor contact beside soles")
     assert finding.figure == 100.0
-    options = finding.remedy.removeprefix("train with ").split()
+    options = finding.remedy.removeprefix("train with ").partition(",")[0].split()
     settings = train.parse(options).train.env
     assert settings.contacts == "full"
     assert settings.ground_bodies == ()  # those of the set are enough

@@ -277,9 +277,18 @@ def test_the_example_runs_a_controller_from_sensors_without_jax(finished, tmp_pa
     assert done.returncode == 0, done.stderr
     height = float(done.stdout.split("the pelvis is ")[1].split()[0])
     assert 0.6 < height < 0.9
+    assert export.main(["--run", str(finished / "whole"), "--out", str(path), "--inputs", "observation"]) == 0
+    for arguments, words in (
+        ([str(path), scene], "--inputs observation"),
+        (["no.onnx", scene], "no such file"),
+    ):
+        done = subprocess.run([sys.executable, str(EXAMPLE), *arguments], capture_output=True, text=True)
+        assert done.returncode != 0
+        assert "Traceback" not in done.stderr
+        assert words in done.stderr
     text = EXAMPLE.read_text()
     assert "mjx_mimic" not in text
-    assert len([line for line in text.splitlines() if line.strip()]) <= 85
+    assert len([line for line in text.splitlines() if line.strip()]) <= 95
 
 
 # Bad input ---------------------------------------------------------------------------------------------

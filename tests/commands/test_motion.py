@@ -326,13 +326,6 @@ def test_a_video_and_a_plot_in_one_go(printed):
     assert Path("clip.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_plot_without_matplotlib_says_how_to_install_it(monkeypatch, folder):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UserError, match=r"^option --plot: .*pip install matplotlib"):
-        main(["preview", "walk", "--plot", "clip.png"])
-    assert not list(folder.iterdir())
-
-
 # Bad input
 
 

@@ -582,11 +582,13 @@ def test_a_part_of_a_long_recording_may_have_any_rate(write, walk, monkeypatch):
     recorded = person(write(walk))
     part = pipeline.retarget(recorded, FPS, "walk", start=0.5, end=1.0).motion
     assert part.num_frames == 16
-    with pytest.raises(UserError, match="walk: 1.467 s at 30 frames/s are over 40 frames; give a lower --fps, or a"
-    " shorter part with --start and --end"):
+    with pytest.raises(
+        UserError,
+        match=r"walk: 1\.4\d+ s at 30 .* over 40 frames; give a lower --fps, .* with --start and --end",
+    ):
         pipeline.retarget(recorded, FPS, "walk")
     monkeypatch.setattr(pipeline, "_MAX_RESAMPLED", 40)
-    with pytest.raises(UserError, match="the whole recording, 1.467 s at 30 frames/s, is over 40 frames; .* --fps"):
+    with pytest.raises(UserError, match=r"the whole recording, 1\.4\d+ s at 30 .* over 40 frames; .* --fps"):
         pipeline.retarget(recorded, FPS, "walk", start=0.5, end=1.0)
 
 

@@ -367,8 +367,8 @@ def test_settings_that_will_not_do(tmp_path, text, message):
 
 def test_clips_of_one_file_and_names_of_any_script_have_folders_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    walk = {name: np.asarray(value) for name, value in zip(("qpos", "frequency"), (load_motion("walk").qpos, 60.0))}
-    np.savez("two.npz", **walk, split_points=np.array([0, 30, len(walk["qpos"])]))
+    qpos = load_motion("walk").qpos
+    np.savez("two.npz", qpos=qpos, frequency=np.array(60.0), split_points=np.array([0, 30, len(qpos)]))
     motion = "['two.npz#1', 'two.npz#2', two.npz, 行走.npz, 踢腿.npz]"
     Path("sweep.yaml").write_text(f"motion: {motion}\nsettings: {{低: {{}}, 高: {{}}, ..: {{}}, .: {{}}}}")
     found = members(read_sweep(Path("sweep.yaml")), Path("out"), Path("sweep.yaml"))
@@ -383,7 +383,7 @@ def test_patterns_that_would_share_a_folder_hear_how_to_name_them(tmp_path):
     path.write_text("motion: [a/*.pkl, b/*.pkl]")
     message = refusal(lambda: members(read_sweep(path), tmp_path / "out", path))
     assert "(a/*.pkl and b/*.pkl)" in message
-    assert "for a folder or a pattern, write a YAML list of its own" in message
+    assert "a pattern gets another name through a YAML list of its own" in message
 
 
 def test_the_command_refuses_before_it_writes(tmp_path, capsys):

@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from mjx_mimic.clips.formats import (
     base_pose,
     beyondmimic,
@@ -24,6 +22,7 @@ from mjx_mimic.clips.formats import (
 from mjx_mimic.clips.formats.base import AS_IT_SAYS, Container, Format, Reading
 from mjx_mimic.clips.formats.checked import motion_of
 from mjx_mimic.clips.formats.csv_table import read_table
+from mjx_mimic.clips.formats.fields import first_shape
 from mjx_mimic.clips.formats.npz import read_arrays
 from mjx_mimic.clips.formats.safe_pickle import COMPRESSED, MAX_BYTES, read_pickle
 from mjx_mimic.clips.motion import Motion
@@ -233,8 +232,8 @@ def _shown(contents: Mapping[str, Any]) -> str:
     shown = []
     for name in list(contents)[:6]:
         try:
-            shape = np.shape(contents[name])
-        except (UserError, ValueError):  # an array that cannot be unpacked, a ragged list
+            shape = first_shape(contents[name])
+        except UserError:  # an array that cannot be unpacked
             shape = ()
         shown.append(quoted(str(name)) + (f" {shape}" if shape else ""))
     return f"fields: {', '.join(shown) or 'none'}" + (f" and {len(contents) - 6} more" * (len(contents) > 6))
@@ -247,7 +246,8 @@ def _nearest(contents: Mapping[str, Any], container: Container) -> str:
     if set(nearest.fields).isdisjoint(contents):
         return _known()
     missing = ", ".join(name for name in nearest.fields if name not in contents)
-    return f"the nearest known one is {nearest.name}, but {missing} is missing; export all of its fields"
+    what = f"{missing} is missing" if missing else "its fields have other shapes"
+    return f"the nearest known one is {nearest.name}, but {what}; export all of its fields"
 
 
 def _kind(head: bytes, path: Path) -> Literal["archive", "pickle", "table"]:

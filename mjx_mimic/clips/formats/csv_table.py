@@ -1,8 +1,9 @@
 """Tables of numbers as text (`.csv`) in any of the usual dialects, with or without a row of names.
 
 Cells are separated by tabs, semicolons, bars, commas, or else by spaces: by the first of these that the
-first row has. Lines that start with "#", "%" or "//" are comments; empty cells are NaN, and those beyond the
-last column are left out. With other separators than commas, numbers may have decimal commas.
+first row has. Lines that start with "#", "%" or "//" are comments; empty cells are NaN. There are as many
+columns as names, or as cells up to the last one that is not empty in some row; cells beyond are left out.
+With other separators than commas, numbers may have decimal commas.
 """
 
 import re
@@ -46,8 +47,11 @@ def read_table(data: bytes, path: Path) -> Table:
     above, start = _preamble(lines, path)
     separator = _separator(lines[start][1])
     rows = [(number, line) for number, line in lines[start:] if not line.startswith(_COMMENTS)]
-    columns = len(_cells(rows[0][1], separator))
-    names = _names(above, separator, columns, path)
+    widths = [_width(line, separator) for _, line in rows]
+    columns = max(widths)
+    most = max(line.count(separator) for _, line in rows) + 1 if separator else columns
+    names = _names(above, separator, range(columns, most + 1), rows[widths.index(columns)][0], path)
+    columns = len(names) if names else columns
     if separator in ("\t", ";", "|") and "," in rows[0][1]:
         rows = [(number, line.replace(",", ".")) for number, line in rows]
     table: list[list[float]] | list[list[float | None]]
@@ -79,20 +83,31 @@ def _preamble(lines: list[tuple[int, str]], path: Path) -> tuple[list[tuple[int,
 
 
 def _names(
-    above: list[tuple[int, str]], separator: str | None, columns: int, path: Path
+    above: list[tuple[int, str]], separator: str | None, columns: range, widest: int, path: Path
 ) -> tuple[str, ...] | None:
-    """Find the first of the lines `above` the numbers that has a word for each column."""
+    """Find the first of the lines `above` the numbers that has a word for each column.
+
+    Args:
+        above: lines with their numbers.
+        separator: of cells.
+        columns: how many there may be, as the last ones may be empty in every row.
+        widest: number of the first line that has all that are not.
+        path: the file, for messages.
+
+    Raises:
+        UserError: one of the lines looks like names, but they are too few or too many.
+    """
     for number, line in above:
         commented = line.startswith(_COMMENTS)
         bare = line.lstrip("#%/ ") if commented else line
         for cells in (_cells(bare, separator), bare.split()):
-            if len(cells) == columns and not any(cell and _is_number(cell) for cell in cells):
+            if len(cells) in columns and not any(cell and _is_number(cell) for cell in cells):
                 return tuple(cells)
         cells = _cells(line, separator)
-        if not commented and len(cells) > max(columns // 2, 1):
+        if not commented and len(cells) > max(columns.start // 2, 1):
             raise UserError(
-                f"{path}: line {number} has {len(cells)} names, the rows below it {columns} columns; name"
-                " each column once, or remove the row of names"
+                f"{path}: line {number} has {len(cells)} names, line {widest} has {columns.start} columns;"
+                " name each column once, or remove the row of names"
             )
     return None
 
@@ -124,6 +139,13 @@ def _cells(line: str, separator: str | None, columns: int = 1) -> list[str]:
     return cells
 
 
+def _width(line: str, separator: str | None) -> int:
+    """Count the cells of a line up to the last that is not empty."""
+    if separator is None or not line.rpartition(separator)[2].strip("\"' "):
+        return len(_cells(line, separator))
+    return line.count(separator) + 1  # far faster, and of nearly all lines
+
+
 def _is_number(cell: str) -> bool:
     return _number(cell) is not None
 
@@ -141,6 +163,7 @@ def _number(cell: str) -> float | None:
 
 def _fault(rows: list[tuple[int, str]], separator: str | None, columns: int, path: Path) -> UserError:
     """Say what is wrong with the first line that is not `columns` numbers."""
+    whole = next(number for number, line in rows if len(_cells(line, separator, columns)) == columns)
     for number, line in rows:
         cells = _cells(line, separator, columns)
         for column, cell in enumerate(cells, 1):
@@ -151,7 +174,7 @@ def _fault(rows: list[tuple[int, str]], separator: str | None, columns: int, pat
                 )
         if len(cells) != columns:
             return UserError(
-                f"{path}: line {number} has {len(cells)} columns, the first line {columns};"
-                " repair or remove this line"
+                f"{path}: line {number} has {len(cells)} columns, line {whole} has {columns};"
+                " repair or remove one of them"
             )
     return UserError(f"{path}: is not a table of numbers; export the clip again")

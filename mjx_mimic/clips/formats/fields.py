@@ -50,14 +50,24 @@ def angles(fields: Mapping[str, Any], name: str, path: Path) -> tuple[NDArray[np
     Raises:
         UserError: they have no names, and are neither of the 29 nor of the 23 joints of a G1.
     """
-    values = fields[name]
     names: Sequence[str] | None = joint_names(fields, path)
-    shape = np.shape(values) if isinstance(values, np.ndarray) else ()
-    if len(shape) == 3 and shape[2] == 1:  # as `motion_lib` has them sometimes
-        values = values[:, :, 0]
+    shape = first_shape(fields[name])
     if names is None:
-        names = G1_23_JOINTS if len(shape) >= 2 and shape[1] == len(G1_23_JOINTS) else G1_JOINTS
-    return real_array(values, name, (None, len(names)), path, finite=False), names
+        names = G1_23_JOINTS if shape[1:2] == (len(G1_23_JOINTS),) else G1_JOINTS
+    last = (1,) if shape[2:] == (1,) else ()  # (T, J, 1), as `motion_lib` has them sometimes
+    table = numbers(fields, name, (None, len(names), *last), path)
+    return table.reshape(table.shape[:2]), names
+
+
+def first_shape(values: Any) -> tuple[int, ...]:
+    """Return the shape of an array, or of nested lists as far as their first items show it; () for others.
+
+    Nothing is converted: lists may be ragged, which `numbers` refuses.
+    """
+    sizes: tuple[int, ...] = ()
+    while isinstance(values, list | tuple):
+        sizes, values = (*sizes, len(values)), values[0] if values else None
+    return sizes + (values.shape if isinstance(values, np.ndarray) else ())
 
 
 def joint_names(fields: Mapping[str, Any], path: Path) -> list[str] | None:

@@ -9,10 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mjx_mimic.clips.formats.base import Format, RawClip, Terms
-from mjx_mimic.clips.formats.fields import joint_names, numbers, rate
+from mjx_mimic.clips.formats.fields import first_shape, joint_names, numbers, rate
 from mjx_mimic.robot.constants import G1_JOINTS
 
 _FREE = 7  # columns of the root
@@ -22,7 +20,7 @@ def matches(fields: Mapping[str, Any], path: Path) -> bool:
     """Tell whether the fields of the file `path` are of this format."""
     if not {"joint_names", "joint_pos"} <= set(fields):
         return False
-    shape, hinges = np.shape(fields["joint_pos"]), _hinges(fields, path)
+    shape, hinges = first_shape(fields["joint_pos"]), _hinges(fields, path)
     return len(hinges) > 0 and len(shape) == 2 and shape[1] >= _FREE + len(hinges)
 
 
@@ -39,7 +37,7 @@ def build(fields: Mapping[str, Any], path: Path) -> RawClip:
     """
     names = _hinges(fields, path)
     table = numbers(fields, "joint_pos", (None, None), path)
-    stored = "joint_vel" in fields and np.shape(fields["joint_vel"]) == (len(table), table.shape[1] - 1)
+    stored = first_shape(fields.get("joint_vel")) == (len(table), table.shape[1] - 1)
     velocities = numbers(fields, "joint_vel", (None, None), path)[:, _FREE - 1 :] if stored else None
     return RawClip(
         name=path.stem,

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips.formats.base import Format, RawClip, Terms
-from mjx_mimic.clips.formats.fields import G1_23_JOINTS, rate, require, scalar
+from mjx_mimic.clips.formats.fields import G1_23_JOINTS, first_shape, rate, require, scalar
 from mjx_mimic.clips.motion import Motion, real_array
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import replacing
@@ -41,7 +41,7 @@ def build(fields: Mapping[str, Any], path: Path) -> RawClip:
     loop_mode = scalar(fields["loop_mode"])
     if not isinstance(loop_mode, int | float) or loop_mode not in _LOOPS:
         raise UserError(f"{path}: loop_mode is not one of the integers 0 (clamp) and 1 (wrap); set it to one")
-    names = G1_23_JOINTS if _width(fields["frames"]) == 6 + len(G1_23_JOINTS) else G1_JOINTS
+    names = G1_23_JOINTS if first_shape(fields["frames"])[1:] == (6 + len(G1_23_JOINTS),) else G1_JOINTS
     columns = (*_ROOT, *names)
     frames = real_array(fields["frames"], "frames", (None, len(columns)), path, columns, finite=False)
     turns = np.abs(frames[:, 3:6])
@@ -64,14 +64,6 @@ def build(fields: Mapping[str, Any], path: Path) -> RawClip:
         joint_names=names,
         loop=_LOOPS[int(loop_mode)],
     )
-
-
-def _width(frames: Any) -> int | None:
-    """Count the numbers of the first of `frames`; None if they are no table."""
-    try:
-        return len(frames[0])
-    except (IndexError, KeyError, TypeError):
-        return None
 
 
 def write(path: str | Path, motion: Motion) -> None:

@@ -40,7 +40,7 @@ class Arrays(Mapping[str, NDArray]):
             self._check_header(name)
             array = np.asarray(self._archive[name])
             if array.dtype.kind == "U":
-                _check_characters(array)
+                check_characters(array)
             return array
         except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damaged bytes
             if isinstance(error, ValueError) and "allow_pickle" in str(error):
@@ -78,7 +78,7 @@ class Arrays(Mapping[str, NDArray]):
         return len(self._archive.files)
 
 
-def _check_characters(array: NDArray) -> None:
+def check_characters(array: NDArray) -> None:
     """Raise ValueError if an array of text holds what are no characters, of which Python makes no text."""
     codes = np.frombuffer(array.tobytes(), np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
     if codes.size and codes.max() > sys.maxunicode:

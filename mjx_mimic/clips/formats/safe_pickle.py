@@ -1,4 +1,4 @@
-"""Pickles (`.pkl`) of unknown origin: text, numbers, lists, tuples, dicts, and NumPy arrays of numbers.
+"""Pickles (`.pkl`) of unknown origin: text, numbers, lists, tuples, dicts, NumPy arrays of numbers or text.
 
 A pickle is a program that may call anything. Here it may only name what NumPy 1 and 2 put into a file, and
 even these calls are recorded, not made: arrays are built afterwards from the bytes that the file holds.
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mjx_mimic.clips.formats.npz import check_characters
 from mjx_mimic.common.errors import UserError, quoted
 
 _GLOBALS = re.compile(
@@ -99,7 +100,7 @@ class _Unpickler(pickle.Unpickler):
         if state.get("numpy_array_alignment_bytes") is not None:
             start += 1 + self._data[start]
         stop = start + math.prod(state["shape"]) * dtype.itemsize
-        array = np.frombuffer(self._data[start:stop], dtype).reshape(state["shape"], order=state["order"])
+        array = _items(self._data[start:stop], dtype).reshape(state["shape"], order=state["order"])
         self._admit(stop)
         return array
 
@@ -181,12 +182,14 @@ def _resolved(contents: Any, left: int) -> Any:
         nonlocal left
         value = _array(value) if isinstance(value, _Call) else value
         items = value if isinstance(value, list | tuple | dict) else ()
-        left -= value.size if isinstance(value, np.ndarray) else 1 + len(items)
+        # Text counts by its length: an array or a number of it may refer to bytes that others have too.
+        is_array = isinstance(value, np.ndarray | np.generic)
+        left -= max(value.size, value.nbytes // 8) if is_array else 1 + len(items)
         if left < 0:
             raise ValueError("it repeats the same lists")
         if isinstance(value, dict):
             return {
-                str(_array(key) if isinstance(key, _Call) else key): resolved(value[key]) for key in value
+                str(resolved(key) if isinstance(key, _Call) else key): resolved(value[key]) for key in value
             }
         return value if set(map(type, items)) <= {int, float} else [resolved(item) for item in items]
 
@@ -194,6 +197,7 @@ def _resolved(contents: Any, left: int) -> Any:
         contents = {str(number): item for number, item in enumerate(contents, 1)}
     if not isinstance(contents, dict):
         return contents
+    contents = {resolved(key) if isinstance(key, _Call) else key: contents[key] for key in contents}
     for name, value in contents.items():
         if not isinstance(name, str):
             raise _Refusal("pickle's dict has keys that are not text; name its fields")
@@ -206,25 +210,33 @@ def _resolved(contents: Any, left: int) -> Any:
 
 
 def _array(call: _Call) -> NDArray | np.generic:
-    """Make the array, or the number, that `call` describes; TypeError or ValueError if it is none."""
+    """Make the array, or its one item, that `call` describes; TypeError or ValueError if it is none."""
     match call.name, call.arguments, call.state:
         case "NumpyArrayWrapper", _, (array,):
             return array
         case "scalar", (dtype, contents), _:
-            return np.frombuffer(_bytes(contents), _dtype(dtype)).reshape(())[()]
+            return _items(_bytes(contents), _dtype(dtype)).reshape(())[()]
         case "_frombuffer", (contents, dtype, shape, order), _:
-            return np.frombuffer(_bytes(contents), _dtype(dtype)).reshape(shape, order=order)
+            return _items(_bytes(contents), _dtype(dtype)).reshape(shape, order=order)
         case "_reconstruct", _, (_, shape, dtype, fortran, contents):
-            array = np.frombuffer(_bytes(contents), _dtype(dtype))
+            array = _items(_bytes(contents), _dtype(dtype))
             return array.reshape(shape, order="F" if fortran else "C")
     raise TypeError(call.name)
 
 
 def _dtype(call: _Call) -> np.dtype:
     code, order = call.arguments[0], call.state[1]
-    if call.name != "dtype" or not re.fullmatch(r"[iufb][1248]", code):
-        raise TypeError("its type is not numeric")
+    if call.name != "dtype" or not re.fullmatch(r"[iufb][1248]|[US]\d{1,6}", code):
+        raise TypeError("its type is neither numeric nor text")
     return np.dtype(code).newbyteorder(order if order in ("<", ">") else "=")
+
+
+def _items(contents: bytes, dtype: np.dtype) -> NDArray:
+    """Make the items (N,) of an array of their bytes; ValueError if these are no such items."""
+    items = np.frombuffer(contents, dtype)
+    if dtype.kind == "U":
+        check_characters(items)
+    return items
 
 
 def _bytes(contents: Any) -> bytes:

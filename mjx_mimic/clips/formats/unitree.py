@@ -3,7 +3,8 @@
 No row of names, 36 columns: root position (m), root quaternion **xyzw** (pelvis to world), 29 hinge angles
 (rad) in the order of `G1_JOINTS`. 30 frames/s, which the file does not say. Read are as well: tables of the
 G1 with 23 joints, a first column of time (s or ms, which gives the rate) or of frame numbers, and a row of
-names, which then decide what a column is: the joints', and those of the root, such as `root_x` and `root_qw`.
+names, which then decide what a column is: the joints', those of the root, such as `root_x` and `root_qw`, and
+time, such as `time_ms`.
 """
 
 import re
@@ -30,6 +31,7 @@ _ROOT = r"(?:root|base|pelvis|floatingbase|freejoint|free)?(?:joint)?"
 _PLACE = _ROOT + r"(?:position|pos|translation|translate|trans|t|p)?([xyz0-3])"
 _TURN = _ROOT + r"(?:quaternion|quat|q|rotation|rot|r|orientation|ori)([xyzw0-4])"
 _TIME = r"(?:elapsed|sim)?(?:time|timestamp|stamp|t|s|secs?|seconds)(?:s|ms|us|ns|secs?|seconds)?"
+_SECOND = {"s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _COUNTER = r"(?:frame|row|sample|index|idx|id|number|num|no|nr|n|i|step|count|counter|unnamed0?)*"
 
 
@@ -71,8 +73,10 @@ def build(table: Table, path: Path) -> RawClip:
     for _ in range(2):  # columns, at most
         if rows.shape[1] in _WIDTHS or not _runs(rows[:, 0]):
             break
-        found = _rate(rows[:, 0], path)
-        rows, fps = rows[:, 1:], fps if found is None else found
+        length, frames = _span(rows[:, 0])
+        if length != frames:  # else they are numbered
+            fps = _rate(rows[:, 0], None, path)
+        rows = rows[:, 1:]
     if rows.shape[1] not in _WIDTHS:
         raise UserError(
             f"{path}: has {table.rows.shape[1]} columns, expected {' or '.join(map(str, _WIDTHS))} (root"
@@ -107,7 +111,7 @@ def _named(names: tuple[str, ...], rows: Array, path: Path) -> RawClip:
             " root_qx, root_qy, root_qz, root_qw, or remove the row of names"
         )
     time = next((index for name, index in others if re.fullmatch(_TIME, name)), None)
-    rate = None if time is None else _rate(rows[:, time], path)
+    fps = FPS if time is None else _rate(rows[:, time], _unit(names[time]), path)
     columns, joint_names = list(joints.values()), list(joints)
     if not set(joints) >= set(G1_23_JOINTS):  # one of the others may be the missing one, misspelt
         taken = {*place, *turn, time}
@@ -115,7 +119,7 @@ def _named(names: tuple[str, ...], rows: Array, path: Path) -> RawClip:
         columns, joint_names = columns + rest, joint_names + [names[index] for index in rest]
     return RawClip(
         name=path.stem,
-        fps=FPS if rate is None else rate,
+        fps=fps,
         root_pos=rows[:, place],
         root_quat=np.roll(rows[:, turn], 1, axis=1),
         dof_pos=rows[:, columns],
@@ -150,26 +154,53 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", re.sub(_UNIT, "", name).lower())
 
 
+def _unit(name: str) -> float | None:
+    """Find how many of its units a second has by the last word of a column's name; None: it does not say."""
+    words = re.findall(r"[^\W\d_]+", name.lower())
+    return _SECOND.get(words[-1]) if words else None
+
+
 def _runs(column: Array) -> bool:
-    """Tell whether a column (T,) is a running time or number: it goes up by about the same at every frame."""
-    step = np.diff(column)
+    """Tell whether a column (T,) is a running time or number: it goes up by about the same at every frame.
+
+    Cells without a number are passed over.
+    """
+    there = np.flatnonzero(np.isfinite(column))
+    with np.errstate(over="ignore"):  # of numbers so large that they are damage
+        step = np.diff(column[there]) / np.diff(there)
     return len(step) > 0 and bool(np.all(step > 0.0)) and float(step.max()) < 2.0 * float(np.median(step))
 
 
-def _rate(column: Array, path: Path) -> float | None:
-    """Compute the frame rate that a column (T,) of time in s, ms, us or ns shows; frame numbers show none."""
-    finite = column[np.isfinite(column)]
-    if not _runs(finite):
+def _span(column: Array) -> tuple[float, int]:
+    """Find by how much a column (T,) that `_runs` goes up, and in how many frames."""
+    first, last = np.flatnonzero(np.isfinite(column))[[0, -1]]
+    return float(column[last]) - float(column[first]), int(last - first)
+
+
+def _rate(column: Array, unit: float | None, path: Path) -> float:
+    """Compute the frame rate that a column (T,) of time shows.
+
+    Args:
+        column: time, NaN where it is unknown.
+        unit: how many of its units a second has; None: it is s, ms, us or ns, whatever the steps look like.
+        path: the file, for messages.
+
+    Raises:
+        UserError: time does not go up evenly.
+    """
+    if not _runs(column):
         raise UserError(
             f"{path}: time does not go up evenly; export every frame at one rate, or remove this column"
         )
-    step = float(finite[-1] - finite[0]) / (len(finite) - 1)
-    if step == 1.0:
-        return None
-    unit = next(unit for unit in (1.0, 1e3, 1e6, 1e9, np.inf) if step < unit)  # no frame takes a second
-    rate = (unit if np.isfinite(unit) else 1e9) / step
-    rounding = 0.0 if np.any(finite % 1.0) else 1.0 / (finite[-1] - finite[0])
-    return float(round(rate)) if abs(rate - round(rate)) < (0.001 + rounding) * rate else rate
+    length, frames = _span(column)
+    step = length / frames
+    if unit is None:  # no frame takes a second
+        unit = next((unit for unit in (1.0, 1e3, 1e6) if step < unit), 1e9)
+    rate = unit / step
+    whole, rounding = float(np.round(rate)), 0.0
+    if not np.any(column[np.isfinite(column)] % 1.0):
+        rounding = 1.0 / length
+    return whole if abs(rate - whole) < (0.001 + rounding) * rate else rate
 
 
 FORMAT = Format(
