@@ -142,6 +142,9 @@ def main(arguments: Sequence[str]) -> int:
     if not finished:
         print(f"interrupted; to resume: python -m mjx_mimic.train --out {out} --resume")
         return cli.INTERRUPTED
+    best = runs.Checkpoints(out).progress().best_eval_return
+    if best is not None:
+        print(f"complete, best evaluation return {best:.1f}; next: python -m mjx_mimic.evaluate --run {out}")
     if backend:
         try:
             episode_video.write_episode_video(*runs.load_policy(out), out / "videos" / "final.mp4")

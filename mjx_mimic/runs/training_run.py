@@ -202,6 +202,9 @@ def _train(
         if restored:
             state, progress = restored
             print(f"resumed at {progress.samples:,} samples")
+            if progress.samples >= config.total_steps:
+                print(f"complete already; a --total-steps over {config.total_steps:,} trains on")
+                return True
             before = len(state.iteration)
             if before != len(devices):
                 print(

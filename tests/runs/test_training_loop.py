@@ -80,7 +80,14 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(finished, monkeypatch,
     assert before == 2 * STEPS
     assert "eval_return" not in rows(finished, "cut")[-1]  # an interrupt adds no candidate for the best
     assert command(finished, "cut", "--resume", *total) == 0
-    assert f"resumed at {before:,} samples" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"resumed at {before:,} samples" in printed
+    best = Checkpoints(finished / "cut").progress().best_eval_return
+    assert f"complete, best evaluation return {best:.1f}; next: " in printed
+    assert command(finished, "cut", "--resume", *total) == 0
+    printed = capsys.readouterr().out
+    assert "complete already" in printed
+    assert "compiling" not in printed
     whole, cut = rows(finished, "whole"), rows(finished, "cut")
     samples = [row["samples"] for row in cut]
     assert samples == sorted(set(samples))
