@@ -54,13 +54,14 @@ class WarpPhysics:
         Raises:
             UserError: Warp is not there, or does not run on the device.
         """
+        is_nvidia = device.platform == "gpu" and "cuda" in device.client.platform_version.lower()
+        if not (is_nvidia or device.platform == "cpu"):
+            raise UserError(f"{OPTION}: warp runs on NVIDIA GPUs, not on {device.device_kind}; use jax")
         if sys.modules["mujoco.mjx.warp"].WARP_INSTALLED is False:
             raise UserError(
                 f"{OPTION}: MJX was imported without Warp; in a program of your own, `import warp` before"
                 " mjx_mimic"
             )
-        if device.platform not in ("cpu", "gpu"):
-            raise UserError(f"{OPTION}: warp runs on NVIDIA GPUs, not on {device.device_kind}; use jax")
         put = mjx.put_model(model, device=device, impl="warp")
         # One Newton iteration never converges, which Warp would print for each of them.
         quiet = put.opt._impl.replace(warn_overflow=0)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers.refusals import refusal
@@ -12,6 +13,7 @@ from helpers.small_run import STEPS, command, start, sway
 
 from mjx_mimic import train
 from mjx_mimic.clips.formats import native
+from mjx_mimic.robot.mjx_warp import WarpPhysics
 from mjx_mimic.robot.model import load_robot
 
 needs_warp = pytest.mark.skipif(find_spec("warp") is None, reason="needs the extra `warp`")
@@ -76,6 +78,14 @@ def test_a_missing_package_is_named(monkeypatch, tmp_path):
     message = refusal(train.main, ["--physics-impl", "warp", "--no-video", "--out", str(out)])
     assert 'pip install -e ".[warp]"' in message
     assert not out.exists()
+
+
+@pytest.mark.parametrize(("platform", "version"), [("tpu", "TFRT TPU v5"), ("gpu", "rocm 60000")])
+def test_other_accelerators_are_refused(robot, platform, version):
+    client = SimpleNamespace(platform_version=version)
+    device = SimpleNamespace(platform=platform, device_kind="XPU", client=client)
+    message = refusal(WarpPhysics.make, robot.model, robot.mjx_data, device)
+    assert message == "option --physics-impl: warp runs on NVIDIA GPUs, not on XPU; use jax"
 
 
 def test_a_program_that_has_not_imported_warp_is_told_to():
