@@ -8,6 +8,8 @@ from typing import Annotated
 import tyro
 
 from mjx_mimic.common import cli
+from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.files import read_yaml
 
 PROGRAM = "python -m mjx_mimic.sweep"
 
@@ -54,10 +56,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _names_warp(description: Path) -> bool:
-    """Return whether settings of a sweep may need Warp, which takes seconds to load; errors come later."""
+    """Return whether a setting of a sweep needs Warp, which is loaded before all else; errors come later."""
     try:
-        return "physics_impl" in description.read_text()
-    except (OSError, UnicodeDecodeError):
+        values = read_yaml(description)
+        changes = [values.get("common"), *(values.get("settings") or {}).values()]
+        return any(
+            name.replace("-", "_") == "physics_impl" and value == "warp"
+            for change in changes
+            for name, value in (change or {}).items()
+        )
+    except (UserError, AttributeError):
         return False
 
 

@@ -332,7 +332,8 @@ def _floor(motion: Motion, model: mujoco.MjModel) -> tuple[list[Finding], tuple[
         low = others[np.argmin(clearance[:, ~soles].min(axis=0))]
         if feet <= AIRBORNE:
             lift = f"{low} alone is so low, and --lift would raise the feet too: mend the clip, or leave it"
-        lower = f"{low} alone comes to the floor: convert --lift {-feet:.3f} puts the feet on it"
+        else:
+            lower = f"{low} alone comes to the floor: convert --lift {-feet:.3f} puts the feet on it"
     depth = _graded("depth in the floor", -clearance, (0.01, 0.1), "m", lift, motion.fps, shapes)
     if depth.figure > SUNK:
         depth = replace(depth, remedy=lift)  # worth a hint even where it is harmless

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.states import EnvState
-from mjx_mimic.task.termination import Causes
+from mjx_mimic.task.termination import Causes, with_endings
 
 
 @struct.dataclass
@@ -26,6 +26,7 @@ class Snapshot:
 
 def snapshot(env: ImitationEnv, state: EnvState) -> Snapshot:
     """Take the snapshot of an unbatched state."""
+    env = env.with_config(with_endings(env.config))  # what `Evaluation.measure` counts is what a video shows
     character, target = env.character(state), env.reference(state)
     return Snapshot(
         qpos=state.qpos,

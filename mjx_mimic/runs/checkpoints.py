@@ -47,7 +47,7 @@ class Progress:
     best_eval_return: float | None = None
     """None before the first evaluation."""
     best_samples: int | None = None
-    """Samples at the evaluation that chose the best policy; None also where earlier versions have saved."""
+    """Samples at the evaluation that chose the best policy; None before the first one."""
 
     def judged(self, best_eval_return: float, is_best: bool) -> Self:
         """Return the progress after an evaluation of the policy at hand, which is the best one or not."""
@@ -321,7 +321,8 @@ def _progress(step: Path) -> Progress:
     known = set(asdict(Progress()))
     if not isinstance(fields, dict) or set(fields) | {"best_samples"} != known:
         raise ValueError("progress/metadata holds no progress")
-    progress = Progress(**fields)
+    # An earlier version's best policy is at most as old as its checkpoint.
+    progress = Progress(**{"best_samples": fields["samples"]} | fields)
     counts = (progress.samples, progress.best_samples or 0)
     numbers = (*counts, progress.wall_time_s, progress.best_eval_return or 0.0)
     are_numbers = all(type(number) in (int, float) and abs(number) < 1e300 for number in numbers)

@@ -89,8 +89,11 @@ def run(sweep: Sweep, out: Path, source: Path, trust: bool = False) -> bool:
         for group in grouped(missing):
             population = Population([item.learner for item in group])
             size = sweep.together or default_together(group[0].member.config, devices[0].platform)
+            compiled = set()
             for start in range(0, len(group), size):
-                train(population, sweep, group[start : start + size], stop)
+                chunk = group[start : start + size]
+                train(population, sweep, chunk, stop, is_new=len(chunk) not in compiled)
+                compiled.add(len(chunk))
                 stop.in_flight = False
                 write_report(out, everyone)
                 if stop.requested:
@@ -128,7 +131,7 @@ def grouped(items: Sequence[Item]) -> list[list[Item]]:
     return list(groups.values())
 
 
-def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Stop) -> None:
+def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Stop, is_new: bool) -> None:
     """Train members side by side, with an evaluation and a checkpoint of each at every interval.
 
     Their training ends, and the sweep goes on, where `MAX_SKIPPED_UPDATES` in a row of every member were not
@@ -142,7 +145,8 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
         state, progress = begin(population, chunk, stores, stack)
         logs = [stack.enter_context(open_log(item, done)) for item, done in zip(chunk, progress, strict=True)]
         arguments = population.arguments(learners)
-        warm_up(population, arguments, state, learners, progress)
+        if is_new:
+            warm_up(population, arguments, state, learners, progress)
         samples, earlier, start = progress[0].samples, progress, time.monotonic()
         window: list[Metrics] = []
         window_start, ending, skipped = start, False, np.zeros(len(chunk))

@@ -195,6 +195,9 @@ def _train(
             + ("; the value function starts anew" if source.has_new_value_function else "")
         )
         state = start_from(learner, state, source)
+    if restored and restored[1].samples >= config.total_steps:
+        print(f"complete already at {restored[1].samples:,} samples; a larger --total-steps trains on")
+        return True
     try:
         if resume and is_first():
             warn_of_another_length(config, read_run(out)[0].total_steps)
@@ -202,9 +205,6 @@ def _train(
         if restored:
             state, progress = restored
             print(f"resumed at {progress.samples:,} samples")
-            if progress.samples >= config.total_steps:
-                print(f"complete already; a --total-steps over {config.total_steps:,} trains on")
-                return True
             before = len(state.iteration)
             if before != len(devices):
                 print(

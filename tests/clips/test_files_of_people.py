@@ -92,7 +92,7 @@ def test_tables_of_every_dialect_are_read(tmp_path, clip, dialect):
 @pytest.mark.parametrize(("step", "fps"), [(1.0, 30.0), (0.02, 50.0), (16.6667, 60.0), (1 / 30, 30.0)])
 @pytest.mark.parametrize("name", ["", "Time", "Frame"])
 def test_a_column_of_time_gives_the_rate_and_one_of_numbers_does_not(tmp_path, clip, step, fps, name):
-    fps = {("Time", 1.0): 1000.0, ("Frame", step): 30.0}.get((name, step), fps)  # what is called time is one
+    fps = 30.0 if name == "Frame" else fps
     rows = np.c_[100.0 * step + step * np.arange(clip.num_frames), clip_files.unitree(clip)].tolist()
     file = write_csv(tmp_path / "clip.csv", rows, (name, *ROOT, *G1_JOINTS) if name else ())
     assert_same(load_motion(file), edited(clip, fps=fps))
@@ -160,7 +160,7 @@ def test_time_may_be_in_any_unit_and_beside_frame_numbers(tmp_path, clip, name, 
         ("stamp_ns", 1e5, 1e4),
         ("time_s", 2.0, 0.5),
         ("seconds", 0.02, 50.0),
-        ("timestamps", 1.0, 1000.0),
+        ("timestamps", 1.0, 30.0),
         ("ts", 20.0, 50.0),
     ],
 )
@@ -641,7 +641,7 @@ def test_ragged_lists_are_refused_in_a_line_and_left_out(tmp_path, clip, key):
         for ragged in ([value[0][:-1], *value[1:]], [*value[:-1], value[-1][:-1]], [value, 1.0]):
             file = write_pickle(tmp_path / "clip.pkl", whole | {name: ragged})
             try:
-                load_motion(file)
+                assert_same(load_motion(file), clip)  # what nobody needs may be ragged
             except UserError as error:
                 assert str(error).startswith(f"{file}: ")
                 assert load_clips([str(file), "walk"], skip_bad=True).left_out == (str(error),)

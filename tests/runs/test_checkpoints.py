@@ -165,7 +165,7 @@ def test_progress_of_an_earlier_version_is_read(run, learner):
     (step / "progress" / "metadata").write_text(earlier)
     (step / DIGESTS).write_text(json.dumps(checkpoints._digests(step)))
     _, progress = Checkpoints(run).restore_training(learner.init(jax.random.key(1)))
-    assert progress == Progress(1536, 1, 7.0)
+    assert progress == Progress(1536, 1, 7.0, best_samples=1536)
 
 
 def test_all_damaged_is_one_line(run, learner):

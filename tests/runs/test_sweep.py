@@ -394,3 +394,21 @@ def test_the_command_refuses_before_it_writes(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
     with pytest.raises(UserError):
         command.main([str(tmp_path / "none.yaml")])
+
+
+@pytest.mark.parametrize(
+    ("text", "needed"),
+    [
+        ("motion: walk\ncommon: {physics-impl: warp}\n", True),
+        ("motion: walk\nsettings: {a: {}, b: {physics_impl: warp}}\n", True),
+        ("motion: walk  # physics_impl: warp\ncommon: {physics_impl: jax}\n", False),
+        ("motion: walk\n", False),
+        ("- physics_impl: warp\n", False),
+        ("common: [physics_impl, warp]\n", False),
+        ("common: {: [}\n", False),
+    ],
+)
+def test_warp_is_loaded_for_the_sweeps_that_need_it(tmp_path, text, needed):
+    (tmp_path / "sweep.yaml").write_text(text)
+    assert command._names_warp(tmp_path / "sweep.yaml") == needed
+    assert not command._names_warp(tmp_path / "missing.yaml")

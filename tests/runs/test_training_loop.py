@@ -318,7 +318,6 @@ def test_the_best_policy_is_chosen_anew_when_all_disturbances_have_grown():
 
     assert counts(5_000, 8_500)
     assert not counts(5_000, 9_000)
-    assert not counts(None, 9_000)  # an earlier version's checkpoint
     assert counts(9_000, 20_000)
     assert not counts(5_000, 8_500, total_steps=12_000)  # resumed with another length, at any sample
     assert counts(5_000, 9_000, disturbance_ramp=0.0)

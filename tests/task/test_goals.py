@@ -174,8 +174,8 @@ def test_who_is_to_walk_needs_a_clip_that_does(goal, clips, warns):
 def test_whoever_strikes_once_is_told_where_that_counts():
     once = [replace(load_motion("kick"), loop="clamp")]
     (found,) = doubts(EnvConfig(goal="strike"), once)
-    assert "--env.start first" in found
-    assert doubts(EnvConfig(goal="strike", start="first"), once) == []
+    assert "evaluate --start first" in found
+    assert doubts(EnvConfig(goal="heading"), [load_motion("walk")]) == []
 
 
 @pytest.mark.parametrize(

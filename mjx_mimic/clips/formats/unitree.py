@@ -182,7 +182,8 @@ def _rate(column: Array, unit: float | None, path: Path) -> float:
 
     Args:
         column: time, NaN where it is unknown.
-        unit: how many of its units a second has; None: it is s, ms, us or ns, whatever the steps look like.
+        unit: how many of its units a second has; None: it is s, ms, us or ns, whatever the steps look like,
+            and steps of 1 are frame numbers.
         path: the file, for messages.
 
     Raises:
@@ -194,6 +195,8 @@ def _rate(column: Array, unit: float | None, path: Path) -> float:
         )
     length, frames = _span(column)
     step = length / frames
+    if unit is None and step == 1.0:
+        return FPS
     if unit is None:  # no frame takes a second
         unit = next((unit for unit in (1.0, 1e3, 1e6) if step < unit), 1e9)
     rate = unit / step

@@ -54,10 +54,10 @@ def make_goal(config: EnvConfig, robot: Robot) -> Goal | None:
 
 def doubts(config: EnvConfig, motions: Sequence[Motion]) -> list[str]:
     """Return what speaks against a goal with these clips, a line each."""
-    if config.goal == "strike" and config.start == "random" and not any(m.cyclic for m in motions):
+    if config.goal == "strike" and not any(m.cyclic for m in motions):
         return [
             "warning: hits are counted over whole cycles, and a clip that does not repeat has one only from"
-            " its first frame; add --env.start first, or convert the clip with --make-cyclic"
+            " its first frame; `evaluate --start first` counts them, or convert the clip with --make-cyclic"
         ]
     if config.goal not in ("heading", "location"):
         return []
