@@ -92,7 +92,7 @@ def run(sweep: Sweep, out: Path, source: Path, trust: bool = False) -> bool:
             compiled = set()
             for start in range(0, len(group), size):
                 chunk = group[start : start + size]
-                train(population, sweep, chunk, stop, is_new=len(chunk) not in compiled)
+                train(population, sweep, chunk, stop, len(chunk) not in compiled)
                 compiled.add(len(chunk))
                 stop.in_flight = False
                 write_report(out, everyone)

@@ -1,9 +1,11 @@
 """Sweeps on the tiny environment: run folders, one compiled step, resumption, the table, refusals."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -205,13 +207,13 @@ def test_a_run_that_somebody_else_has_trained_meanwhile_is_left_alone(described,
     described.write_text(description)
     out, train, elsewhere = described.parent / "out", sweep.train, []
 
-    def meanwhile(population, plan, chunk, stop):
+    def meanwhile(*arguments):
         """Before the first one is trained here, the second one is trained elsewhere."""
         if not elsewhere:
             elsewhere.append(out / "default" / "walk-1")
             described.write_text(description.replace("[0, 1]", "[1]"))
             trained(described)
-        train(population, plan, chunk, stop)
+        train(*arguments)
 
     monkeypatch.setattr(sweep, "train", meanwhile)
     message = refusal(sweep.run, read_sweep(described), out, described)
@@ -284,10 +286,13 @@ def test_a_clip_that_is_not_fit_is_refused_unless_it_is_trusted(described, capsy
     ]
 
 
-def test_minutes_end_a_training(described):
-    described.write_text(DESCRIPTION + "minutes: 0.001\n")
+def test_minutes_end_a_training(described, monkeypatch):
+    """By a clock that goes on by a second whenever it is read, once for each update."""
+    clock = SimpleNamespace(monotonic=itertools.count().__next__)
+    monkeypatch.setattr(sweep, "time", clock)
+    described.write_text(ONE + f"minutes: {1.5 / 60.0}\n")
     out = trained(described)
-    assert [row["samples"] for row in figures(out / "default" / "walk-0")] == [UPDATE]
+    assert [row["samples"] for row in figures(out / "default" / "walk-0")][-1] == 2 * UPDATE
 
 
 def test_table_and_plot(finished):
