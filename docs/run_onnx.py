@@ -56,7 +56,10 @@ def opened(policy):
     if any(value.name == "goal" for value in session.get_inputs()):
         raise SystemExit(f"{policy}: pursues a goal, which nobody sets here; feed its input `goal` yourself")
     if about.get("contacts", "feet") != "feet":
-        print("warning: in training, more than the soles met the floor; it must be so here")
+        contacts = about["contacts"]
+        print(
+            f"warning: more than the soles met the floor in training (contacts {contacts}), as they must here"
+        )
     return session, about
 
 

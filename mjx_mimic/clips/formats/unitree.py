@@ -73,10 +73,8 @@ def build(table: Table, path: Path) -> RawClip:
     for _ in range(2):  # columns, at most
         if rows.shape[1] in _WIDTHS or not _runs(rows[:, 0]):
             break
-        length, frames = _span(rows[:, 0])
-        if length != frames:  # else they are numbered
-            fps = _rate(rows[:, 0], None, path)
-        rows = rows[:, 1:]
+        found = _rate(rows[:, 0], None, path)
+        rows, fps = rows[:, 1:], fps if found is None else found
     if rows.shape[1] not in _WIDTHS:
         raise UserError(
             f"{path}: has {table.rows.shape[1]} columns, expected {' or '.join(map(str, _WIDTHS))} (root"
@@ -111,7 +109,7 @@ def _named(names: tuple[str, ...], rows: Array, path: Path) -> RawClip:
             " root_qx, root_qy, root_qz, root_qw, or remove the row of names"
         )
     time = next((index for name, index in others if re.fullmatch(_TIME, name)), None)
-    fps = FPS if time is None else _rate(rows[:, time], _unit(names[time]), path)
+    rate = None if time is None else _rate(rows[:, time], _unit(names[time]), path)
     columns, joint_names = list(joints.values()), list(joints)
     if not set(joints) >= set(G1_23_JOINTS):  # one of the others may be the missing one, misspelt
         taken = {*place, *turn, time}
@@ -119,7 +117,7 @@ def _named(names: tuple[str, ...], rows: Array, path: Path) -> RawClip:
         columns, joint_names = columns + rest, joint_names + [names[index] for index in rest]
     return RawClip(
         name=path.stem,
-        fps=fps,
+        fps=FPS if rate is None else rate,
         root_pos=rows[:, place],
         root_quat=np.roll(rows[:, turn], 1, axis=1),
         dof_pos=rows[:, columns],
@@ -171,14 +169,8 @@ def _runs(column: Array) -> bool:
     return len(step) > 0 and bool(np.all(step > 0.0)) and float(step.max()) < 2.0 * float(np.median(step))
 
 
-def _span(column: Array) -> tuple[float, int]:
-    """Find by how much a column (T,) that `_runs` goes up, and in how many frames."""
-    first, last = np.flatnonzero(np.isfinite(column))[[0, -1]]
-    return float(column[last]) - float(column[first]), int(last - first)
-
-
-def _rate(column: Array, unit: float | None, path: Path) -> float:
-    """Compute the frame rate that a column (T,) of time shows.
+def _rate(column: Array, unit: float | None, path: Path) -> float | None:
+    """Compute the frame rate that a column (T,) of time shows; None: it numbers the frames.
 
     Args:
         column: time, NaN where it is unknown.
@@ -193,10 +185,11 @@ def _rate(column: Array, unit: float | None, path: Path) -> float:
         raise UserError(
             f"{path}: time does not go up evenly; export every frame at one rate, or remove this column"
         )
-    length, frames = _span(column)
-    step = length / frames
+    first, last = np.flatnonzero(np.isfinite(column))[[0, -1]]
+    length = float(column[last]) - float(column[first])
+    step = length / int(last - first)
     if unit is None and step == 1.0:
-        return FPS
+        return None
     if unit is None:  # no frame takes a second
         unit = next((unit for unit in (1.0, 1e3, 1e6) if step < unit), 1e9)
     rate = unit / step
