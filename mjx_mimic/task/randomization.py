@@ -24,7 +24,8 @@ def disturbed(
         env: the task.
         state: unbatched.
         push: m/s; in a control step the root is kicked with a chance that makes it once every
-            `PUSH_INTERVAL_S`, by a speed uniform from 0 to this.
+            `PUSH_INTERVAL_S`, by a velocity uniform in a disc of this radius: half of the kicks are above
+            0.7 of it, since the strong ones are what is to be learned.
         push_turn: rad/s; with a kick the root is turned about each axis by up to this.
         noise: scale of `NoiseConfig` on what is observed.
         key: of all.
@@ -36,7 +37,7 @@ def disturbed(
     if push:
         due = jax.random.bernoulli(when_key, env.control_dt / PUSH_INTERVAL_S)
         share = jnp.where(due, env.disturbance, 0.0)
-        speed = share * jax.random.uniform(speed_key, maxval=push)
+        speed = share * push * jnp.sqrt(jax.random.uniform(speed_key))
         state = pushed(state, speed, push_key, share * push_turn if push_turn else None)
     return state, sensed(state, env.config.noise, noise * env.disturbance, noise_key) if noise else None
 
