@@ -113,7 +113,8 @@ def start_from(learner: Learner, state: TrainState, source: Source) -> TrainStat
 
     The standard deviation comes along where the new run learns it, also one that was fixed. A value function
     that sees more than the policy comes along only where it sees the same; otherwise it starts anew, with new
-    moments of what only it sees.
+    moments of what only it sees. Where the KL divergence steers the policy's learning rate, it rises from its
+    lower limit: the first rate is for a policy that is loud, and would throw a quiet one about.
     """
     # What the file does not hold must be alike before the moments of both are joined.
     moments = replace(source.stored.normalizer, min_std=learner.config.normalizer.min_std)
@@ -135,9 +136,12 @@ def start_from(learner: Learner, state: TrainState, source: Source) -> TrainStat
             jax.tree.map(lambda new, old: jnp.concatenate([old[:shared], new[shared:]]), fresh[1], moments),
         )
     actor, critic, normalizer = replicate(learner.devices, (params, critic, moments))
+    rate = state.actor.learning_rate
+    if (ppo := learner.config.ppo).target_kl is not None:
+        rate = jnp.full_like(rate, ppo.min_rate)
     return replace(
         state,
-        actor=replace(state.actor, params=actor),
+        actor=replace(state.actor, params=actor, learning_rate=rate),
         critic=replace(state.critic, params=critic),
         normalizer=normalizer,
     )

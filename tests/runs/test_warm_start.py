@@ -28,6 +28,7 @@ from mjx_mimic.config import (
 from mjx_mimic.config_checks import sized
 from mjx_mimic.learning.devices import first_device
 from mjx_mimic.learning.learner import Learner, make_learner
+from mjx_mimic.learning.networks import LOG_STD
 from mjx_mimic.runs import folder, warm_start
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 
@@ -217,6 +218,23 @@ def test_a_standard_deviation_below_the_floor_is_raised_to_it(trained):
     source = warm_start.Source(Path("runs/a"), "last", POINT_CONFIG, trained.restore_policy("last"))
     state = warm_start.start_from(learner, learner.init(jax.random.key(1)), source)
     np.testing.assert_allclose(np.exp(first_device(state.actor.params)["params"]["log_std"]), 3.0, rtol=1e-6)
+
+
+def test_a_quiet_policy_is_not_thrown_about_by_its_first_update(trained):
+    """The first learning rate is for a loud policy; with a small standard deviation its step is a leap."""
+    learner = Learner(
+        PointEnv(sign=jnp.float32(1.0)),
+        replace(POINT_CONFIG, ppo=PPOConfig(actor_rate=1e-3)),
+        jax.local_devices(),
+    )
+    stored = trained.restore_policy("last")
+    params = dict(stored.actor["params"]) | {LOG_STD: jnp.log(jnp.full(2, 0.005))}
+    source = warm_start.Source(
+        Path("runs/a"), "last", POINT_CONFIG, replace(stored, actor={"params": params})
+    )
+    state = warm_start.start_from(learner, learner.init(jax.random.key(0)), source)
+    _, metrics = learner.train_step(state)
+    assert float(first_device(metrics).actor.kl) < 2.0 * learner.config.ppo.target_kl
 
 
 @pytest.mark.parametrize("min_std", [NormalizerConfig.min_std, 0.5])
