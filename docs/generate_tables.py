@@ -51,11 +51,10 @@ CONTENTS = {
     ),
     "gmr": ("`fps`, `root_pos`, `root_rot`, `dof_pos`", "quaternion xyzw", "stored"),
     "beyondmimic": (
-        "`fps`, `joint_pos`, `body_pos_w`, ... of all bodies or some; breadth-first",
-        "quaternion wxyz of body 0",
+        "`fps`, `joint_pos`, `body_pos_w`, ... of all bodies or some; breadth-first or depth-first",
+        "quaternion wxyz or xyzw of body 0",
         "stored",
     ),
-    "mjlab": ("the same fields; depth-first", "quaternion wxyz of body 0", "stored"),
     "locomujoco": ("`qpos`, `joint_names`, `frequency`", "quaternion wxyz", "stored"),
     "protomotions": ("named columns in cm and degrees", "extrinsic x-y-z Euler angles", "always 120"),
 }

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -22,46 +22,30 @@ from mjx_mimic.synthesis.zmp_solver import MotionSpec, solve
 
 PROGRAM = "python -m mjx_mimic.generate"
 SPECS: dict[str, Callable[[], MotionSpec]] = {
-    spec.__name__: spec
-    for spec in (
-        walks.walk,
-        walks.slow_walk,
-        walks.fast_walk,
-        walks.turn_left,
-        walks.turn_right,
-        standing_walk.start_walking,
-        standing_walk.stop_walking,
-        airborne_clips.run,
-        airborne_clips.jump,
-        grounded_clips.side_step,
-        grounded_clips.turn_in_place,
-        grounded_clips.squat,
-        grounded_clips.kick,
-        grounded_clips.punch,
-        grounded_clips.throw,
-    )
+    "walk": walks.walk,
+    "slow_walk": walks.slow_walk,
+    "fast_walk": walks.fast_walk,
+    "turn_left": walks.turn_left,
+    "turn_right": walks.turn_right,
+    "start_walking": standing_walk.start_walking,
+    "stop_walking": standing_walk.stop_walking,
+    "run": airborne_clips.run,
+    "jump": airborne_clips.jump,
+    "side_step": grounded_clips.side_step,
+    "turn_in_place": grounded_clips.turn_in_place,
+    "squat": grounded_clips.squat,
+    "kick": grounded_clips.kick,
+    "punch": grounded_clips.punch,
+    "throw": grounded_clips.throw,
 }
-Name = Literal[
-    "walk",
-    "slow_walk",
-    "fast_walk",
-    "turn_left",
-    "turn_right",
-    "start_walking",
-    "stop_walking",
-    "run",
-    "jump",
-    "side_step",
-    "turn_in_place",
-    "squat",
-    "kick",
-    "punch",
-    "throw",
-]
-NAMES: tuple[Name, ...] = get_args(Name)
+NAMES = tuple(SPECS)
+if TYPE_CHECKING:
+    Choice = str
+else:
+    Choice = Literal[(*NAMES, "all")]
 
 
-def build(name: Name) -> Motion:
+def build(name: str) -> Motion:
     """Make the clip called `name`."""
     return solve(SPECS[name]()).motion()
 
@@ -73,7 +57,7 @@ class GenerateCommand:
     Where a clip does not repeat, this is of the cycle from which it is cut.
     """
 
-    clips: Annotated[tuple[Name | Literal["all"], ...], tyro.conf.Positional] = ("all",)
+    clips: Annotated[tuple[Choice, ...], tyro.conf.Positional] = ("all",)
     """Names of the clips to make, or "all"."""
     out: Path = Path("motions")
     """Folder to write them to, as NAME.npz."""

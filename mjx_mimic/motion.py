@@ -29,6 +29,7 @@ Seconds = Annotated[float | None, cli.shown("SECONDS")]
 Rate = Annotated[float | None, cli.shown("HZ")]
 Factor = Annotated[float | None, cli.shown("FACTOR")]
 Count = Annotated[int | None, cli.shown("N")]
+PadAs = Annotated[Literal["one-waist", "no-wrists"] | None, cli.shown("{one-waist,no-wrists}")]
 StoredAs = Annotated[Literal["xyzw", "wxyz", "breadth-first"] | None, cli.shown("{xyzw,wxyz,breadth-first}")]
 Loop = Annotated[Literal["wrap", "turn", "clamp"] | None, cli.shown("{wrap,turn,clamp}")]
 Lift = Annotated[Literal["auto"] | float | None, cli.shown("auto|METRES")]
@@ -83,14 +84,14 @@ class ConvertCommand:
     """Cut frames with NaN off the ends, and fill those in between."""
     pad: bool = False
     """Set joints that the file lacks to 0: for the G1 with 23 joints."""
+    pad_as: PadAs = None
+    """The same, and which 23 joints without names are: Unitree's, or ASAP's, PBHC's, TWIST's and GMT's."""
     stored_as: StoredAs = None
     """Order of the quaternion or the joints that the file really has, where it looks wrong."""
     drop_repeated: bool = False
     """Take out frames that repeat the one before, and lower the rate accordingly."""
     speed: Factor = None
     """Play faster, or slower below 1."""
-    clip_joints: bool = False
-    """Set angles beyond their limits to the limits."""
     loop: Loop = None
     """Declare the clip cyclic or not, its frames unchanged; turn: each cycle goes on in the heading in
     which the one before ended."""
@@ -102,6 +103,8 @@ class ConvertCommand:
     """Play a cyclic clip so many times, each cycle turned on by the one before; the result ends."""
     fps: Rate = None
     """Resample to this frame rate; a cyclic clip keeps its period, so its rate is the nearest possible."""
+    clip_joints: bool = False
+    """Set angles beyond their limits to the limits."""
     mirror: bool = False
     """Swap left and right."""
     lift: Lift = None
@@ -294,16 +297,18 @@ def convert(command: ConvertCommand) -> int:
         command.source,
         command.out,
         command.force,
-        Reading(command.start, command.end, command.drop_bad, command.source_fps, command.pad),
+        Reading(
+            command.start, command.end, command.drop_bad, command.source_fps, command.pad_as or command.pad
+        ),
         stored_as=command.stored_as,
         drop_repeated=command.drop_repeated,
         speed=command.speed,
-        clip_joints=command.clip_joints,
         loop=command.loop,
         smooth=command.smooth,
         make_cyclic=command.make_cyclic,
         cycles=command.cycles,
         fps=command.fps,
+        clip_joints=command.clip_joints,
         mirror=command.mirror,
         lift=command.lift,
         name=command.name,

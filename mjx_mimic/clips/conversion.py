@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,13 +20,15 @@ def convert(source: str, out: Path, force: bool, reading: Reading = AS_IT_SAYS, 
     """Read the clip `source` as `reading` says, apply `edits` (see `apply_edits`), and write it to `out`.
 
     Returns:
-        A line for the file that was written, and one for each edit.
+        A line for the file that was written, and one for each thing that was done to read and to edit it.
     """
     key = key_to_write(out, force)
-    motion, done = apply_edits(load_motion(source, reading), **edits)
+    notes: list[str] = []
+    motion = load_motion(source, replace(reading, tell=notes.append))
+    motion, done = apply_edits(motion, **edits)
     save_motion(out, motion, key)
     size = f"{motion.num_frames} frames at {motion.fps:.6g} frames/s, {motion.length:.3f} s"
-    return [f"{out}: {key}, {size}, {motion.loop}", *(f"  {edit}" for edit in done)]
+    return [f"{out}: {key}, {size}, {motion.loop}", *(f"  {line}" for line in notes + done)]
 
 
 def join(sources: Sequence[str], out: Path, blend: float, loop: str, force: bool) -> list[str]:
@@ -78,10 +81,6 @@ def _speed(motion: Motion, factor: float) -> tuple[Motion, str]:
     return played, f"played at {factor:g} times the speed, {motion.length:.3f} s in {played.length:.3f} s"
 
 
-def _clip_joints(motion: Motion, _: bool) -> tuple[Motion, str]:
-    return editing.within_limits(motion), "joints kept within their limits"
-
-
 def _loop(motion: Motion, loop: str) -> tuple[Motion, str]:
     return editing.with_loop(motion, loop), f"declared '{loop}'"
 
@@ -93,7 +92,7 @@ def _smooth(motion: Motion, cutoff_hz: float) -> tuple[Motion, str]:
 def _make_cyclic(motion: Motion, _: bool) -> tuple[Motion, str]:
     cycle = loop_closing.find_loop(motion)
     first, last = cycle.first / motion.fps, cycle.last / motion.fps
-    closed = loop_closing.made_cyclic(motion)
+    closed = loop_closing.made_cyclic(motion, cycle)
     share = f"{100 * cycle.gap:.0f}% of the motion"
     return closed, f"made cyclic from {first:.3f} to {last:.3f} s, which closed a gap of {share}"
 
@@ -104,6 +103,10 @@ def _cycles(motion: Motion, count: int) -> tuple[Motion, str]:
 
 def _fps(motion: Motion, fps: float) -> tuple[Motion, str]:
     return editing.resampled(motion, fps), f"resampled from {motion.fps:.6g} frames/s"
+
+
+def _clip_joints(motion: Motion, _: bool) -> tuple[Motion, str]:
+    return editing.within_limits(motion), "joints kept within their limits"
 
 
 def _mirror(motion: Motion, _: bool) -> tuple[Motion, str]:
@@ -123,12 +126,12 @@ EDITS: dict[str, Callable[[Motion, Any], tuple[Motion, str]]] = {
     "stored_as": _stored_as,
     "drop_repeated": _drop_repeated,
     "speed": _speed,
-    "clip_joints": _clip_joints,
     "loop": _loop,
     "smooth": _smooth,
     "make_cyclic": _make_cyclic,
     "cycles": _cycles,
     "fps": _fps,
+    "clip_joints": _clip_joints,
     "mirror": _mirror,
     "lift": _lift,
     "name": _name,

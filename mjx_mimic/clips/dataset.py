@@ -1,6 +1,7 @@
 """Sets of clips: files, bundled names, folders, patterns, and YAML lists with weights."""
 
 import glob
+import itertools
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -96,21 +97,29 @@ def load_clips(entries: Sequence[str], weights: Sequence[float] = (), skip_bad: 
         shown = bare(", ".join(entries))
         raise UserError(f"{shown}: all weights are 0{which}; give one clip a weight over 0")
     reasons = tuple(map(str, left_out))
-    return Clips(_told_apart(motions), tuple(shares), tuple(files), tuple(formats), reasons)
+    return Clips(told_apart(motions), tuple(shares), tuple(files), tuple(formats), reasons)
 
 
-def _told_apart(motions: Sequence[Motion]) -> tuple[Motion, ...]:
-    """Number the clips of the same name."""
-    names = [motion.name for motion in motions]
-    counts = Counter(names)
+def told_apart(motions: Sequence[Motion]) -> tuple[Motion, ...]:
+    """Number the clips of the same name, past numbers that another clip's own name has."""
+    counts = Counter(motion.name for motion in motions)
+    numbers = {name: itertools.count(1) for name in counts}
+
+    def numbered(name: str) -> str:
+        return next(new for number in numbers[name] if (new := f"{name} {number}") not in counts)
+
     return tuple(
-        replace(motion, name=f"{name} {names[: i + 1].count(name)}") if counts[name] > 1 else motion
-        for i, (motion, name) in enumerate(zip(motions, names, strict=True))
+        replace(motion, name=numbered(motion.name)) if counts[motion.name] > 1 else motion
+        for motion in motions
     )
 
 
 def _files(entry: str) -> list[_Listed]:
     """List the files or bundled names that an entry stands for, with their weights in it."""
+    if not entry:
+        raise UserError(
+            "the name of a clip is empty; give a file, a folder, a pattern, a list or a bundled clip"
+        )
     path = Path(entry)
     if path.suffix.lower() in _LISTS:
         return _listed(path)
@@ -145,6 +154,8 @@ def _listed(path: Path) -> list[_Listed]:
         field = f"{path}: field 'motions[{index}]"
         if not isinstance(item, Mapping) or not isinstance(item.get("file"), str):
             raise UserError(f"{field}.file' is missing; write '- file: PATH'")
+        if not item["file"]:
+            raise UserError(f"{field}.file' is empty; write '- file: PATH'")
         unknown = sorted(map(str, set(item) - {"file", "weight", "source_fps"}))
         if unknown:
             raise UserError(

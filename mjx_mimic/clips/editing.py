@@ -239,9 +239,7 @@ def joined(first: Motion, second: Motion, blend: float) -> Motion:
             " lasts"
         )
     other = sampled(second, np.arange(int(second.length * first.fps + _ROUNDING) + 1) / first.fps)
-    count = max(round(blend * first.fps), 0) + 1  # frames that both clips have
-    if count > min(len(other), first.num_frames):
-        count = min(len(other), first.num_frames)
+    count = min(round(blend * first.fps) + 1, len(other), first.num_frames)  # frames that both clips have
     meets = first.qpos[-count]
     yaw = float(heading(meets[3:7]) - heading(other[0, 3:7]))
     other = _moved(other, yaw, meets[:2] - _turned(other[:1, :3], yaw)[0, :2])

@@ -11,16 +11,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from mjx_mimic.clips import balance, foot_contacts, orders, validation
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.clips.validation import FLOOR_CONTACT, Finding, Report, validate
 from mjx_mimic.common.errors import RunFailure, UserError
 from mjx_mimic.common.files import cache_folder, replacing
-from mjx_mimic.robot import kinematics
+from mjx_mimic.common.paths import assets_dir
+from mjx_mimic.robot import constants
 from mjx_mimic.robot.constants import ALL_BODIES
 
-_CHECKS = (validation, orders, balance, foot_contacts, kinematics)
 MAX_LINES = 20
 """Clips with warnings that are named; the others are counted."""
 MAX_CACHED = 20_000
@@ -117,9 +116,10 @@ def _cache_file() -> Path:
 
 @functools.cache
 def _version() -> str:
-    """Identify the checks: what other checks have found is not used."""
-    sources = [Path(module.__file__ or "").read_bytes() for module in _CHECKS]
-    return hashlib.sha256(b"".join(sources)).hexdigest()[:16]
+    """Identify the checks, by all that may decide them: what others have found is not used."""
+    packages = Path(__file__).parent, Path(constants.__file__).parent
+    files = [*packages[0].glob("*.py"), *packages[1].glob("*.py"), *(assets_dir() / "g1").glob("*.xml")]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()[:16]
 
 
 def _read(cache: Path) -> dict[str, object]:

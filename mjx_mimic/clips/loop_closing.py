@@ -50,18 +50,22 @@ class LoopPoint:
     turn: float
 
 
-def made_cyclic(motion: Motion) -> Motion:
+def made_cyclic(motion: Motion, loop: LoopPoint | None = None) -> Motion:
     """Cut one cycle out of a clip that repeats itself; a cyclic clip that closes in pose and velocity.
 
-    The ends are those of `find_loop`. The gap between them is closed by a smooth correction over the last
-    and the first quarter second (a quarter of the cycle at most), half of it on either side. Cycles are
-    joined by their displacement in x and y alone, so the cycle's turn is taken out evenly along it. One of
-    more than `MAX_TURN` is put back in the end, and the clip is a "turn" clip.
+    The gap between the ends is closed by a smooth correction over the last and the first quarter second (a
+    quarter of the cycle at most), half of it on either side. Cycles are joined by their displacement in x and
+    y alone, so the cycle's turn is taken out evenly along it. One of more than `MAX_TURN` is put back in the
+    end, and the clip is a "turn" clip.
+
+    Args:
+        motion: the clip.
+        loop: the ends of the cycle; None: those that `find_loop` finds.
 
     Raises:
         UserError: no two frames are alike.
     """
-    loop = find_loop(motion)
+    loop = loop or find_loop(motion)
     start, end = loop.first / motion.fps, loop.last / motion.fps
     where = f"{motion.name}: the best cycle, from {start:.3f} to {end:.3f} s,"
     if loop.gap > MAX_GAP:

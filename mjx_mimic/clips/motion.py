@@ -25,7 +25,8 @@ Loop = Literal["wrap", "turn", "clamp"]
 LOOPS: tuple[Loop, ...] = ("wrap", "turn", "clamp")
 
 _QPOS_COLUMNS = ("x", "y", "z", "qw", "qx", "qy", "qz", *G1_JOINTS)
-_UNIT_TOLERANCE = 1e-2  # a norm farther from 1 is not rounding: the columns are probably not a quaternion
+UNIT_TOLERANCE = 1e-2
+"""Of a quaternion's norm; one farther from 1 is not rounding: the columns are probably not a quaternion."""
 _ZERO_NORM = 1e-8
 _ROUNDING = 1e-12  # a norm this near 1 is left alone, so that reading a written clip changes no bit
 
@@ -242,10 +243,21 @@ def check_finite(array: Array, field: str, source: str | Path, columns: Sequence
     if len(bad):
         frame, *index = map(int, bad[0])
         where = "".join(f", column {columns[i] if columns else i}" for i in index)
+        remedy = remedy_for_frames(bad[:, 0], len(array), "export the clip again")
         raise UserError(
             f"{source}: {field} is {array[tuple(bad[0])]} at frame {frame}{where}"
-            f" ({len(bad)} such value(s)); convert --drop-bad mends them"
+            f" ({len(bad)} such value(s)); {remedy}"
         )
+
+
+def remedy_for_frames(bad: NDArray, frames: int, otherwise: str) -> str:
+    """Advise to leave out the frames `bad`, of so many, where most are good, and what to do `otherwise`."""
+    return "convert --drop-bad mends them" if mostly_good(len(np.unique(bad)), frames) else otherwise
+
+
+def mostly_good(bad: int, frames: int) -> bool:
+    """Tell whether so few frames are bad that those between good ones can be filled."""
+    return 2 * bad <= frames
 
 
 def _holds_numbers(values: Sequence, depth: int) -> bool:
@@ -297,12 +309,13 @@ def _unit(quaternion: Array, source: str | Path) -> Array:
     """`quaternion` (T, 4) with unit rows; UserError for rows that are zero or clearly not unit."""
     with np.errstate(over="ignore"):  # an overflowing norm is infinite and refused below
         norm = np.linalg.norm(quaternion, axis=1)
-    bad = np.flatnonzero(np.abs(norm - 1.0) > _UNIT_TOLERANCE)
+    bad = np.flatnonzero(np.abs(norm - 1.0) > UNIT_TOLERANCE)
     if len(bad):
         frame = bad[0]
         shown = "is zero" if norm[frame] < _ZERO_NORM else f"has norm {norm[frame]:.6g}"
+        remedy = remedy_for_frames(bad, len(norm), "divide each by its norm if these are its columns")
         raise UserError(
-            f"{source}: root_quat {shown} at frame {frame} ({len(bad)} such frame(s));"
-            " give unit ones, or convert --drop-bad mends them"
+            f"{source}: root_quat {shown} at frame {frame} ({len(bad)} such frame(s)); give unit ones, or"
+            f" {remedy}"
         )
     return quaternion / np.where(np.abs(norm - 1.0) < _ROUNDING, 1.0, norm)[:, None]

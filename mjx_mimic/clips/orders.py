@@ -16,10 +16,12 @@ Order = Literal["xyzw", "wxyz", "breadth-first"]
 ORDERS: tuple[Order, ...] = ("xyzw", "wxyz", "breadth-first")
 
 _PAIRS = 24  # pairs of neighbouring frames that are examined
-_SLIDE = 0.2  # m/s; a contact that slides more slowly proves nothing
+SLIDE = 0.2
+"""Speed, m/s, below which a contact that slides proves nothing."""
 _BETTER = 0.5  # share of the slide that is left, at most, when the clip is read as it should be
 _STANDS = 1.2  # m/s; in a true reading contacts slide less, even a runner's
-_GAP = 0.15  # m; a lowest point nearer to the floor than this is on it
+GAP = 0.15
+"""Distance, m, from the floor below which a lowest point is on it."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,22 @@ class Support:
     gap: float
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """Why a clip looks as if it were stored in another order.
+
+    Attributes:
+        order: that order.
+        read, other: the support as it was read, and in that order.
+        slides: whether the slide raises the doubt; else the gap does.
+    """
+
+    order: Order
+    read: Support
+    other: Support
+    slides: bool
+
+
 def reread(quaternion: Array, joints: Array, order: Order) -> tuple[Array, Array]:
     """Read quaternions (N, 4) and joints (N, 29) again, as stored in another order than was assumed."""
     if order == "breadth-first":
@@ -37,14 +55,14 @@ def reread(quaternion: Array, joints: Array, order: Order) -> tuple[Array, Array
     return np.roll(quaternion, 1 if order == "xyzw" else -1, axis=1), joints
 
 
-def better_order(motion: Motion) -> tuple[Order, Support, Support] | None:
+def better_order(motion: Motion) -> Doubt | None:
     """Find an order in which the robot would move far better than it does.
 
     The part that carries the robot stays in place on the floor. So the lowest point of the body slides
     little in any true reading, and a lot in most false ones.
 
     Returns:
-        The order, and the support as read and in that order; None: there is no reason for doubt.
+        The order and what shows it; None: there is no reason for doubt.
     """
     first = np.unique(np.linspace(0, motion.num_frames - 2, _PAIRS).astype(int))
     frames = np.stack([first, first + 1], axis=1).ravel()
@@ -59,16 +77,16 @@ def better_order(motion: Motion) -> tuple[Order, Support, Support] | None:
 
     read = motion.root_quat[frames], motion.dof_pos[frames]
     found = support(*read)
-    if found.slide < _SLIDE and found.gap < _GAP:
+    if found.slide < SLIDE and found.gap < GAP:
         return None
     for order in ORDERS:
         other = support(*reread(*read, order))
         stands = (
-            found.slide > _SLIDE and other.slide < _BETTER * found.slide and other.gap < max(found.gap, _GAP)
+            found.slide > SLIDE and other.slide < _BETTER * found.slide and other.gap < max(found.gap, GAP)
         )
-        touches = other.gap < _GAP < found.gap - _GAP and other.slide <= found.slide
+        touches = other.gap < GAP < found.gap - GAP and other.slide <= found.slide
         if other.slide < _STANDS and (stands or touches):
-            return order, found, other
+            return Doubt(order, found, other, slides=stands)
     return None
 
 

@@ -199,25 +199,26 @@ def _graded(
 def _length(motion: Motion) -> Finding:
     """Check the length: an episode on a clip shorter than a control step ends at its first step."""
     remedy = "give a longer part of the recording, or convert --loop wrap if it is a pose to hold"
-    figure = 1000.0 * CONTROL_STEP / motion.length
+    share = 100.0 * CONTROL_STEP / motion.length
     if motion.cyclic and _is_one_pose(motion):
-        figure = 0.0  # it is held for ever
-    return _graded("control step", 0.1 * figure, (100.0, 100.0), "% of the clip", remedy)
+        share = 0.0  # it is held for ever
+    return _graded("control step", share, (100.0, 100.0), "% of the clip", remedy)
 
 
 def _order(motion: Motion) -> Finding:
     """Check whether the robot would move far better with the quaternion or the joints in another order."""
-    found = orders.better_order(motion)
-    if found is None:
-        return _graded("order", 0.0, (0.2, 0.2), "m/s of slide", "")
-    order, read, other = found
+    doubt = orders.better_order(motion)
+    if doubt is None:
+        return _graded("order", 0.0, (orders.SLIDE, orders.SLIDE), "m/s of slide", "")
+    order, read, other = doubt.order, doubt.read, doubt.other
     what = "joints" if order == "breadth-first" else "quaternion"
     remedy = (
         f"what touches the floor would slide at {other.slide:.2f} m/s, {100 * other.gap:.0f} cm off it, with"
         f" the {what} {order}: convert --stored-as {order} reads it so; train --trust if it is right as it is"
     )
-    figure = max(read.slide, read.gap)
-    return Finding("order", "error", figure, 0.2, "m/s of slide", what, None, 1.0, remedy)
+    if doubt.slides:
+        return Finding("order", "error", read.slide, orders.SLIDE, "m/s of slide", what, None, 1.0, remedy)
+    return Finding("order", "error", read.gap, orders.GAP, "m off the floor", what, None, 1.0, remedy)
 
 
 def _frame_rate(motion: Motion) -> Finding:

@@ -47,6 +47,8 @@ class _Search:
 
     def files(self, folder: str, parts: Sequence[str]) -> Iterator[str]:
         """Yield the files in a folder that match the last parts of the pattern."""
+        if not parts:  # of "", "." or "/", which are no files
+            return
         first, *rest = parts
         if first == "**":
             for below in self._folders(folder):

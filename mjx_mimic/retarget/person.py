@@ -6,7 +6,7 @@ matters is taken from the joints' positions over the whole recording.
 
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,8 +23,8 @@ from mjx_mimic.robot.kinematics import without_sign_flips
 Array = NDArray[np.float64]
 
 NAMES = {
-    "hip": ("upleg", "upperleg", "thigh", "thighbend", "hip", "femur"),
-    "knee": ("leg", "lowerleg", "lowleg", "shin", "calf", "knee", "tibia"),
+    "hip": ("upleg", "upperleg", "thigh", "thighbend", "hip", "femur", "leg"),
+    "knee": ("shin", "calf", "tibia", "lowerleg", "lowleg", "leg", "knee"),
     "ankle": ("ankle", "foot"),
     "toe": ("toebase", "toe", "toes", "toe0", "ball", "foot"),
     "shoulder": ("arm", "upperarm", "uparm", "uarm", "shldr", "shldrbend", "shoulder", "humerus"),
@@ -32,9 +32,10 @@ NAMES = {
     "wrist": ("wrist", "hand"),
 }
 """Names of the joints of a limb, the more telling first: a left arm goes before a left shoulder, which is a
-collarbone beside it, and a foot beyond an ankle is the toes. LAFAN1, Mixamo, CMU, Rokoko, Noitom, Xsens,
-SMPL, OptiTrack, Kinect, Poser, 3ds Max, Blender and Unreal Engine have them, with the side before or after,
-as Left, left_ or l."""
+collarbone beside it, a foot beyond an ankle is the toes, and a leg above a shin is the thigh. LAFAN1, Mixamo,
+CMU, Rokoko, Noitom, Xsens, SMPL, SOMA, OptiTrack, Kinect, Poser, 3ds Max, Blender and Unreal Engine have
+them, with the side before or after, as Left, left_ or l."""
+_FOUND_BEFORE = {"hip": "knee", "toe": "ankle"}  # a leg that is the knee is no hip, and an ankle no toe
 ROLES = ("pelvis", "chest", "neck", *(f"{side}_{joint}" for side in SIDES for joint in NAMES))
 """What a joint can be. The toes may be missing."""
 UNITS = {"m": 1.0, "inches": 0.0254, "cm": 0.01, "mm": 0.001, "units of 1/0.45 inch": 0.0254 / 0.45}
@@ -116,8 +117,9 @@ def roles(bvh: Bvh, source: str, given: Mapping[str, str] | None = None) -> dict
 def find(bvh: Bvh, source: str, given: Mapping[str, str]) -> dict[str, int]:
     """Find the index of the joint of each role, as far as they are known.
 
-    Limbs are found by their names. The pelvis is where the legs part, the chest where the arms part, and the
-    neck the joint below the head, or the head itself where that is the chest.
+    Limbs are found by their names. The pelvis is where the legs part, and the chest where the arms part, or
+    the joint before it as in 3ds Max. The neck is the joint below the head, or the head itself where that is
+    the chest.
 
     Args:
         bvh: the recording.
@@ -140,15 +142,19 @@ def find(bvh: Bvh, source: str, given: Mapping[str, str]) -> dict[str, int]:
         return min(fits)[1] if fits else None
 
     for side in SIDES:
-        for joint, stems in NAMES.items():
-            candidates = (named(*_spellings(side, stem)) for stem in stems)
+        for joint in sorted(NAMES, key=lambda joint: joint in _FOUND_BEFORE):
+            candidates = (named(*_spellings(side, stem)) for stem in NAMES[joint])
             known = [index for index in candidates if index is not None]
-            taken = found.get(f"{side}_ankle") if joint == "toe" else None
+            taken = found.get(f"{side}_{_FOUND_BEFORE[joint]}") if joint in _FOUND_BEFORE else None
             if known and known[0] != taken:
                 found.setdefault(f"{side}_{joint}", known[0])
     for role, joint in (("pelvis", "hip"), ("chest", "shoulder")):
         if {f"{side}_{joint}" for side in SIDES} <= set(found):
-            found.setdefault(role, _common_parent(bvh, found[f"left_{joint}"], found[f"right_{joint}"]))
+            index = _common_parent(bvh, found[f"left_{joint}"], found[f"right_{joint}"])
+            above = int(bvh.parents[index])
+            if above >= 0 and _hangs_too_high(role, endings[index], endings[above]):
+                index = above
+            found.setdefault(role, index)
     head = named("head")
     if head is not None and "chest" in found:
         below = int(bvh.parents[head])
@@ -183,6 +189,16 @@ def _endings(name: str) -> list[str]:
 def _spellings(side: str, stem: str) -> tuple[str, ...]:
     """List how a joint of a side may be spelt: leftarm, armleft, larm, arml."""
     return (f"{side}{stem}", f"{stem}{side}", f"{side[0]}{stem}", f"{stem}{side[0]}")
+
+
+def _hangs_too_high(role: str, name: Sequence[str], above: Sequence[str]) -> bool:
+    """Tell by the endings of names whether a joint from which both limbs hang is not what it should be.
+
+    In 3ds Max's biped, the legs hang from the spine above the pelvis, and the arms from the neck.
+    """
+    if role == "chest":
+        return "neck" in name
+    return "spine" in name and not {"pelvis", "hips"}.isdisjoint(above)
 
 
 def _common_parent(bvh: Bvh, first: int, second: int) -> int:

@@ -180,7 +180,7 @@ def retarget(
         person: in any unit of length; its legs become as long as the robot's.
         fps: frames/s of the clip.
         name: name of the clip.
-        loop: "clamp" or "wrap", declared only.
+        loop: "clamp", "wrap" or "turn", declared only.
         start: s; the recording before it, and after `end`, still shows how the person stands.
         end: s; None: the end of the recording.
 

@@ -179,6 +179,11 @@ BAD: dict[str, tuple[str, Maker, str]] = {
         "unknown clip format .*; known f",
     ),
     "JSON called .csv": ("a.csv", raw(b'{"fps": 30}'), "is JSON, XML .*; known formats: .*Unitree"),
+    "Git LFS pointer": (
+        "a.npz",
+        raw(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"),
+        "is a Git LFS pointer, which stands for the clip; `git lfs pull` in its repository fetches that",
+    ),
     "BVH": ("a.bvh", raw(b"HIERARCHY\nROOT Hips\n"), "is a BVH recording .*; make one with .* retarget"),
     "archive of pictures": (
         "a.npz",
@@ -302,7 +307,7 @@ BAD: dict[str, tuple[str, Maker, str]] = {
     "23 joints": (
         "a.pkl",
         pkl(gmr, dof_pos=lambda a: a[:, :23]),
-        "joint_names: missing 'waist_roll_joint', .*; convert --pad sets them to 0",
+        "dof_pos: there are 23 joints without names; convert --pad-as one-waist reads .* --pad-as no-wrists",
     ),
     "matrices": ("a.pkl", pkl(gmr, root_rot=np.zeros((67, 3, 3))), r"root_rot has shape .*\(T, 4\); export"),
     "NaN joint": (
@@ -323,7 +328,22 @@ BAD: dict[str, tuple[str, Maker, str]] = {
     "zero quaternion": (
         "a.npz",
         npz(native, root_quat=lambda a: 0 * a),
-        "root_quat is zero at frame 0.*; give unit",
+        "root_quat is zero at frame 0.*; give unit ones, or divide each by its norm",
+    ),
+    "no unit quaternion": (
+        "a.npz",
+        npz(native, root_quat=lambda a: 1.05 * a),
+        r"root_quat has norm 1.05 at frame 0 \(67 such .*\); give unit ones, or divide each by its norm",
+    ),
+    "NaN in most frames": (
+        "a.npz",
+        npz(native, dof_pos=put(slice(34), KNEE, value=np.nan)),
+        "dof_pos is nan at frame 0.*; export the clip again",
+    ),
+    "NaN in half of the frames": (
+        "a.npz",
+        npz(native, dof_pos=put(slice(33), slice(None), value=np.nan)),
+        "dof_pos is nan at frame 0.*; convert --drop-bad mends them",
     ),
     "text for numbers": (
         "a.npz",
@@ -415,10 +435,10 @@ BAD: dict[str, tuple[str, Maker, str]] = {
         named_csv(lambda rows: np.c_[rows[:, :7], np.radians(rows[:, 7:])]),
         "no joint's column goes over .* degrees, which looks like radians; give degrees",
     ),
-    "xyzw in BeyondMimic": (
+    "yzwx in BeyondMimic": (
         "a.npz",
-        npz(beyondmimic, body_quat_w=lambda a: np.roll(a, -1, axis=2)),
-        "body_quat_w holds quaternions xyzw; write wxyz",
+        npz(beyondmimic, body_quat_w=lambda a: np.roll(a, -2, axis=2)),
+        "body_pos_w is not where joint_pos puts the bodies",
     ),
     "centimetres": (
         "a.npz",

@@ -183,6 +183,7 @@ LISTS = {
     "motions: [a.npz]": ("motions[0]", "file' is missing"),
     "motions: [{weight: 1}]": ("motions[0]", "file' is missing"),
     "motions: [{file: a.npz}, {file: 3}]": ("motions[1]", "file' is missing"),
+    'motions: [{file: ""}]': ("motions[0]", "file' is empty; write '- file: PATH'"),
     "motions: [{file: a.npz, wieght: 2}]": ("motions[0]", "unknown 'wieght'"),
     "motions: [{file: a.npz, weight: -1}]": ("motions[0]", "weight' is -1"),
     "motions: [{file: a.npz, weight: .inf}]": ("motions[0]", "weight' is inf"),
@@ -233,6 +234,17 @@ def test_all_weights_0_of_what_can_be_read_are_refused(folder):
 
 def test_clips_of_the_same_name_are_numbered(folder):
     assert names("walk", str(folder / "a.npz"), "walk") == ["walk 1", "a", "walk 2"]
+
+
+def test_numbers_that_a_clip_of_its_own_has_are_passed_over(folder):
+    own = [write(folder / f"set{i}" / f"{name}.npz") for i, name in enumerate(("w", "w", "w 1", "w", "w 3"))]
+    assert names(*own) == ["w 2", "w 4", "w 1", "w 5", "w 3"]
+
+
+def test_an_empty_name_is_refused_and_stands_for_nothing(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    for entries in (("",), ("walk", "")):
+        assert refusal(*entries).startswith("the name of a clip is empty; give a file, a folder, a pattern")
 
 
 def test_one_bad_clip_of_many_is_named(folder):

@@ -3,6 +3,7 @@
 import gzip
 import pickle
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from helpers.clip_files import (
 )
 from helpers.refusals import refusal
 
+from mjx_mimic.clips import fitness
 from mjx_mimic.clips.dataset import load_clips
 from mjx_mimic.clips.editing import cut, edited, lifted, resampled, with_loop
 from mjx_mimic.clips.fitness import require_fit
@@ -33,6 +35,8 @@ from mjx_mimic.robot.constants import GROUND_BODIES
 ROOT = ("root_x", "root_y", "root_z", "root_qx", "root_qy", "root_qz", "root_qw")
 NOT_IN_23 = ("waist_roll", "waist_pitch", "wrist_pitch", "wrist_yaw")
 IN_23 = [i for i, name in enumerate(G1_JOINTS) if not any(part in name for part in NOT_IN_23)]
+AXES = [{"pitch": 1, "knee": 1, "elbow": 1, "roll": 0, "yaw": 2}[name.split("_")[-2]] for name in G1_JOINTS]
+WITHOUT_WRISTS = [i for i, name in enumerate(G1_JOINTS) if "wrist" not in name]
 TRACKED = (
     *("pelvis", "left_hip_roll_link", "left_knee_link", "left_ankle_roll_link", "right_hip_roll_link"),
     *("right_knee_link", "right_ankle_roll_link", "torso_link", "left_shoulder_roll_link", "left_elbow_link"),
@@ -294,11 +298,31 @@ def test_columns_that_mean_the_same_are_refused(tmp_path, clip, more, words):
     assert words in refusal(load_motion, file)
 
 
+UNEVEN = "time or frame numbers go up unevenly; export every frame, or convert --source-fps states the rate"
+
+
 def test_a_frame_that_is_missing_under_frame_numbers_is_hinted_at(tmp_path, clip):
     rows = np.delete(np.c_[np.arange(clip.num_frames), clip_files.unitree(clip)], 4, axis=0).tolist()
-    message = refusal(load_motion, write_csv(tmp_path / "clip.csv", rows))
+    file = write_csv(tmp_path / "clip.csv", rows)
+    assert refusal(load_motion, file) == f"{file}: {UNEVEN}"
+    assert load_motion(file, Reading(source_fps=30.0)).num_frames == clip.num_frames - 1
+
+
+@pytest.mark.parametrize("column", ["falls", "no quaternion", "none"])
+def test_a_first_column_that_is_no_time_is_none(tmp_path, clip, column):
+    """One that goes up unevenly is time only where a clip follows it."""
+    rows = np.array(clip_files.unitree(clip))
+    time = np.cumsum(1.0 + 9.0 * (np.arange(len(rows)) == 4))
+    match column:
+        case "falls":
+            rows = np.c_[-time, rows]
+        case "no quaternion":  # the pelvis walks along x, and something follows the joints
+            rows = np.c_[time, rows[:, 1:], rows[:, 0]]
+        case "none":
+            rows = np.c_[np.nan * time, rows]
+    message = refusal(load_motion, write_csv(tmp_path / "clip.csv", rows.tolist()), Reading(source_fps=30.0))
     assert "has 37 columns, expected 36 or 30" in message
-    assert message.endswith("which go up evenly; export these columns, and every frame")
+    assert message.endswith("which go up; export these columns")
 
 
 def test_names_that_do_not_fit_the_columns_are_refused(tmp_path, clip):
@@ -310,8 +334,10 @@ def test_a_time_that_jumps_is_refused(tmp_path, clip):
     time = 0.02 * np.arange(clip.num_frames)
     time[5:] += 1.0
     rows = np.c_[time, clip_files.unitree(clip)].tolist()
-    message = refusal(load_motion, write_csv(tmp_path / "clip.csv", rows, ("time", *ROOT, *G1_JOINTS)))
-    assert "time does not go up evenly; export every frame at one rate" in message
+    for names in (("time", *ROOT, *G1_JOINTS), ()):
+        file = write_csv(tmp_path / "clip.csv", rows, names)
+        assert refusal(load_motion, file) == f"{file}: {UNEVEN}"
+        assert_same(load_motion(file, Reading(source_fps=50.0)), edited(clip, fps=50.0))
 
 
 def test_the_rate_of_a_table_can_be_stated(tmp_path, clip):
@@ -590,29 +616,112 @@ def test_numpy_values_in_mimickits_clips_are_read(tmp_path, changes):
     assert_same(motion, walk(), 1e-5)
 
 
-@pytest.mark.parametrize("layout", ["gmr", "motion_lib", "mimickit", "table"])
+def with_23(path: Path, clip: Motion, layout: str, kept: list[int], kind=np.asarray) -> Path:
+    """A file in that layout with some of the joints, which it does not name."""
+    match layout:
+        case "gmr":
+            return write_pickle(path, clip_files.gmr(clip) | {"dof_pos": kind(clip.dof_pos[:, kept])})
+        case "motion_lib":
+            return write_pickle(path, motion_lib(clip) | {"dof": kind(clip.dof_pos[:, kept, None])})
+        case "mimickit":
+            fields = clip_files.mimickit(clip)
+            fields["frames"] = kind(np.array(fields["frames"])[:, [*range(6), *(6 + i for i in kept)]])
+            return write_pickle(path, fields)
+    rows = np.array(clip_files.unitree(clip))[:, [*range(7), *(7 + i for i in kept)]]
+    names = (*ROOT, *(f"dof_{number}" for number in range(len(kept)))) if layout == "numbered table" else ()
+    return write_csv(path, rows.tolist(), names)
+
+
+def padded(clip: Motion, kept: list[int]) -> Motion:
+    """The clip with all other joints at 0."""
+    return edited(clip, dof_pos=np.where(np.isin(np.arange(29), kept), clip.dof_pos, 0.0))
+
+
+@pytest.mark.parametrize("layout", ["gmr", "motion_lib", "mimickit", "table", "numbered table"])
 @pytest.mark.parametrize(
     "kind", [np.asarray, np.ndarray.tolist, list], ids=["array", "lists", "arrays in a list"]
 )
-def test_the_joints_that_23_lack_are_named_and_padded(tmp_path, clip, layout, kind):
-    if layout == "gmr":
-        fields = clip_files.gmr(clip) | {"dof_pos": kind(clip.dof_pos[:, IN_23])}
-        file = write_pickle(tmp_path / "clip.pkl", fields)
-    elif layout == "motion_lib":
-        fields = motion_lib(clip) | {"dof": kind(clip.dof_pos[:, IN_23, None])}
-        file = write_pickle(tmp_path / "clip.pkl", fields)
-    elif layout == "mimickit":
-        fields = clip_files.mimickit(clip)
-        fields["frames"] = kind(np.array(fields["frames"])[:, [*range(6), *(6 + i for i in IN_23)]])
-        file = write_pickle(tmp_path / "clip.pkl", fields)
-    else:
-        rows = np.array(clip_files.unitree(clip))[:, [*range(7), *(7 + i for i in IN_23)]]
-        file = write_csv(tmp_path / "clip.csv", rows.tolist())
+@pytest.mark.parametrize(("stated", "kept"), [("one-waist", IN_23), ("no-wrists", WITHOUT_WRISTS)])
+def test_which_23_joints_without_names_are_is_stated(tmp_path, clip, layout, kind, stated, kept):
+    file = with_23(tmp_path / "clip", clip, layout, kept, kind)
     message = refusal(load_motion, file)
-    assert message.endswith("'right_wrist_yaw_joint'; convert --pad sets them to 0")
-    assert message.count("_joint'") == 6
-    expected = np.where(np.isin(np.arange(29), IN_23), clip.dof_pos, 0.0)
-    assert_same(load_motion(file, Reading(pad=True)), edited(clip, dof_pos=expected))
+    assert "there are 23 joints without names; convert --pad-as one-waist reads Unitree's" in message
+    assert "convert --pad-as no-wrists those of ASAP, PBHC, TWIST and GMT" in message
+    lines: list[str] = []
+    assert_same(load_motion(file, Reading(pad=stated, tell=lines.append)), padded(clip, kept))
+    assert lines == []
+
+
+@pytest.mark.parametrize("layout", ["gmr", "mimickit", "table"])
+def test_23_joints_that_nobody_names_are_unitrees_which_is_said(tmp_path, clip, layout):
+    file, lines = with_23(tmp_path / "clip", clip, layout, IN_23), []
+    assert_same(load_motion(file, Reading(pad=True, tell=lines.append)), padded(clip, IN_23))
+    (line,) = lines
+    assert line.startswith(
+        "took the 23 joints for Unitree's, with one of the waist and the rolls of the wrists;"
+    )
+    assert line.endswith("convert --pad-as no-wrists")
+
+
+@pytest.mark.parametrize("kept", [IN_23, WITHOUT_WRISTS], ids=["one-waist", "no-wrists"])
+@pytest.mark.parametrize("layout", ["names", "bodies", "pose_aa", "table"])
+def test_a_file_may_show_which_23_joints_it_has(tmp_path, clip, layout, kept):
+    """By names, by where the bodies are, or by the axes about which the joints turn."""
+    clip = edited(clip, dof_pos=clip.dof_pos + 0.3 * np.sin(np.arange(29)))
+    part = padded(clip, kept)
+    match layout:
+        case "names":
+            names = [G1_JOINTS[i] for i in kept]
+            fields = clip_files.gmr(clip) | {"dof_pos": clip.dof_pos[:, kept], "joint_names": names}
+            file = write_pickle(tmp_path / "clip.pkl", fields)
+        case "bodies":
+            links = ("pelvis", *map(link_of, G1_JOINTS))
+            local, _ = link_poses(
+                edited(
+                    part,
+                    root_pos=0 * clip.root_pos,
+                    root_quat=np.tile([1.0, 0.0, 0.0, 0.0], (clip.num_frames, 1)),
+                ),
+                links,
+            )
+            fields = clip_files.gmr(clip) | {"dof_pos": clip.dof_pos[:, kept], "local_body_pos": local}
+            file = write_pickle(tmp_path / "clip.pkl", fields | {"link_body_list": list(links)})
+        case "pose_aa":
+            turns = np.zeros((clip.num_frames, 27, 3))
+            for column, joint in enumerate(kept):
+                turns[:, 1 + column, AXES[joint]] = clip.dof_pos[:, joint]
+            fields = motion_lib(clip) | {"dof": clip.dof_pos[:, kept], "pose_aa": turns.astype(np.float32)}
+            file = write_pickle(tmp_path / "clip.pkl", {"a": fields})
+        case "table":
+            rows = np.array(clip_files.unitree(clip))[:, [*range(7), *(7 + i for i in kept)]]
+            names = (*ROOT, *(G1_JOINTS[i] for i in kept), "contact")
+            file = write_csv(tmp_path / "clip.csv", np.c_[rows, rows[:, 0]].tolist(), names)
+    lines: list[str] = []
+    assert_same(load_motion(file, Reading(pad=True, tell=lines.append)), part)
+    assert lines == []
+    assert "'right_wrist_yaw_joint'; convert --pad sets them to 0" in refusal(load_motion, file)
+    same, other = ("one-waist", "no-wrists")[:: 1 if kept is IN_23 else -1]
+    assert_same(load_motion(file, Reading(pad=same)), part)
+    assert f"other joints than --pad-as {other} says" in refusal(load_motion, file, Reading(pad=other))
+
+
+def test_bodies_and_axes_that_fit_neither_list_show_nothing(tmp_path, clip):
+    bodies = {
+        "local_body_pos": np.zeros((clip.num_frames, 2, 3)),
+        "link_body_list": ["pelvis", "left_elbow_link"],
+    }
+    part = {"dof_pos": clip.dof_pos[:, IN_23]}
+    people = {"dof": clip.dof_pos[:, IN_23], "pose_aa": np.ones((clip.num_frames, 24, 3))}
+    for fields in (clip_files.gmr(clip) | part | bodies, motion_lib(clip) | people):
+        file = write_pickle(tmp_path / "clip.pkl", fields)
+        assert "23 joints without names" in refusal(load_motion, file)
+        assert_same(load_motion(file, Reading(pad=True)), padded(clip, IN_23))
+
+
+def test_29_joints_are_not_stated_to_be_23(tmp_path, clip):
+    file = write_pickle(tmp_path / "clip.pkl", clip_files.gmr(clip))
+    assert_same(load_motion(file, Reading(pad=True)), clip)
+    assert "other joints than --pad-as one-waist says" in refusal(load_motion, file, Reading(pad="one-waist"))
 
 
 def test_a_layout_with_all_fields_of_a_known_one_but_not_its_shapes_hears_that(tmp_path):
@@ -692,6 +801,25 @@ def test_bad_frames_are_cut_off_or_filled(tmp_path, clip):
     assert mended.dof_pos[4, 0] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("bad", [3, 5, 6, 8, 9, 10])
+def test_frames_are_filled_only_between_many_good_ones(tmp_path, clip, bad):
+    """With most frames bad, it is not they that are wrong, and what the others would give is no motion."""
+    clip = cut(clip, 0.0, 9 / 30)
+    quaternion = xyzw(clip)
+    quaternion[1 : 1 + bad] *= 1.05
+    file = write_pickle(tmp_path / "clip.pkl", clip_files.gmr(clip) | {"root_rot": quaternion})
+    message = refusal(load_motion, file)
+    assert message.endswith("convert --drop-bad mends them") == (bad <= 5)
+    if bad <= 5:
+        assert load_motion(file, Reading(drop_bad=True)).num_frames == 10
+        return
+    assert "give unit ones, or divide each by its norm if these are its columns" in message
+    message = refusal(load_motion, file, Reading(drop_bad=True))
+    assert (
+        f"has {10 - min(bad, 9)} good frames of 10, too few to fill the others; cut to a good part" in message
+    )
+
+
 def test_a_cut_clip_of_the_wrong_unit_is_still_refused(tmp_path, clip):
     fields = clip_files.gmr(clip) | {"root_pos": 100.0 * clip.root_pos}
     file = write_pickle(tmp_path / "clip.pkl", fields)
@@ -753,6 +881,16 @@ def test_verdicts_are_taken_from_the_cache(tmp_path, monkeypatch):
         assert require_fit(clips, GROUND_BODIES["feet"]) == []
     (tmp_path / "mjx_mimic" / "verdicts.json").write_text("[1")
     assert require_fit(clips, GROUND_BODIES["feet"]) == []
+
+
+@pytest.mark.parametrize("changed", ["g1.xml", "constants.py", "loop_closing.py", "ground_contacts.py"])
+def test_verdicts_of_other_checks_or_of_another_robot_are_not_used(tmp_path, monkeypatch, changed):
+    """What decides a verdict is the code of clips and robot, and the robot's description."""
+    read = Path.read_bytes
+    before = fitness._version.__wrapped__()
+    assert fitness._version.__wrapped__() == before
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + b" " * (path.name == changed))
+    assert fitness._version.__wrapped__() != before
 
 
 def test_a_clip_shorter_than_a_control_step_is_not_fit(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from mjx_mimic.clips import formats
 from mjx_mimic.clips.editing import with_loop
 from mjx_mimic.clips.formats import beyondmimic as beyondmimic_format
 from mjx_mimic.clips.formats import load_motion, load_with_format, save_motion
+from mjx_mimic.clips.formats.base import Reading
 from mjx_mimic.clips.motion import Motion
 
 
@@ -62,7 +63,7 @@ def protomotions(path: Path, motion: Motion) -> Path:
 
 LAYOUTS = {
     "beyondmimic": (beyondmimic, ".npz", 50.0),
-    "mjlab": (mjlab, ".npz", 50.0),
+    "beyondmimic, as mjlab has it": (mjlab, ".npz", 50.0),
     "locomujoco": (locomujoco, ".npz", 40.0),
     "gmr": (gmr, ".pkl", 60.0),
     "mimickit": (mimickit, ".pkl", 60.0),
@@ -76,7 +77,7 @@ def test_a_file_in_a_foreign_layout_is_read_to_the_same_motion(tmp_path, key):
     write, suffix, fps = LAYOUTS[key]
     written = walk(fps)
     file = write(tmp_path / f"stroll{suffix}", written)
-    assert key_of_contents(file) == key
+    assert key_of_contents(file) == key.split(",")[0]
     read = load_motion(file)
     assert_same(read, written)
     assert read.name == "stroll"
@@ -86,7 +87,7 @@ def test_a_file_in_a_foreign_layout_is_read_to_the_same_motion(tmp_path, key):
 def test_the_format_is_known_by_content_whatever_the_file_is_called(tmp_path, key):
     write, suffix, fps = LAYOUTS[key]
     file = write(tmp_path / f"clip{suffix}", walk(fps)).rename(tmp_path / "clip.bin")
-    assert key_of_contents(file) == key
+    assert key_of_contents(file) == key.split(",")[0]
 
 
 def test_a_quaternion_of_the_other_sign_is_the_same_motion(tmp_path):
@@ -132,11 +133,14 @@ def test_another_models_link_lengths_do_not_hide_the_order(tmp_path):
     assert_same(load_motion(file), walk(50.0))
 
 
-def test_body_quaternions_xyzw_are_recognised(tmp_path):
-    fields = clip_files.tracking(walk(), "depth", "depth")
+@pytest.mark.parametrize("order", ["breadth", "depth"])
+def test_body_quaternions_xyzw_are_recognised(tmp_path, order):
+    """As IsaacLab 3 has them."""
+    fields = clip_files.tracking(walk(), order, order)
     fields["body_quat_w"] = np.roll(fields["body_quat_w"], -1, axis=2)
-    file = write_npz(tmp_path / "clip.npz", fields)
-    assert refusal(load_motion, file) == f"{file}: body_quat_w holds quaternions xyzw; write wxyz"
+    lines: list[str] = []
+    assert_same(load_motion(write_npz(tmp_path / "clip.npz", fields), Reading(tell=lines.append)), walk())
+    assert lines == ["body_quat_w is xyzw, by where the bodies are"]
 
 
 @pytest.mark.parametrize("bodies", ["breadth", "depth"])
@@ -212,6 +216,33 @@ def test_locomujoco_joints_go_by_name(tmp_path):
     for free in (["root"], ["free_joint"], []):
         fields["joint_names"] = np.array([*free, *names])
         assert_same(load_motion(write_npz(tmp_path / "clip.npz", fields)), motion)
+
+
+@pytest.mark.parametrize("has_object", [False, True])
+@pytest.mark.parametrize("turn_first", [False, True])
+def test_qpos_without_names_may_begin_with_the_quaternion_and_end_with_an_object(
+    tmp_path, turn_first, has_object
+):
+    """As OmniRetarget's does."""
+    motion = walk(30.0)
+    root = [motion.root_quat, motion.root_pos] if turn_first else [motion.root_pos, motion.root_quat]
+    fallen = np.tile([1.0, 0.0, 0.0, 0.0, 0.3, 0.2, 0.1], (motion.num_frames, 1))
+    qpos = np.concatenate([*root, motion.dof_pos, *[fallen] * has_object], axis=1)
+    lines: list[str] = []
+    for fields in ({"qpos": qpos, "fps": 30}, {"qpos": qpos.astype(np.float32), "fps": np.array(30)}):
+        file = write_npz(tmp_path / "clip.npz", fields)
+        assert_same(load_motion(file, Reading(tell=lines.append)), motion)
+    assert lines == ["qpos has the root's quaternion before its position"] * 2 * turn_first
+    qpos[3, :7] = np.nan
+    file = write_npz(tmp_path / "clip.npz", {"qpos": qpos, "fps": 30})
+    np.testing.assert_allclose(load_motion(file, Reading(drop_bad=True)).root_pos[4:], motion.root_pos[4:])
+
+
+def test_qpos_with_names_is_as_mujoco_has_it(tmp_path):
+    """A quaternion before the position is then a mistake."""
+    fields = clip_files.locomujoco(walk())
+    fields["qpos"] = np.roll(fields["qpos"], 4, axis=1)
+    assert "root_quat has norm" in refusal(load_motion, write_npz(tmp_path / "clip.npz", fields))
 
 
 def test_several_trajectories_in_a_file_are_refused(tmp_path):

@@ -6,6 +6,7 @@ import os
 import pickle
 import struct
 import tracemalloc
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from helpers import clip_files
 from helpers.refusals import refusal
 
 from mjx_mimic.clips.editing import cut
-from mjx_mimic.clips.formats import load_motion, native, safe_pickle
+from mjx_mimic.clips.formats import load_all, load_motion, native, safe_pickle
 from mjx_mimic.clips.motion import make_motion
 from mjx_mimic.common import paths
 from mjx_mimic.common.errors import UserError
@@ -508,6 +509,42 @@ def test_an_array_that_is_larger_than_its_bytes_allocates_nothing(tmp_path):
 def test_a_pose_that_is_held_by_repeating_one_list_is_read(tmp_path):
     held = load_motion(pickled(tmp_path / "held.pkl", clip(frames=[frames(1)[0]] * 300 + frames(2))))
     assert held.num_frames == 302
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda fields: {0: fields, 1: fields},
+        lambda fields: {np.int64(0): fields, np.int64(1): fields},
+        lambda fields: OrderedDict({"0": OrderedDict(fields), "1": fields}),
+        lambda fields: defaultdict(dict, {"0": fields, "1": fields}),
+        lambda fields: {"set": defaultdict(None, {"0": defaultdict(list, fields), "1": fields})},
+    ],
+    ids=["integers", "NumPy's integers", "ordered", "default", "nested default"],
+)
+def test_dicts_of_every_kind_are_read(tmp_path, around, protocol):
+    file = pickled(tmp_path / "set.pkl", around(clip()), protocol)
+    assert [motion.name[-2:] for motion in load_all(file)[0].values()] in ([" 0", " 1"], ["/0", "/1"])
+    assert load_motion(f"{file}#1").digest == load_motion(pickled(tmp_path / "one.pkl", clip())).digest
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        (defaultdict, (os.system,)),
+        (defaultdict, (eval, {})),
+        (OrderedDict, ([["frames", 1]],)),
+        (dict, ()),
+        (list, ("abc",)),
+    ],
+)
+def test_what_makes_a_dict_in_a_pickle_is_not_run(tmp_path, state):
+    class Made:
+        def __reduce__(self) -> tuple:
+            return state
+
+    refusal(load_motion, pickled(tmp_path / "clip.pkl", clip() | {"fps": Made()}))
 
 
 def test_fields_without_a_name_are_refused(tmp_path):

@@ -62,7 +62,7 @@ def faulty(name: str) -> Path:
             fields = clip_files.gmr(motion)
             del fields["fps"]
             return write_pickle(Path("clip.pkl"), fields)
-        case "--pad":
+        case "--pad" | "--pad-as":
             kept = [i for i in range(29) if i not in (13, 14, 20, 21, 27, 28)]
             return write_pickle(
                 Path("clip.pkl"), clip_files.gmr(motion) | {"dof_pos": motion.dof_pos[:, kept]}
@@ -83,6 +83,7 @@ VALUES = {
     "--source-fps": "60",
     "--start": "0.2",
     "--end": "0.9",
+    "--pad-as": "one-waist",
     "--stored-as": "xyzw",
     "--speed": "0.8",
     "--loop": "clamp",

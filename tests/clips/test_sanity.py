@@ -179,6 +179,19 @@ def test_the_other_quaternion_order_is_recognised_wherever_the_robot_faces(genui
     np.testing.assert_allclose(stored_as(rolled, order).root_quat, motion.root_quat, atol=1e-12)
 
 
+def test_the_figure_of_a_wrong_order_is_that_of_what_shows_it():
+    """A robot that leans in one pose slides nowhere, but floats in the other order; one that walks slides."""
+    lean = Rotation.from_euler("y", 60, degrees=True).as_quat(scalar_first=True)
+    pose = frozen(walk())
+    standing = lifted(edited(pose, root_quat=np.tile(lean, (pose.num_frames, 1))))
+    found = finding(edited(standing, root_quat=np.roll(standing.root_quat, 1, axis=1)), "order")
+    assert (found.unit, found.limit) == ("m off the floor", 0.15)
+    assert 0.3 < found.figure < 1.0
+    found = finding(edited(walk(), root_quat=np.roll(walk().root_quat, 1, axis=1)), "order")
+    assert (found.unit, found.limit) == ("m/s of slide", 0.2)
+    assert found.figure > 0.2
+
+
 def test_isaaclabs_joint_order_is_recognised(genuine):
     mixed = edited(genuine, dof_pos=genuine.dof_pos[:, TO_BREADTH])
     found = finding(mixed, "order"), finding(mixed, "joint limits")

@@ -1,6 +1,7 @@
 """The motion command: it prints what is in the clip and writes what was asked for; bad input is one line,
 exit 2 and no file."""
 
+import dataclasses
 import json
 import re
 import shlex
@@ -15,14 +16,15 @@ import pytest
 from helpers.refusals import command_refusal
 from PIL import Image
 
-from mjx_mimic.clips import editing, validation
+from mjx_mimic.clips import conversion, editing, loop_closing, validation
 from mjx_mimic.clips.formats import FORMATS, load_motion, load_with_format, native, save_motion
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common import cli, paths
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.display import gl
-from mjx_mimic.motion import Command, main
+from mjx_mimic.motion import Command, ConvertCommand, main
 from mjx_mimic.robot.constants import G1_JOINTS
+from mjx_mimic.robot.mjcf import load_mjcf
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "clips.md"
 SUBCOMMANDS = tuple(known.__metadata__[0].name for known in get_args(Command))
@@ -255,6 +257,41 @@ def test_all_edits_at_once_are_done_in_order_and_printed(printed, walk):
     ]
 
 
+def test_joints_are_kept_within_their_limits_after_all_that_moves_them(converted, walk):
+    """Smoothing takes an angle at its limit beyond it, and so may the seam of a cycle."""
+    low, high = load_mjcf(visuals=False).jnt_range[1:].T
+    knee = G1_JOINTS.index("left_knee_joint")
+    joints = walk.dof_pos.copy()
+    joints[20:40, knee] = low[knee] - 0.2  # not where it was, so that the filter overshoots
+    native.write("over.npz", editing.edited(walk, dof_pos=joints, loop="clamp"))
+    clip = converted("over.npz", "kept.npz", "--clip-joints", "--smooth", "8", "--fps", "50")
+    assert np.all(clip.dof_pos >= low - 1e-12)
+    assert np.all(clip.dof_pos <= high + 1e-12)
+
+
+def test_what_the_file_does_not_say_is_printed(printed, walk):
+    kept = [i for i, name in enumerate(G1_JOINTS) if "wrist" not in name]
+    rows = np.concatenate([walk.root_pos, np.roll(walk.root_quat, -1, axis=1), walk.dof_pos[:, kept]], axis=1)
+    np.savetxt("clip.csv", rows, delimiter=",")
+    lines = printed("convert", "clip.csv", "guessed.npz", "--pad", "--mirror").splitlines()
+    assert lines[1].startswith("  took the 23 joints for Unitree's, with one of the waist")
+    assert lines[1].endswith("convert --pad-as no-wrists")
+    assert lines[2:] == ["  mirrored"]
+    assert len(printed("convert", "clip.csv", "stated.npz", "--pad-as", "no-wrists").splitlines()) == 1
+    np.testing.assert_allclose(load_motion("stated.npz").dof_pos[:, kept], walk.dof_pos[:, kept], atol=1e-9)
+
+
+def test_a_cycle_is_searched_for_once(walk, monkeypatch):
+    searched = []
+    find_loop = loop_closing.find_loop
+    monkeypatch.setattr(
+        loop_closing, "find_loop", lambda motion: (searched.append(motion), find_loop(motion))[1]
+    )
+    long = editing.with_loop(editing.edited(walk, qpos=editing.sampled(walk, np.arange(150) / 60.0)), "clamp")
+    conversion.apply_edits(long, make_cyclic=True)
+    assert len(searched) == 1
+
+
 def test_a_cycle_is_made_of_a_long_noisy_walk(printed, converted, walk):
     qpos = editing.sampled(walk, 0.37 + np.arange(188) / 50.0)  # 3.4 cycles
     qpos[:, 7:] += np.random.default_rng(0).normal(0.0, 0.005, (188, 29))
@@ -285,6 +322,15 @@ def test_files_are_replaced_only_with_force_and_whole(printed, folder):
     printed("convert", "squat", "clip.csv", "--fps", "30", "--loop", "clamp", "--force")
     assert len(Path("clip.csv").read_text().splitlines()) == 97
     assert list(folder.iterdir()) == [folder / "clip.csv"]
+
+
+def test_the_options_are_listed_in_the_order_of_the_edits():
+    """In the help and in the document."""
+    options = [field.name for field in dataclasses.fields(ConvertCommand)]
+    text = DOCUMENT.read_text(encoding="utf-8")
+    places = [text.index(f"| `--{name.replace('_', '-')}") for name in conversion.EDITS]
+    assert [name for name in options if name in conversion.EDITS] == list(conversion.EDITS)
+    assert places == sorted(places)
 
 
 # Pictures
@@ -335,6 +381,8 @@ def test_a_video_and_a_plot_in_one_go(printed):
         ("", "info, validate, convert, preview, retarget"),
         ("explain walk", "explain"),
         ("info", "no clip is named; give one or more files or names of bundled clips"),
+        ("convert walk new.npz --pad-as no-wrists", "other joints than --pad-as no-wrists says"),
+        ("convert walk new.npz --pad-as wrists", "--pad-as"),
         ("validate", "no clip is named"),
         ("info walk nofile.npz", "nofile.npz: no such file"),
         ("validate walk nofile.npz", "nofile.npz: no such file"),

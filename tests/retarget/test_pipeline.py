@@ -389,6 +389,11 @@ SPELLINGS = {
         "upperarm01.L lowerarm01.L wrist.L",
         "root spine05 spine01 neck01 head",
     ),
+    "SOMA": (
+        "LeftLeg LeftShin LeftFoot LeftToeBase",
+        "LeftArm LeftForeArm LeftHand",
+        "Hips Spine1 Spine2 Chest Neck Head",
+    ),
     "capitals": (
         "LEFTUPLEG LEFTLEG LEFTFOOT LEFTTOE",
         "LEFTARM LEFTFOREARM LEFTHAND",
@@ -420,6 +425,35 @@ def test_joints_are_found_however_they_are_spelt(spelling):
             expected[f"left_{joint}"] = name
             expected[f"right_{joint}"] = right(name)
     assert found == expected
+
+
+def test_the_trunk_of_3ds_max_is_found():
+    """By default, thighs hang from the spine, and collarbones from the neck."""
+    skeleton = {
+        "": None,
+        "Pelvis": "",
+        "Spine": "Pelvis",
+        "Spine1": "Spine",
+        "Neck": "Spine1",
+        "Head": "Neck",
+    }
+    for side in "LR":
+        legs, arms = ("Thigh", "Calf", "Foot", "Toe0"), ("Clavicle", "UpperArm", "Forearm", "Hand")
+        for limb, above in ((legs, "Spine"), (arms, "Neck")):
+            for part in limb:
+                skeleton[f"{side} {part}"] = above
+                above = f"{side} {part}"
+    names = tuple(f"Bip01_{name}".replace(" ", "_").rstrip("_") for name in skeleton)
+    parents = [-1 if above is None else list(skeleton).index(above) for above in skeleton.values()]
+    found = persons.find(SimpleNamespace(names=names, parents=np.array(parents)), "file", {})
+    trunk = {role: names[found[role]] for role in ("pelvis", "chest", "neck", "left_hip", "right_shoulder")}
+    assert trunk == {
+        "pelvis": "Bip01_Pelvis",
+        "chest": "Bip01_Spine1",
+        "neck": "Bip01_Neck",
+        "left_hip": "Bip01_L_Thigh",
+        "right_shoulder": "Bip01_R_UpperArm",
+    }
 
 
 def test_arms_that_lean_into_the_trunk_stay_outside(write, walk, model):

@@ -34,8 +34,7 @@ FORMATS = (
     native.FORMAT,
     holosoma.FORMAT,
     bodies.FORMAT,
-    beyondmimic.BEYONDMIMIC,
-    beyondmimic.MJLAB,
+    beyondmimic.FORMAT,
     base_pose.FORMAT,
     locomujoco.FORMAT,
     mimickit.FORMAT,
@@ -49,6 +48,7 @@ FORMATS = (
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _PICKLE = (b"\x80", b"(d", b"}", *COMPRESSED)  # protocols 2 and up; a dict in 0; in 1; joblib's
 _HDF5 = b"\x89HDF"
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _MAX_DEPTH = 4  # of dicts of clips in one another
 _CONTROL = frozenset(range(32)) - frozenset(b"\t\n\r")
 _READ = {"archive": read_arrays, "pickle": read_pickle, "table": read_table}
@@ -260,6 +260,11 @@ def _kind(head: bytes, path: Path) -> Literal["archive", "pickle", "table"]:
         raise UserError(
             f"{path}: is a BVH recording of a person, not a clip of the robot; make one with"
             " python -m mjx_mimic.motion retarget"
+        )
+    if head.startswith(_LFS_POINTER):
+        raise UserError(
+            f"{path}: is a Git LFS pointer, which stands for the clip; `git lfs pull` in its repository"
+            " fetches that"
         )
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UserError(f"{path}: is UTF-16 text; save it as UTF-8")

@@ -12,6 +12,9 @@ from mjx_mimic.clips.motion import Motion
 
 Container = Literal["fields", "table"]
 """What holds a clip: fields by name, in an archive or a pickle, or a table."""
+Joints23 = Literal["one-waist", "no-wrists"]
+"""Which 23 joints a robot has: one of the waist and the rolls of the wrists, as Unitree's; or three of the
+waist and none of the wrists, as ASAP, PBHC, TWIST and GMT have the G1."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,12 @@ class RawClip:
         root_pos: (T, 3) m.
         root_quat: (T, 4) wxyz.
         dof_pos: (T, J) rad, columns as `joint_names`.
-        joint_names: the joints in the file's order; some of the 29 may be missing.
-        loop: "wrap" or "clamp".
+        joint_names: the joints in the file's order; some of the 29 may be missing. Empty: they are 23, and
+            the file does not show which.
+        loop: "wrap", "turn" or "clamp".
         joint_vel: (T, J) rad/s, only compared with the angles; None: the file stores none.
+        no_rate: why there is no `fps`, and the remedy.
+        note: what was done to read the file that its format does not foresee; empty: nothing.
     """
 
     name: str
@@ -54,6 +60,8 @@ class RawClip:
     joint_names: Sequence[str]
     loop: str = "clamp"
     joint_vel: NDArray[np.float64] | None = None
+    no_rate: str = "states no frame rate; convert --source-fps states it"
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,14 +73,16 @@ class Reading:
         end: s, time of the last frame to read.
         drop_bad: leave out frames with NaN or without a unit quaternion at the ends, and fill those between.
         source_fps: frames/s of the file, whatever it states.
-        pad: set joints that the file lacks to 0.
+        pad: set joints that the file lacks to 0; as a name, this says as well which 23 it has.
+        tell: takes a line about what was done that neither the file nor the user has said.
     """
 
     start: float | None = None
     end: float | None = None
     drop_bad: bool = False
     source_fps: float | None = None
-    pad: bool = False
+    pad: Joints23 | bool = False
+    tell: Callable[[str], None] = lambda line: None
 
 
 AS_IT_SAYS = Reading()

@@ -2,10 +2,11 @@
 
 Arrays `fps` (1,), `joint_pos` and `joint_vel` (T, 29) rad and rad/s, `body_pos_w` (T, 30, 3) m, `body_quat_w`
 (T, 30, 4) wxyz, `body_lin_vel_w` and `body_ang_vel_w`, in the world. Body 0 is the pelvis. No names:
-BeyondMimic (IsaacLab) has joints and bodies breadth-first, mjlab (MuJoCo) depth-first. The order has to be
-found out: only in the right one do the angles put the bodies where the file has them. Files with some of the
-bodies (the 14 that are tracked, for one) are read too, if the pelvis is the first. Where a file has
-`joint_names` all the same, these are the order of the joints, and only that of the bodies is found out.
+BeyondMimic (IsaacLab) has joints and bodies breadth-first, mjlab (MuJoCo) depth-first; IsaacLab 3 has the
+quaternions xyzw. The order has to be found out: only in the right one do the angles put the bodies where the
+file has them. Files with some of the bodies (the 14 that are tracked, for one) are read too, if the pelvis is
+the first. Where a file has `joint_names` all the same, these are the order of the joints, and only that of
+the bodies is found out.
 """
 
 import functools
@@ -40,18 +41,39 @@ _BODIES = len(G1_JOINTS) + 1
 _FRAMES = 20  # frames whose bodies are compared
 
 
-def is_beyondmimic(fields: Mapping[str, Any], path: Path) -> bool:
-    """Tell whether the fields of the file `path` are BeyondMimic's; UserError if they only resemble them."""
-    return is_either(fields, path) and order(fields, path) == "breadth-first"
-
-
-def is_either(fields: Mapping[str, Any], path: Path) -> bool:
-    """Tell by name whether the fields of the file `path` are BeyondMimic's or mjlab's."""
+def matches(fields: Mapping[str, Any], path: Path) -> bool:
+    """Tell by name whether the fields of the file `path` are of this format."""
     return set(fields) >= _MARKS
 
 
-def order(fields: Mapping[str, Any], path: Path) -> Order:
+def build(fields: Mapping[str, Any], path: Path) -> RawClip:
+    """Take the clip out of the `fields` of the file `path`, named after the file.
+
+    Raises:
+        UserError: the fields hold no clip.
+    """
+    found, xyzw = order(fields, path)
+    columns = _columns(fields, path)[found]
+    joints = numbers(fields, "joint_pos", (None, len(G1_JOINTS)), path)
+    velocities = numbers(fields, "joint_vel", joints.shape, path) if "joint_vel" in fields else None
+    root_quat = numbers(fields, "body_quat_w", (None, None, 4), path)[:, 0]
+    return RawClip(
+        name=path.stem,
+        fps=rate(fields),
+        root_pos=numbers(fields, "body_pos_w", (None, None, 3), path)[:, 0],
+        root_quat=np.roll(root_quat, 1, axis=1) if xyzw else root_quat,
+        dof_pos=joints[:, columns],
+        joint_names=G1_JOINTS,
+        joint_vel=None if velocities is None else velocities[:, columns],
+        note="body_quat_w is xyzw, by where the bodies are" if xyzw else "",
+    )
+
+
+def order(fields: Mapping[str, Any], path: Path) -> tuple[Order, bool]:
     """Find the order of the joints in a file, which is that of its bodies too unless the joints have names.
+
+    Returns:
+        The order, and whether the quaternions are xyzw.
 
     Raises:
         UserError: the arrays are not those of the 29-joint G1, no order fits, or a different one for each.
@@ -77,15 +99,16 @@ def order(fields: Mapping[str, Any], path: Path) -> Order:
     compare = functools.partial(
         _errors if bodies.shape[1] == _BODIES else _errors_of_some, columns, joints, bodies
     )
-    errors = compare(quaternion)
-    # The pelvis alone tells of no order; `validate` doubts the one that is read if it looks wrong.
-    best = min(errors, key=lambda pair: (errors[pair], pair[0] == "breadth-first"))
-    if errors[best] > LINK_TOLERANCE:
+    errors, xyzw = compare(quaternion), False
+    if min(errors.values()) > LINK_TOLERANCE:
         if np.abs(joints).max() > 2.0 * np.pi:
             raise UserError(f"{path}: joint_pos: goes over a turn, which looks like degrees; give radians")
         swapped = compare(np.roll(quaternion, 1, axis=1))
-        if min(swapped.values()) < LINK_TOLERANCE:
-            raise UserError(f"{path}: body_quat_w holds quaternions xyzw; write wxyz")
+        xyzw = min(swapped.values()) < LINK_TOLERANCE
+        errors = swapped if xyzw else errors
+    # The pelvis alone tells of no order; `validate` doubts the one that is read if it looks wrong.
+    best = min(errors, key=lambda pair: (errors[pair], pair[0] == "breadth-first"))
+    if errors[best] > LINK_TOLERANCE:
         found = ", ".join(f"{error:.2g} m with {a} joints and {b} bodies" for (a, b), error in errors.items())
         raise UserError(
             f"{path}: body_pos_w is not where joint_pos puts the bodies of the G1, in no known order, but on"
@@ -97,28 +120,7 @@ def order(fields: Mapping[str, Any], path: Path) -> Order:
             f"{path}: joint_pos is {best[0]} but body_pos_w {best[1]} ({errors[best]:.2g} m away); export"
             " both breadth-first (BeyondMimic) or both depth-first (mjlab)"
         )
-    return best[0]
-
-
-def build(order: Order, fields: Mapping[str, Any], path: Path) -> RawClip:
-    """Take the clip out of the `fields` of the file `path`, in that order, named after the file.
-
-    Raises:
-        UserError: the fields hold no clip.
-    """
-    joints = numbers(fields, "joint_pos", (None, len(G1_JOINTS)), path)
-    orders = _columns(fields, path)
-    columns = orders["named" if "named" in orders else order]
-    velocities = numbers(fields, "joint_vel", joints.shape, path) if "joint_vel" in fields else None
-    return RawClip(
-        name=path.stem,
-        fps=rate(fields),
-        root_pos=numbers(fields, "body_pos_w", (None, None, 3), path)[:, 0],
-        root_quat=numbers(fields, "body_quat_w", (None, None, 4), path)[:, 0],
-        dof_pos=joints[:, columns],
-        joint_names=G1_JOINTS,
-        joint_vel=None if velocities is None else velocities[:, columns],
-    )
+    return best[0], xyzw
 
 
 def _unnamed() -> Columns:
@@ -177,23 +179,12 @@ def _errors_of_some(columns: Columns, joints: NDArray, bodies: NDArray, quaterni
     return errors
 
 
-_TERMS = Terms("body_pos_w", "body_quat_w", "joint_pos", velocities="joint_vel")
-
-BEYONDMIMIC = Format(
+FORMAT = Format(
     key="beyondmimic",
-    name="BeyondMimic .npz (breadth-first)",
+    name="BeyondMimic or mjlab .npz",
     container="fields",
-    terms=_TERMS,
+    terms=Terms("body_pos_w", "body_quat_w", "joint_pos", velocities="joint_vel"),
     fields=FIELDS,
-    matches=is_beyondmimic,
-    build=functools.partial(build, "breadth-first"),
-)
-MJLAB = Format(
-    key="mjlab",
-    name="mjlab .npz (depth-first)",
-    container="fields",
-    terms=_TERMS,
-    fields=FIELDS,
-    matches=is_either,  # asked after BEYONDMIMIC, which refuses files in neither order
-    build=functools.partial(build, "depth-first"),
+    matches=matches,
+    build=build,
 )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mjx_mimic.clips.formats.base import Format, RawClip, Terms
-from mjx_mimic.clips.formats.fields import angles, distances, first_of, numbers, rate, texts
+from mjx_mimic.clips.formats.fields import G1_23_JOINTS, angles, distances, first_of, numbers, rate, texts
 from mjx_mimic.clips.sanity import LINK_TOLERANCE, link_positions, links
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.robot.constants import G1_JOINTS
@@ -72,26 +72,52 @@ def check_bodies(
         field: what the file calls them, for messages.
         path: the file, for messages.
     """
-    known = [name for name in links() if name in names]
-    if (
-        not known
-        or set(raw.joint_names) != set(G1_JOINTS)
-        or not len(stored) == len(raw.dof_pos) == len(root)
-    ):
+    if set(raw.joint_names) != set(G1_JOINTS):
         return
-    qpos = np.concatenate([root, raw.dof_pos[:, [raw.joint_names.index(name) for name in G1_JOINTS]]], axis=1)
-    finite = np.flatnonzero(np.isfinite(qpos).all(axis=1) & np.isfinite(stored).all(axis=(1, 2)))
-    if not len(finite):
-        return
-    frames = finite[np.unique(np.linspace(0, len(finite) - 1, _FRAMES).astype(int))]
-    computed = link_positions(qpos[frames])[:, [links().index(name) for name in known]]
-    shown = stored[np.ix_(frames, [names.index(name) for name in known])]
-    away = distances(computed, shown).mean()
+    away = _distance(raw.dof_pos, raw.joint_names, root, names, stored)
     if away > LINK_TOLERANCE:
         raise UserError(
             f"{path}: {field} is {away:.2g} m, on average, from where the joint angles put the bodies; write"
             " the joints in the order that the file states, else in Unitree's, and in radians"
         )
+
+
+def joints_by_bodies(
+    raw: RawClip, root: NDArray[np.float64], names: Sequence[str], stored: NDArray[np.float64]
+) -> tuple[str, ...]:
+    """Find which 23 joints a clip has that does not name them: those that put the bodies where it has them.
+
+    The arguments are those of `check_bodies`. No names are returned where the bodies do not show it.
+    """
+    away = {joints: _distance(raw.dof_pos, joints, root, names, stored) for joints in G1_23_JOINTS.values()}
+    nearest, other = sorted(away, key=lambda joints: away[joints])
+    return nearest if away[nearest] < away[other] and away[nearest] <= LINK_TOLERANCE else ()
+
+
+def _distance(
+    dof_pos: NDArray[np.float64],
+    joint_names: Sequence[str],
+    root: NDArray[np.float64],
+    names: Sequence[str],
+    stored: NDArray[np.float64],
+) -> float:
+    """Compute the mean distance, m, of bodies from where the joints put them; missing joints are at 0.
+
+    It is 0 where no body is known by its name, or no frame has all numbers.
+    """
+    known = [name for name in links() if name in names]
+    if not known or not len(stored) == len(dof_pos) == len(root):
+        return 0.0
+    joints = np.zeros((len(dof_pos), len(G1_JOINTS)))
+    joints[:, [G1_JOINTS.index(name) for name in joint_names]] = dof_pos
+    qpos = np.concatenate([root, joints], axis=1)
+    finite = np.flatnonzero(np.isfinite(qpos).all(axis=1) & np.isfinite(stored).all(axis=(1, 2)))
+    if not len(finite):
+        return 0.0
+    frames = finite[np.unique(np.linspace(0, len(finite) - 1, _FRAMES).astype(int))]
+    computed = link_positions(qpos[frames])[:, [links().index(name) for name in known]]
+    shown = stored[np.ix_(frames, [names.index(name) for name in known])]
+    return float(distances(computed, shown).mean())
 
 
 FORMAT = Format(

@@ -10,14 +10,21 @@ from scipy.spatial.transform import Rotation, Slerp
 from mjx_mimic.clips import sanity
 from mjx_mimic.clips.editing import frame_range
 from mjx_mimic.clips.formats.base import RawClip, Reading, Terms
-from mjx_mimic.clips.motion import Motion, check_finite, frame_rate, make_motion
+from mjx_mimic.clips.formats.fields import FEW_JOINTS, G1_23_JOINTS
+from mjx_mimic.clips.motion import (
+    UNIT_TOLERANCE,
+    Motion,
+    check_finite,
+    frame_rate,
+    make_motion,
+    mostly_good,
+    remedy_for_frames,
+)
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.kinematics import without_sign_flips
 
 Array = NDArray[np.float64]
-
-_UNIT = 1e-2  # a norm this far from 1 is no unit quaternion's
 
 
 def motion_of(raw: RawClip, path: Path, terms: Terms, reading: Reading) -> Motion:
@@ -28,7 +35,7 @@ def motion_of(raw: RawClip, path: Path, terms: Terms, reading: Reading) -> Motio
     """
     rate = raw.fps if reading.source_fps is None else reading.source_fps
     if rate is None:
-        raise UserError(f"{path}: states no frame rate; convert --source-fps states it")
+        raise UserError(f"{path}: {raw.no_rate}")
     fps = frame_rate(rate, path)
     counts = [len(array) for array in (raw.root_pos, raw.root_quat, raw.dof_pos)]
     if len(set(counts)) > 1:
@@ -36,6 +43,9 @@ def motion_of(raw: RawClip, path: Path, terms: Terms, reading: Reading) -> Motio
             f"{path}: root_pos, root_quat and dof_pos have {counts[0]}, {counts[1]} and {counts[2]} frames;"
             " export them with the same number of frames"
         )
+    raw = _with_joint_names(raw, path, terms, reading)
+    if raw.note:
+        reading.tell(raw.note)
     if reading.start is not None or reading.end is not None:
         raw = _part(raw, *frame_range(counts[0], fps, reading.start or 0.0, reading.end, str(path)))
     if reading.drop_bad:
@@ -64,6 +74,34 @@ def motion_of(raw: RawClip, path: Path, terms: Terms, reading: Reading) -> Motio
     return replace(read, dof_pos=angles)
 
 
+def _with_joint_names(raw: RawClip, path: Path, terms: Terms, reading: Reading) -> RawClip:
+    """Name the joints of a clip that has 23 and does not show which, as the user says.
+
+    Raises:
+        UserError: he does not, or does and the file shows it.
+    """
+    stated = reading.pad if isinstance(reading.pad, str) else None
+    if raw.joint_names or raw.dof_pos.shape[1] != FEW_JOINTS:
+        if stated is not None and set(raw.joint_names) != set(G1_23_JOINTS[stated]):
+            raise UserError(
+                f"{path}: {terms.joints} has other joints than --pad-as {stated} says, as the file shows;"
+                " convert --pad sets those that it lacks to 0"
+            )
+        return raw
+    if not reading.pad:
+        raise UserError(
+            f"{path}: {terms.joints}: there are {FEW_JOINTS} joints without names; convert --pad-as one-waist"
+            " reads Unitree's, with the rolls of the wrists, convert --pad-as no-wrists those of ASAP, PBHC,"
+            " TWIST and GMT, with three joints of the waist, and either sets the other six to 0"
+        )
+    if stated is None:
+        reading.tell(
+            f"took the {FEW_JOINTS} joints for Unitree's, with one of the waist and the rolls of the wrists;"
+            " where they are three of the waist and none of the wrists, convert --pad-as no-wrists"
+        )
+    return replace(raw, joint_names=G1_23_JOINTS[stated or "one-waist"])
+
+
 def _part(raw: RawClip, first: int, last: int) -> RawClip:
     """Keep the frames from `first` to `last`; a part of a cyclic clip is not cyclic."""
     if (first, last) == (0, len(raw.root_pos) - 1):
@@ -83,12 +121,15 @@ def _without_bad_frames(raw: RawClip, path: Path) -> RawClip:
     """Cut bad frames off the ends, and fill those in between by interpolation."""
     with np.errstate(over="ignore", invalid="ignore"):
         norm = np.linalg.norm(raw.root_quat, axis=1)
-        good = np.abs(norm - 1.0) <= _UNIT
+        good = np.abs(norm - 1.0) <= UNIT_TOLERANCE
         good &= (np.abs(raw.root_pos) <= sanity.FARTHEST).all(axis=1)
     good &= np.isfinite(raw.dof_pos).all(axis=1)
     kept = np.flatnonzero(good)
-    if len(kept) < 2:
-        raise UserError(f"{path}: has {len(kept)} frame(s) without NaN; a clip needs at least 2")
+    if len(kept) < 2 or not mostly_good(len(good) - len(kept), len(good)):
+        raise UserError(
+            f"{path}: has {len(kept)} good frames of {len(good)}, too few to fill the others; cut to a good"
+            " part with --start and --end, or export finite numbers and unit quaternions"
+        )
     if good.all():
         return raw
     frames = np.arange(kept[0], kept[-1] + 1)
@@ -119,9 +160,10 @@ def _check_finite(raw: RawClip, path: Path, terms: Terms) -> None:
     far = np.argwhere(np.abs(raw.root_pos) > sanity.FARTHEST)
     if len(far):
         frame, axis = map(int, far[0])
+        remedy = remedy_for_frames(far[:, 0], len(raw.root_pos), "give metres from an origin nearby")
         raise UserError(
             f"{path}: {terms.position} goes {abs(raw.root_pos[frame, axis]):.4g} m from the origin at frame"
-            f" {frame} ({len(far)} such value(s)); convert --drop-bad mends them"
+            f" {frame} ({len(far)} such value(s)); {remedy}"
         )
 
 

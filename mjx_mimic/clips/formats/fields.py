@@ -8,13 +8,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mjx_mimic.clips.formats.base import Joints23
 from mjx_mimic.clips.motion import real_array
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.robot.constants import G1_JOINTS
 
-_NOT_IN_23 = ("waist_roll", "waist_pitch", "wrist_pitch", "wrist_yaw")
-G1_23_JOINTS = tuple(name for name in G1_JOINTS if not any(part in name for part in _NOT_IN_23))
-"""The joints of the G1 with 23, in their order."""
+_NOT_IN_23: dict[Joints23, tuple[str, ...]] = {
+    "one-waist": ("waist_roll", "waist_pitch", "wrist_pitch", "wrist_yaw"),
+    "no-wrists": ("wrist",),
+}
+G1_23_JOINTS = {
+    key: tuple(name for name in G1_JOINTS if not any(part in name for part in lacking))
+    for key, lacking in _NOT_IN_23.items()
+}
+"""The joints of either robot with 23, in their order."""
+FEW_JOINTS = 23
+"""How many these are."""
 
 _STEPS = ("dt", "timestep", "frame_time")
 RATES = ("fps", "framerate", "frame_rate", "frequency", "mocap_framerate", "mocap_frame_rate", "hz", *_STEPS)
@@ -45,18 +54,24 @@ def numbers(
 
 
 def angles(fields: Mapping[str, Any], name: str, path: Path) -> tuple[NDArray[np.float64], Sequence[str]]:
-    """Read hinge angles (T, J), rad, and the names of their columns: the file's, or those of a G1.
+    """Read hinge angles (T, J), rad, and the names of their columns: the file's, or `unnamed_joints`.
 
     Raises:
-        UserError: they have no names, and are neither of the 29 nor of the 23 joints of a G1.
+        UserError: they have no names, and are neither 29 nor 23.
     """
     names: Sequence[str] | None = joint_names(fields, path)
     shape = first_shape(fields[name])
+    columns = shape[1] if len(shape) > 1 else 0
     if names is None:
-        names = G1_23_JOINTS if shape[1:2] == (len(G1_23_JOINTS),) else G1_JOINTS
+        names = unnamed_joints(columns)
     last = (1,) if shape[2:] == (1,) else ()  # (T, J, 1), as `motion_lib` has them sometimes
-    table = numbers(fields, name, (None, len(names), *last), path)
+    table = numbers(fields, name, (None, len(names) or columns, *last), path)
     return table.reshape(table.shape[:2]), names
+
+
+def unnamed_joints(columns: int) -> tuple[str, ...]:
+    """Return what joints without names are, as `RawClip.joint_names` has it: the 29, or any 23."""
+    return () if columns == FEW_JOINTS else G1_JOINTS
 
 
 def first_shape(values: Any) -> tuple[int, ...]:
@@ -73,7 +88,7 @@ def first_shape(values: Any) -> tuple[int, ...]:
 def joint_names(fields: Mapping[str, Any], path: Path) -> list[str] | None:
     """Read the joints' names, those of the G1 as `G1_JOINTS` has them; None: the file has none."""
     name = first_of(fields, ("joint_names", "dof_names"))
-    return None if name is None else [g1_name(text) for text in texts(fields, name, path)]
+    return None if name is None else [g1_name(text) for text in texts(fields, name, path)] or None
 
 
 def first_of(fields: Mapping[str, Any], names: Sequence[str]) -> str | None:

@@ -1,18 +1,20 @@
 """GMR's retargeted clips (`.pkl`, https://github.com/YanjieZe/GMR, `scripts/*_to_robot*.py`).
 
 A pickled dict of `fps`, `root_pos` (T, 3) m, `root_rot` (T, 4) **xyzw**, `dof_pos` (T, 29) rad in the order
-of `G1_JOINTS` (or (T, 23) of the G1 with 23 joints), and sometimes `local_body_pos` (T, B, 3) m, the bodies'
-origins in the pelvis' frame, with their names in `link_body_list`.
+of `G1_JOINTS`, and sometimes `local_body_pos` (T, B, 3) m, the bodies' origins in the pelvis' frame, with
+their names in `link_body_list`. TWIST and GMT have (T, 23) without the wrists, others Unitree's 23; the
+bodies show which.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mjx_mimic.clips.formats.base import RawClip
-from mjx_mimic.clips.formats.bodies import check_bodies
+from mjx_mimic.clips.formats.bodies import check_bodies, joints_by_bodies
 from mjx_mimic.clips.formats.fields import numbers, texts
 from mjx_mimic.clips.formats.posed import Posed
 
@@ -35,6 +37,8 @@ def build(fields: Mapping[str, Any], path: Path) -> RawClip:
         names = texts(fields, "link_body_list", path)
         stored = numbers(fields, "local_body_pos", (len(raw.dof_pos), len(names), 3), path)
         at_pelvis = np.tile([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0], (len(stored), 1))
+        if not raw.joint_names:
+            return replace(raw, joint_names=joints_by_bodies(raw, at_pelvis, names, stored))
         check_bodies(raw, at_pelvis, names, stored, "local_body_pos", path)
     return raw
 

@@ -3,6 +3,9 @@
 Arrays `qpos` (N, 36) and `qvel` (N, 35) as MuJoCo has them (free joint: m, **wxyz**; hinges: rad), the names
 of their joints in `joint_names` (else they are `G1_JOINTS`), `frequency` (frames/s), and `split_points`: the
 first frame of each trajectory, and the end of the last. More fields are left alone; some are pickled objects.
+
+Files without names may hold an object's free joint after the G1's, (N, 43), and may have the quaternion
+before the position, as OmniRetarget's do.
 """
 
 import itertools
@@ -11,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mjx_mimic.clips.formats.base import Format, RawClip, Terms
-from mjx_mimic.clips.formats.fields import RATES, joint_names, numbers, rate
+from mjx_mimic.clips.formats.fields import RATES, first_shape, joint_names, numbers, rate
+from mjx_mimic.clips.motion import UNIT_TOLERANCE
 from mjx_mimic.common.errors import UserError, bare
 from mjx_mimic.robot.constants import G1_JOINTS
 
@@ -31,20 +36,34 @@ def build(fields: Mapping[str, Any], path: Path) -> RawClip:
     Raises:
         UserError: it is not a clip of the G1.
     """
-    names = joint_names(fields, path) or list(G1_JOINTS)
+    stored = joint_names(fields, path)
+    names = stored or list(G1_JOINTS)
     if names[0] not in G1_JOINTS:  # the free joint, whatever it is called
         names = names[1:]
-    qpos = numbers(fields, "qpos", (None, _FREE + len(names)), path)
-    qvel = numbers(fields, "qvel", (len(qpos), _FREE - 1 + len(names)), path) if "qvel" in fields else None
+    hinges = _FREE + len(names)
+    has_object = not stored and first_shape(fields["qpos"])[1:] == (hinges + _FREE,)
+    qpos = numbers(fields, "qpos", (None, hinges + _FREE * has_object), path)[:, :hinges]
+    velocities = (len(qpos), hinges - 1 + (_FREE - 1) * has_object)
+    qvel = numbers(fields, "qvel", velocities, path) if "qvel" in fields else None
+    turn_first = not stored and _are_unit(qpos[:, :4]) and not _are_unit(qpos[:, 3:_FREE])
+    place, turn = (slice(4, _FREE), slice(4)) if turn_first else (slice(3), slice(3, _FREE))
     return RawClip(
         name=path.stem,
         fps=rate(fields),
-        root_pos=qpos[:, :3],
-        root_quat=qpos[:, 3:_FREE],
+        root_pos=qpos[:, place],
+        root_quat=qpos[:, turn],
         dof_pos=qpos[:, _FREE:],
         joint_names=names,
-        joint_vel=None if qvel is None else qvel[:, _FREE - 1 :],
+        joint_vel=None if qvel is None else qvel[:, _FREE - 1 : hinges - 1],
+        note="qpos has the root's quaternion before its position" if turn_first else "",
     )
+
+
+def _are_unit(quaternion: NDArray) -> bool:
+    """Tell whether all of these (N, 4) that are numbers are unit quaternions."""
+    with np.errstate(over="ignore"):  # of numbers so large that they are damage
+        norm = np.linalg.norm(quaternion[np.isfinite(quaternion).all(axis=1)], axis=1)
+    return len(norm) > 0 and bool(np.all(np.abs(norm - 1.0) <= UNIT_TOLERANCE))
 
 
 def split(fields: Mapping[str, Any], path: Path) -> Mapping[str, Any]:

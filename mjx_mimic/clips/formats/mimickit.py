@@ -14,13 +14,13 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips.formats.base import Format, RawClip, Terms
-from mjx_mimic.clips.formats.fields import G1_23_JOINTS, first_shape, rate, require, scalar
+from mjx_mimic.clips.formats.fields import FEW_JOINTS, first_shape, rate, require, scalar, unnamed_joints
 from mjx_mimic.clips.motion import Motion, real_array
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import replacing
 from mjx_mimic.robot.constants import G1_JOINTS
 
-_ROOT = ("root x", "root y", "root z", "root rotation x", "root rotation y", "root rotation z")
+_ROOT = 6  # columns before the joints
 _LOOPS = {0: "clamp", 1: "wrap"}
 
 _LONGEST = 4.0 * np.pi  # rad; a rotation vector longer than two turns is in degrees
@@ -41,9 +41,8 @@ def build(fields: Mapping[str, Any], path: Path) -> RawClip:
     loop_mode = scalar(fields["loop_mode"])
     if not isinstance(loop_mode, int | float) or loop_mode not in _LOOPS:
         raise UserError(f"{path}: loop_mode is not one of the integers 0 (clamp) and 1 (wrap); set it to one")
-    names = G1_23_JOINTS if first_shape(fields["frames"])[1:] == (6 + len(G1_23_JOINTS),) else G1_JOINTS
-    columns = (*_ROOT, *names)
-    frames = real_array(fields["frames"], "frames", (None, len(columns)), path, columns, finite=False)
+    joints = FEW_JOINTS if first_shape(fields["frames"])[1:] == (_ROOT + FEW_JOINTS,) else len(G1_JOINTS)
+    frames = real_array(fields["frames"], "frames", (None, _ROOT + joints), path, finite=False)
     turns = np.abs(frames[:, 3:6])
     longest = float(turns[np.isfinite(turns)].max(initial=0.0))
     if longest > _LONGEST:
@@ -60,8 +59,8 @@ def build(fields: Mapping[str, Any], path: Path) -> RawClip:
         fps=rate(fields),
         root_pos=frames[:, :3],
         root_quat=root_quat,
-        dof_pos=frames[:, 6:],
-        joint_names=names,
+        dof_pos=frames[:, _ROOT:],
+        joint_names=unnamed_joints(joints),
         loop=_LOOPS[int(loop_mode)],
     )
 

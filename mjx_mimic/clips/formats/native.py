@@ -43,7 +43,14 @@ def read(path: str | Path) -> Motion:
     path = Path(path)
     raw = build(read_arrays(read_bytes(path), path), path)
     return make_motion(
-        **{name: value for name, value in vars(raw).items() if name != "joint_vel"}, source=path
+        name=raw.name,
+        fps=raw.fps,
+        root_pos=raw.root_pos,
+        root_quat=raw.root_quat,
+        dof_pos=raw.dof_pos,
+        joint_names=raw.joint_names,
+        loop=raw.loop,
+        source=path,
     )
 
 

@@ -2,6 +2,7 @@
 
 A pickle is a program that may call anything. Here it may only name what NumPy 1 and 2 put into a file, and
 even these calls are recorded, not made: arrays are built afterwards from the bytes that the file holds.
+Ordered and default dicts are read as dicts.
 
 joblib writes the bytes of an array into the file after the opcodes that describe it, and may compress all.
 """
@@ -26,6 +27,9 @@ _GLOBALS = re.compile(
     r"numpy\._?core\.(multiarray\.(_reconstruct|scalar)|numeric\._frombuffer)"
     r"|numpy\.(ndarray|dtype)|_codecs\.encode"
 )
+_DICTS = re.compile(r"collections\.(OrderedDict|defaultdict)")
+_FACTORIES = re.compile(r"(builtins|__builtin__)\.(dict|list|tuple|set|int|float|str|bool)")
+"""What a defaultdict makes its values with."""
 _JOBLIB = "joblib.numpy_pickle.NumpyArrayWrapper"
 COMPRESSED = (b"\x1f\x8b", *(b"x" + level for level in (b"\x01", b"\x5e", b"\x9c", b"\xda")))
 """First bytes of gzip's files and of zlib's."""
@@ -57,6 +61,15 @@ class _Call:
         self.state = state
 
 
+class _Dict(_Call):
+    """A class of dicts, whose objects are read as plain dicts."""
+
+    def __call__(self, *arguments: Any) -> Any:
+        if arguments and self.name == "OrderedDict":  # its items, which may be shared without end
+            raise _Refusal("pickle has an ordered dict as Python 2 writes it; save a plain dict")
+        return {}
+
+
 class _JoblibArray(_Call):
     """The description of an array whose bytes follow in the file."""
 
@@ -81,7 +94,9 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if f"{module}.{name}" == _JOBLIB:
             return type(name, (_JoblibArray,), {"read": self._read_array})
-        if not _GLOBALS.fullmatch(f"{module}.{name}"):
+        if _DICTS.fullmatch(f"{module}.{name}"):
+            return _Dict(name)
+        if not (_GLOBALS.fullmatch(f"{module}.{name}") or _FACTORIES.fullmatch(f"{module}.{name}")):
             raise _Refusal(
                 f"pickle names the global {quoted(f'{module}.{name}')}, which could run code; save plain"
                 " lists of numbers (numpy: .tolist()) or NumPy arrays"
@@ -198,6 +213,7 @@ def _resolved(contents: Any, left: int) -> Any:
     if not isinstance(contents, dict):
         return contents
     contents = {resolved(key) if isinstance(key, _Call) else key: contents[key] for key in contents}
+    contents = {str(key) if _is_number(key) else key: value for key, value in contents.items()}
     for name, value in contents.items():
         if not isinstance(name, str):
             raise _Refusal("pickle's dict has keys that are not text; name its fields")
@@ -207,6 +223,11 @@ def _resolved(contents: Any, left: int) -> Any:
             what = f"{quoted(name)} is not a plain array of numbers ({quoted(str(error))})"
             raise _Refusal(f"{what}; save it with .astype(float) or .tolist()") from error
     return contents
+
+
+def _is_number(key: Any) -> bool:
+    """Tell whether the key of a dict is an integer of a usual size; the text of a huge one is refused."""
+    return isinstance(key, int | np.integer) and int(key).bit_length() <= 64
 
 
 def _array(call: _Call) -> NDArray | np.generic:

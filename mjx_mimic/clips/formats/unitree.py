@@ -1,10 +1,10 @@
 """Unitree's retargeted LAFAN1 clips (`.csv`), as the data set LAFAN1_Retargeting_Dataset has them for the G1.
 
 No row of names, 36 columns: root position (m), root quaternion **xyzw** (pelvis to world), 29 hinge angles
-(rad) in the order of `G1_JOINTS`. 30 frames/s, which the file does not say. Read are as well: tables of the
-G1 with 23 joints, a first column of time (s or ms, which gives the rate) or of frame numbers, and a row of
-names, which then decide what a column is: the joints', those of the root, such as `root_x` and `root_qw`, and
-time, such as `time_ms`.
+(rad) in the order of `G1_JOINTS`. 30 frames/s, which the file does not say. Read are as well: tables of 23
+joints, a first column of time (s or ms, which gives the rate) or of frame numbers, and a row of names, which
+then decide what a column is: the joints', those of the root, such as `root_x` and `root_qw`, and time, such
+as `time_ms`.
 """
 
 import re
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from mjx_mimic.clips.formats.base import Format, RawClip, Terms
 from mjx_mimic.clips.formats.csv_table import Table
-from mjx_mimic.clips.formats.fields import G1_23_JOINTS, g1_name
-from mjx_mimic.clips.motion import Motion
+from mjx_mimic.clips.formats.fields import FEW_JOINTS, G1_23_JOINTS, g1_name, unnamed_joints
+from mjx_mimic.clips.motion import UNIT_TOLERANCE, Motion
 from mjx_mimic.common.errors import UserError, quoted
 from mjx_mimic.common.files import replacing
 from mjx_mimic.robot.constants import G1_JOINTS
@@ -25,13 +25,15 @@ Array = NDArray[np.float64]
 
 FPS = 30.0
 
-_WIDTHS = {7 + len(names): names for names in (G1_JOINTS, G1_23_JOINTS)}
+_FREE = 7  # columns of the root
+_COUNTS = (len(G1_JOINTS), FEW_JOINTS)
 _UNIT = r"[\[(]\s*[^\W\d][^\])]*[\])]"  # in brackets, but no number
 _ROOT = r"(?:root|base|pelvis|floatingbase|freejoint|free)?(?:joint)?"
 _PLACE = _ROOT + r"(?:position|pos|translation|translate|trans|t|p)?([xyz0-3])"
 _TURN = _ROOT + r"(?:quaternion|quat|q|rotation|rot|r|orientation|ori)([xyzw0-4])"
 _TIME = r"(?:elapsed|sim)?(?:time|timestamp|stamp|t|s|secs?|seconds)(?:s|ms|us|ns|secs?|seconds)?"
 _SECOND = {"s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+_UNEVEN = "time or frame numbers go up unevenly; export every frame, or convert --source-fps states the rate"
 _COUNTER = r"(?:frame|row|sample|index|idx|id|number|num|no|nr|n|i|step|count|counter|unnamed0?)*"
 
 
@@ -69,26 +71,34 @@ def build(table: Table, path: Path) -> RawClip:
     """
     if table.names is not None:
         return _named(table.names, table.rows, path)
-    rows, fps = table.rows, FPS
-    for _ in range(2):  # columns, at most
-        if rows.shape[1] in _WIDTHS or not _runs(rows[:, 0]):
-            break
-        found = _rate(rows[:, 0], None, path)
-        rows, fps = rows[:, 1:], fps if found is None else found
-    if rows.shape[1] not in _WIDTHS:
+    columns = table.rows.shape[1]
+    width = next((_FREE + count for count in _COUNTS if _FREE + count <= columns), columns)
+    before, rows = table.rows[:, : columns - width].T, table.rows[:, columns - width :]
+    even = all(map(_runs, before))
+    if width - _FREE not in _COUNTS or len(before) > 2 or not (even or _is_clip_after_time(before, rows)):
         raise UserError(
-            f"{path}: has {table.rows.shape[1]} columns, expected {' or '.join(map(str, _WIDTHS))} (root"
-            " position 3, quaternion xyzw 4, the joints), after those of time or frame numbers, which go up"
-            " evenly; export these columns, and every frame"
+            f"{path}: has {columns} columns, expected {' or '.join(str(_FREE + n) for n in _COUNTS)} (root"
+            " position 3, quaternion xyzw 4, the joints), after those of time or frame numbers, which go up;"
+            " export these columns"
         )
     return RawClip(
         name=path.stem,
-        fps=fps,
+        fps=next((rate for rate in map(_rate, before) if rate is not None), FPS if even else None),
         root_pos=rows[:, :3],
-        root_quat=np.roll(rows[:, 3:7], 1, axis=1),
-        dof_pos=rows[:, 7:],
-        joint_names=_WIDTHS[rows.shape[1]],
+        root_quat=np.roll(rows[:, 3:_FREE], 1, axis=1),
+        dof_pos=rows[:, _FREE:],
+        joint_names=unnamed_joints(width - _FREE),
+        no_rate=_UNEVEN,
     )
+
+
+def _is_clip_after_time(before: Array, rows: Array) -> bool:
+    """Tell whether columns (C, T) go up, unevenly or not, and `rows` (T, 7 + J) hold unit quaternions."""
+    whole = np.isfinite(before).all(axis=0) & np.isfinite(rows).all(axis=1)
+    with np.errstate(over="ignore"):  # of numbers so large that they are damage
+        rising = np.diff(before[:, whole], axis=1) > 0.0
+        norm = np.linalg.norm(rows[whole, 3:_FREE], axis=1)
+    return len(norm) > 1 and bool(np.all(rising) and np.all(np.abs(norm - 1.0) <= UNIT_TOLERANCE))
 
 
 def _named(names: tuple[str, ...], rows: Array, path: Path) -> RawClip:
@@ -97,9 +107,11 @@ def _named(names: tuple[str, ...], rows: Array, path: Path) -> RawClip:
     known = [(g1_name(re.sub(_UNIT, "", name)), index) for index, name in enumerate(names)]
     joints = _once([(joint, index) for joint, index in known if joint in G1_JOINTS], names, path)
     numbered = [index for index, name in enumerate(plain) if re.fullmatch(r"(dof|joint|q)(pos)?\d+", name)]
-    if not joints and len(numbered) + 7 in _WIDTHS:
-        joints = dict(zip(_WIDTHS[len(numbered) + 7], numbered, strict=True))
-    others = [(name, index) for index, name in enumerate(plain) if index not in joints.values()]
+    columns, joint_names = list(joints.values()), list(joints)
+    numbers_only = not joints and len(numbered) in _COUNTS
+    if numbers_only:
+        columns, joint_names = numbered, list(unnamed_joints(len(numbered)))
+    others = [(name, index) for index, name in enumerate(plain) if index not in columns]
     place = list(_once(_axes(others, _PLACE, "xyz"), names, path).values())
     turn = list(_once(_axes(others, _TURN, "xyzw"), names, path).values())
     if len(place) < 3 or len(turn) < 4:
@@ -109,19 +121,21 @@ def _named(names: tuple[str, ...], rows: Array, path: Path) -> RawClip:
             " root_qx, root_qy, root_qz, root_qw, or remove the row of names"
         )
     time = next((index for name, index in others if re.fullmatch(_TIME, name)), None)
-    rate = None if time is None else _rate(rows[:, time], _unit(names[time]), path)
-    columns, joint_names = list(joints.values()), list(joints)
-    if not set(joints) >= set(G1_23_JOINTS):  # one of the others may be the missing one, misspelt
+    if not numbers_only and not any(set(joints) >= set(known) for known in G1_23_JOINTS.values()):
+        # One of the others may be the missing one, misspelt.
         taken = {*place, *turn, time}
         rest = [i for name, i in others if i not in taken and not re.fullmatch(_COUNTER, name)]
         columns, joint_names = columns + rest, joint_names + [names[index] for index in rest]
+    even = time is None or _runs(rows[:, time])
+    rate = None if time is None else _rate(rows[:, time], _unit(names[time]))
     return RawClip(
         name=path.stem,
-        fps=FPS if rate is None else rate,
+        fps=FPS if rate is None and even else rate,
         root_pos=rows[:, place],
         root_quat=np.roll(rows[:, turn], 1, axis=1),
         dof_pos=rows[:, columns],
         joint_names=joint_names,
+        no_rate=_UNEVEN,
     )
 
 
@@ -169,22 +183,16 @@ def _runs(column: Array) -> bool:
     return len(step) > 0 and bool(np.all(step > 0.0)) and float(step.max()) < 2.0 * float(np.median(step))
 
 
-def _rate(column: Array, unit: float | None, path: Path) -> float | None:
-    """Compute the frame rate that a column (T,) of time shows; None: it numbers the frames.
+def _rate(column: Array, unit: float | None = None) -> float | None:
+    """Compute the frame rate that a column (T,) of time shows; None: it numbers the frames, or is uneven.
 
     Args:
         column: time, NaN where it is unknown.
         unit: how many of its units a second has; None: it is s, ms, us or ns, whatever the steps look like,
             and steps of 1 are frame numbers.
-        path: the file, for messages.
-
-    Raises:
-        UserError: time does not go up evenly.
     """
     if not _runs(column):
-        raise UserError(
-            f"{path}: time does not go up evenly; export every frame at one rate, or remove this column"
-        )
+        return None
     first, last = np.flatnonzero(np.isfinite(column))[[0, -1]]
     length = float(column[last]) - float(column[first])
     step = length / int(last - first)
