@@ -65,8 +65,9 @@ class EvaluateCommand:
     """With a run of skills: episodes of every clip with every other one after it; or, with a composite run,
     the clips that its value functions choose."""
     grid: bool = False
-    """Evaluate friction 0.4, 0.8 and 1.2, masses 0.9, 1 and 1.1, delays of 0 and 20 ms, and noise 0 and 1 in
-    every combination, or the numbers of these options where they are given."""
+    """Evaluate friction 0.4, 0.8 and 1.2, masses 0.9, 1 and 1.1, delays of 0 and 20 ms (2 control steps where
+    these are shorter), and noise 0 and 1 in every combination, or the numbers of these options where they are
+    given."""
     checkpoint: Which = "best"
     """The policy with the best evaluation return, the last one, or that of a kept checkpoint, by its
     samples."""
@@ -227,7 +228,8 @@ def check(command: EvaluateCommand) -> None:
         (
             "--find-limit",
             command.find_limit and (command.episodes > 0 or command.direction != "forward"),
-            "it takes 64 episodes in each of the four directions; leave --episodes and --direction out",
+            "it takes its own number of episodes in each of the four directions; leave --episodes and"
+            " --direction out",
         ),
         (
             "--plot",

@@ -16,9 +16,10 @@ from flax import struct
 
 from mjx_mimic.evaluation import mjlab_metrics
 from mjx_mimic.evaluation.mjlab_metrics import MjlabErrors
-from mjx_mimic.evaluation.recording import Recording
+from mjx_mimic.evaluation.recording import Recording, StepRecord
 from mjx_mimic.learning.composite import AnyPolicy
 from mjx_mimic.robot import rotation
+from mjx_mimic.robot.model import CharacterState
 from mjx_mimic.task import tracking_errors
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import ImitationEnv
@@ -39,25 +40,28 @@ SUCCESS_LIMITS = (0.5, 0.25)
 """An episode succeeds when the mean body distance never exceeds this, m."""
 
 
-@dataclass(frozen=True)
+@struct.dataclass
 class Protocol:
-    """How long episodes are and what disturbs them."""
+    """How long episodes are and what disturbs them.
 
-    seconds: float = 10.0
+    A pytree whose leaves are noise, friction, mass and delay: what is compiled for some serves all others.
+    """
+
+    seconds: float = struct.field(pytree_node=False, default=10.0)
     """Length of an episode; a clip that does not repeat ends it earlier."""
-    push: float = 0.0
+    push: float = struct.field(pytree_node=False, default=0.0)
     """Speed of a horizontal kick to the root every 2 s, m/s, its direction random."""
-    push_turn: float = 0.0
+    push_turn: float = struct.field(pytree_node=False, default=0.0)
     """Turn that comes with a kick: up to this about each axis, rad/s."""
-    noise: float = 0.0
-    """Noise on what the policy observes; 1 is about a real robot's."""
+    noise: float | None = None
+    """Noise on what the policy observes; 1 is about a real robot's. None: none, which is compiled away."""
     friction: float | None = None
     """Coefficient of sliding friction; None: the model's."""
     mass: float | None = None
     """Masses of all links, relative to the model's."""
     delay: float | None = None
     """Control steps until an action reaches the motors."""
-    force_seconds: float = 0.2
+    force_seconds: float = struct.field(pytree_node=False, default=0.2)
     """How long a force of `Evaluation.forces` acts, in whole control steps."""
 
     @property
@@ -134,7 +138,7 @@ class Evaluation:
 
     env: ImitationEnv
     policy: AnyPolicy
-    protocol: Protocol = struct.field(pytree_node=False, default=Protocol())
+    protocol: Protocol = Protocol()
     starts: EnvState | None = None
     """(K, ...) where the episodes start, in turn; None: on the reference."""
     forces: jax.Array | None = None
@@ -171,40 +175,21 @@ class Evaluation:
             start_key: of `start_phase`, the same for all episodes.
             key: of its pushes and its goal.
         """
-        library = self.env.library
         push_key, goal_key = jax.random.split(key)
         if self.starts is None:
-            clip, following = self.skills_of(index)
-            phase = jnp.where(at_first, 0.0, self.start_phase(index, start_key))
-            state = self.env.reset_to(clip, phase * library.length[clip], goal_key)
-            if state.skills is not None and self.is_open:
-                chosen = self.env.begin_next_skill(state)
-                state = jax.tree.map(lambda new, old: jnp.where(phase == 0.0, new, old), chosen, state)
-                clip = state.clip
-            elif state.skills is not None:
-                state = replace(state, skills=state.skills.followed_by(following))
+            state, phase = self._on_reference(index, at_first, start_key, goal_key)
         else:
-            state = jax.tree.map(lambda x: x[index % x.shape[0]], self.starts)
-            clip, phase = state.clip, self.env.phase(state)
-            # The episode begins here: its steps are counted from 0.
-            state = replace(state, start_time=self.env.time(state), steps=jnp.int32(0))
-            if state.skills is not None:
-                state = replace(state, skills=replace(state.skills, since=jnp.int32(0)))
-            if state.goal is not None:
-                state = replace(state, goal=state.goal.counted_from_here())
+            state, phase = self._from_training(index, self.starts)
         if jax.tree.leaves(self.protocol.dynamics):
             state = self.env.with_dynamics(state, self.protocol.dynamics)
-        left = jnp.ceil((1.0 - phase) * library.length[clip] * self.env.config.control_hz - 1e-3)
-        goes_on = library.wraps[clip] | (self.env.config.clips != "one")
-        horizon = jnp.where(goes_on, self.steps, jnp.minimum(left, self.steps))
         interval = round(PUSH_INTERVAL_S * self.env.config.control_hz)
         zero = jnp.float32(0.0)
         return state, Episode(
-            clip=clip,
+            clip=state.clip,
             start_phase=phase,
             following=jnp.int32(OPEN),
             steps=jnp.int32(0),
-            horizon=horizon.astype(jnp.int32),
+            horizon=self._horizon(state.clip, phase),
             running=jnp.bool_(True),
             broken=jnp.bool_(False),
             episode_length=jnp.int32(0),
@@ -223,6 +208,39 @@ class Evaluation:
             push_offset=jax.random.randint(push_key, (), 0, interval),
             goal=self.env.goal_results(state),
         )
+
+    def _on_reference(
+        self, index: jax.Array, at_first: jax.Array, start_key: jax.Array, goal_key: jax.Array
+    ) -> tuple[EnvState, jax.Array]:
+        """Return the state on the reference at which an episode starts, and its phase (); see `begin`."""
+        clip, following = self.skills_of(index)
+        phase = jnp.where(at_first, 0.0, self.start_phase(index, start_key))
+        state = self.env.reset_to(clip, phase * self.env.library.length[clip], goal_key)
+        if state.skills is None:
+            return state, phase
+        if self.is_open:
+            chosen = self.env.begin_next_skill(state)
+            return jax.tree.map(lambda new, old: jnp.where(phase == 0.0, new, old), chosen, state), phase
+        return replace(state, skills=state.skills.followed_by(following)), phase
+
+    def _from_training(self, index: jax.Array, starts: EnvState) -> tuple[EnvState, jax.Array]:
+        """Return the state of a training at which an episode starts, and its phase (); see `begin`."""
+        state = jax.tree.map(lambda x: x[index % x.shape[0]], starts)
+        phase = self.env.phase(state)
+        # The episode begins here: its steps are counted from 0.
+        state = replace(state, start_time=self.env.time(state), steps=jnp.int32(0))
+        if state.skills is not None:
+            state = replace(state, skills=replace(state.skills, since=jnp.int32(0)))
+        if state.goal is not None:
+            state = replace(state, goal=state.goal.counted_from_here())
+        return state, phase
+
+    def _horizon(self, clip: jax.Array, phase: jax.Array) -> jax.Array:
+        """Return how many control steps () an episode should have that starts at `phase` () of `clip` ()."""
+        library, config = self.env.library, self.env.config
+        left = jnp.ceil((1.0 - phase) * library.length[clip] * config.control_hz - 1e-3)
+        goes_on = library.wraps[clip] | (config.clips != "one")
+        return jnp.where(goes_on, self.steps, jnp.minimum(left, self.steps)).astype(jnp.int32)
 
     def start_phase(self, index: jax.Array, key: jax.Array) -> jax.Array:
         """Return the phase () at which an episode starts if not at the first frame.
@@ -267,7 +285,7 @@ class Evaluation:
             turn = jnp.where(due, self.protocol.push_turn, 0.0) if self.protocol.push_turn else None
             state = pushed(state, jnp.where(due, self.protocol.push, 0.0), push_key, turn)
         scale = self.protocol.noise
-        seen = sensed(state, self.env.config.noise, scale, noise_key) if scale else None
+        seen = None if scale is None else sensed(state, self.env.config.noise, scale, noise_key)
         action = jnp.clip(self.policy.act(self.env.observe(state, seen)), -1.0, 1.0)
         state, pd_target = self.env.command(state, action, seen)
         return state, action, pd_target
@@ -302,7 +320,7 @@ class Evaluation:
 
     def measure(
         self, episode: Episode, state: EnvState, action: jax.Array, effort: Effort
-    ) -> tuple[EnvState, Episode, PhaseFigures]:
+    ) -> tuple[EnvState, Episode, PhaseFigures, StepRecord]:
         """Add a control step of one environment.
 
         Args:
@@ -312,8 +330,8 @@ class Evaluation:
             effort: of the motors on the way.
 
         Returns:
-            The state with its goal advanced, the episode with the step, and what the step adds to the
-            figures by phase.
+            The state with its goal advanced, and its next skill if a cycle ends; the episode with the step;
+            what the step adds to the figures by phase; and for recordings, what the step came to.
         """
         # Falls and deviations fail here also where they do not end episodes of the training.
         env = self.env.with_config(with_endings(self.env.config))
@@ -371,17 +389,39 @@ class Evaluation:
                 lambda new, old: jnp.where(counts, new, old), env.goal_results(pursued), episode.goal
             ),
         )
-        phase_bin = jnp.minimum((env.phase(state) * PHASE_BINS).astype(jnp.int32), PHASE_BINS - 1)
-        bins = jnp.zeros((env.library.num_clips, PHASE_BINS))
+        fails = episode.running & ~running
+        figures = self._figures(state, character, target, counts, fails, deviation)
+        return pursued, new_episode, figures, StepRecord(reward, causes)
+
+    def _figures(
+        self,
+        state: EnvState,
+        character: CharacterState,
+        target: CharacterState,
+        counts: jax.Array,
+        fails: jax.Array,
+        deviation: jax.Array,
+    ) -> PhaseFigures:
+        """Return what a control step adds to the figures by phase.
+
+        Args:
+            state: after the step, unbatched.
+            character: its bodies.
+            target: those of the reference.
+            counts: () bool, whether the step is inside the episode.
+            fails: () bool, whether early termination happens here.
+            deviation: () m, mean body distance.
+        """
+        phase_bin = jnp.minimum((self.env.phase(state) * PHASE_BINS).astype(jnp.int32), PHASE_BINS - 1)
+        bins = jnp.zeros((self.env.library.num_clips, PHASE_BINS))
         at = bins.at[state.clip, phase_bin].set(counts * 1.0)
-        figures = PhaseFigures(
+        return PhaseFigures(
             steps=at,
-            failures=bins.at[state.clip, phase_bin].set(episode.running & ~running),
+            failures=bins.at[state.clip, phase_bin].set(fails),
             deviation=at * jnp.where(counts, deviation, 0.0),
             contact=at[..., None] * tracking_errors.foot_contact(character.sole_pos),
             reference_contact=at[..., None] * tracking_errors.foot_contact(target.sole_pos),
         )
-        return pursued, new_episode, figures
 
     def begin_all(
         self, index: jax.Array, at_first: jax.Array, seed: int
@@ -405,10 +445,10 @@ class Evaluation:
 
     def measure_all(
         self, episode: Episode, figures: PhaseFigures, state: EnvState, action: jax.Array, effort: Effort
-    ) -> tuple[EnvState, Episode, PhaseFigures]:
+    ) -> tuple[EnvState, Episode, PhaseFigures, StepRecord]:
         """`measure` for N episodes, with the figures by phase added up."""
-        state, episode, added = jax.vmap(self.measure)(episode, state, action, effort)
-        return state, episode, jax.tree.map(lambda total, new: total + new.sum(0), figures, added)
+        state, episode, added, record = jax.vmap(self.measure)(episode, state, action, effort)
+        return state, episode, jax.tree.map(lambda total, new: total + new.sum(0), figures, added), record
 
 
 def _keys(seed: int, index: jax.Array, number: jax.Array | int) -> jax.Array:

@@ -14,7 +14,7 @@ from mjx_mimic.evaluation.engine import Engine
 from mjx_mimic.evaluation.episodes import DIRECTIONS, Evaluation
 
 EPISODES = 64
-"""For each direction and force."""
+"""For each direction and force, at least; more where only that is a whole number of turns of the clips."""
 SURVIVORS = 0.9
 """Share of the episodes that must survive a force."""
 MOST_FORCE = 1600.0
@@ -33,6 +33,8 @@ class ForceLimits:
     """How long each force acts."""
     mass: float
     """Of the robot, kg."""
+    episodes: int
+    """For each direction and force."""
 
     def show(self, title: str) -> None:
         """Print the limits, and the speed that the smallest one gives the robot."""
@@ -40,8 +42,9 @@ class ForceLimits:
         worst = min(self.newtons.values())
         speed = worst * self.seconds / self.mass
         print(
-            f"{title}: largest force on the pelvis for {self.seconds:g} s that {SURVIVORS:.0%} of {EPISODES}"
-            f" episodes survive: {found}; {worst:.0f} N change {self.mass:.1f} kg by {speed:.2f} m/s"
+            f"{title}: largest force on the pelvis for {self.seconds:g} s that {SURVIVORS:.0%} of"
+            f" {self.episodes} episodes survive: {found}; {worst:.0f} N change {self.mass:.1f} kg by"
+            f" {speed:.2f} m/s"
         )
 
     def write_json(self, path: Path, more: Mapping[str, Any]) -> None:
@@ -62,15 +65,16 @@ def find_limits(evaluation: Evaluation, engine: Engine) -> ForceLimits:
     """
     directions = np.array(list(DIRECTIONS.values()))
     low, high = np.zeros(len(directions)), np.full(len(directions), MOST_FORCE)
-    at_first = np.zeros(EPISODES * len(directions), bool)
+    # Episodes take the clips, or the pairs of skills, in turn: each direction has all of them equally often.
+    episodes = -(-EPISODES // evaluation.kinds) * evaluation.kinds
+    at_first = np.zeros(episodes * len(directions), bool)
     for _ in range(ROUNDS):
         middle = (low + high) / 2.0
-        # One direction after the other: the episodes take the clips in turn, and each direction has them all.
-        forces = np.repeat(middle[:, None] * directions, EPISODES, axis=0)
+        forces = np.repeat(middle[:, None] * directions, episodes, axis=0)
         forced = replace(evaluation, forces=jnp.asarray(forces, jnp.float32))
         episode = engine.run(forced, at_first).episode
         survived, felt = (
-            np.asarray(values)[: len(at_first)].reshape(len(directions), EPISODES)
+            np.asarray(values).reshape(len(directions), episodes)
             for values in (episode.survived, forced.feels_force(episode))
         )
         if not felt.any(axis=1).all():
@@ -81,4 +85,4 @@ def find_limits(evaluation: Evaluation, engine: Engine) -> ForceLimits:
         low, high = np.where(share >= SURVIVORS, middle, low), np.where(share >= SURVIVORS, high, middle)
     found = dict(zip(DIRECTIONS, low.tolist(), strict=True))
     seconds = evaluation.force_steps * evaluation.env.control_dt
-    return ForceLimits(found, seconds, engine.mass(evaluation))
+    return ForceLimits(found, seconds, engine.mass(evaluation), episodes)

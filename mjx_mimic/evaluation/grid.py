@@ -26,6 +26,8 @@ class Grid:
     engine: str
     rows: Sequence[Mapping[str, float | None]]
     """Conditions by name, then the means of `FIGURES`."""
+    control_dt: float
+    """Length of a control step, s, in which delays are counted."""
 
     def show(self, title: str) -> None:
         """Print one line for each combination."""
@@ -33,7 +35,7 @@ class Grid:
         for name in self.rows[0]:
             table.add_column(name, justify="right")
         for row in self.rows:
-            table.add_row(*("" if value is None else f"{value:.4g}" for value in row.values()))
+            table.add_row(*(self._cell(name, value) for name, value in row.items()))
         Console(width=max(100, Console().width)).print(table)
 
     def write_json(self, path: Path, more: Mapping[str, Any]) -> None:
@@ -66,6 +68,11 @@ class Grid:
         axes.set_title("episodes that survive, %")
         with replacing(path) as file:
             figure.savefig(file, format="png", dpi=110)
+
+    def _cell(self, name: str, value: float | None) -> str:
+        if value is None:
+            return ""
+        return f"{value:.4g}" + (f" ({1000.0 * value * self.control_dt:.4g} ms)" if name == "delay" else "")
 
     def _values(self, names: Sequence[str]) -> list[tuple[float, ...]]:
         return sorted({_of(row, names) for row in self.rows})
@@ -101,4 +108,4 @@ def evaluate_grid(
         report = evaluate(evaluation.under(condition), clips, engine, episodes=episodes, start="random")
         total = report.results["random"]["total"]
         rows.append({**condition, **{name: total[name]["mean"] for name in FIGURES}})
-    return Grid(engine.name, rows)
+    return Grid(engine.name, rows, evaluation.env.control_dt)

@@ -1,4 +1,7 @@
-"""The metrics by which mjlab judges a tracking policy, as it defines them (`tracking/mdp/metrics.py`)."""
+"""The metrics by which mjlab judges a tracking policy, as it defines them (`tracking/mdp/metrics.py`).
+
+Those of mjlab 1.4.0 (26 May 2026), whose pull requests 1007 and 1008 defined three of them anew.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -33,10 +36,10 @@ class MjlabErrors:
     """Errors of one control step."""
 
     mpkpe: jax.Array  # () m, mean distance of the tracked bodies, world
-    mpkpe_root: jax.Array  # () m, the same with each body relative to its torso's position
-    end_effector_position: jax.Array  # () m, from the reference moved to the robot's torso and heading
+    mpkpe_root: jax.Array  # () m, the same from the reference moved to the robot's torso and heading
+    end_effector_position: jax.Array  # () m, likewise
     end_effector_rotation: jax.Array  # () rad, likewise
-    joint_velocity: jax.Array  # () rad/s, Euclidean norm over the joints
+    joint_velocity: jax.Array  # () rad/s, root mean square over the joints
 
 
 def no_errors() -> MjlabErrors:
@@ -49,8 +52,8 @@ def mjlab_errors(
 ) -> tuple[MjlabErrors, jax.Array]:
     """Compare two unbatched states as mjlab does.
 
-    The end effectors and the endings compare with the reference turned about the vertical and moved
-    horizontally to the robot's torso, its heights as they are (`body_pos_relative_w`).
+    All but the first and the last error, and the endings, compare with the reference turned about the
+    vertical and moved horizontally to the robot's torso, its heights as they are (`body_pos_relative_w`).
 
     Returns:
         The errors, and whether mjlab would have ended the episode here, ().
@@ -65,20 +68,17 @@ def mjlab_errors(
     quat, reference_quat = state.body_quat[anchor], reference.body_quat[anchor]
     turn = rotation.heading_quat(rotation.multiply(quat, rotation.conjugate(reference_quat)))
     origin = state.body_pos[anchor].at[2].set(reference.body_pos[anchor, 2])
-    moved_pos = origin + rotation.rotate(turn, reference.body_pos[ends] - reference.body_pos[anchor])
+    moved_pos = origin + rotation.rotate(turn, reference.body_pos - reference.body_pos[anchor])
     moved_quat = rotation.multiply(turn, reference.body_quat[ends])
-    own, others = (s.body_pos - s.body_pos[anchor] for s in (state, reference))
     down = jnp.array([0.0, 0.0, -1.0])
     tilt = rotation.rotate_inverse(quat, down)[2] - rotation.rotate_inverse(reference_quat, down)[2]
     heights = jnp.abs(
-        jnp.append(
-            moved_pos[:, 2] - state.body_pos[ends, 2], (reference.body_pos - state.body_pos)[anchor, 2]
-        )
+        jnp.append((moved_pos - state.body_pos)[ends, 2], (reference.body_pos - state.body_pos)[anchor, 2])
     )
     return MjlabErrors(
         mpkpe=distance(state.body_pos[tracked], reference.body_pos[tracked]).mean(),
-        mpkpe_root=distance(own[tracked], others[tracked]).mean(),
-        end_effector_position=distance(moved_pos, state.body_pos[ends]).mean(),
+        mpkpe_root=distance(moved_pos[tracked], state.body_pos[tracked]).mean(),
+        end_effector_position=distance(moved_pos[ends], state.body_pos[ends]).mean(),
         end_effector_rotation=rotation.angle_between(moved_quat, state.body_quat[ends]).mean(),
-        joint_velocity=distance(state.dof_vel, reference.dof_vel),
+        joint_velocity=jnp.sqrt(jnp.mean(jnp.square(state.dof_vel - reference.dof_vel))),
     ), jnp.any(heights > MOST_HEIGHT_ERROR) | (jnp.abs(tilt) > MOST_GRAVITY_ERROR)

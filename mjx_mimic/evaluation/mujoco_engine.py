@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mjx_mimic.common.cli import cores
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.evaluation.episodes import Episode, Evaluation, Outcome, PhaseFigures
-from mjx_mimic.evaluation.recording import Snapshot, recordings, snapshot
+from mjx_mimic.evaluation.recording import Snapshot, StepRecord, recordings, snapshot
 from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.implicit_pd import step_with_motors, with_implicit_motors
 from mjx_mimic.robot.mjcf import load_mjcf
@@ -122,9 +122,11 @@ def run_in_mujoco(
             None if forces is None else np.asarray(forces, float),
         )
         coordinates = (qpos.astype(np.float32), qvel.astype(np.float32))
-        state, episode, figures = _measure(evaluation, episode, figures, state, action, targets, coordinates)
+        state, episode, figures, record = _measure(
+            evaluation, episode, figures, state, action, targets, coordinates
+        )
         if recorded:
-            track.append(_snapshots(env, state, recorded))
+            track.append(_snapshots(env, state, recorded, record))
     episode = jax.tree.map(np.asarray, episode)
     found = []
     if recorded:
@@ -166,7 +168,7 @@ def _measure(
     action: jax.Array,
     targets: jax.Array,
     coordinates: tuple[jax.Array, jax.Array],
-) -> tuple[EnvState, Episode, PhaseFigures]:
+) -> tuple[EnvState, Episode, PhaseFigures, StepRecord]:
     """Put N robots where the physics steps of a control step have led, and add it to the figures."""
     qpos, qvel = coordinates
     next_state = replace(state, qpos=qpos[:, -1], qvel=qvel[:, -1], steps=state.steps + 1)
@@ -177,9 +179,11 @@ def _measure(
 
 
 @functools.partial(jax.jit, static_argnames="recorded")
-def _snapshots(env: ImitationEnv, state: EnvState, recorded: int) -> Snapshot:
-    first = jax.tree.map(lambda x: x[:recorded], state)
-    return jax.vmap(snapshot, (None, 0))(env, first)
+def _snapshots(
+    env: ImitationEnv, state: EnvState, recorded: int, record: StepRecord | None = None
+) -> Snapshot:
+    first = jax.tree.map(lambda x: x[:recorded], (state, record))
+    return jax.vmap(snapshot, (None, 0, 0))(env, *first)
 
 
 def addresses(model: mujoco.MjModel) -> tuple[NDArray, NDArray, NDArray]:

@@ -24,20 +24,34 @@ class Snapshot:
     markers: jax.Array | None = None  # (K, 3) m, that show the goal, its place first
 
 
-def snapshot(env: ImitationEnv, state: EnvState) -> Snapshot:
-    """Take the snapshot of an unbatched state."""
-    env = env.with_config(with_endings(env.config))  # what `Evaluation.measure` counts is what a video shows
-    character, target = env.character(state), env.reference(state)
+@struct.dataclass
+class StepRecord:
+    """What a control step came to, by the clip in which it was taken: the state may be in the next one."""
+
+    reward: jax.Array  # ()
+    causes: Causes
+
+
+def snapshot(env: ImitationEnv, state: EnvState, record: StepRecord | None = None) -> Snapshot:
+    """Take the snapshot of an unbatched state; `record` is of the step that led there, None: by its clip."""
+    record = _record(env, state) if record is None else record
     return Snapshot(
         qpos=state.qpos,
         qvel=state.qvel,
         reference=env.shown_coordinates(state)[0],
         phase=env.phase(state),
-        reward=env.total_reward(env.compute_reward(character, target)[0], state),
-        causes=env.causes(state, character, target),
+        reward=record.reward,
+        causes=record.causes,
         clip=state.clip,
         markers=env.goal_markers(state),
     )
+
+
+def _record(env: ImitationEnv, state: EnvState) -> StepRecord:
+    env = env.with_config(with_endings(env.config))  # what `Evaluation.measure` counts is what is shown
+    character, target = env.character(state), env.reference(state)
+    reward = env.total_reward(env.compute_reward(character, target)[0], state)
+    return StepRecord(reward, env.causes(state, character, target))
 
 
 @struct.dataclass

@@ -136,15 +136,23 @@ def evaluate(
         record: keep the first episode's simulated motion.
 
     Raises:
-        UserError: the engine's model cannot be used.
+        UserError: the engine's model cannot be used, or the states are of a training whose clips have phases
+            of their own.
     """
+    if evaluation.starts is not None and evaluation.env.config.clips == "best":
+        # Where each clip is follows from the step at which the episode has begun, which is not this one's.
+        raise UserError(
+            "option --start: training does not go on with a run of --env.clips best, each of whose clips is"
+            " at a phase of its own; leave it out"
+        )
     engine = Engine() if engine is None else engine
     default = EPISODES_ON_CPU if jax.default_backend() == "cpu" else EPISODES_ON_ACCELERATOR
     if evaluation.starts is not None:
         default = len(evaluation.starts.clip)
     episodes = max(episodes or default, evaluation.kinds)
     protocol = evaluation.protocol
-    differ = protocol.push > 0 or protocol.noise > 0 or evaluation.forces is not None or evaluation.is_open
+    noise = protocol.noise or 0.0
+    differ = protocol.push > 0 or noise > 0 or evaluation.forces is not None or evaluation.is_open
     differ |= evaluation.env.goal is not None
     # Otherwise the episodes from a clip's first frame are all alike.
     from_first = 0 if start in ("random", "training") else episodes if differ else evaluation.kinds
@@ -153,10 +161,10 @@ def evaluate(
     begun = time.monotonic()
     outcome = engine.run(evaluation, at_first, int(record))
     results: dict[str, Any] = {"engine": engine.name, "wall_time_s": time.monotonic() - begun}
-    results |= {**asdict(protocol), "seed": engine.seed}
+    results |= {**asdict(protocol), "noise": noise, "seed": engine.seed}
     if evaluation.forces is not None:
         results["forces"] = np.asarray(evaluation.forces).tolist()
-        too_short = int((~np.asarray(evaluation.feels_force(outcome.episode))[: len(at_first)]).sum())
+        too_short = int((~np.asarray(evaluation.feels_force(outcome.episode))).sum())
         if too_short:
             print(
                 f"warning: {too_short} of {len(at_first)} episodes end with their clip before the force does"
@@ -165,7 +173,7 @@ def evaluate(
     elsewhere = "training" if start == "training" else "random"
     for kind, chosen in ((elsewhere, ~at_first), ("first", at_first)):
         if chosen.any():
-            episode = jax.tree.map(lambda x, chosen=chosen: x[: len(at_first)][chosen], outcome.episode)
+            episode = jax.tree.map(lambda x, chosen=chosen: x[chosen], outcome.episode)
             goal = evaluation.env.goal
             measures = goal.measures if goal else None
             metrics[kind] = summary.episode_metrics(episode, evaluation.env.control_dt, measures)

@@ -133,7 +133,9 @@ def _mjlab_metrics(episode: Episode) -> tuple[EpisodeMetric, ...]:
     return (
         EpisodeMetric("mjlab_success", "share", success * 1.0, "none of mjlab's endings"),
         EpisodeMetric("mjlab_mpkpe", "mm", mean(errors.mpkpe, MILLI), "mjlab mpkpe, 14 bodies, world"),
-        EpisodeMetric("mjlab_r_mpkpe", "mm", mean(errors.mpkpe_root, MILLI), "mjlab r_mpkpe, from the torso"),
+        EpisodeMetric(
+            "mjlab_r_mpkpe", "mm", mean(errors.mpkpe_root, MILLI), "mjlab r_mpkpe, from torso and yaw"
+        ),
         EpisodeMetric("mjlab_ee_pos", "mm", end_effector, "mjlab ee_pos_error"),
         EpisodeMetric("mjlab_ee_ori", "rad", mean(errors.end_effector_rotation), "mjlab ee_ori_error"),
         EpisodeMetric("mjlab_joint_vel", "rad/s", mean(errors.joint_velocity), "mjlab joint_vel_error"),

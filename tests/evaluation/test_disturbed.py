@@ -117,6 +117,33 @@ def test_the_largest_force_is_found_in_each_direction(evaluation):
     assert found.seconds == pytest.approx(2.0 / 30.0)  # whole control steps
 
 
+def test_every_direction_has_all_pairs_of_skills(robot, evaluation, capsys):
+    """Also where there are more of them than episodes are asked for."""
+    clips = [replace(sway(), name=f"sway {number}") for number in range(9)]
+    env = make_env(clips, EnvConfig(clips="skills"), robot=robot)
+    evaluation = replace(evaluation, env=env)
+    assert evaluation.kinds > force_limit.EPISODES
+
+    class Stub(Engine):
+        def run(self, evaluation, at_first, recorded=0):
+            first, following = evaluation.skills_of(np.arange(len(at_first)))
+            forces = np.asarray(evaluation.forces)
+            for direction in DIRECTIONS.values():
+                is_of = forces @ direction > 0.0
+                _, counts = np.unique([first[is_of], following[0][is_of]], axis=1, return_counts=True)
+                np.testing.assert_array_equal(counts, np.ones(81))
+            survived = np.ones(len(at_first), bool)
+            episode = SimpleNamespace(
+                survived=survived, horizon=300 * survived, push_offset=np.zeros(len(at_first), int)
+            )
+            return SimpleNamespace(episode=episode)
+
+    found = force_limit.find_limits(evaluation, Stub())
+    assert found.episodes == 81
+    found.show("a run")
+    assert "90% of 81 episodes" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_search_in_clips_that_end_before_the_force_is_refused(evaluation):
     class Stub(Engine):
         def run(self, evaluation, at_first, recorded=0):
@@ -146,13 +173,31 @@ def test_a_grid_is_printed_drawn_and_written(tmp_path, capsys):
         {"noise": 0.0, "mass": mass, "survived": share, "eval_return": 1.0, "mpjpe_global": None}
         for mass, share in ((0.9, 0.25), (1.1, 1.0))
     ]
-    grid = Grid("mujoco", rows)
+    grid = Grid("mujoco", rows, 1.0 / 30.0)
     grid.show("a run")
     assert "0.25" in capsys.readouterr().out
     grid.write_plot(tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     grid.write_json(tmp_path / "a.json", {"run": "a"})
     assert json.loads((tmp_path / "a.json").read_text())["grid"] == rows
+
+
+def test_a_grid_prints_the_delay_that_it_has(capsys):
+    """At 200 control steps per second the longest delay, of two of them, is less than 20 ms."""
+    rows = [
+        {**row, "survived": 1.0, "eval_return": 1.0, "mpjpe_global": 1.0}
+        for row in conditions(EvaluateCommand("run", grid=True), 200.0)
+    ]
+    Grid("mjx", rows, 1.0 / 200.0).show("a run")
+    printed = capsys.readouterr().out
+    assert "0 (0 ms)" in printed
+    assert "2 (10 ms)" in printed
+
+
+def test_what_is_compiled_for_one_combination_of_a_grid_serves_all(evaluation):
+    whole = conditions(EvaluateCommand("run", grid=True), 30.0)
+    assert len({jax.tree.structure(evaluation.under(condition)) for condition in whole}) == 1
+    assert jax.tree.structure(evaluation) != jax.tree.structure(evaluation.under(whole[0]))
 
 
 def test_mjlabs_errors_are_those_of_its_definitions(robot, character_of):
@@ -177,19 +222,37 @@ def test_mjlabs_errors_are_those_of_its_definitions(robot, character_of):
 
     here, there = np.asarray(state.body_pos, float), np.asarray(target.body_pos, float)
     np.testing.assert_allclose(errors.mpkpe, mean_distance(here[rows], there[rows]), rtol=1e-5)
-    np.testing.assert_allclose(
-        errors.mpkpe_root, mean_distance(here[rows] - here[torso], there[rows] - there[torso]), rtol=1e-4
-    )
-    np.testing.assert_allclose(errors.joint_velocity, np.linalg.norm(qvel[0, 6:] - qvel[1, 6:]), rtol=1e-5)
+    square = sum((qvel[0, 6:] - qvel[1, 6:]) ** 2) / 29
+    np.testing.assert_allclose(errors.joint_velocity, square**0.5, rtol=1e-5)
     turns = [Rotation.from_quat(np.asarray(s.body_quat, float), scalar_first=True) for s in (state, target)]
     forward = (turns[0][torso] * turns[1][torso].inv()).apply([1.0, 0.0, 0.0])
     yaw = Rotation.from_euler("z", np.arctan2(forward[1], forward[0]))
     origin = np.array([*here[torso, :2], there[torso, 2]])
-    moved = origin + yaw.apply(there[hands] - there[torso])
-    np.testing.assert_allclose(errors.end_effector_position, mean_distance(moved, here[hands]), rtol=1e-4)
+    moved = origin + yaw.apply(there - there[torso])
+    np.testing.assert_allclose(errors.mpkpe_root, mean_distance(moved[rows], here[rows]), rtol=1e-4)
+    expected = mean_distance(moved[hands], here[hands])
+    np.testing.assert_allclose(errors.end_effector_position, expected, rtol=1e-4)
     angle = ((yaw * turns[1][hands]).inv() * turns[0][hands]).magnitude().mean()
     np.testing.assert_allclose(errors.end_effector_rotation, angle, rtol=1e-4)
-    heights = np.abs([*(moved[:, 2] - here[hands, 2]), there[torso, 2] - here[torso, 2]])
+    heights = np.abs([*(moved[hands, 2] - here[hands, 2]), there[torso, 2] - here[torso, 2]])
     assert bool(ends) == bool((heights > 0.25).any())
     lying = replace(state, body_pos=state.body_pos - jnp.array([0.0, 0.0, 0.3]))
     assert mjlab_metrics.mjlab_errors(robot, lying, target)[1]
+
+
+def test_by_mjlab_a_pose_elsewhere_that_is_turned_has_no_error_from_its_root(robot, character_of):
+    rng = np.random.default_rng(1)
+    qpos = np.tile(robot.model.key("stand").qpos, (2, 1))
+    qpos[:, 7:] += 0.1 * rng.normal(size=29)
+    lean = Rotation.from_euler("yx", [0.1, -0.05])
+    turn = Rotation.from_euler("z", 30.0, degrees=True)
+    qpos[0, 3:7] = lean.as_quat(scalar_first=True)
+    qpos[1, 3:7] = (turn * lean).as_quat(scalar_first=True)
+    qpos[1, :2] += [0.3, -0.2]
+    both = character_of(qpos, np.zeros((2, 35)))
+    state, target = (jax.tree.map(lambda x, i=i: jnp.asarray(x[i]), both) for i in (0, 1))
+    errors, ends = mjlab_metrics.mjlab_errors(robot, state, target)
+    np.testing.assert_allclose(errors.mpkpe_root, 0.0, atol=1e-6)
+    np.testing.assert_allclose(errors.end_effector_position, 0.0, atol=1e-6)
+    assert errors.mpkpe > 0.3
+    assert not ends

@@ -21,6 +21,7 @@ from mjx_mimic.evaluation import mjx_engine, mujoco_engine, summary
 from mjx_mimic.evaluation.engine import Engine
 from mjx_mimic.evaluation.episodes import Evaluation, Outcome, Protocol
 from mjx_mimic.evaluation.recording import Snapshot, recordings
+from mjx_mimic.evaluation.report import evaluate
 from mjx_mimic.learning import rollout
 from mjx_mimic.learning.networks import make_actor
 from mjx_mimic.learning.normalizer import empty
@@ -259,6 +260,27 @@ class Still:
         return jnp.zeros(29)
 
 
+def test_a_recording_of_skills_has_the_reward_of_the_clip_in_which_a_step_was_taken(robot):
+    """Also in the step at whose end the next clip begins, in a pose far from the last one's."""
+    short = make_env(load_clips(["walk", "kick"]).motions, EnvConfig(clips="skills"), robot=robot)
+    task = GlidingEnv(**{**vars(short), "robot": RigidRobot(**vars(short.robot))})
+    whole = Evaluation(task, Still(), Protocol(seconds=1.5))
+    at_first = np.ones(4, bool)
+    outcomes = (
+        mjx_engine.run_in_mjx(whole, at_first, 0, jax.local_devices()[:1], recorded=4),
+        mujoco_engine.run_in_mujoco(whole, at_first, 0, robot.model, recorded=4),
+    )
+    for outcome in outcomes:
+        changed = [recording.clip[0] != recording.clip[-1] for recording in outcome.recordings]
+        assert any(changed)
+        rewards = [recording.reward[1:].sum() for recording in outcome.recordings]
+        np.testing.assert_allclose(rewards, outcome.episode.reward, rtol=1e-6)
+        failed = [recording.failure is not None for recording in outcome.recordings]
+        np.testing.assert_array_equal(failed, ~outcome.episode.running)
+    into_kick = outcomes[0].recordings[2]
+    np.testing.assert_allclose(into_kick.reward[: into_kick.clip.argmax() + 1], 1.0, atol=1e-4)
+
+
 @pytest.mark.parametrize("seconds", [1.0, 4.0])
 def test_a_transition_counts_from_its_beginning(seconds):
     """The kick lasts longer than a second; whoever falls in the first clip has made no transition."""
@@ -275,6 +297,44 @@ def test_a_transition_counts_from_its_beginning(seconds):
     begins = length < min(seconds, 40 / 30)
     np.testing.assert_array_equal(found.following, np.where(begins, [0, 0, 1, 1], -1))
     assert begins.any() == (seconds > 1.0)
+
+
+TRACES: list[int] = []
+"""An entry for each time that a policy `Traced` is compiled."""
+
+
+@struct.dataclass
+class Traced(Still):
+    """A policy that notes when it is compiled."""
+
+    def act(self, observation: jax.Array) -> jax.Array:
+        TRACES.append(len(observation))
+        return jnp.zeros(29)
+
+
+def test_mjx_compiles_once_for_all_robots_and_floors(env):
+    task = GlidingEnv(**{**vars(env), "robot": RigidRobot(**vars(env.robot))})
+    whole = Evaluation(task, Traced(), Protocol(seconds=0.2))
+    other = {"noise": 1.0, "friction": 1.2, "mass": 1.1, "delay": 0.6}
+    counts = []
+    for conditions in (dict.fromkeys(other, 0.5), other):
+        mjx_engine.run_in_mjx(whole.under(conditions), RANDOM, 0, jax.local_devices())
+        counts.append(len(TRACES))
+    assert counts[0] == counts[1] > 0
+    begun = jax.jit(Evaluation.begin_all, static_argnums=3)(whole.under(other), np.arange(4), RANDOM, 0)[0]
+    for name in ("friction", "mass", "delay"):
+        np.testing.assert_allclose(getattr(begun.dynamics, name), np.full(4, other[name]))
+
+
+def test_episodes_that_only_fill_the_devices_do_not_count(env):
+    task = GlidingEnv(**{**vars(env), "robot": RigidRobot(**vars(env.robot))})
+    whole = Evaluation(task, Still(), Protocol(seconds=0.5))
+    devices = jax.local_devices()
+    assert len(devices) == 2
+    outcome = mjx_engine.run_in_mjx(whole, np.zeros(3, bool), 0, devices, recorded=3)
+    np.testing.assert_array_equal(outcome.episode.steps, np.full(3, 15))
+    assert outcome.figures.steps.sum() == 3 * 15
+    assert [len(recording.qpos) for recording in outcome.recordings] == [16] * 3
 
 
 def test_the_change_of_actions_is_that_of_the_motors(env, policy):
@@ -366,6 +426,14 @@ def test_mujoco_does_not_go_on_from_robots_that_differ(evaluation, env):
     whole = replace(evaluation(), starts=states)
     message = refusal(Engine("mujoco").run, whole, RANDOM)
     assert message.startswith("option --engine: mujoco simulates one robot")
+
+
+def test_where_each_clip_has_its_own_phase_an_evaluation_does_not_go_on_from_a_training(robot):
+    env = make_env(load_clips(["walk", "kick"]).motions, EnvConfig(clips="best"), robot=robot)
+    starts = jax.tree.map(lambda x: x[None], env.reset_to(jnp.int32(0), jnp.float32(0.5)))
+    whole = Evaluation(env, Still(), Protocol(), starts)
+    message = refusal(evaluate, whole, ["walk", "kick"], start="training")
+    assert message.startswith("option --start: training does not go on with a run of --env.clips best")
 
 
 def test_a_broken_simulation_stays_in_its_last_finite_state():
