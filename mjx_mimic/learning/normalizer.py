@@ -69,5 +69,5 @@ def update(
     )
     if samples is None:
         return merged
-    open_still = normalizer.count < samples
+    open_still = normalizer.count < jnp.float32(samples)  # an integer of 2^31 is more than int32 holds
     return jax.tree.map(lambda new, old: jnp.where(open_still, new, old), merged, normalizer)

@@ -31,7 +31,7 @@ from mjx_mimic.learning import networks
 from mjx_mimic.learning.networks import Params
 
 LOG_STD_GAIN = 10.0
-"""How many times faster than a weight the log standard deviation learns.
+"""How many times faster than a weight the log standard deviation learns with Adam.
 
 Adam moves every parameter about equally far. A mean is the sum of hundreds of them, a log standard deviation
 is one: without this it would take ten times as many updates to follow."""
@@ -185,8 +185,9 @@ def make_optimizer(config: PPOConfig) -> optax.GradientTransformation:
 
     The step's size is `NetworkState.learning_rate`, which the KL rule may change.
     """
-    direction = optax.scale_by_adam() if config.optimizer == "adam" else optax.trace(decay=0.9)
-    parts = [direction, _scale_log_std(LOG_STD_GAIN)]
+    adam = config.optimizer == "adam"
+    direction = optax.scale_by_adam() if adam else optax.trace(decay=0.9)
+    parts = [direction, _scale_log_std(LOG_STD_GAIN if adam else 1.0)]
     if config.max_grad_norm is not None:
         parts.insert(0, optax.clip_by_global_norm(config.max_grad_norm))
     return optax.chain(*parts)

@@ -12,12 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from mjx_mimic import config_yaml
-from mjx_mimic.clips.dataset import Clips, load_clips
+from mjx_mimic.clips.dataset import Clips, told_apart
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import PARTIAL, replacing, unwritable, yaml_bytes
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_yaml import CONFIG_FILE, read_run, record_digest
-from mjx_mimic.runs import folder
+from mjx_mimic.runs import folder, own_clips
 from mjx_mimic.runs.checkpoints import FOLDER, Checkpoints
 
 FREE = ("episode_seconds", "start")
@@ -45,7 +45,7 @@ def compose(runs: Sequence[Path], out: Path, temperature: float) -> list[str]:
         found = config_yaml.difference(_comparable(config, first), first, f"in {runs[0]}")
         if found:
             raise UserError(f"{run}: {found}; compose runs of the same task")
-    clips = [_read_clips(run, config) for run, config in zip(runs, members, strict=True)]
+    clips = [_read_clips(run) for run in runs]
     steps = [Checkpoints(run).newest_whole() for run in runs]
     config = replace(
         first,
@@ -57,7 +57,7 @@ def compose(runs: Sequence[Path], out: Path, temperature: float) -> list[str]:
         env=replace(first.env, clips="skills"),
     )
     joined = Clips(
-        tuple(motion for found in clips for motion in found.motions),
+        told_apart([motion for found in clips for motion in found.motions]),
         tuple(weight for found in clips for weight in found.weights),
     )
     record = folder.record(config, joined, devices=1)
@@ -68,6 +68,7 @@ def compose(runs: Sequence[Path], out: Path, temperature: float) -> list[str]:
     record[folder.COMPOSITE] = {"temperature": float(temperature), "members": about}
     record["digest"] = record_digest(record)
     folder.claim(out)
+    parts = (folder.member_folder(out, 0).parent, out / own_clips.FOLDER)
     try:
         # Moved at the end, so that nothing half-made stays.
         with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=out) as partial:
@@ -75,15 +76,16 @@ def compose(runs: Sequence[Path], out: Path, temperature: float) -> list[str]:
                 member = folder.member_folder(Path(partial), number)
                 shutil.copytree(step, member / FOLDER / step.name)
                 shutil.copy(run / CONFIG_FILE, member / CONFIG_FILE)
-            made, wanted = (folder.member_folder(home, 0).parent for home in (Path(partial), out))
-            os.replace(made, wanted)
-    except OSError as error:
-        raise unwritable(out, error) from None
-    try:
+            own_clips.write(Path(partial), joined)
+            for part in parts:
+                os.replace(Path(partial) / part.name, part)
         with replacing(out / CONFIG_FILE) as file:  # the last one: without it, the folder is no run
             file.write(yaml_bytes(record))
-    except BaseException:
-        shutil.rmtree(wanted, ignore_errors=True)
+    except BaseException as error:
+        for part in parts:
+            shutil.rmtree(part, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise unwritable(out, error) from None
         raise
     return [
         f"{out}: {', '.join(motion.name for motion in found.motions)} of {run} ({step.name} samples)"
@@ -107,13 +109,13 @@ def _read_member(run: Path) -> TrainConfig:
     return config
 
 
-def _read_clips(run: Path, config: TrainConfig) -> Clips:
+def _read_clips(run: Path) -> Clips:
     """Read the clips of a member.
 
     Raises:
         UserError: they are not those that it was trained on.
     """
-    clips = load_clips(config.motion, config.motion_weights, config.skip_bad)
+    clips = folder.load_run_clips(run)
     if not folder.are_unchanged(clips, read_run(run)[1]):
         raise UserError(f"{run}: a clip has changed since it was trained; restore the clip")
     return clips
@@ -122,5 +124,6 @@ def _read_clips(run: Path, config: TrainConfig) -> Clips:
 def _comparable(config: TrainConfig, first: TrainConfig) -> TrainConfig:
     """Return `first` with what a member must have in common with it: the task, and what values mean."""
     free = {name: getattr(first.env, name) for name in FREE}
-    ppo = replace(first.ppo, discount=config.ppo.discount)
+    meaning = {name: getattr(config.ppo, name) for name in ("discount", "bootstrap_clip_end")}
+    ppo = replace(first.ppo, **meaning)
     return replace(first, env=replace(config.env, **free), ppo=ppo)

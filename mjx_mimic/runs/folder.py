@@ -20,6 +20,7 @@ from mjx_mimic.config_yaml import CONFIG_FILE, FORMAT, read_run, record_digest
 from mjx_mimic.learning.composite import AnyPolicy, BoltzmannChoice, CompositePolicy, Seats
 from mjx_mimic.learning.networks import make_actor, make_critic
 from mjx_mimic.learning.policy import Policy, ValueFunction
+from mjx_mimic.runs import own_clips
 from mjx_mimic.runs.checkpoints import Checkpoints
 from mjx_mimic.runs.lock import locked
 from mjx_mimic.task.dynamics import Dynamics
@@ -47,7 +48,7 @@ COMPOSITE = "composite"
 def create(
     path: Path, config: TrainConfig, clips: Clips, devices: int, init_from: Mapping[str, Any] | None = None
 ) -> None:
-    """Make a new run folder with its configuration, and where its networks come from if they are not new.
+    """Make a new run folder: its configuration, where its networks come from if they are not new, its clips.
 
     Raises:
         UserError: the folder is in use already or cannot be written.
@@ -55,6 +56,7 @@ def create(
     claim(path)
     with replacing(path / CONFIG_FILE) as file:
         file.write(yaml_bytes(record(config, clips, devices, init_from)))
+    own_clips.write(path, clips)
 
 
 @contextlib.contextmanager
@@ -152,14 +154,16 @@ def record_resumption(path: Path, config: TrainConfig, devices: int) -> None:
 
 
 def load_run_clips(run: str | Path) -> Clips:
-    """Load the clips that a run was trained on.
+    """Load the clips that a run was trained on: its copies, or, of earlier versions, the files themselves.
 
-    Prints a warning where a clip is no longer what it was.
+    Prints a warning where such a file is no longer what it was.
 
     Raises:
         UserError: there is no run in this folder, or one of its clips cannot be read.
     """
     config, stored = read_run(Path(run))
+    if copies := own_clips.read(Path(run), stored):
+        return copies
     clips = load_clips(config.motion, config.motion_weights, config.skip_bad)
     if COMPOSITE not in stored and not are_unchanged(clips, stored):
         print(f"warning: {run}: its clips are not those that it was trained on: a file has changed since")

@@ -74,7 +74,10 @@ def train_run(
     config = sized(config, devices[0].platform, len(devices))
     if not resume:
         check_effects(config)
-    clips = load_clips(config.motion, config.motion_weights, config.skip_bad)
+    if resume and out:
+        clips = folder.load_run_clips(out)
+    else:
+        clips = load_clips(config.motion, config.motion_weights, config.skip_bad)
     config = replace(config, env=with_contacts(config.env, clips.motions))
     check_clips(config, clips, trust or resume)
     out = out or Path("runs") / f"{file_name(clips.motions[0].name)}-{time.strftime('%Y%m%d-%H%M%S')}"

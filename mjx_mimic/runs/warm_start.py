@@ -101,6 +101,8 @@ def _require_fit(
     common = {n: size for i, (n, size) in enumerate(now.items()) if i < first or not n.startswith(ADDED)}
     for there, here in itertools.zip_longest(before.items(), common.items()):
         require_equal("a part of the observation", _shown(there), _shown(here))
+    if any("key bodies" in part for part in now):  # as many others are as many numbers
+        require_equal("field 'env.key_bodies'", past.env.key_bodies, learner.config.env.key_bodies)
     return slice(sum(common.values()), sum(now.values()))
 
 

@@ -10,7 +10,7 @@ from mjx_mimic.clips.ground_contacts import needed_contacts, touching_shapes
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import EnvConfig
-from mjx_mimic.robot.constants import ALL_BODIES, ContactSet, PhysicsImpl
+from mjx_mimic.robot.constants import ALL_BODIES, GROUND_BODIES, ContactSet, PhysicsImpl
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import Robot, load_robot
 from mjx_mimic.task.env import ImitationEnv
@@ -30,9 +30,11 @@ def with_contacts(config: EnvConfig, motions: Sequence[Motion]) -> EnvConfig:
     model = load_mjcf("body", config.physics_hz, visuals=False)
     shapes = {shape for motion in motions for shape in touching_shapes(model, motion)}
     contacts, bodies = needed_contacts(model, sorted(shapes))
+    bodies = config.ground_bodies or bodies
     if not config.fall_ends or config.ground_bodies == ALL_BODIES:
-        contacts = "body"
-    return replace(config, contacts=contacts, ground_bodies=config.ground_bodies or bodies)
+        # What a fall is, stays: evaluations count falls where they do not end an episode.
+        contacts, bodies = "body", bodies or GROUND_BODIES[contacts]
+    return replace(config, contacts=contacts, ground_bodies=bodies)
 
 
 def make_env(

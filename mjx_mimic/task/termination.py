@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from mjx_mimic.config import EnvConfig
+from mjx_mimic.robot import rotation
 from mjx_mimic.robot.model import CharacterState
 
 
@@ -52,7 +53,8 @@ def has_deviated(
 ) -> jax.Array:
     """Return whether a body is farther than `limit` m from its reference (...) (MimicKit `compute_done`).
 
-    Without `track_root` each body is seen from its own root, in its own heading frame.
+    Without `track_root` each body is seen from its own root, in the root's own frame (MimicKit with
+    `global_obs` False): neither place nor heading counts, nor how the robot leans.
     """
     offset = _bodies(state, track_root) - _bodies(reference, track_root)
     square = jnp.sum(jnp.square(offset), axis=-1)
@@ -60,11 +62,12 @@ def has_deviated(
 
 
 def _bodies(state: CharacterState, track_root: bool) -> jax.Array:
-    """Return the bodies (..., B, 3) m in the world, or from the root in the heading frame."""
+    """Return the bodies (..., B, 3) m in the world, or from the root in its own frame."""
     if track_root:
         return state.body_pos
-    seen = state.in_heading_frame()
-    return seen.body_pos - seen.root_pos[..., None, :]
+    return rotation.rotate_inverse(
+        state.root_quat[..., None, :], state.body_pos - state.root_pos[..., None, :]
+    )
 
 
 def is_nonfinite(qpos: jax.Array, qvel: jax.Array) -> jax.Array:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import types
@@ -25,7 +26,7 @@ from mjx_mimic.config import EnvConfig, NetworkConfig, PPOConfig, TrainConfig
 from mjx_mimic.config_checks import check_bounds, check_effects, sized
 from mjx_mimic.learning import make_learner
 from mjx_mimic.presets import PRESETS
-from mjx_mimic.runs import folder
+from mjx_mimic.runs import folder, own_clips
 from mjx_mimic.runs.metric_log import MetricLog
 from mjx_mimic.runs.training_run import check_memory
 
@@ -225,7 +226,9 @@ def test_resume_holds_the_run_to_its_configuration(refused, clip, tmp_path):
     assert "'seed' is 3 in the run and 4 here" in message
     message = refused("--resume", "--out", str(out), "--env.max-deviation", "0.3")
     assert "'env.max_deviation'" in message
-    native.write(clip, sway(amplitude=0.2))
+    native.write(clip, sway(amplitude=0.2))  # the run's own copy is what it was
+    folder.check_resumable(out, stored, folder.load_run_clips(out), 2)
+    shutil.rmtree(out / own_clips.FOLDER)  # as of earlier versions
     assert "'sway' has changed" in refused("--resume", "--out", str(out))
 
 

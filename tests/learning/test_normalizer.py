@@ -102,6 +102,12 @@ def test_two_devices_merge_to_the_moments_of_one(mapping):
     np.testing.assert_allclose(moments.variance[0], together.var(axis=0), rtol=1e-5)
 
 
+def test_more_samples_than_an_int32_counts_are_a_limit_too():
+    batch = jnp.arange(8.0)[:, None]
+    moments = jax.jit(lambda m: normalizer.update(m, batch, samples=5_000_000_000))(normalizer.empty(1))
+    np.testing.assert_allclose(moments.mean, 3.5)
+
+
 def test_after_so_many_samples_the_moments_stay():
     batch = jnp.arange(8.0)[:, None]
     moments = normalizer.update(normalizer.empty(1), batch, samples=10)

@@ -1,6 +1,7 @@
 """Runs that are composed of others: who acts, what is chosen, what is refused, and the commands on them."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from mjx_mimic.config import (
 )
 from mjx_mimic.display.side_by_side import open_run
 from mjx_mimic.learning.learner import Learner
-from mjx_mimic.runs import folder
+from mjx_mimic.runs import folder, own_clips
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.task.making import make_env
 from mjx_mimic.task.skills import OPEN
@@ -267,6 +268,9 @@ def test_skills_are_as_many_as_were_learned_and_clips_that_changed_are_warned_of
     message = refusal(folder.load_policy, run, "best", Clips((clip,), (1.0,)))
     assert "has learned 2 skills, and 1 clips cannot stand for them" in message
     native.write(run.parent / "sway 0.15.npz", replace(sway(0.16), name="sway 0.15"))
+    assert folder.load_run_clips(run).motions[0].digest == clip.digest
+    assert capsys.readouterr().out == ""
+    shutil.rmtree(run / own_clips.FOLDER)  # as of earlier versions
     folder.load_run_clips(run)
     assert capsys.readouterr().out.startswith(f"warning: {run}: its clips are not those")
 
@@ -291,6 +295,7 @@ def test_what_is_no_member_is_refused(composite, members, make_run, tmp_path, ca
     assert "an episode has several clips already (--env.clips skills)" in said(members[0], several)
     changed = make_run("changed", (0.2,))
     native.write(changed.parent / "sway 0.2.npz", sway(0.25))
+    shutil.rmtree(changed / own_clips.FOLDER)  # as of earlier versions
     assert "a clip has changed since it was trained" in said(members[0], changed)
     used = command_refusal(compose.main, [*map(str, members), "--out", str(composite)], capsys)
     assert used.startswith(f"{composite}: holds a run already")

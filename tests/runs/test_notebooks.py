@@ -50,6 +50,46 @@ def test_a_notebook_ships_without_output(path):
             assert cell["execution_count"] is None
 
 
+def install_cell(name: str) -> str:
+    cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
+    (source,) = [cell.source for cell in cells if "find_spec" in cell.source]
+    return source
+
+
+@pytest.mark.parametrize("name", ["train_g1", "inspect_run"])
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_the_first_cell_installs_what_draws(tmp_path, monkeypatch, name, has_gpu):
+    """On Colab's GPU machines also the file that leads EGL to the driver, which is not written over."""
+    vendor = tmp_path / "10_nvidia.json"
+    source = install_cell(name).replace("/usr/share/glvnd/egl_vendor.d/10_nvidia.json", str(vendor))
+    commands = []
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("shutil.which", lambda program: program if has_gpu or program == "apt-get" else None)
+    monkeypatch.setattr("subprocess.run", lambda command, **_: commands.append(str(command)))
+    monkeypatch.setattr("sys.platform", "linux")
+    exec(source, {"SOURCE": ".."})
+    assert sum("libosmesa6" in command for command in commands) == 1
+    assert sum("cuda12" in command for command in commands) == has_gpu
+    assert vendor.exists() is has_gpu
+    if has_gpu:
+        assert json.loads(vendor.read_text())["ICD"]["library_path"] == "libEGL_nvidia.so.0"
+        vendor.write_text("of the machine")
+        exec(source, {"SOURCE": ".."})
+        assert vendor.read_text() == "of the machine"
+
+
+def test_a_video_that_is_not_there_is_not_shown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cells = nbformat.read(NOTEBOOKS / "train_g1.ipynb", as_version=4).cells
+    sources = [cell.source for cell in cells if cell.cell_type == "code" and "Video(" in cell.source]
+    assert len(sources) == 2
+    for source in sources:
+        *before, shown = [line for line in source.splitlines() if not line.startswith(("!", "from "))]
+        names = {"Path": Path, "RUN": "run", "Video": None}
+        exec("\n".join(before), names)
+        assert eval(shown, names) is None
+
+
 def test_the_training_notebook_trains_evaluates_and_shows(finished, tmp_path, monkeypatch):
     """With the clip and settings of the run that other tests share, so that its programs are in the cache."""
     if gl.choose_gl_backend() is None:

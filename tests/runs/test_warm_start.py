@@ -129,6 +129,20 @@ def test_networks_that_cannot_fit_are_refused_with_both_values(tmp_path, there, 
     assert all(word in message for word in words)
 
 
+@pytest.mark.parametrize("layout", ["mimickit", "paper", "compact"])
+def test_other_key_bodies_are_refused_where_the_policy_sees_them(trained, tmp_path, layout):
+    """As many others, or the same in another order, are as many numbers."""
+    run, env = tmp_path / "run", EnvConfig(observation=layout)
+    folder.create(run, sized(TrainConfig(env=env), "cpu", 2), CLIPS, 2)
+    shutil.copytree(trained.folder, run / "checkpoints")
+    other = replace(env, key_bodies=env.key_bodies[::-1])
+    learner = make_learner(sized(TrainConfig(env=other), "cpu", 2), CLIPS, jax.local_devices())
+    if layout == "compact":
+        assert warm_start.read_source(str(run), learner, CLIPS).added == slice(123, 123)
+    else:
+        assert "field 'env.key_bodies'" in refusal(warm_start.read_source, str(run), learner, CLIPS)
+
+
 def test_actions_that_mean_something_else_are_warned_of(trained, tmp_path, capsys):
     there = TrainConfig(env=EnvConfig(action="mimickit"))
     run = tmp_path / "run"

@@ -189,6 +189,20 @@ def test_without_the_roots_place_neither_reward_nor_termination_knows_of_it(rewa
     assert termination.has_deviated(as_f32(away), as_f32(reference), 0.6).all()  # in the world
 
 
+def test_without_the_roots_place_a_robot_that_leans_has_not_deviated(pair):
+    """MimicKit with `global_obs` False turns all bodies by the inverse of the root's whole rotation."""
+    state, _ = pair
+    lean = Rotation.from_euler("xyz", [0.7, 1.2, -0.4])
+    root = state.root_pos[:, None]
+    leaning = replace(
+        state,
+        root_quat=(lean * rotation_of(state)).as_quat(scalar_first=True),
+        body_pos=root + lean.apply((state.body_pos - root).reshape(-1, 3)).reshape(state.body_pos.shape),
+    )
+    assert not termination.has_deviated(as_f32(leaning), as_f32(state), 1e-3, False).any()
+    assert termination.has_deviated(as_f32(leaning), as_f32(state), 0.3).all()  # in the world
+
+
 def test_hinge_error_goes_the_short_way_round(robot, rewards):
     reference = random_state(robot, 2)
     state = replace(reference, dof_pos=reference.dof_pos + 2.0 * np.pi - 0.01)

@@ -1,0 +1,62 @@
+"""A run keeps its clips: it can be moved, and a file that changes later does not change it."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.refusals import refusal
+from helpers.small_run import sway
+
+from mjx_mimic.clips.dataset import load_clips
+from mjx_mimic.clips.formats import native
+from mjx_mimic.config import TrainConfig
+from mjx_mimic.config_checks import sized
+from mjx_mimic.runs import folder, own_clips
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch) -> Path:
+    """A run on two clips of the folder in which it was trained, which is moved away from them."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    for name, amplitude in (("a", 0.1), ("b", 0.2)):
+        native.write(f"{name}.npz", sway(amplitude))
+    config = TrainConfig(motion=("a.npz", "b.npz"), motion_weights=(1.0, 3.0))
+    clips = load_clips(config.motion, config.motion_weights)
+    folder.create(Path("run"), sized(config, "cpu", 2), clips, 2)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.move(home / "run", elsewhere / "run")
+    shutil.rmtree(home)
+    monkeypatch.chdir(elsewhere)
+    return elsewhere / "run"
+
+
+def test_a_run_is_read_where_its_clips_are_not(run, capsys):
+    clips = folder.load_run_clips(run)
+    assert [motion.name for motion in clips.motions] == ["sway 1", "sway 2"]
+    assert [motion.digest for motion in clips.motions] == [sway(0.1).digest, sway(0.2).digest]
+    np.testing.assert_array_equal(clips.motions[1].dof_pos, sway(0.2).dof_pos)
+    assert clips.weights == (1.0, 3.0)
+    assert capsys.readouterr().out == ""
+
+
+def test_copies_that_are_not_the_runs_are_refused(run):
+    native.write(run / "clips/1.npz", sway(0.3))
+    message = refusal(folder.load_run_clips, run)
+    assert message.startswith(
+        f"{run / 'clips/1.npz'}: is not the clip that the run was trained on; restore it"
+    )
+    (run / "clips/1.npz").unlink()
+    assert "1.npz" in refusal(folder.load_run_clips, run)
+
+
+def test_a_run_of_an_earlier_version_reads_the_files_themselves(run, capsys):
+    shutil.rmtree(run / own_clips.FOLDER)
+    assert "a.npz: no such file" in refusal(folder.load_run_clips, run)
+    for name, amplitude in (("a", 0.1), ("b", 0.25)):
+        native.write(f"{name}.npz", sway(amplitude))
+    assert folder.load_run_clips(run).motions[1].digest == sway(0.25).digest
+    assert "its clips are not those that it was trained on" in capsys.readouterr().out
