@@ -16,6 +16,10 @@ from mjx_mimic.config_yaml import read_config
 from mjx_mimic.presets import PRESETS, Preset
 
 PROGRAM = "python -m mjx_mimic.bench"
+MEASURING = ("sizes", "loops", "contacts", "clips", "repeats")
+"""Options of what is measured here."""
+PREDICTING = ("devices", "against")
+"""Options of what --compile-for predicts."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,6 @@ def parse(arguments: Sequence[str]) -> BenchCommand:
     first, _ = cli.parse(BenchCommand, arguments, prog=PROGRAM, return_unknown_args=True)
     if first.preset and first.config:
         raise UserError("options --preset, --config: cannot be joined; choose one of them")
-    if first.against and not first.compile_for:
-        raise UserError("option --against: compares what --compile-for predicts; add --compile-for")
     cli.require_range(
         {
             "--devices": (first.devices, 1, 10**6),
@@ -69,12 +71,12 @@ def parse(arguments: Sequence[str]) -> BenchCommand:
             "--repeats": (first.repeats, 1, 10**6),
         }
     )
-    others = ("sizes", "clips", "repeats", "loops", "contacts") if first.compile_for else ("devices",)
-    for name in others:
-        if getattr(first, name) != getattr(BenchCommand, name):
-            what = "it is of what is measured here" if first.compile_for else "it is of a prediction"
-            remedy = "leave it or --compile-for out" if first.compile_for else "add --compile-for"
-            raise UserError(f"option --{name}: {what}; {remedy}")
+    if first.compile_for:
+        cli.require_defaults(
+            first, MEASURING, "it is of what is measured here; leave it or --compile-for out"
+        )
+    else:
+        cli.require_defaults(first, PREDICTING, "it is of a prediction; add --compile-for")
     start = read_config(first.config) if first.config else PRESETS[first.preset or "default"]
     command = cli.parse(BenchCommand, arguments, default=replace(first, train=start), prog=PROGRAM)
     if command.compile_for and command.train.physics_impl == "warp":

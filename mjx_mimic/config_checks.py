@@ -1,13 +1,15 @@
 """What a machine fills in where settings are 0, and which settings cannot be trained with."""
 
 import math
+import operator
 import typing
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from mjx_mimic.common.cli import require_range
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.config import RandomizationConfig, TrainConfig, Within
+from mjx_mimic.config import GoalName, RandomizationConfig, TrainConfig, Within
 from mjx_mimic.robot.constants import G1_JOINTS
 
 # Environments per device, samples in all, and samples between evaluations and between videos, where the user
@@ -78,6 +80,12 @@ def check(config: TrainConfig, devices: int) -> None:
     _require(batch % ppo.actor_minibatches == 0, "--ppo.actor-minibatches", ppo.actor_minibatches, remedy)
     _require(batch % ppo.critic_minibatches == 0, "--ppo.critic-minibatches", ppo.critic_minibatches, remedy)
     _require(ppo.min_rate <= ppo.max_rate, "--ppo.min-rate", ppo.min_rate, "use one up to --ppo.max-rate")
+    if ppo.target_kl is not None:
+        remedy = "use one from --ppo.min-rate to --ppo.max-rate, or --ppo.target-kl None, which keeps it"
+        _require(ppo.min_rate <= ppo.actor_rate <= ppo.max_rate, "--ppo.actor-rate", ppo.actor_rate, remedy)
+        # The divergence is measured before each step, so that before the only one it would be 0.
+        remedy = "use None, or more than one step an update (--ppo.actor-epochs, --ppo.actor-minibatches)"
+        _require(ppo.actor_epochs * ppo.actor_minibatches > 1, "--ppo.target-kl", ppo.target_kl, remedy)
     check_physics_rate("--env.physics-hz", env.physics_hz, env.control_hz)
     remedy = f"use at least {1.0 / env.control_hz:.3g}, one control step"
     _require(
@@ -129,12 +137,65 @@ def _require(condition: bool, option: str, value: Any, remedy: str) -> None:
         raise UserError(f"option {option}: {value} will not do; {remedy}")
 
 
+def _has_goal(name: str) -> Callable[[TrainConfig], bool]:
+    return lambda config: config.env.goal == name
+
+
+def _shows_phase(config: TrainConfig) -> bool:
+    env = config.env
+    return env.observation != "mimickit" if env.phase is None else env.phase
+
+
+_EFFECTS: dict[str, tuple[Callable[[TrainConfig], bool], str]] = {
+    **{f"env.{name}": (_has_goal(name), f"--env.goal {name}") for name in typing.get_args(GoalName)[1:]},
+    **{
+        f"env.{name}_weight": (lambda config: config.env.goal != "none", "--env.goal")
+        for name in ("imitation", "goal")
+    },
+    "env.mimickit_reward": (lambda config: config.env.reward == "mimickit", "--env.reward mimickit"),
+    "env.joint_weights": (lambda config: config.env.reward == "mimickit", "--env.reward mimickit"),
+    "env.paper_reward": (lambda config: config.env.reward == "paper", "--env.reward paper"),
+    "env.action_scale": (lambda config: config.env.action == "reference", "--env.action reference"),
+    "env.phase_frequencies": (_shows_phase, "--env.phase"),
+    "env.noise": (lambda config: config.noise > 0.0, "--noise"),
+    **{
+        f"ppo.{name}": (lambda config: config.ppo.target_kl is not None, "--ppo.target-kl")
+        for name in ("final_kl", "min_rate", "max_rate")
+    },
+}
+"""Settings and sections that do something only under a condition: it, and the option that meets it."""
+
+
+def without_effect(config: TrainConfig) -> Iterator[str]:
+    """Yield a warning for each setting that is not its default and does nothing in a training.
+
+    They are not refused: presets, and files that several trainings share, may hold them.
+    """
+    default = TrainConfig()
+    for path, (counts, needed) in _EFFECTS.items():
+        if not counts(config):
+            value, usual = (operator.attrgetter(path)(settings) for settings in (config, default))
+            for name in _changed(path, value, usual):
+                option = f"--{name}".replace("_", "-")
+                yield f"warning: option {option}: has no effect in training without {needed}"
+
+
+def _changed(name: str, value: Any, usual: Any) -> list[str]:
+    """Return the dotted names of what differs from the usual value, in a section each of its fields."""
+    if not is_dataclass(value):
+        return [name] if value != usual else []
+    parts = ((f"{name}.{f.name}", getattr(value, f.name), getattr(usual, f.name)) for f in fields(value))
+    return [found for part in parts for found in _changed(*part)]
+
+
 def check_effects(config: TrainConfig) -> None:
-    """Refuse settings of a new training that would have no effect or none that makes sense.
+    """Refuse settings of a new training that make no sense, and warn of those without effect.
 
     Raises:
         UserError: with the option and a remedy.
     """
+    for warning in without_effect(config):
+        print(warning)
     env = config.env
     ramp = config.disturbance_ramp
     moves = config.push or config.noise or env.randomization != RandomizationConfig()

@@ -341,7 +341,7 @@ def preview(command: PreviewCommand) -> int:
     if command.out is not None:
         check_video(command.out, command)
         if gl.choose_gl_backend() is None:
-            raise UserError(gl.NO_GL)
+            raise UserError(gl.why_none())
     motions = _load(command.files, command.skip_bad).motions  # MuJoCo, after the GL library is chosen
     if command.plot is not None and len(motions) > 1:
         raise UserError(f"option --plot: there are {len(motions)} clips; name one of them")

@@ -1,7 +1,7 @@
 """`python -m mjx_mimic.render`: a video of a trained policy, or of a clip by itself."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -40,7 +40,7 @@ def draw(command: RenderCommand) -> int:
     """Draw what `command` asks for, and print what was written."""
     check(command)
     if gl.choose_gl_backend() is None:
-        raise UserError(gl.NO_GL)
+        raise UserError(gl.why_none())
     from mjx_mimic.clips.dataset import load_clips  # MuJoCo, after the GL library is chosen
     from mjx_mimic.display import rendering
 
@@ -48,7 +48,11 @@ def draw(command: RenderCommand) -> int:
     if command.out.suffix:
         rendering.find_ffmpeg()
     if command.motion is not None:
-        rendering.draw_clips(load_clips([command.motion]).motions, command.out, command)
+        motions = load_clips([command.motion]).motions
+        if command.clip is not None:
+            cli.require_range({"--clip": (command.clip, 0, len(motions) - 1)})
+            motions = (motions[command.clip],)
+        rendering.draw_clips(motions, command.out, command)
         return 0
     assert command.run is not None
     cli.prepare_jax()
@@ -75,12 +79,13 @@ def check(command: RenderCommand) -> None:
             "--seed": (command.seed, 0, MOST_SEED),
         }
     )
-    if command.motion and command.num_envs > 1:
-        raise UserError("option --num-envs: a clip is the same in each; it needs --run")
-    if command.motion and (command.push or command.force):
-        raise UserError("options --push, --force: a clip cannot be pushed; they need --run")
-    if command.skills and (command.motion or command.clip is not None):
-        raise UserError("option --skills: needs --run, and neither --motion nor --clip")
+    if command.motion is not None:
+        of_runs = [option.name for option in fields(EpisodeOptions) if option.name != "clip"]
+        cli.require_defaults(command, of_runs, "it is of a run's episodes; it needs --run, not --motion")
+    if not command.force:
+        cli.require_defaults(command, ("direction",), "it is of a force; add --force")
+    if command.skills and command.clip is not None:
+        raise UserError("option --skills: cannot be joined with --clip; leave one of them out")
     check_video(command.out, command)
 
 

@@ -119,7 +119,7 @@ def main(arguments: Sequence[str]) -> int:
     # MuJoCo reads its choice of GL library when it is first imported, so this comes before it.
     backend = gl.choose_gl_backend() if command.video else None
     if command.video and backend is None:
-        print(f"no video: {gl.NO_GL}", flush=True)
+        print(f"no video: {gl.why_none()}", flush=True)
     cli.prepare_jax(warp=command.train.physics_impl == "warp")
     with joined(cluster):
         from mjx_mimic import runs  # JAX and MuJoCo, after their settings

@@ -40,7 +40,7 @@ class ViewCommand:
     speed: float = 1.0
     """Times real time."""
     browser: bool = False
-    """A web page instead of a window; without a display, always."""
+    """A web page instead of a window; without a display, or with one of the next three options, always."""
     port: int = 8080
     """Of the web page; 0: any free one."""
     host: str = "127.0.0.1"
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     """Show a window until it is closed, or serve a page until it is interrupted."""
     command = cli.parse(ViewCommand, arguments, prog=PROGRAM)
     check(command)
-    if command.browser or command.share or not gl.has_display():
+    if wants_page(command) or not gl.has_display():
         if importlib.util.find_spec("viser") is None:
             raise missing_package("a page in the browser", "viser", "view")
         from mjx_mimic.display.serving import serve  # viser, which a window does without
@@ -69,6 +69,12 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def wants_page(command: ViewCommand) -> bool:
+    """Return whether the options ask for the web page, by name or by saying where it is to be."""
+    of_page = ("browser", "share", "host", "port")
+    return any(getattr(command, name) != getattr(ViewCommand, name) for name in of_page)
+
+
 def check(command: ViewCommand) -> None:
     """Refuse options that make no sense, before anything is loaded.
 
@@ -77,10 +83,9 @@ def check(command: ViewCommand) -> None:
     """
     if (command.run is None) == (command.motion is None):
         raise UserError("options --run and --motion: give one of them")
-    if command.motion and command.num_envs > 1:
-        raise UserError("option --num-envs: a clip is the same in each; it needs --run")
-    if command.motion and command.follow:
-        raise UserError("option --follow: a clip does not change; it needs --run")
+    if command.motion is not None:
+        of_runs = ("num_envs", "checkpoint", "follow")
+        cli.require_defaults(command, of_runs, "it is of a run's policy; it needs --run, not --motion")
     if command.follow and isinstance(command.checkpoint, int):
         raise UserError("option --follow: cannot be joined with --checkpoint SAMPLES; use best or last")
     cli.require_range({"--num-envs": (command.num_envs, 1, 64)})

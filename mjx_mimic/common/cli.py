@@ -5,7 +5,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import tyro
@@ -46,6 +46,22 @@ def require_range(bounds: Mapping[str, tuple[float, float, float]]) -> None:
     for option, (value, low, high) in bounds.items():
         if not low <= value <= high:
             raise UserError(f"option {option}: {value} will not do; use a number from {low:g} to {high:g}")
+
+
+def require_defaults(command: Any, names: Iterable[str], why: str) -> None:
+    """Refuse options that would do nothing, where they are not left at their defaults.
+
+    Args:
+        command: a dataclass of options.
+        names: of its fields.
+        why: they do nothing, and the remedy.
+
+    Raises:
+        UserError: with the first such option.
+    """
+    for name in names:
+        if getattr(command, name) != getattr(type(command), name):
+            raise UserError(f"option --{name.replace('_', '-')}: {why}")
 
 
 def cores() -> int:

@@ -1,6 +1,7 @@
 """A web page on a session, served by viser: for machines without a screen, and notebooks."""
 
 import contextlib
+import functools
 import io
 import math
 import socket
@@ -249,13 +250,13 @@ class BrowserView:
         self._following = gui.add_checkbox("Follow the robot", True)
         self._pause.on_update(lambda _: session.ask(session.pause, self._pause.value))
         step.on_click(lambda _: self._single_step())
-        reset.on_click(lambda _: session.ask(self._reset))
+        reset.on_click(lambda _: session.ask(self._begin, session.reset))
         speed.on_update(lambda _: session.ask(session.set_speed, speed.value))
         ghost.on_update(lambda _: session.ask(session.show_ghost, ghost.value))
         if len(session.playable.clips) > 1:
             chosen = session.playable.clips[session.playable.clip]
             clips = gui.add_dropdown("Clip", session.playable.clips, initial_value=chosen)
-            clips.on_update(lambda _: session.ask(self._select, clips.value))
+            clips.on_update(lambda _: session.ask(self._begin, session.select, clips.value))
         if session.playable.simulated:
             strength = gui.add_slider("Push, m/s", 0.1, 2.0, 0.1, 0.5)
             push = gui.add_button_group("Direction", tuple(DIRECTIONS))
@@ -273,55 +274,79 @@ class BrowserView:
         if not playable.dials:
             return
         self._held = gui.add_checkbox("Hold the goal", False)
-        for dial, value in zip(playable.dials, playable.dial_values(), strict=True):
+        for number, (dial, value) in enumerate(zip(playable.dials, playable.dial_values(), strict=True)):
             high = max(dial.high, dial.low + 1e-3)  # there is no slider without a range
             step = (high - dial.low) / _DIAL_STEPS
             value = float(np.clip(value, dial.low, high))
             slider = gui.add_slider(f"Goal: {dial.name}, {dial.unit}", dial.low, high, step, value)
-            slider.on_update(lambda event: self._aim(event, True))
+            slider.on_update(functools.partial(self._on_dial, number))
             self.goal_dials.append(slider)
-        self._held.on_update(lambda event: self._aim(event, self._held.value))
+        self._held.on_update(self._on_hold)
         if session.steers:
             buttons = gui.add_button_group("Steer", tuple(STEERING))
 
             @buttons.on_click
             def _(_: viser.GuiEvent) -> None:
                 left, faster = STEERING[buttons.value]
-                session.ask(self._change_goal, session.steer, left, faster)
+                session.ask(self.change_goal, session.steer, left, faster)
 
         @self.server.scene.on_click()
         def _(event: viser.SceneClickEvent) -> None:
             point = floor_point(np.array(event.ray_origin), np.array(event.ray_direction))
             if point is not None:
-                session.ask(self._change_goal, playable.aim_at, point - self._world.position[:2])
+                session.ask(self.change_goal, playable.aim_at, point - self._world.position[:2])
 
-    def _aim(self, event: viser.GuiEvent, hold: bool) -> None:
-        """Hold the goal where the sliders are, or let it change as in training, if a visitor has asked."""
-        if event.client is None:  # a slider that `_change_goal` has moved
-            return
-        self._held.value = hold  # type: ignore[misc]  # a setter that mypy does not see
-        values = [slider.value for slider in self.goal_dials]
-        self.session.ask(self.session.playable.aim, values if hold else None)
+    def _on_dial(self, number: int, event: viser.GuiEvent) -> None:
+        """Have a goal held that differs from what it is by one number, if a visitor has moved the slider."""
+        if event.client is not None:  # and not `_show_goal`
+            self.session.ask(self.change_goal, self._turn, number, event.target.value)
 
-    def _change_goal(self, change: Callable[..., None], *arguments: Any) -> None:
-        """Change the goal, hold it there, and show it on the sliders."""
+    def _on_hold(self, event: viser.GuiEvent) -> None:
+        """Have the goal held as it is, or let it change as in training, if a visitor has asked."""
+        if event.client is not None and event.target.value:
+            self.session.ask(self.change_goal, self._keep_goal)
+        elif event.client is not None:
+            self.session.ask(self._let_goal_go)
+
+    # What follows is called by the session's owner alone, between two steps.
+
+    def change_goal(self, change: Callable[..., None], *arguments: Any) -> None:
+        """Change the goal, hold it there, and show it."""
         change(*arguments)
-        self._held.value = True  # type: ignore[misc]
+        self._show_goal(True)
+
+    def _turn(self, number: int, value: float) -> None:
+        """Set one of the goal's numbers; the others stay as they are."""
+        values = self.session.playable.dial_values()
+        values[number] = value
+        self.session.playable.aim(values)
+
+    def _keep_goal(self) -> None:
+        self.session.playable.aim(self.session.playable.dial_values())
+
+    def _let_goal_go(self) -> None:
+        self.session.playable.aim(None)
+        self._show_goal(False)
+
+    def _show_goal(self, held: bool) -> None:
+        """Show on the sliders where the goal is, and whether it is held there."""
+        self._held.value = held  # type: ignore[misc]  # a setter that mypy does not see
         playable = self.session.playable
         for slider, dial, value in zip(self.goal_dials, playable.dials, playable.dial_values(), strict=True):
-            slider.value = float(np.clip(value, dial.low, dial.high))  # type: ignore[misc]
+            shown = float(np.clip(value, dial.low, dial.high))
+            if abs(shown - slider.value) > 0.5 * slider.step:  # leaves alone what a hand is moving
+                slider.value = shown  # type: ignore[misc]
 
     def _single_step(self) -> None:
         self.session.ask(self.session.single_step)
         self._pause.value = True  # type: ignore[misc]  # a setter that mypy does not see
 
-    def _reset(self) -> None:
-        self.session.reset()
+    def _begin(self, start: Callable[..., None], *arguments: Any) -> None:
+        """Start a clip, and show where that puts robot and goal."""
+        start(*arguments)
         self._jump_to_robot()
-
-    def _select(self, clip: str) -> None:
-        self.session.select(clip)
-        self._jump_to_robot()
+        if self.goal_dials:
+            self._show_goal(self._held.value)
 
     def _jump_to_robot(self) -> None:
         """Move the camera to the robot at once, not smoothly."""
@@ -338,6 +363,8 @@ class BrowserView:
     def _write_status(self) -> None:
         rows = self.session.playable.status().rows()
         self._text.content = "\n\n".join(f"{label}: **{value}**" for label, value in rows)
+        if self.goal_dials and not self._held.value:  # it changes by itself, as in training
+            self._show_goal(False)
 
 
 def floor_point(origin: NDArray, direction: NDArray) -> NDArray | None:

@@ -5,10 +5,20 @@ import os
 import subprocess
 import sys
 
+from mjx_mimic.common.errors import bare
+
 NO_GL = (
     "no OpenGL library found for drawing; install one (Debian: apt-get install libosmesa6, or libegl1 and"
     " libgl1)"
 )
+
+
+def why_none() -> str:
+    """Say why `choose_gl_backend` has found nothing that can draw, with the remedy."""
+    chosen = os.environ.get("MUJOCO_GL")
+    if not chosen:
+        return NO_GL
+    return f"MUJOCO_GL={bare(chosen)} cannot draw here; unset it, or use {' or '.join(_candidates())}"
 
 
 @functools.cache

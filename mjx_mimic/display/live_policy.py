@@ -105,7 +105,7 @@ class Live:
         self._starts += 1
         self.state = _begin(self._env, np.int32(clip), np.float32(seconds), key)
         if self.has_skills and self._env.choice is None:
-            self.select(clip)
+            self._plan(clip)
         self._hold_goal()
         mujoco.mj_resetData(self.model, self.data)
         self.data.qpos[self._positions] = self.state.qpos
@@ -122,11 +122,18 @@ class Live:
 
         A composite policy chooses again after it.
         """
-        if self.state.skills is not None:
-            plan = np.array([clip] if self._env.choice is None else [clip, OPEN], np.int32)
-            self.state = replace(self.state, skills=self.state.skills.followed_by(plan))
-        else:
+        if not self.has_skills:
             self.reset(clip)
+        elif self._env.choice is None:
+            self._plan(clip)
+        else:
+            self._plan(clip, OPEN)
+
+    def _plan(self, *clips: int) -> None:
+        """Have these clips follow the cycle of the current one."""
+        assert self.state.skills is not None
+        skills = self.state.skills.followed_by(np.array(clips, np.int32))
+        self.state = replace(self.state, skills=skills)
 
     def step(self) -> None:
         """Take a physics step; after the last one of a control step, ask the policy for its next action."""

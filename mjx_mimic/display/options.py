@@ -47,7 +47,8 @@ class EpisodeOptions:
     num_envs: int = 1
     """With --run: episodes in a grid; each clip once from its start, further ones from random phases."""
     clip: Annotated[int | None, cli.shown("INT")] = None
-    """With --run: only this one of its clips, counted from 0; otherwise they take turns."""
+    """Only this one of several clips, counted from 0; otherwise a run's take turns, and those of --motion are
+    side by side."""
     skills: tuple[str, ...] = ()
     """With a run of skills: the clips to go through, a cycle of each, the last one again and again."""
     checkpoint: Which = "best"
@@ -63,7 +64,7 @@ class EpisodeOptions:
     force: float = 0.0
     """With --run: force on the pelvis for 0.2 s, once in each episode after 1 to 3 s, N."""
     direction: Literal["forward", "backward", "left", "right"] = "forward"
-    """Where the force points, as the robot sees it."""
+    """With --force: where it points, as the robot sees it."""
 
 
 def check_video(out: Path, options: VideoOptions) -> None:

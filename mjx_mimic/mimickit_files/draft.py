@@ -1,11 +1,13 @@
 """A translation that is being made, and what the table of keys says of one key."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.search import upwards
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_checks import check_bounds
 from mjx_mimic.presets import PRESETS
@@ -19,7 +21,9 @@ class Draft:
         folder: of the argument file.
         motion_is_given: whether the clips are named already, so that `motion_file` does not count.
         config: the settings so far.
+        typed: arguments that come from the command line.
         out: run folder.
+        files: that were found, in the order of being found.
         notes: what there is to say: kind of file, key, value, text.
         kind: of the file that is being translated.
         sources: where its keys stand, for messages.
@@ -29,7 +33,9 @@ class Draft:
     folder: Path
     motion_is_given: bool
     config: TrainConfig = field(default_factory=lambda: PRESETS["mimickit"])
+    typed: Collection[str] = ()
     out: Path | None = None
+    files: list[Path] = field(default_factory=list)
     notes: list[tuple[str, str, Any, str]] = field(default_factory=list)
     kind: str = ""
     sources: dict[str, str] = field(default_factory=dict)
@@ -38,6 +44,18 @@ class Draft:
     def set(self, path: str, value: Any) -> None:
         """Set the field of the configuration at a dotted path."""
         self.config = _with(self.config, path.split("."), value)
+
+    def is_typed(self, key: str) -> bool:
+        """Return whether a key is an argument of the command line."""
+        return self.kind == "argument" and key in self.typed
+
+    def find(self, key: str, name: str) -> Path | None:
+        """Find the file that a key names; a typed one in the current folder first, as MimicKit has it."""
+        is_here = self.is_typed(key) and os.path.isfile(name)
+        found = Path(name) if is_here else upwards(name, self.folder)
+        if found is not None:
+            self.files.append(found)
+        return found
 
     def tell(self, key: str, text: str) -> None:
         """Remember to say what becomes of a key's value."""

@@ -8,7 +8,6 @@ from typing import Any
 
 from mjx_mimic.common import paths
 from mjx_mimic.common.errors import bare
-from mjx_mimic.common.search import upwards
 from mjx_mimic.mimickit_files.draft import KEEP, REQUIRED, Draft, Key, Translate
 from mjx_mimic.robot.constants import ALL_BODIES, G1_BODIES, G1_JOINTS, GROUND_BODIES, SIDES
 
@@ -41,7 +40,7 @@ def _plain(path: str, kind: Any, how: str = "the same", default: Any = KEEP) -> 
 def _motion(draft: Draft, key: str, value: str) -> None:
     if draft.motion_is_given:
         return
-    found = upwards(value, draft.folder)
+    found = draft.find(key, value)
     if found is None and value not in paths.bundled_clips():
         draft.refuse(key, f"is {bare(value)}: {not_found(draft.folder)}; copy it there, or add --motion CLIP")
     draft.set("motion", (str(found or value),))
@@ -73,7 +72,7 @@ MODEL = (
 
 
 def _visualize(draft: Draft, key: str, value: bool) -> None:
-    if value and draft.sources[key].startswith("option"):
+    if value and draft.is_typed(key):
         draft.refuse(key, WATCH)
     if value:
         draft.tell(key, WATCH)
@@ -81,6 +80,12 @@ def _visualize(draft: Draft, key: str, value: bool) -> None:
 
 def _model(draft: Draft, key: str, value: str) -> None:
     draft.refuse(key, f"is {bare(value)}: {MODEL}")
+
+
+def _video(draft: Draft, key: str, value: bool) -> None:
+    if not value:
+        draft.set("video_interval", 0)
+        draft.tell(key, "none on the way: --video-interval 0; --no-video leaves out the one at the end too")
 
 
 def _out(draft: Draft, key: str, value: str) -> None:
@@ -111,8 +116,6 @@ ARGUMENTS = {
         "JAX_PLATFORMS, CUDA_VISIBLE_DEVICES",
         "all devices of the machine are used; these variables of the environment choose",
         list[str],
-        KEEP,
-        neutral=(["cuda:0"],),
     ),
     "master_port": Key(
         "",
@@ -121,7 +124,13 @@ ARGUMENTS = {
     "logger": Key("--wandb PROJECT", "TensorBoard and metrics.jsonl always, W&B too", neutral=(["tb"],)),
     "save_int_models": Key("--keep-checkpoints", "all keeps every checkpoint", bool, neutral=(False,)),
     "test_episodes": Key("evaluate --episodes", "of its test mode, which is a command here"),
-    "video": Key("--video, --no-video", "one every --video-interval samples, and one at the end", bool),
+    "video": Key(
+        "--video, --no-video",
+        "the same on the command line; False in a file is `--video-interval 0`, with one at the end",
+        bool,
+        KEEP,
+        _video,
+    ),
 }
 
 # -- the environment
@@ -248,7 +257,12 @@ ENVIRONMENT = {
         REQUIRED,
         _layout,
     ),
-    "root_height_obs": Key(_LAYOUT, "the height is always observed", bool, neutral=(True,)),
+    "root_height_obs": Key(
+        _LAYOUT,
+        "the height is always observed and rewarded; False leaves it out of both there",
+        bool,
+        neutral=(True,),
+    ),
     "pose_termination": Key(
         "--env.max-deviation", "False: none", bool, False, part_of="enable_early_termination"
     ),
@@ -313,26 +327,28 @@ def _optimizer(draft: Draft, key: str, value: str) -> None:
     kinds = {"SGD": "sgd", "Adam": "adam"}
     if value not in kinds:
         draft.refuse(key, f"is {bare(value)}; use {' or '.join(kinds)}")
-    other = draft.values.get("critic_optimizer.type", value)
-    if key.startswith("actor"):
-        draft.set("ppo.optimizer", kinds[value])
-    elif other != draft.values.get("actor_optimizer.type", other):
-        draft.tell(key, "both optimizers are of one type, the actor's: --ppo.optimizer")
+    draft.set("ppo.optimizer", kinds[value])
+    if draft.values.get(_CRITIC_TYPE, value) != value:
+        draft.tell(_CRITIC_TYPE, "both optimizers are of one type, the actor's: --ppo.optimizer")
 
 
 def _grad_clip(draft: Draft, key: str, value: float) -> None:
-    if key.startswith("actor") or "actor_optimizer.grad_clip" not in draft.values:
-        draft.set("ppo.max_grad_norm", value or None)
-    if value != draft.values.get("actor_optimizer.grad_clip", 0.0):
-        draft.tell(key, "there is one limit for both networks: --ppo.max-grad-norm")
+    critic = draft.values[_CRITIC_CLIP]
+    named = key if value else _CRITIC_CLIP
+    draft.set("ppo.max_grad_norm", value or critic or None)
+    draft.check(named)
+    if value != critic:
+        draft.tell(named, "clips the gradients of both networks: --ppo.max-grad-norm")
+
+
+_CRITIC_TYPE, _CRITIC_CLIP = "critic_optimizer.type", "critic_optimizer.grad_clip"
+_ONE_TYPE, _ONE_CLIP = "SGD or Adam, the actor's for both networks", "one for both networks; 0: none"
 
 
 def _optimizer_keys(network: str) -> dict[str, Key]:
     return {
-        "type": Key("--ppo.optimizer", "SGD or Adam, one for both networks", str, KEEP, _optimizer),
         "learning_rate": _plain(f"ppo.{network}_rate", float),
         "weight_decay": Key("", "weights do not decay", float, neutral=(0.0,)),
-        "grad_clip": Key("--ppo.max-grad-norm", "one for both networks; 0: none", float, KEEP, _grad_clip),
         "use_amp": Key("", "always float32", bool, neutral=(False,)),
         "amp_type": Key("", "always float32"),
     }
@@ -362,10 +378,14 @@ def _minibatches(network: str) -> Key:
 
 
 def _evaluations(draft: Draft, key: str, iterations: int) -> None:
-    """Turn iterations between evaluations into samples, those of one device."""
+    """Turn iterations between evaluations into samples, of one accelerator where no total is given."""
     config = draft.config
     samples = iterations * config.unroll_length * (config.num_envs or config.envs_per_accelerator)
     draft.set("eval_interval", samples)
+    if not config.num_envs:
+        draft.tell(
+            key, f"--eval-interval {samples}, of one accelerator; with several, multiply by their number"
+        )
 
 
 AGENT = {
@@ -381,13 +401,20 @@ AGENT = {
     ),
     "model.action_std": _plain("network.initial_std", float),
     "model.critic_net": _net("network.critic_hidden"),
-    **{f"actor_optimizer.{name}": key for name, key in _optimizer_keys("actor").items()},
-    **{f"critic_optimizer.{name}": key for name, key in _optimizer_keys("critic").items()},
+    "actor_optimizer.type": Key("--ppo.optimizer", _ONE_TYPE, str, "SGD", _optimizer),
+    _CRITIC_TYPE: Key("--ppo.optimizer", _ONE_TYPE, str, part_of="actor_optimizer.type"),
+    "actor_optimizer.grad_clip": Key("--ppo.max-grad-norm", _ONE_CLIP, float, 0.0, _grad_clip),
+    _CRITIC_CLIP: Key("--ppo.max-grad-norm", _ONE_CLIP, float, 0.0, part_of="actor_optimizer.grad_clip"),
+    **{
+        f"{network}_optimizer.{name}": key
+        for network in ("actor", "critic")
+        for name, key in _optimizer_keys(network).items()
+    },
     "discount": _plain("ppo.discount", float),
     "steps_per_iter": _plain("unroll_length", int),
     "iters_per_output": Key(
         "--eval-interval",
-        "in samples: times `steps_per_iter` times `num_envs`",
+        "in samples: times `steps_per_iter` times `num_envs`, of one accelerator",
         int,
         KEEP,
         _evaluations,
@@ -427,6 +454,10 @@ def _control_hz(draft: Draft, key: str, value: float) -> None:
     draft.set("env.physics_hz", value * math.ceil(physics / value - 1e-9))
 
 
+def _physics_hz(draft: Draft, key: str, value: Any) -> None:
+    draft.tell(key, f"of another engine; the rate here is --env.physics-hz {draft.config.env.physics_hz:g}")
+
+
 def _control_mode(draft: Draft, key: str, value: str) -> None:
     if value not in ("pos", "pd_explicit"):
         draft.refuse(key, f"is {bare(value)}; the motors here are position controlled; use pos")
@@ -438,7 +469,11 @@ ENGINE = {
     "engine_name": Key("", "the engine is MuJoCo MJX"),
     "control_mode": Key("", "pos; vel, torque and none are refused", str, "none", _control_mode),
     "control_freq": Key("--env.control-hz", "the same", float, 10.0, _control_hz),
-    "sim_freq": Key("--env.physics-hz", "of another engine; the preset's rate stays, 120 Hz"),
+    "sim_freq": Key(
+        "--env.physics-hz",
+        "of another engine; here 120 Hz, the preset's, or the next multiple of `control_freq`",
+        translate=_physics_hz,
+    ),
     "env_spacing": Key("", "every environment is a world of its own"),
     "ground_contact_height": Key("", "a fall is a shape that touches the floor, at any height"),
 }

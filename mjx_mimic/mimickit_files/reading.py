@@ -11,7 +11,6 @@ from typing import Any
 from mjx_mimic.common.cli import require_range
 from mjx_mimic.common.errors import UserError, bare
 from mjx_mimic.common.files import read_text, read_yaml
-from mjx_mimic.common.search import upwards
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.mimickit_files.draft import KEEP, REQUIRED, Draft, Key
 from mjx_mimic.mimickit_files.keys import ARGUMENTS, KEYS, not_found
@@ -41,7 +40,7 @@ def split(arguments: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
     ours: list[str] = []
     theirs: dict[str, list[str]] = {}
     current: list[str] = ours
-    for argument in arguments:
+    for argument in _with_flags(arguments):
         if argument.startswith("--"):
             name, has_value, value = argument.removeprefix("--").partition("=")
             name = name.replace("-", "_")
@@ -55,18 +54,35 @@ def split(arguments: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
     return ours, theirs
 
 
+def _with_flags(arguments: Sequence[str]) -> list[str]:
+    """Write MimicKit's `--video true` and `--video false` as our `--video` and `--no-video`."""
+    found: list[str] = []
+    for before, argument in zip(("", *arguments), arguments, strict=False):
+        option, _, value = argument.partition("=")
+        if before == "--video" and argument.lower() in _BOOLEANS:
+            found[-1] = "--video" if _BOOLEANS[argument.lower()] else "--no-video"
+        elif option == "--video" and value.lower() in _BOOLEANS:
+            found.append("--video" if _BOOLEANS[value.lower()] else "--no-video")
+        else:
+            found.append(argument)
+    return found
+
+
 def check_options(theirs: Mapping[str, list[str]]) -> None:
     """Refuse MimicKit's options on our command line where they come without its files.
 
     Raises:
         UserError: with what to type instead.
     """
-    draft = Draft(Path(), motion_is_given=True)
+    draft = Draft(Path(), motion_is_given=True, typed=theirs)
     _read_arguments(draft, {}, theirs)
     for name in theirs:
         if name not in ("mode", "visualize"):
-            ours = ARGUMENTS[name].setting or "none"
-            draft.refuse(name, f"is MimicKit's, and goes with --arg-file; without, use ours: {ours}")
+            ours = ARGUMENTS[name].setting
+            without = f"; without, use ours: {ours}" if ours else ""
+            draft.refuse(
+                name, f"is MimicKit's, and goes with its files; add --arg-file or --env_config{without}"
+            )
 
 
 def translate(
@@ -88,18 +104,13 @@ def translate(
     """
     folder = arg_file.parent if arg_file else Path()
     require_range({"--num-envs": (num_envs, 0, 10**9)})
-    draft = Draft(folder, motion_is_given, replace(PRESETS["mimickit"], num_envs=num_envs))
+    draft = Draft(folder, motion_is_given, replace(PRESETS["mimickit"], num_envs=num_envs), theirs or {})
     _read_arguments(draft, read_arguments(arg_file) if arg_file else {}, theirs or {}, arg_file)
-    arguments, sources = draft.values, draft.sources
-    if "env_config" not in arguments:
+    if "env_config" not in draft.values:
         raise UserError(f"{arg_file or 'options'}: argument --env_config is missing; name a YAML file")
+    paths = {kind: _config_file(draft, f"{kind}_config") for kind in ("env", "agent", "engine")}
     override: Any = {}
-    for kind in ("env", "agent", "engine"):
-        name = f"{kind}_config"
-        path = upwards(arguments[name], folder) if name in arguments else None
-        if name in arguments and path is None:
-            missing = not_found(folder)
-            raise UserError(f"{sources[name]}: is {bare(arguments[name])}: {missing}; correct it")
+    for kind, path in paths.items():
         values, file = _mapping(path) if path else {}, str(path)
         if kind == "env":
             override = values.pop("engine", {})
@@ -112,6 +123,16 @@ def translate(
         if values:
             _translate_file(draft, kind, _flat(values), file)
     return Translation(draft.config, draft.out, _report(draft, arg_file))
+
+
+def _config_file(draft: Draft, key: str) -> Path | None:
+    """Return the file that an argument names; None: there is no such argument."""
+    if key not in draft.values:
+        return None
+    path = draft.find(key, draft.values[key])
+    if path is None:
+        draft.refuse(key, f"is {bare(draft.values[key])}: {not_found(draft.folder)}; correct it")
+    return path
 
 
 def read_arguments(path: Path) -> dict[str, list[str]]:
@@ -256,7 +277,8 @@ def _apply(draft: Draft, name: str, key: Key | None) -> None:
 
 def _report(draft: Draft, arg_file: Path | None) -> str:
     """Return the block that is printed at the start of a training."""
-    lines = [f"MimicKit's files{f' of {arg_file}' if arg_file else ''} are translated. What is not as there:"]
+    read = ", ".join(bare(path) for path in (*([arg_file] if arg_file else []), *draft.files))
+    lines = [f"MimicKit's files are translated: {read}. What is not as there:"]
     width = max((len(bare(key, 40)) for _, key, _, _ in draft.notes), default=0)
     for kind, key, value, text in draft.notes:
         is_long = isinstance(value, list) and len(value) > 3

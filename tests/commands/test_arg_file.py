@@ -34,7 +34,13 @@ def test_mimickits_command_line_with_an_argument_file(arg_file, tmp_path, capsys
         assert command.train.motion == (str(tmp_path / "data" / "motions" / "clip.npz"),)
         assert command.out == Path("output")
         report = capsys.readouterr().out
-        assert report.startswith(f"MimicKit's files of {arg_file} are translated.")
+        first = report.splitlines()[0]
+        for path in (
+            arg_file,
+            *(tmp_path / "data" / f"{k}s" / f"{k}.yaml" for k in ("env", "agent", "engine")),
+        ):
+            assert str(path) in first
+        assert str(tmp_path / "data" / "motions" / "clip.npz") in first
         assert report.count("sim_freq") == 1
 
 
@@ -53,6 +59,52 @@ def test_the_files_can_be_named_without_an_argument_file(arg_file, tmp_path, mon
     command = train.parse(["--env_config", "data/envs/env.yaml", "--agent_config", "data/agents/agent.yaml"])
     assert command.train.motion == ("data/motions/clip.npz",)
     assert command.train.network.initial_std == 0.05
+
+
+def test_what_is_typed_is_looked_for_in_the_current_folder_first(tmp_path, monkeypatch, capsys):
+    """As MimicKit does; what an argument file names, from that file's folder."""
+    arg_file = mimickit_recipe.write(tmp_path / "MimicKit", env={"episode_length": 5})
+    mimickit_recipe.write(tmp_path / "here", env={"episode_length": 7})
+    monkeypatch.chdir(tmp_path / "here")
+    typed = ["--env_config", "data/envs/env.yaml", "--motion_file", "data/motions/clip.npz"]
+    command = train.parse(["--arg-file", str(arg_file), *typed])
+    assert command.train.env.episode_seconds == 7
+    assert command.train.motion == ("data/motions/clip.npz",)
+    first = capsys.readouterr().out.splitlines()[0]
+    agent = tmp_path / "MimicKit" / "data" / "agents" / "agent.yaml"
+    for path in (arg_file, "data/envs/env.yaml", agent, "data/motions/clip.npz"):
+        assert f" {path}" in first
+    command = train.parse(["--arg-file", str(arg_file)])
+    assert command.train.env.episode_seconds == 5
+    assert command.train.motion == (str(tmp_path / "MimicKit" / "data" / "motions" / "clip.npz"),)
+    elsewhere = ["--engine_config", "data/engines/only_there.yaml"]
+    (tmp_path / "MimicKit" / "data" / "engines" / "only_there.yaml").write_text("control_mode: pos\n")
+    assert train.parse(["--arg-file", str(arg_file), *elsewhere]).train.env.control_hz == 10.0
+
+
+@pytest.mark.parametrize(
+    ("words", "video"),
+    [
+        (["--video", "true"], True),
+        (["--video", "False"], False),
+        (["--video=false"], False),
+        (["--video=1"], True),
+        (["--video"], True),
+        (["--no-video"], False),
+        ([], True),
+    ],
+)
+def test_mimickits_switch_of_videos_is_ours(words, video):
+    assert train.parse([*words, "--seed", "5"]).video is video
+    assert train.parse(["--seed", "5", *words]).video is video
+
+
+def test_a_switch_of_videos_in_a_file(tmp_path, capsys):
+    for value, interval in (("true", None), ("false", 0)):
+        text = f"{mimickit_recipe.ARGUMENTS}\n--video {value}"
+        command = train.parse(["--arg-file", str(mimickit_recipe.write(tmp_path, text))])
+        assert command.train.video_interval == interval
+        assert ("--video-interval 0" in capsys.readouterr().out) is (value == "false")
 
 
 EVALUATE, VIEW = "python -m mjx_mimic.evaluate --run RUN", "python -m mjx_mimic.view --run RUN"
@@ -81,7 +133,14 @@ def test_what_is_another_command_here(refused, arg_file, with_file, options, wor
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--max_samples", "5"], "option --max_samples: is MimicKit's, and goes with --arg-file"),
+        (
+            ["--max_samples", "5"],
+            "option --max_samples: is MimicKit's, and goes with its files; add --arg-file",
+        ),
+        (["--max_samples", "5"], "--arg-file or --env_config; without, use ours: --total-steps"),
+        (["--agent_config", "a.yaml"], "option --agent_config: is MimicKit's, and goes with its files; add"),
+        (["--video", "sometimes"], "sometimes"),
+        (["--video", "true", "false"], "false"),
         (["--max_samples", "many"], "option --max_samples: is many; write a whole number"),
         (["--arg-file", "nowhere.txt"], "nowhere.txt: cannot be read"),
         (["--arg-file", "args/g1_args.txt", "--preset", "paper"], "--preset, --config and --arg-file"),
@@ -92,6 +151,10 @@ def test_what_is_another_command_here(refused, arg_file, with_file, options, wor
 )
 def test_bad_input_is_one_line_and_nothing_is_written(refused, arg_file, options, words):
     assert words in refused(*options)
+
+
+def test_an_option_without_a_counterpart_is_not_told_to_use_none(refused):
+    assert refused("--agent_config", "a.yaml").endswith("add --arg-file or --env_config")
 
 
 def test_a_defect_in_a_file_is_one_line_and_nothing_is_written(refused, tmp_path):

@@ -22,7 +22,7 @@ from scipy.spatial.transform import Rotation
 
 from mjx_mimic import render
 from mjx_mimic.clips.editing import sampled
-from mjx_mimic.clips.formats import load_motion
+from mjx_mimic.clips.formats import load_motion, native
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.paths import assets_dir
 from mjx_mimic.display import episode_video, gl, offscreen, rendering
@@ -299,7 +299,13 @@ def test_a_clip_that_the_run_does_not_have_is_refused(finished, tmp_path, can_dr
         ("video.mp4", ["--slow", "0"], "--slow"),
         ("video.mp4", ["--num-envs", "0"], "--num-envs"),
         ("video.mp4", ["--num-envs", "4"], "needs --run"),
-        ("video.mp4", ["--push", "1"], "need --run"),
+        ("video.mp4", ["--push", "1"], "--push: it is of a run's episodes; it needs --run, not --motion"),
+        ("video.mp4", ["--force", "9", "--direction", "left"], "--force: .* needs --run"),
+        ("video.mp4", ["--reference", "side"], "--reference: .* needs --run"),
+        ("video.mp4", ["--checkpoint", "last"], "--checkpoint: .* needs --run"),
+        ("video.mp4", ["--engine", "mjx"], "--engine: .* needs --run"),
+        ("video.mp4", ["--seed", "3"], "--seed: .* needs --run"),
+        ("video.mp4", ["--skills", "walk"], "--skills: .* needs --run"),
         ("video.mp4", ["--force", "-1"], "--force"),
         ("video.mp4", ["--fps", "0"], "--fps"),
         ("video.mp4", ["--fps", "nan"], "--fps"),
@@ -323,11 +329,37 @@ def test_bad_files_and_rates_are_refused_before_drawing(tmp_path, monkeypatch, o
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder.mp4", "full"]
 
 
-def test_a_machine_that_cannot_draw_hears_what_to_install(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("chosen", "told"),
+    [
+        (None, "install one .*libosmesa6"),
+        ("", "libosmesa6"),
+        ("glx", "MUJOCO_GL=glx cannot draw here; unset it"),
+    ],
+)
+def test_a_machine_that_cannot_draw_hears_what_to_do(tmp_path, monkeypatch, chosen, told):
+    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("MUJOCO_GL", chosen)
     monkeypatch.setattr(gl, "choose_gl_backend", lambda: None)
-    with pytest.raises(UserError, match="libosmesa6"):
+    with pytest.raises(UserError, match=told):
         render.main(["--motion", "walk", "--out", str(tmp_path / "video.mp4")])
     assert not list(tmp_path.iterdir())
+
+
+def test_one_of_several_clips_is_drawn(tmp_path, monkeypatch, can_draw):
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for name in ("kick", "walk"):
+        native.write(clips / f"{name}.npz", load_motion(name))
+    drawn = []
+    monkeypatch.setattr(rendering, "draw_clips", lambda motions, *_: drawn.append([m.name for m in motions]))
+    command = ["--motion", str(clips), "--out", str(tmp_path / "video.mp4")]
+    for more in ([], ["--clip", "0"], ["--clip", "1"]):
+        assert render.main([*command, *more]) == 0
+    assert drawn == [["kick", "walk"], ["kick"], ["walk"]]
+    with pytest.raises(UserError, match="--clip: 2 will not do; use a number from 0 to 1"):
+        render.main([*command, "--clip", "2"])
 
 
 @pytest.mark.parametrize(
@@ -337,6 +369,8 @@ def test_a_machine_that_cannot_draw_hears_what_to_install(tmp_path, monkeypatch)
         (["--motion", "walk", "--run", "runs/x"], "--run and --motion"),
         (["--motion", "nofile"], "nofile"),
         (["--run", "nowhere"], "no run in this folder"),
+        (["--run", "nowhere", "--direction", "left"], "--direction: it is of a force; add --force"),
+        (["--run", "nowhere", "--skills", "walk", "--clip", "0"], "--skills: cannot be joined with --clip"),
     ],
 )
 def test_what_cannot_be_found_writes_nothing(tmp_path, monkeypatch, arguments, words, can_draw):

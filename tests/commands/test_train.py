@@ -134,6 +134,7 @@ def test_clips_that_cannot_be_read(refused, tmp_path):
         ("--env.control-hz", "0", "from 1"),
         ("--env.episode-seconds", "0.011", "one control step"),
         ("--ppo.min-rate", "0.5", "up to --ppo.max-rate"),
+        ("--ppo.actor-rate", "0.005", "from --ppo.min-rate to --ppo.max-rate"),
         ("--motion-weights", "0", "not all 0"),
         ("--video-interval", "-1", "from 0"),
     ],

@@ -631,23 +631,77 @@ def test_the_page_shows_the_goal_and_sets_it(server, heading):
     session = Session(heading)
     shown = BrowserView(session, server)
     assert [slider.value for slider in shown.goal_dials] == pytest.approx(heading.dial_values(), abs=1.0)
-    shown._change_goal(session.steer, 30.0, 0.0)
+    shown.change_goal(session.steer, 30.0, 0.0)
     values = heading.dial_values()
     assert [slider.value for slider in shown.goal_dials] == pytest.approx(values, abs=1e-6)
     assert shown._held.value
-    shown.goal_dials[0].value = 45.0
-    by_visitor = SimpleNamespace(client=object())
-    shown._aim(by_visitor, True)
+    by_visitor(shown.goal_dials[0], 45.0)
     session.tick(0.1)
     shown.draw()
     assert heading.dial_values()[0] == pytest.approx(45.0, abs=1e-3)
     np.testing.assert_allclose(shown.markers[0].position, heading.markers[0], atol=1e-6)
-    shown._aim(by_visitor, False)
+    by_visitor(shown._held, False)
     session.tick(0.0)
     assert not shown._held.value
     assert not heading._held
     np.testing.assert_allclose(floor_point(np.array([1.0, 2.0, 3.0]), np.array([0.5, 0.0, -1.0])), [2.5, 2.0])
     assert floor_point(np.array([1.0, 2.0, 3.0]), np.array([0.5, 0.0, 1.0])) is None
+
+
+def by_visitor(handle, value) -> None:
+    """Set a slider or a box as a visitor does, whom viser names to the page."""
+    handle._impl.value = value
+    for callback in handle._impl.update_cb:
+        callback(SimpleNamespace(client=object(), target=handle))
+
+
+def test_sliders_go_with_a_goal_that_changes_by_itself(server, heading, monkeypatch):
+    from mjx_mimic.display import browser_page
+
+    monkeypatch.setattr(browser_page, "_TEXT_INTERVAL_S", 0.0)
+    heading.aim(None)
+    heading.reset(0)
+    session = Session(heading)
+    shown = browser_page.BrowserView(session, server)
+    before = heading.dial_values()
+    for _ in range(95):  # training changes it every 3 s, 90 control steps
+        control_step(heading)
+    assert heading.dial_values() != pytest.approx(before, abs=1e-3)
+    shown.draw()
+    half = [slider.step / 2.0 for slider in shown.goal_dials]
+    for slider, value, near in zip(shown.goal_dials, heading.dial_values(), half, strict=True):
+        assert slider.value == pytest.approx(value, abs=near)
+    assert not shown._held.value
+    assert not heading._held
+
+
+def test_a_slider_sets_its_own_number_alone(server, heading):
+    """The others stay where the goal has them, though their sliders may show an older one."""
+    from mjx_mimic.display.browser_page import BrowserView
+
+    heading.aim(None)
+    heading.reset(0)
+    session = Session(heading)
+    session.pause(True)
+    shown = BrowserView(session, server)
+    direction, speed = shown.goal_dials
+    heading.aim([-120.0, 1.0])  # which the page has not shown
+    by_visitor(speed, 0.8)
+    assert heading.dial_values() == pytest.approx([-120.0, 1.0], abs=1e-3)  # only the owner changes anything
+    session.tick(0.0)
+    assert heading.dial_values() == pytest.approx([-120.0, 0.8], abs=1e-3)
+    assert (direction.value, speed.value) == (pytest.approx(-120.0), 0.8)
+    assert shown._held.value
+    by_visitor(shown._held, False)
+    session.tick(0.0)
+    assert not heading._held
+    heading.aim([60.0, 1.1])
+    heading._held = {}  # as if training had changed it
+    by_visitor(shown._held, True)
+    session.tick(0.0)
+    assert heading._held
+    assert heading.dial_values() == pytest.approx([60.0, 1.1], abs=1e-3)
+    assert direction.value == pytest.approx(60.0, abs=1e-3)
 
 
 def test_the_page_shows_robots_beside_each_other(server, crowd):
@@ -807,7 +861,8 @@ def test_the_command_serves_a_clip_without_jax_until_it_is_interrupted():
         (["--motion", "walk", "--port", "70000"], "--port"),
         (["--run", "a", "--num-envs", "0"], "--num-envs"),
         (["--run", "a", "--num-envs", "65"], "--num-envs"),
-        (["--motion", "walk", "--num-envs", "2"], "--num-envs"),
+        (["--motion", "walk", "--num-envs", "2"], "--num-envs: it is of a run's policy; it needs --run"),
+        (["--motion", "walk", "--checkpoint", "last"], "--checkpoint: it is of a run's policy"),
         (["--follow"], "--run and --motion"),
         (["--motion", "walk", "--follow"], "--follow"),
         (["--run", "a", "--follow", "--checkpoint", "512"], "--follow"),
@@ -876,3 +931,16 @@ def test_without_a_display_the_page_is_shown(monkeypatch):
     assert where == {"host": "127.0.0.1", "port": 8080, "share": False}
     with pytest.raises(UserError, match="--browser"):
         desktop_window.check_display()
+
+
+@pytest.mark.parametrize("options", [["--port", "0"], ["--host", "0.0.0.0"], ["--share"], ["--browser"], []])
+def test_whoever_says_where_the_page_is_to_be_gets_it(monkeypatch, options):
+    """Beside a display, too."""
+    pytest.importorskip("viser")
+    monkeypatch.setattr(view.gl, "has_display", lambda: True)
+    shown = []
+    monkeypatch.setattr("mjx_mimic.display.serving.serve", lambda *_, **where: shown.append("page"))
+    monkeypatch.setattr(desktop_window, "check_display", lambda: None)
+    monkeypatch.setattr(desktop_window, "show", lambda session: shown.append("window"))
+    assert view.main(["--motion", "walk", *options]) == 0
+    assert shown == ["page" if options else "window"]

@@ -150,6 +150,8 @@ def test_settings_in_the_table_exist():
         ("agent", {"actor_optimizer": {"type": "Adam", "learning_rate": 3e-5}}, "ppo.optimizer", "adam"),
         ("agent", {"actor_optimizer": {"type": "Adam", "learning_rate": 3e-5}}, "ppo.actor_rate", 3e-5),
         ("agent", {"critic_optimizer": {"type": "SGD", "grad_clip": 2}}, "ppo.max_grad_norm", 2.0),
+        ("agent", {"actor_optimizer": {"type": "SGD", "grad_clip": 3}}, "ppo.max_grad_norm", 3.0),
+        ("agent", {"actor_optimizer": LEFT_OUT, "critic_optimizer": LEFT_OUT}, "ppo.optimizer", "sgd"),
         ("agent", {"actor_batch_size": 1}, "ppo.actor_minibatches", 32),
         ("agent", {"critic_batch_size": 64}, "ppo.critic_minibatches", 1),
         ("agent", {"critic_batch_size": 0.5}, "ppo.critic_minibatches", 64),
@@ -173,7 +175,7 @@ def test_a_key_becomes_its_setting(translated, kind, keys, setting, value):
     [
         ("env", {"enable_tar_obs": False, "enable_phase_obs": True}, "--env.observation paper"),
         ("env", {"enable_phase_obs": True, "num_phase_encoding": 0}, "--env.phase-frequencies 1"),
-        ("env", {"root_height_obs": False}, "always observed"),
+        ("env", {"root_height_obs": False}, "always observed and rewarded"),
         ("env", {"zero_center_action": False}, "centred on 0"),
         ("env", {"episode_lenght": 3}, "did you mean episode_length?"),
         ("engine", {"control_mode": "pd_explicit"}, "implicitly"),
@@ -181,6 +183,9 @@ def test_a_key_becomes_its_setting(translated, kind, keys, setting, value):
         ("agent", {"model": {"actor_std_type": "VARIABLE"}}, "--network.learn-std"),
         ("agent", {"critic_batch_size": 10}, "--ppo.critic-minibatches 4"),
         ("agent", {"critic_optimizer": {"type": "Adam"}}, "the actor's: --ppo.optimizer"),
+        ("agent", {"critic_optimizer": {"type": "SGD", "grad_clip": 2}}, "of both networks: --ppo.max"),
+        ("agent", {"actor_optimizer": {"type": "SGD", "grad_clip": 2}}, "of both networks: --ppo.max"),
+        ("engine", {"control_freq": 50}, "--env.physics-hz 150"),
         ("agent", {"actor_optimizer": {"type": "SGD", "weight_decay": 0.1}}, "do not decay"),
     ],
 )
@@ -221,6 +226,7 @@ def test_what_is_not_as_there_is_told_once(translated, kind, keys, words):
         ("agent", {"model": {"actor_net": "cnn_3conv_1fc_0"}}, "'model.actor_net': is cnn_3conv_1fc_0"),
         ("agent", {"model": {"actor_std_type": "SOME"}}, "use FIXED, CONSTANT, VARIABLE"),
         ("agent", {"actor_optimizer": {"type": "Muon"}}, "use SGD or Adam"),
+        ("agent", {"critic_optimizer": {"grad_clip": -1}}, "'critic_optimizer.grad_clip': --ppo.max-grad"),
         ("agent", {"actor_batch_size": 0}, "'actor_batch_size': is 0.0; use a number over 0"),
         ("agent", {"critic_batch_size": 1e-320}, "--ppo.critic-minibatches"),
         ("agent", {"discount": 2}, "--ppo.discount: 2.0 will not do"),
@@ -283,6 +289,30 @@ def test_arguments_become_settings(tmp_path):
     assert found.out == Path("output")
     for words in ("visualize", "devices", "bogus"):
         assert words in found.report
+    text = f"{ARGUMENTS}\n--devices cuda:0"  # one of them is not all of them either
+    assert "CUDA_VISIBLE_DEVICES" in translate(mimickit_recipe.write(tmp_path, text)).report
+
+
+def test_the_interval_of_evaluations_is_said_to_be_one_accelerators(tmp_path):
+    path = mimickit_recipe.write(tmp_path)
+    assert f"--eval-interval {100 * 32 * 4096}, of one accelerator" in translate(path).report
+    found = translate(path, num_envs=64)  # a total, on however many devices
+    assert found.config.eval_interval == 100 * 32 * 64
+    assert "of one accelerator" not in found.report
+
+
+def test_a_file_whose_name_begins_with_option_is_not_the_command_line(tmp_path, monkeypatch):
+    path = mimickit_recipe.write(tmp_path, f"{ARGUMENTS}\n--visualize true")
+    path = path.rename(path.with_name("options.txt"))
+    monkeypatch.chdir(path.parent)
+    assert "visualize" in translate(Path(path.name)).report
+
+
+def test_equal_limits_of_gradients_are_as_there(translated):
+    both = {f"{network}_optimizer": {"type": "SGD", "grad_clip": 2} for network in ("actor", "critic")}
+    found = translated(agent=both)
+    assert found.config.ppo.max_grad_norm == 2.0
+    assert "--ppo.max-grad-norm" not in found.report
 
 
 def test_files_are_found_from_the_argument_file_upwards_or_in_the_current_folder(tmp_path, monkeypatch):
