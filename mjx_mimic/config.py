@@ -329,6 +329,9 @@ class NetworkConfig:
     """Whether the standard deviation is learned, one number per joint, or stays as it is."""
     min_std: Annotated[float, Within(0.0, 10.0)] = 0.0
     """Floor under the standard deviation that is learned: whoever explores no more finds no other step."""
+    final_min_std: Annotated[float | None, Within(0.0, 10.0)] = None
+    """The floor at the training's end, to which it falls linearly: loud exploration finds a way to stand, and
+    quiet actions are better ones. None: it stays."""
     initialization: Literal["orthogonal", "torch"] = "orthogonal"
     """First weights: orthogonal, or uniform in +-1/sqrt(inputs) as torch and so MimicKit have them. With SGD
     their size is a step size."""
@@ -353,7 +356,8 @@ class PPOConfig:
     optimizer: Literal["adam", "sgd"] = "adam"
     """Adam, or SGD with momentum 0.9."""
     actor_rate: Annotated[float, Within(0.0, 1.0)] = 3e-5
-    """Learning rate of the policy; the first one, where target_kl is set."""
+    """Learning rate of the policy; where target_kl is set, the first one, but for a warm start, which begins
+    with min_rate."""
     critic_rate: Annotated[float, Within(0.0, 1.0)] = 1e-3
     """Learning rate of the value function."""
     target_kl: Annotated[float | None, Within(1e-6, 10.0)] = 0.06

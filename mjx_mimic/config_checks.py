@@ -80,12 +80,6 @@ def check(config: TrainConfig, devices: int) -> None:
     _require(batch % ppo.actor_minibatches == 0, "--ppo.actor-minibatches", ppo.actor_minibatches, remedy)
     _require(batch % ppo.critic_minibatches == 0, "--ppo.critic-minibatches", ppo.critic_minibatches, remedy)
     _require(ppo.min_rate <= ppo.max_rate, "--ppo.min-rate", ppo.min_rate, "use one up to --ppo.max-rate")
-    if ppo.target_kl is not None:
-        remedy = "use one from --ppo.min-rate to --ppo.max-rate, or --ppo.target-kl None, which keeps it"
-        _require(ppo.min_rate <= ppo.actor_rate <= ppo.max_rate, "--ppo.actor-rate", ppo.actor_rate, remedy)
-        # The divergence is measured before each step, so that before the only one it would be 0.
-        remedy = "use None, or more than one step an update (--ppo.actor-epochs, --ppo.actor-minibatches)"
-        _require(ppo.actor_epochs * ppo.actor_minibatches > 1, "--ppo.target-kl", ppo.target_kl, remedy)
     check_physics_rate("--env.physics-hz", env.physics_hz, env.control_hz)
     remedy = f"use at least {1.0 / env.control_hz:.3g}, one control step"
     _require(
@@ -196,7 +190,14 @@ def check_effects(config: TrainConfig) -> None:
     """
     for warning in without_effect(config):
         print(warning)
-    env = config.env
+    env, ppo = config.env, config.ppo
+    if ppo.target_kl is not None:
+        _require(ppo.min_rate > 0.0, "--ppo.min-rate", ppo.min_rate, "use one over 0, from which it can rise")
+        remedy = "use one from --ppo.min-rate to --ppo.max-rate, or --ppo.target-kl None, which keeps it"
+        _require(ppo.min_rate <= ppo.actor_rate <= ppo.max_rate, "--ppo.actor-rate", ppo.actor_rate, remedy)
+        # The divergence is measured before each step, so that before the only one it would be 0.
+        remedy = "use None, or more than one step an update (--ppo.actor-epochs, --ppo.actor-minibatches)"
+        _require(ppo.actor_epochs * ppo.actor_minibatches > 1, "--ppo.target-kl", ppo.target_kl, remedy)
     ramp = config.disturbance_ramp
     moves = config.push or config.noise or env.randomization != RandomizationConfig()
     remedy = "add what it lets grow: --push, --noise or --env.randomization"
@@ -204,6 +205,9 @@ def check_effects(config: TrainConfig) -> None:
     remedy = "use 0; a fixed standard deviation needs no floor"
     has_floor = config.network.min_std > 0.0
     _require(config.network.learn_std or not has_floor, "--network.min-std", config.network.min_std, remedy)
+    remedy = "use a number up to --network.min-std, from which it falls"
+    final = config.network.final_min_std
+    _require(final is None or final <= config.network.min_std, "--network.final-min-std", final, remedy)
     remedy = "use one or skills; the clips' cycles end at different times"
     counts_cycles = env.goal in ("strike", "throw")
     _require(env.clips != "best" or not counts_cycles, "--env.clips", env.clips, remedy)

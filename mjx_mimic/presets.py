@@ -82,14 +82,18 @@ PRESETS: dict[Preset, TrainConfig] = {
         ),
     ),
     # Who is kicked is elsewhere afterwards, and need not be back in time. He finds the step that saves him by
-    # loud exploration, which must not be learned away. Walking is learned first (docs/results.md).
+    # loud exploration, which must not be learned away too early. Walking is learned first (docs/results.md).
     "robust": TrainConfig(
         push=1.5,
         noise=1.0,
         disturbance_ramp=0.4,
-        network=NetworkConfig(min_std=0.12),
+        network=NetworkConfig(min_std=0.12, final_min_std=0.03),
         env=EnvConfig(
-            privileged_critic=True, track_root=False, max_deviation=1.0, randomization=RANDOMIZATION
+            privileged_critic=True,
+            track_root=False,
+            max_deviation=1.0,
+            penalty=PenaltyConfig(action_change=1.0),
+            randomization=RANDOMIZATION,
         ),
     ),
     # Control steps of 20 ms instead of 33; discount, rollout and delay are about as long in seconds.
@@ -97,7 +101,7 @@ PRESETS: dict[Preset, TrainConfig] = {
         push=1.5,
         noise=1.0,
         disturbance_ramp=0.4,
-        network=NetworkConfig(min_std=0.12),
+        network=NetworkConfig(min_std=0.12, final_min_std=0.03),
         unroll_length=24,
         env=EnvConfig(
             observation="onboard",

@@ -41,10 +41,11 @@ class ViewCommand:
     """Times real time."""
     browser: bool = False
     """A web page instead of a window; without a display, or with one of the next three options, always."""
-    port: int = 8080
-    """Of the web page; 0: any free one."""
-    host: str = "127.0.0.1"
-    """Address that the web page is served at; 0.0.0.0: all of this machine's, for anyone who reaches it."""
+    port: int | None = None
+    """Of the web page, 8080 if none is given; 0: any free one."""
+    host: str | None = None
+    """Address that the web page is served at, 127.0.0.1 if none is given; 0.0.0.0: all of this machine's, for
+    anyone who reaches it."""
     share: bool = False
     """A public address for the web page too, tunnelled by viser's server; for Colab. Anyone who knows it may
     look and push. Without this option there is none, and no visitor can ask for one."""
@@ -60,7 +61,9 @@ def main(arguments: Sequence[str]) -> int:
         from mjx_mimic.display.serving import serve  # viser, which a window does without
 
         opener = functools.partial(open_playable, command)
-        serve(opener, command.speed, host=command.host, port=command.port, share=command.share)
+        host = "127.0.0.1" if command.host is None else command.host
+        port = 8080 if command.port is None else command.port
+        serve(opener, command.speed, host=host, port=port, share=command.share)
         return 0
     from mjx_mimic.display import desktop_window  # only where there is a screen
 
@@ -89,7 +92,7 @@ def check(command: ViewCommand) -> None:
     if command.follow and isinstance(command.checkpoint, int):
         raise UserError("option --follow: cannot be joined with --checkpoint SAMPLES; use best or last")
     cli.require_range({"--num-envs": (command.num_envs, 1, 64)})
-    cli.require_range({"--speed": (command.speed, *SPEED_RANGE), "--port": (command.port, 0, 65535)})
+    cli.require_range({"--speed": (command.speed, *SPEED_RANGE), "--port": (command.port or 0, 0, 65535)})
 
 
 def open_playable(command: ViewCommand) -> Playable:

@@ -18,7 +18,7 @@ def why_none() -> str:
     chosen = os.environ.get("MUJOCO_GL")
     if not chosen:
         return NO_GL
-    return f"MUJOCO_GL={bare(chosen)} cannot draw here; unset it, or use {' or '.join(_candidates())}"
+    return f"MUJOCO_GL={bare(chosen)} cannot draw here; unset it, and what can draw is found"
 
 
 @functools.cache

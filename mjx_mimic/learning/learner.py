@@ -22,7 +22,7 @@ from mjx_mimic.learning import ppo
 from mjx_mimic.learning import rollout as rollouts
 from mjx_mimic.learning.devices import DEVICES, average, map_devices, place, replicate
 from mjx_mimic.learning.metrics import AdvantageMoments, Metrics, summarize
-from mjx_mimic.learning.networks import Actor, Critic, make_actor, make_critic
+from mjx_mimic.learning.networks import Actor, Critic, make_actor, make_critic, min_std_at
 from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.learning.policy import Policy, ValueFunction
 from mjx_mimic.learning.rollout import EvaluationMetrics, Transition
@@ -124,10 +124,10 @@ def train_step(
     if config.start_sampling == "failure":
         env = env.with_starts(start_sampling.prioritize_failures(env.starts, state.failures))
     updates = config.total_steps / (config.num_envs * config.unroll_length)
-    progress = state.iteration / max(updates, 1.0)
+    progress = jnp.minimum(state.iteration / max(updates, 1.0), 1.0)
     if config.disturbance_ramp:
         env = env.with_disturbance(jnp.minimum(progress / config.disturbance_ramp, 1.0))
-    ppo_config = ppo.at_progress(config.ppo, jnp.minimum(progress, 1.0))
+    ppo_config = ppo.at_progress(config.ppo, progress)
     env_state, observation, transitions = rollouts.rollout(
         env,
         Policy(state.actor.params, state.normalizer, actor),
@@ -145,7 +145,7 @@ def train_step(
         state.critic, critic.apply, batch, ppo_config, critic_key, average
     )
     new_actor, actor_metrics = ppo.update_actor(
-        state.actor, actor.apply, batch, ppo_config, actor_key, average, actor.min_std
+        state.actor, actor.apply, batch, ppo_config, actor_key, average, min_std_at(config.network, progress)
     )
     new_moments = normalizing.update(
         state.normalizer, transitions.observation, DEVICES, config.normalizer.samples

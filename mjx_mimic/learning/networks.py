@@ -122,12 +122,20 @@ def make_critic(config: NetworkConfig) -> Critic:
     return Critic(config.critic_hidden, config.activation, config.initialization)
 
 
-def with_min_std(params: Any, min_std: float) -> Any:
+def min_std_at(config: NetworkConfig, progress: jax.Array) -> jax.Array | float:
+    """Return the floor under the standard deviation () after a share `progress` () of the training."""
+    if config.final_min_std is None:
+        return config.min_std
+    return config.min_std + progress * (config.final_min_std - config.min_std)
+
+
+def with_min_std(params: Any, min_std: jax.Array | float) -> Any:
     """Return an actor's parameters with its standard deviations, where it learns them, at least `min_std`.
 
     The parameter itself is held: below a floor in the network it would have no gradient, and stay there.
     """
-    if not min_std or LOG_STD not in params["params"]:
+    is_none = isinstance(min_std, float) and min_std == 0.0
+    if is_none or LOG_STD not in params["params"]:
         return params
     floored = jnp.maximum(params["params"][LOG_STD], jnp.log(min_std))
     return {**params, "params": {**params["params"], LOG_STD: floored}}

@@ -253,7 +253,7 @@ def update_actor(
     config: PPOConfig,
     key: jax.Array,
     average: Callable = lambda tree: tree,
-    min_std: float = 0.0,
+    min_std: jax.Array | float = 0.0,
 ) -> tuple[NetworkState, ActorMetrics]:
     """Train the policy on a batch: epochs of minibatch steps.
 

@@ -152,7 +152,8 @@ def find(bvh: Bvh, source: str, given: Mapping[str, str]) -> dict[str, int]:
         if {f"{side}_{joint}" for side in SIDES} <= set(found):
             index = _common_parent(bvh, found[f"left_{joint}"], found[f"right_{joint}"])
             above = int(bvh.parents[index])
-            if above >= 0 and _hangs_too_high(role, endings[index], endings[above]):
+            taken = found.get("pelvis") if role == "chest" else None
+            if above not in (-1, taken) and _hangs_too_high(role, endings[index], endings[above]):
                 index = above
             found.setdefault(role, index)
     head = named("head")

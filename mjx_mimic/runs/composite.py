@@ -72,10 +72,11 @@ def compose(runs: Sequence[Path], out: Path, temperature: float) -> list[str]:
     try:
         # Moved at the end, so that nothing half-made stays.
         with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=out) as partial:
-            for number, (run, step) in enumerate(zip(runs, steps, strict=True)):
+            for number, (run, step, own) in enumerate(zip(runs, steps, clips, strict=True)):
                 member = folder.member_folder(Path(partial), number)
                 shutil.copytree(step, member / FOLDER / step.name)
                 shutil.copy(run / CONFIG_FILE, member / CONFIG_FILE)
+                own_clips.write(member, own)
             own_clips.write(Path(partial), joined)
             for part in parts:
                 os.replace(Path(partial) / part.name, part)

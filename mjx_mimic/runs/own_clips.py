@@ -1,5 +1,7 @@
 """The clips of a run, a copy of each in its folder: a run can be moved, and stays what it was trained on."""
 
+import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.clips.formats import native
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.common.files import unwritable
+from mjx_mimic.common.files import PARTIAL, unwritable
 
 FOLDER = "clips"
 
@@ -18,13 +20,15 @@ def write(run: Path, clips: Clips) -> None:
     Raises:
         UserError: the folder cannot be written.
     """
-    folder = run / FOLDER
     try:
-        folder.mkdir()
+        with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=run) as partial:
+            made = Path(partial) / FOLDER
+            made.mkdir()
+            for number, motion in enumerate(clips.motions):
+                native.write(made / _name(number), motion)
+            os.replace(made, run / FOLDER)  # all of them, or none
     except OSError as error:
-        raise unwritable(folder, error) from None
-    for number, motion in enumerate(clips.motions):
-        native.write(_file(run, number), motion)
+        raise unwritable(run / FOLDER, error) from None
 
 
 def read(run: Path, stored: Mapping[str, Any]) -> Clips | None:
@@ -39,17 +43,20 @@ def read(run: Path, stored: Mapping[str, Any]) -> Clips | None:
     """
     if not (run / FOLDER).is_dir():
         return None
-    files = [_file(run, number) for number in range(len(stored["clips"]))]
-    motions = tuple(native.read(file) for file in files)
-    for file, motion, clip in zip(files, motions, stored["clips"], strict=True):
-        if motion.digest != clip["digest"]:
+    motions = []
+    for number, clip in enumerate(stored["clips"]):
+        file = run / FOLDER / _name(number)
+        motion = native.read(file) if file.is_file() else None
+        if motion is None or motion.digest != clip["digest"]:
+            wrong = "is missing" if motion is None else "is not the clip that the run was trained on"
             raise UserError(
-                f"{file}: is not the clip that the run was trained on; restore it, or remove {run / FOLDER}"
-                " to use the file that it was copied from"
+                f"{file}: {wrong}; restore it, or remove {run / FOLDER} to use the file that it was copied"
+                " from"
             )
+        motions.append(motion)
     weights = tuple(float(clip["weight"]) for clip in stored["clips"])
-    return Clips(motions, weights)
+    return Clips(tuple(motions), weights)
 
 
-def _file(run: Path, number: int) -> Path:
-    return run / FOLDER / f"{number}.npz"
+def _name(number: int) -> str:
+    return f"{number}.npz"

@@ -62,27 +62,7 @@ def run(sweep: Sweep, out: Path, source: Path, trust: bool = False) -> bool:
         replace(member, config=sized(member.config, devices[0].platform, len(devices)))
         for member in members(sweep, out, source)
     ]
-    missing: list[Item] = []
-    checked = set()
-    for index, member in enumerate(everyone):
-        clips = load_clips(member.config.motion, skip_bad=member.config.skip_bad)
-        is_begun = os.path.exists(member.path / CONFIG_FILE)
-        env_config = member.config.env
-        if is_begun and env_config.contacts == "auto":  # as they were found when it began
-            past = read_run(member.path)[0].env
-            env_config = replace(env_config, contacts=past.contacts, ground_bodies=past.ground_bodies)
-        env_config = with_contacts(env_config, clips.motions)
-        member = everyone[index] = replace(member, config=replace(member.config, env=env_config))
-        if (member.setting, member.clip) not in checked:  # they differ by their seeds alone
-            check_effects(member.config)
-            check_clips(member.config, clips, trust)
-            checked.add((member.setting, member.clip))
-        if is_begun:
-            folder.check_resumable(member.path, member.config, clips, len(devices))
-        done = Checkpoints(member.path).progress()
-        if done.samples < member.config.total_steps and not is_over(sweep, done):
-            learner = make_learner(member.config, clips, devices)
-            missing.append(Item(member, learner, clips, done.samples))
+    missing = _begin(sweep, everyone, devices, trust)
     print(f"{out}: {len(everyone)} trainings, {len(everyone) - len(missing)} of them complete", flush=True)
     stop = Stop()
     with stop.listening():
@@ -102,16 +82,6 @@ def run(sweep: Sweep, out: Path, source: Path, trust: bool = False) -> bool:
     return True
 
 
-def default_together(config: TrainConfig, platform: str) -> int:
-    """Return how many trainings run side by side."""
-    return 1 if platform == "cpu" else max(1, ENVS_TOGETHER // config.num_envs)
-
-
-def is_over(sweep: Sweep, progress: Progress) -> bool:
-    """Return whether a training has had its minutes."""
-    return sweep.minutes is not None and progress.wall_time_s >= 60.0 * sweep.minutes
-
-
 @dataclass(frozen=True)
 class Item:
     """A training that is not complete."""
@@ -121,6 +91,54 @@ class Item:
     clips: Clips
     samples: int
     """How far it is."""
+
+
+def _begin(sweep: Sweep, everyone: list[Member], devices: tuple[jax.Device, ...], trust: bool) -> list[Item]:
+    """Check all trainings, put their contact sets into `everyone`, and return those that are not complete.
+
+    Raises:
+        UserError: a setting, a clip or a folder will not do.
+    """
+    missing: list[Item] = []
+    checked, told = set(), set()
+    begun = {member.path for member in everyone if os.path.exists(member.path / CONFIG_FILE)}
+    # The clips are those with which the sweep began.
+    copies = {member.config.motion: member.path for member in everyone if member.path in begun}
+    for index, member in enumerate(everyone):
+        motion, is_begun = member.config.motion, member.path in begun
+        if motion in copies:
+            clips = folder.load_run_clips(copies[motion])
+        else:
+            clips = load_clips(motion, skip_bad=member.config.skip_bad)
+        env_config = member.config.env
+        if is_begun and env_config.contacts == "auto":  # as they were found when it began
+            past = read_run(member.path)[0].env
+            env_config = replace(env_config, contacts=past.contacts, ground_bodies=past.ground_bodies)
+        env_config = with_contacts(env_config, clips.motions)
+        member = everyone[index] = replace(member, config=replace(member.config, env=env_config))
+        if not is_begun and member.setting not in told:
+            check_effects(member.config)
+            told.add(member.setting)
+        if (member.setting, member.clip) not in checked:  # they differ by their seeds alone
+            check_clips(member.config, clips, trust)
+            checked.add((member.setting, member.clip))
+        if is_begun:
+            folder.check_resumable(member.path, member.config, clips, len(devices))
+        done = Checkpoints(member.path).progress()
+        if done.samples < member.config.total_steps and not is_over(sweep, done):
+            learner = make_learner(member.config, clips, devices)
+            missing.append(Item(member, learner, clips, done.samples))
+    return missing
+
+
+def default_together(config: TrainConfig, platform: str) -> int:
+    """Return how many trainings run side by side."""
+    return 1 if platform == "cpu" else max(1, ENVS_TOGETHER // config.num_envs)
+
+
+def is_over(sweep: Sweep, progress: Progress) -> bool:
+    """Return whether a training has had its minutes."""
+    return sweep.minutes is not None and progress.wall_time_s >= 60.0 * sweep.minutes
 
 
 def grouped(items: Sequence[Item]) -> list[list[Item]]:

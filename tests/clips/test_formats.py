@@ -547,6 +547,15 @@ def test_what_makes_a_dict_in_a_pickle_is_not_run(tmp_path, state):
     refusal(load_motion, pickled(tmp_path / "clip.pkl", clip() | {"fps": Made()}))
 
 
+def test_keys_that_read_alike_and_what_is_no_dict_are_refused(tmp_path):
+    file = pickled(tmp_path / "set.pkl", {1: clip(), "1": clip()})
+    assert "keys that read alike; name its clips" in refusal(load_motion, file)
+    for contents in ({1, 2}, OrderedDict):
+        message = refusal(load_motion, pickled(tmp_path / "clip.pkl", contents, 2))
+        assert "pickle holds an object of '" in message
+        assert "save a dict" in message
+
+
 def test_fields_without_a_name_are_refused(tmp_path):
     file = pickled(tmp_path / "clip.pkl", {10**5000: 1, (): 2})
     assert refusal(load_motion, file) == f"{file}: pickle's dict has keys that are not text; name its fields"

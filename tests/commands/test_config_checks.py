@@ -14,7 +14,7 @@ from mjx_mimic.config import (
     PPOConfig,
     TrainConfig,
 )
-from mjx_mimic.config_checks import check, check_effects, sized, without_effect
+from mjx_mimic.config_checks import check_effects, sized, without_effect
 from mjx_mimic.presets import PRESETS
 from mjx_mimic.task.observation import LAYOUTS
 
@@ -73,8 +73,20 @@ def test_the_phase_counts_where_it_is_observed():
 
 def test_a_divergence_that_is_measured_before_the_only_step_cannot_steer():
     one_step = PPOConfig(actor_epochs=1, actor_minibatches=1)
-    config = sized(TrainConfig(), "cpu", 2)
-    message = refusal(check, replace(config, ppo=one_step), 2)
+    message = refusal(check_effects, TrainConfig(ppo=one_step))
     assert message.startswith("option --ppo.target-kl: 0.06 will not do; use None, or more than one step")
-    check(replace(config, ppo=replace(one_step, target_kl=None)), 2)
-    check(replace(config, ppo=replace(one_step, actor_epochs=2)), 2)
+    check_effects(TrainConfig(ppo=replace(one_step, target_kl=None)))
+    check_effects(TrainConfig(ppo=replace(one_step, actor_epochs=2)))
+
+
+@pytest.mark.parametrize(
+    ("ppo", "option"),
+    [
+        (PPOConfig(actor_rate=2e-3), "--ppo.actor-rate: 0.002"),
+        (PPOConfig(min_rate=0.0), "--ppo.min-rate: 0.0"),
+    ],
+)
+def test_rates_that_would_be_replaced_or_never_rise_are_refused_of_new_trainings_alone(ppo, option):
+    assert refusal(check_effects, TrainConfig(ppo=ppo)).startswith(f"option {option} will not do; use one ")
+    check_effects(TrainConfig(ppo=replace(ppo, target_kl=None)))
+    sized(TrainConfig(ppo=ppo), "cpu", 2)  # which resumed ones are, too

@@ -933,7 +933,9 @@ def test_without_a_display_the_page_is_shown(monkeypatch):
         desktop_window.check_display()
 
 
-@pytest.mark.parametrize("options", [["--port", "0"], ["--host", "0.0.0.0"], ["--share"], ["--browser"], []])
+@pytest.mark.parametrize(
+    "options", [["--port", "8080"], ["--host", "127.0.0.1"], ["--share"], ["--browser"], []]
+)
 def test_whoever_says_where_the_page_is_to_be_gets_it(monkeypatch, options):
     """Beside a display, too."""
     pytest.importorskip("viser")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from mjx_mimic.config import PPOConfig
+from mjx_mimic.config import NetworkConfig, PPOConfig
 from mjx_mimic.learning import networks, ppo
 
 GAMMA, LAMBDA = 0.9, 0.8
@@ -205,6 +205,17 @@ def test_a_learned_std_does_not_fall_below_its_floor():
     held = networks.with_min_std(learned, 0.1)["params"]["log_std"]
     np.testing.assert_allclose(jnp.exp(held), [0.1, 0.1, 0.3], rtol=1e-6)
     assert networks.with_min_std(learned, 0.0) is learned
+
+
+def test_the_floor_of_the_standard_deviation_falls_linearly_over_the_training():
+    config = NetworkConfig(min_std=0.12, final_min_std=0.04)
+    shares = jnp.array([0.0, 0.25, 1.0])
+    floors = jax.vmap(lambda share: networks.min_std_at(config, share))(shares)
+    np.testing.assert_allclose(floors, [0.12, 0.1, 0.04], rtol=1e-6)
+    params = {"params": {"log_std": jnp.log(jnp.array([0.09, 0.2]))}}
+    held = jax.vmap(lambda floor: networks.with_min_std(params, floor)["params"]["log_std"])(floors)
+    np.testing.assert_allclose(np.exp(held), [[0.12, 0.2], [0.1, 0.2], [0.09, 0.2]], rtol=1e-6)
+    assert networks.min_std_at(replace(config, final_min_std=None), shares) == 0.12
 
 
 def test_a_standard_deviation_that_fell_to_its_floor_rises_again():

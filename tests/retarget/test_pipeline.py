@@ -456,6 +456,19 @@ def test_the_trunk_of_3ds_max_is_found():
     }
 
 
+def test_a_neck_from_which_all_hangs_is_the_chest_where_there_is_no_other():
+    skeleton = {"Hips": None, "Neck": "Hips", "Head": "Neck"}
+    for side in ("Left", "Right"):
+        for limb, above in (("UpLeg Leg Foot", "Hips"), ("Arm ForeArm Hand", "Neck")):
+            for part in limb.split():
+                skeleton[side + part] = above
+                above = side + part
+    names = tuple(skeleton)
+    parents = [-1 if above is None else names.index(above) for above in skeleton.values()]
+    found = persons.find(SimpleNamespace(names=names, parents=np.array(parents)), "file", {})
+    assert {role: names[found[role]] for role in ("pelvis", "chest")} == {"pelvis": "Hips", "chest": "Neck"}
+
+
 def test_arms_that_lean_into_the_trunk_stay_outside(write, walk, model):
     """As those of a person who is slimmer than the robot."""
     leaning = with_arms(walk, {"shoulder_roll": -0.35})

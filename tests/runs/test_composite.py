@@ -25,6 +25,7 @@ from mjx_mimic.config import (
     RandomizationConfig,
     TrainConfig,
 )
+from mjx_mimic.config_yaml import read_run
 from mjx_mimic.display.side_by_side import open_run
 from mjx_mimic.learning.learner import Learner
 from mjx_mimic.runs import folder, own_clips
@@ -218,6 +219,8 @@ def test_clips_of_the_same_name_are_told_apart(make_run, tmp_path):
     compose.main([*map(str, runs), "--out", str(tmp_path / "run")])
     names = [motion.name for motion in folder.load_run_clips(tmp_path / "run").motions]
     assert names == ["sway 0.1 1", "sway 0.1 2", "sway 0.3"]
+    member = folder.member_folder(tmp_path / "run", 1)  # a run itself, wherever it is
+    assert own_clips.read(member, read_run(member)[1]).motions[1].digest == sway(0.3).digest
 
 
 # What is refused ---------------------------------------------------------------------------------------

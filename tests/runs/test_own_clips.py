@@ -8,8 +8,9 @@ import pytest
 from helpers.refusals import refusal
 from helpers.small_run import sway
 
-from mjx_mimic.clips.dataset import load_clips
+from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.clips.formats import native
+from mjx_mimic.clips.motion import Motion
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_checks import sized
 from mjx_mimic.runs import folder, own_clips
@@ -50,7 +51,23 @@ def test_copies_that_are_not_the_runs_are_refused(run):
         f"{run / 'clips/1.npz'}: is not the clip that the run was trained on; restore it"
     )
     (run / "clips/1.npz").unlink()
-    assert "1.npz" in refusal(folder.load_run_clips, run)
+    message = refusal(folder.load_run_clips, run)
+    assert message.startswith(f"{run / 'clips/1.npz'}: is missing; restore it, or remove {run / 'clips'}")
+
+
+def test_a_copy_that_cannot_be_written_leaves_none(tmp_path, monkeypatch):
+    """So that the run reads the files themselves."""
+
+    def write(path: Path, motion: Motion) -> None:
+        if path.name == "1.npz":
+            raise OSError("full")
+        written(path, motion)
+
+    written = native.write
+    monkeypatch.setattr(native, "write", write)
+    clips = Clips((sway(0.1), sway(0.2)), (1.0, 1.0))
+    assert "cannot be written (full)" in refusal(own_clips.write, tmp_path, clips)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_of_an_earlier_version_reads_the_files_themselves(run, capsys):

@@ -265,6 +265,20 @@ def test_another_setting_is_not_mixed_with_what_is_there(described, finished):
     assert "field 'ppo.discount' is 0.9 in the run and 0.8 here" in message
 
 
+def test_a_sweep_goes_on_with_the_clips_with_which_it_began(described, monkeypatch):
+    monkeypatch.chdir(described.parent)
+    save_motion("own.npz", load_motion("kick"), "native")
+    described.write_text(ONE.replace("[walk]", "[own.npz]"))
+    out = trained(described)
+    save_motion("own.npz", load_motion("walk"), "native")
+    described.write_text(described.read_text().replace("[0]", "[0, 1]"))
+    trained(described)
+    digests = [read_run(out / f"default/own-{seed}")[1]["clips"][0]["digest"] for seed in (0, 1)]
+    assert digests == [load_motion("kick").digest] * 2
+    Path("own.npz").unlink()
+    assert sweep.run(read_sweep(described), out, described)
+
+
 def test_a_clip_that_is_not_fit_is_refused_unless_it_is_trusted(described, capsys, monkeypatch):
     """The pelvis jumps by 30 m; the warning comes once for each setting, not for each seed."""
     walk = load_motion("walk")

@@ -210,10 +210,12 @@ def _resolved(contents: Any, left: int) -> Any:
 
     if isinstance(contents, list) and contents and all(isinstance(item, dict) for item in contents):
         contents = {str(number): item for number, item in enumerate(contents, 1)}
+    if isinstance(contents, _Call):
+        raise _Refusal(f"pickle holds an object of {quoted(contents.name)}; save a dict of arrays")
     if not isinstance(contents, dict):
         return contents
     contents = {resolved(key) if isinstance(key, _Call) else key: contents[key] for key in contents}
-    contents = {str(key) if _is_number(key) else key: value for key, value in contents.items()}
+    contents = _with_text_keys(contents)
     for name, value in contents.items():
         if not isinstance(name, str):
             raise _Refusal("pickle's dict has keys that are not text; name its fields")
@@ -223,6 +225,14 @@ def _resolved(contents: Any, left: int) -> Any:
             what = f"{quoted(name)} is not a plain array of numbers ({quoted(str(error))})"
             raise _Refusal(f"{what}; save it with .astype(float) or .tolist()") from error
     return contents
+
+
+def _with_text_keys(contents: dict) -> dict:
+    """Write the integers among the keys of a dict as text."""
+    found = {str(key) if _is_number(key) else key: value for key, value in contents.items()}
+    if len(found) < len(contents):
+        raise _Refusal("pickle's dict has a number and a text as keys that read alike; name its clips")
+    return found
 
 
 def _is_number(key: Any) -> bool:
