@@ -413,7 +413,8 @@ class TrainConfig:
     start_sampling: Literal["uniform", "failure"] = "uniform"
     """Where in a clip episodes start: anywhere, or more often where the policy fails."""
     push: Annotated[float, Within(0.0, 10.0)] = 0.0
-    """Kick the robot in training every 2 s on average, by up to this, m/s. Evaluations are undisturbed."""
+    """Kick the robot in training every 2 s on average, with a horizontal velocity uniform in a disc of this
+    radius, m/s. Evaluations are undisturbed."""
     push_turn: Annotated[float, Within(0.0, 10.0)] = 0.0
     """Turn that comes with a kick: up to this about each axis, rad/s."""
     noise: Annotated[float, Within(0.0, 10.0)] = 0.0

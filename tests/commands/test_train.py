@@ -103,6 +103,7 @@ def test_a_machine_that_cannot_draw_trains_and_is_named_once(tmp_path, monkeypat
         given.append(arguments)
         return True, tmp_path
 
+    monkeypatch.delenv("MUJOCO_GL", raising=False)
     monkeypatch.setattr("mjx_mimic.display.gl.choose_gl_backend", lambda: None)
     monkeypatch.setattr("mjx_mimic.runs.train_run", train_run)
     assert train.main([]) == 0
