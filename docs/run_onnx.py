@@ -21,6 +21,8 @@ def load(scene, joints, physics_hz):
     """Return the model with the sensors, and a function from its data to their readings by input's name."""
     spec = mujoco.MjSpec.from_file(scene)
     spec.option.timestep, spec.option.iterations, spec.option.ls_iterations = 1.0 / physics_hz, 100, 50
+    if spec.body("pelvis") is None:
+        raise ValueError("there is no body 'pelvis'")
     spec.body("pelvis").add_site(name="inertial sensor")
     kinds = {
         "root_quat": mujoco.mjtSensor.mjSENS_FRAMEQUAT,
@@ -45,6 +47,28 @@ def load(scene, joints, physics_hz):
         return {name: np.asarray(value, np.float32) for name, value in found.items()}
 
     return spec.compile(), readings
+
+
+def put(model, data, joints, start):
+    """Put the robot where the clip starts, each joint by its name; whatever else is in the scene stays."""
+    root = model.body("pelvis").jntadr[0]
+    place, speed = model.jnt_qposadr[root], model.jnt_dofadr[root]
+    data.qpos[place : place + 7], data.qvel[speed : speed + 6] = start["qpos"][:7], start["qvel"][:6]
+    for joint, angle, velocity in zip(joints, start["qpos"][7:], start["qvel"][6:], strict=True):
+        data.qpos[model.joint(joint).qposadr], data.qvel[model.joint(joint).dofadr] = angle, velocity
+
+
+def warn_of_other_motors(model, about, motors):
+    """Say where the scene's motors or joints are not those of the training."""
+    dofs = [model.joint(joint).dofadr[0] for joint in about["joint_names"]]
+    here = {
+        "kp": model.actuator_gainprm[motors, 0],
+        "kd": -model.actuator_biasprm[motors, 2],
+        "armature": model.dof_armature[dofs],
+    }
+    for name, values in here.items():
+        if not np.allclose(values, about[name], rtol=0.01):
+            print(f"warning: {name} of the scene's motors is not what the policy was trained with (metadata)")
 
 
 def opened(policy):
@@ -72,10 +96,14 @@ def main(policy, scene, clip, seconds):
     number = names.index(clip) if clip else 0
     hz = about["control_hz"]
     substeps = math.ceil(LEAST_PHYSICS_HZ / hz)
-    model, readings = load(scene, about["joint_names"], hz * substeps)
+    try:
+        model, readings = load(scene, about["joint_names"], hz * substeps)
+    except ValueError as error:
+        raise SystemExit(f"{scene}: is no G1 with the policy's joints ({error})") from None
     data = mujoco.MjData(model)
-    data.qpos[:], data.qvel[:] = (about["starts"][number][name] for name in ("qpos", "qvel"))
+    put(model, data, about["joint_names"], about["starts"][number])
     motors = [model.actuator(joint).id for joint in about["joint_names"]]
+    warn_of_other_motors(model, about, motors)
     wanted = {value.name for value in session.get_inputs()}
     outputs = [value.name for value in session.get_outputs()]
     if clips[number]["loop"] == "clamp":  # a clip that ends
@@ -92,8 +120,9 @@ def main(policy, scene, clip, seconds):
         memory = {"last_action": found["action"], "history": found.get("next_history")}
         data.ctrl[motors] = found["motor_target"]
         mujoco.mj_step(model, data, nstep=substeps)
-        lowest = min(lowest, data.qpos[2])
-    print(f"after {seconds:g} s the pelvis is {data.qpos[2]:.3f} m high; its lowest was {lowest:.3f} m")
+        lowest = min(lowest, data.body("pelvis").xpos[2])
+    height = data.body("pelvis").xpos[2]
+    print(f"after {seconds:g} s the pelvis is {height:.3f} m high; its lowest was {lowest:.3f} m")
     if lowest < 0.3:
         print("it fell, or lay down; where only the soles meet the floor, the rest sinks into it")
 

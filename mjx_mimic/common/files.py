@@ -2,10 +2,10 @@
 
 import contextlib
 import errno
-import itertools
 import json
 import os
 import re
+import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -196,22 +196,20 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     path = Path(path)
     try:
         _require_replaceable(path)
-        temporary = _partial(path)
-        file = temporary.open("wb")
+        target = Path(os.path.realpath(path))  # a link stays, and what it leads to is replaced
+        temporary = _partial(target)
+        file = temporary.open("xb")
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path, or no file name at all
         raise unwritable(path, error) from error
     try:
         try:
             with file:
                 yield file
-            os.replace(temporary, path)
+            os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise unwritable(path, error) from error
-
-
-_numbers = itertools.count()
 
 
 def write_json(path: str | Path, contents: Any, indent: int = 2) -> None:
@@ -225,8 +223,11 @@ def write_json(path: str | Path, contents: Any, indent: int = 2) -> None:
 
 
 def _partial(path: Path) -> Path:
-    """Return a hidden name beside `path` for what will take its place, however long its own name is."""
-    return path.with_name(f"{PARTIAL}{os.getpid()}_{next(_numbers)}")
+    """Return a hidden name beside `path` for what will take its place, however long its own name is.
+
+    It is drawn, because processes of several machines, or containers, may have one number and one folder.
+    """
+    return path.with_name(f"{PARTIAL}{secrets.token_hex(8)}")
 
 
 def unwritable(path: Path, error: OSError | ValueError) -> UserError | DiskFailure:
@@ -245,7 +246,7 @@ def require_writable(option: str, path: Path) -> None:
     """
     try:
         _require_replaceable(path)
-        temporary = _partial(path)
+        temporary = _partial(Path(os.path.realpath(path)))
         temporary.touch()
         temporary.unlink()
     except (OSError, ValueError) as error:

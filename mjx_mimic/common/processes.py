@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mjx_mimic.common.cli import INTERRUPTED
 from mjx_mimic.common.errors import RunFailure, UserError, one_line
 
 HEARTBEAT_S = 30
@@ -89,7 +90,7 @@ def joined(cluster: Cluster) -> Iterator[None]:
     who = f"process {jax.process_index()} of {jax.process_count()}"
     with contextlib.ExitStack() as stack:
         if not is_first():
-            nowhere = stack.enter_context(open(os.devnull, "w"))
+            nowhere = stack.enter_context(open(os.devnull, "w", errors="backslashreplace"))
             stack.enter_context(contextlib.redirect_stdout(nowhere))
         try:
             yield
@@ -98,6 +99,8 @@ def joined(cluster: Cluster) -> Iterator[None]:
         except jax.errors.JaxRuntimeError as error:
             message = f"{who}: stopped, probably because another process has ended, whose output says why"
             _leave(f"{message}; start all of them again with --resume ({error})", 1)
+        except KeyboardInterrupt:
+            _leave(f"{who}: interrupted", INTERRUPTED)
         except Exception:
             traceback.print_exc()
             _leave(f"{who}: has a bug; please report it", 1)

@@ -35,7 +35,7 @@ COMPARED_STATES = 16
 """States whose physics is compared with the host's."""
 
 Figures = dict[str, Any]
-Step = Callable[[ImitationEnv, EnvState, jax.Array], tuple[EnvState, Any]]
+Step = Callable[[ImitationEnv, EnvState, jax.Array, jax.Array], tuple[EnvState, Any]]
 """(env, state, action) -> the state after it, and what a training keeps of the step."""
 
 
@@ -197,24 +197,26 @@ def median_seconds(repeats: int, function: Callable, *arguments: Any) -> float:
     return statistics.median([timed(function, *arguments)[0] for _ in range(repeats + 1)][1:])
 
 
-def bare_physics(env: ImitationEnv, state: EnvState, action: jax.Array) -> tuple[EnvState, Any]:
+def bare_physics(env: ImitationEnv, state: EnvState, action: jax.Array, _: jax.Array) -> tuple[EnvState, Any]:
     """Take a control step of nothing but `mjx.step`, as often as a sample needs it."""
     return env.simulate(state, env.pd_target(state, action))[0], None
 
 
-def unrolled_physics(env: ImitationEnv, state: EnvState, action: jax.Array) -> tuple[EnvState, Any]:
+def unrolled_physics(
+    env: ImitationEnv, state: EnvState, action: jax.Array, _: jax.Array
+) -> tuple[EnvState, Any]:
     """Take a control step of `mjx.step` without a loop."""
     return env.simulate(state, env.pd_target(state, action), unroll=True)[0], None
 
 
-def physics_step(env: ImitationEnv, state: EnvState, action: jax.Array) -> tuple[EnvState, Any]:
+def physics_step(env: ImitationEnv, state: EnvState, action: jax.Array, _: jax.Array) -> tuple[EnvState, Any]:
     """Take one physics step."""
     return env.simulate(state, env.pd_target(state, action), substeps=1)[0], None
 
 
-def env_step(env: ImitationEnv, state: EnvState, action: jax.Array) -> tuple[EnvState, Any]:
+def env_step(env: ImitationEnv, state: EnvState, action: jax.Array, key: jax.Array) -> tuple[EnvState, Any]:
     """Take a control step with reference, reward, termination, reset and observation."""
-    state, result = env.step(state, action, jax.random.key(0))
+    state, result = env.step(state, action, key)
     kept = (result.observation, result.final_observation, result.reward, result.penalty, result.reward_terms)
     return state, kept
 
@@ -227,8 +229,10 @@ def repeated(step: Step, length: int) -> Callable[[ImitationEnv, EnvState], tupl
 
     def advance(env: ImitationEnv, states: EnvState) -> tuple[EnvState, Any]:
         def one(states: EnvState, key: jax.Array) -> tuple[EnvState, Any]:
-            actions = 0.2 * jax.random.normal(key, (*states.clip.shape, env.num_actions))
-            return jax.vmap(step, in_axes=(None, 0, 0))(env, states, actions)
+            action_key, reset_key = jax.random.split(key)
+            actions = 0.2 * jax.random.normal(action_key, (*states.clip.shape, env.num_actions))
+            keys = jax.random.split(reset_key, states.clip.shape)
+            return jax.vmap(step, in_axes=(None, 0, 0, 0))(env, states, actions, keys)
 
         if length == 1:
             return one(states, jax.random.key(1))

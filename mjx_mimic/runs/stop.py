@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from mjx_mimic.common.cli import INTERRUPTED, heard
 
@@ -36,10 +36,10 @@ class Stop:
                 if number[0] not in numbers:
                     continue
                 if self.requested or not self.in_flight:
-                    print("stopped", flush=True)
+                    _say("stopped")
                     os._exit(INTERRUPTED)
                 self.requested = True
-                print("finishing the update in flight; interrupt again to stop at once", flush=True)
+                _say("finishing the update in flight; interrupt again to stop at once")
 
         before = {number: signal.signal(number, lambda *_: None) for number in numbers}
         wakeup = signal.set_wakeup_fd(writer)
@@ -54,3 +54,9 @@ class Stop:
             os.close(writer)
             watcher.join()
             os.close(reader)
+
+
+def _say(line: str) -> None:
+    """Print where somebody still reads: Ctrl-C ends the `tee` behind a training too."""
+    with suppress(OSError, ValueError):
+        print(line, flush=True)

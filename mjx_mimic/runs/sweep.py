@@ -2,8 +2,8 @@
 
 import os
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from mjx_mimic.clips.dataset import Clips, load_clips
-from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.errors import DiskFailure, RunFailure, UserError
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_checks import check_effects, sized
 from mjx_mimic.config_yaml import CONFIG_FILE, read_run
@@ -161,6 +161,7 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
     with ExitStack() as stack:
         stores = [Checkpoints(item.member.path, config.keep_checkpoints) for item in chunk]
         state, progress = begin(population, chunk, stores, stack)
+        stack.enter_context(_told_as_failure())
         logs = [stack.enter_context(open_log(item, done)) for item, done in zip(chunk, progress, strict=True)]
         arguments = population.arguments(learners)
         if is_new:
@@ -204,6 +205,15 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
             window, window_start = [], time.monotonic()
     if is_lost:
         print("warning: update after update was not finite; this training ends here", flush=True)
+
+
+@contextmanager
+def _told_as_failure() -> Iterator[None]:
+    """Tell what goes wrong in the middle of a training as such: the input was right."""
+    try:
+        yield
+    except (OSError, UserError, DiskFailure) as error:
+        raise RunFailure(f"{error}; the same command goes on from the last checkpoints") from error
 
 
 def warm_up(

@@ -105,10 +105,10 @@ def train(
             # Before its checkpoint: a row that is written twice is dropped once, one that is lost stays lost.
             if log:
                 log.write(row, clip_summary(window))
-            display.report(row)
             if checkpoint_is_due:
                 checkpoints.save(state, progress, is_best)
                 saved = time.monotonic()
+            display.report(row)  # at last: nobody may be there to read it
             if video_is_due and write_video and log:
                 did_work = add_video(write_video, learner, state, progress.samples, log)
                 write_video = write_video if did_work else None

@@ -83,9 +83,25 @@ def test_no_other_code_writes_files():
     writing = re.compile(
         r"\.write_(text|bytes)\(|open\([^)]*[\"'][wx]b?[\"']|(savefig|save|savez|savetxt)\(path"
     )
-    files = Path(mjx_mimic.__file__).parent.rglob("*.py")
-    code = {file.name: file.read_text().replace('open(os.devnull, "w")', "") for file in files}
-    assert {name for name, text in code.items() if writing.search(text)} == {"files.py"}
+    package = Path(mjx_mimic.__file__).parent
+    code = {
+        file.relative_to(package).as_posix(): file.read_text().replace("open(os.devnull, ", "")
+        for file in package.rglob("*.py")
+    }
+    assert {name for name, text in code.items() if writing.search(text)} == {"common/files.py"}
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store/file").write_bytes(b"old")
+    for name, target in (("link", "store/file"), ("dangling", "store/new")):
+        (tmp_path / name).symlink_to(target)
+        require_writable("--out", tmp_path / name)
+        with replacing(tmp_path / name) as file:
+            file.write(b"new")
+        assert (tmp_path / name).is_symlink()
+        assert (tmp_path / target).read_bytes() == b"new"
+    assert sorted(entry.name for entry in (tmp_path / "store").iterdir()) == ["file", "new"]
 
 
 def test_space_is_reserved_for_a_moment(tmp_path, monkeypatch):

