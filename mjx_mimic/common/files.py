@@ -195,8 +195,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     try:
-        _require_replaceable(path)
-        target = Path(os.path.realpath(path))  # a link stays, and what it leads to is replaced
+        target = _replaceable(path)
         temporary = _partial(target)
         file = temporary.open("xb")
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path, or no file name at all
@@ -245,8 +244,7 @@ def require_writable(option: str, path: Path) -> None:
             long.
     """
     try:
-        _require_replaceable(path)
-        temporary = _partial(Path(os.path.realpath(path)))
+        temporary = _partial(_replaceable(path))
         temporary.touch()
         temporary.unlink()
     except (OSError, ValueError) as error:
@@ -255,14 +253,16 @@ def require_writable(option: str, path: Path) -> None:
         ) from None
 
 
-def _require_replaceable(path: Path) -> None:
-    """Raise ValueError for a folder, a pipe or a device, OSError for a name that no file can have."""
-    try:
+def _replaceable(path: Path) -> Path:
+    """Return the file that is to be replaced: `path`, or what it leads to as a link, which stays.
+
+    Raises ValueError for a folder, a pipe or a device, OSError for a name that no file can have.
+    """
+    with contextlib.suppress(FileNotFoundError):
         mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISREG(mode):
-        raise ValueError(f"is a {'folder' if stat.S_ISDIR(mode) else 'pipe or a device'}")
+        if not stat.S_ISREG(mode):
+            raise ValueError(f"is a {'folder' if stat.S_ISDIR(mode) else 'pipe or a device'}")
+    return Path(os.path.realpath(path))
 
 
 def require_space(folder: Path, size: int) -> None:

@@ -36,7 +36,7 @@ COMPARED_STATES = 16
 
 Figures = dict[str, Any]
 Step = Callable[[ImitationEnv, EnvState, jax.Array, jax.Array], tuple[EnvState, Any]]
-"""(env, state, action) -> the state after it, and what a training keeps of the step."""
+"""(env, state, action, key of a reset) -> the state after it, and what a training keeps of the step."""
 
 
 def measure(

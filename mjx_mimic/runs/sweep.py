@@ -1,9 +1,10 @@
 """Sweeps: settings x clips x seeds, each a run folder like any other, some side by side."""
 
+import functools
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import jax
 import numpy as np
 
 from mjx_mimic.clips.dataset import Clips, load_clips
-from mjx_mimic.common.errors import DiskFailure, RunFailure, UserError
+from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_checks import check_effects, sized
 from mjx_mimic.config_yaml import CONFIG_FILE, read_run
@@ -35,7 +36,7 @@ from mjx_mimic.runs.training_loop import (
     has_multiple,
     judged,
 )
-from mjx_mimic.runs.training_run import check_clips
+from mjx_mimic.runs.training_run import check_clips, told_as_failure
 from mjx_mimic.task.making import with_contacts
 
 ENVS_TOGETHER = 8192
@@ -104,12 +105,15 @@ def _begin(sweep: Sweep, everyone: list[Member], devices: tuple[jax.Device, ...]
     begun = {member.path for member in everyone if os.path.exists(member.path / CONFIG_FILE)}
     # The clips are those with which the sweep began.
     copies = {member.config.motion: member.path for member in everyone if member.path in begun}
-    for index, member in enumerate(everyone):
-        motion, is_begun = member.config.motion, member.path in begun
+
+    @functools.cache
+    def clips_of(motion: tuple[str, ...], skip_bad: bool) -> Clips:
         if motion in copies:
-            clips = folder.load_run_clips(copies[motion])
-        else:
-            clips = load_clips(motion, skip_bad=member.config.skip_bad)
+            return folder.load_run_clips(copies[motion])
+        return load_clips(motion, skip_bad=skip_bad)
+
+    for index, member in enumerate(everyone):
+        clips, is_begun = clips_of(member.config.motion, member.config.skip_bad), member.path in begun
         env_config = member.config.env
         if is_begun and env_config.contacts == "auto":  # as they were found when it began
             past = read_run(member.path)[0].env
@@ -161,7 +165,7 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
     with ExitStack() as stack:
         stores = [Checkpoints(item.member.path, config.keep_checkpoints) for item in chunk]
         state, progress = begin(population, chunk, stores, stack)
-        stack.enter_context(_told_as_failure())
+        stack.enter_context(told_as_failure("", "the same command goes on from the last checkpoints"))
         logs = [stack.enter_context(open_log(item, done)) for item, done in zip(chunk, progress, strict=True)]
         arguments = population.arguments(learners)
         if is_new:
@@ -205,15 +209,6 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
             window, window_start = [], time.monotonic()
     if is_lost:
         print("warning: update after update was not finite; this training ends here", flush=True)
-
-
-@contextmanager
-def _told_as_failure() -> Iterator[None]:
-    """Tell what goes wrong in the middle of a training as such: the input was right."""
-    try:
-        yield
-    except (OSError, UserError, DiskFailure) as error:
-        raise RunFailure(f"{error}; the same command goes on from the last checkpoints") from error
 
 
 def warm_up(

@@ -4,8 +4,8 @@ import importlib.util
 import json
 import os
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -201,7 +201,7 @@ def _train(
     if restored and restored[1].samples >= config.total_steps:
         print(f"complete already at {restored[1].samples:,} samples; a larger --total-steps trains on")
         return True
-    try:
+    with told_as_failure(f"{out}: ", "--resume goes on from the last checkpoint that is whole"):
         if resume and is_first():
             warn_of_another_length(config, read_run(out)[0].total_steps)
             folder.record_resumption(out, config, len(devices))
@@ -220,11 +220,16 @@ def _train(
             checkpoints.save(state, progress, is_best=False)  # so that there always is one
         with MetricLog(out, names, progress.samples, wandb_project) if is_first() else nullcontext() as log:
             return train(learner, state, progress, checkpoints, log, write_video)
-    except (
-        OSError,
-        UserError,
-        DiskFailure,
-    ) as error:  # the input was right, or it would have been refused before
-        raise RunFailure(
-            f"{out}: {error}; --resume goes on from the last checkpoint that is whole"
-        ) from error
+
+
+@contextmanager
+def told_as_failure(where: str, remedy: str) -> Iterator[None]:
+    """Tell what goes wrong in the middle of a training as such: the input was right, or refused before.
+
+    Raises:
+        RunFailure: with `where` before and `remedy` after what went wrong.
+    """
+    try:
+        yield
+    except (OSError, UserError, DiskFailure) as error:
+        raise RunFailure(f"{where}{error}; {remedy}") from error

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mjx_mimic.clips.motion import Motion
+from mjx_mimic.clips.motion import Motion, make_motion
 
 Container = Literal["fields", "table"]
 """What holds a clip: fields by name, in an archive or a pickle, or a table."""
@@ -62,6 +62,19 @@ class RawClip:
     joint_vel: NDArray[np.float64] | None = None
     no_rate: str = "states no frame rate; convert --source-fps states it"
     note: str = ""
+
+    def motion(self, fps: Any, path: Path) -> Motion:
+        """Make the clip, at so many frames/s, of the fields as they are; raises as `make_motion` does."""
+        return make_motion(
+            name=self.name,
+            fps=fps,
+            root_pos=self.root_pos,
+            root_quat=self.root_quat,
+            dof_pos=self.dof_pos,
+            joint_names=self.joint_names,
+            loop=self.loop,
+            source=path,
+        )
 
 
 @dataclass(frozen=True)

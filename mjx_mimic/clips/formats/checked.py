@@ -16,7 +16,6 @@ from mjx_mimic.clips.motion import (
     Motion,
     check_finite,
     frame_rate,
-    make_motion,
     mostly_good,
     remedy_for_frames,
 )
@@ -54,16 +53,7 @@ def motion_of(raw: RawClip, path: Path, terms: Terms, reading: Reading) -> Motio
     if reading.pad:
         raw = _padded(raw)
     sanity.check_metres(raw.root_pos, terms.position, path)
-    read = make_motion(
-        name=raw.name,
-        fps=fps,
-        root_pos=raw.root_pos,
-        root_quat=raw.root_quat,
-        dof_pos=raw.dof_pos,
-        joint_names=raw.joint_names,
-        loop=raw.loop,
-        source=path,
-    )
+    read = raw.motion(fps, path)
     angles = sanity.whole_turns_off(read.dof_pos)
     sanity.check_radians(angles, terms.joints, path)
     if raw.joint_vel is not None and reading.source_fps is None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mjx_mimic.clips.formats.base import Joints23
-from mjx_mimic.clips.motion import real_array
+from mjx_mimic.clips.motion import UNIT_TOLERANCE, real_array
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.robot.constants import G1_JOINTS
 
@@ -72,6 +72,13 @@ def angles(fields: Mapping[str, Any], name: str, path: Path) -> tuple[NDArray[np
 def unnamed_joints(columns: int) -> tuple[str, ...]:
     """Return what joints without names are, as `RawClip.joint_names` has it: the 29, or any 23."""
     return () if columns == FEW_JOINTS else G1_JOINTS
+
+
+def are_unit(quaternion: NDArray) -> bool:
+    """Tell whether all of these (N, 4) that are numbers are unit quaternions."""
+    with np.errstate(over="ignore"):  # of numbers so large that they are damage
+        norm = np.linalg.norm(quaternion[np.isfinite(quaternion).all(axis=1)], axis=1)
+    return len(norm) > 0 and bool(np.all(np.abs(norm - 1.0) <= UNIT_TOLERANCE))
 
 
 def first_shape(values: Any) -> tuple[int, ...]:

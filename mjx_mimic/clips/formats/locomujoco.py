@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mjx_mimic.clips.formats.base import Format, RawClip, Terms
-from mjx_mimic.clips.formats.fields import RATES, first_shape, joint_names, numbers, rate
-from mjx_mimic.clips.motion import UNIT_TOLERANCE
+from mjx_mimic.clips.formats.fields import RATES, are_unit, first_shape, joint_names, numbers, rate
 from mjx_mimic.common.errors import UserError, bare
 from mjx_mimic.robot.constants import G1_JOINTS
 
@@ -45,7 +43,7 @@ def build(fields: Mapping[str, Any], path: Path) -> RawClip:
     qpos = numbers(fields, "qpos", (None, hinges + _FREE * has_object), path)[:, :hinges]
     velocities = (len(qpos), hinges - 1 + (_FREE - 1) * has_object)
     qvel = numbers(fields, "qvel", velocities, path) if "qvel" in fields else None
-    turn_first = not stored and _are_unit(qpos[:, :4]) and not _are_unit(qpos[:, 3:_FREE])
+    turn_first = not stored and are_unit(qpos[:, :4]) and not are_unit(qpos[:, 3:_FREE])
     place, turn = (slice(4, _FREE), slice(4)) if turn_first else (slice(3), slice(3, _FREE))
     return RawClip(
         name=path.stem,
@@ -57,13 +55,6 @@ def build(fields: Mapping[str, Any], path: Path) -> RawClip:
         joint_vel=None if qvel is None else qvel[:, _FREE - 1 : hinges - 1],
         note="qpos has the root's quaternion before its position" if turn_first else "",
     )
-
-
-def _are_unit(quaternion: NDArray) -> bool:
-    """Tell whether all of these (N, 4) that are numbers are unit quaternions."""
-    with np.errstate(over="ignore"):  # of numbers so large that they are damage
-        norm = np.linalg.norm(quaternion[np.isfinite(quaternion).all(axis=1)], axis=1)
-    return len(norm) > 0 and bool(np.all(np.abs(norm - 1.0) <= UNIT_TOLERANCE))
 
 
 def split(fields: Mapping[str, Any], path: Path) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from mjx_mimic.clips.formats.base import Format, RawClip, Terms
 from mjx_mimic.clips.formats.fields import numbers, scalar, texts
 from mjx_mimic.clips.formats.npz import read_arrays
-from mjx_mimic.clips.motion import Motion, make_motion
+from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import read_bytes, replacing
 
@@ -42,16 +42,7 @@ def read(path: str | Path) -> Motion:
     """Read what `write` wrote, bit for bit; raises UserError for anything else."""
     path = Path(path)
     raw = build(read_arrays(read_bytes(path), path), path)
-    return make_motion(
-        name=raw.name,
-        fps=raw.fps,
-        root_pos=raw.root_pos,
-        root_quat=raw.root_quat,
-        dof_pos=raw.dof_pos,
-        joint_names=raw.joint_names,
-        loop=raw.loop,
-        source=path,
-    )
+    return raw.motion(raw.fps, path)
 
 
 def matches(fields: Mapping[str, Any], path: Path) -> bool:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from mjx_mimic.clips.formats.base import Format, RawClip, Terms
 from mjx_mimic.clips.formats.csv_table import Table
-from mjx_mimic.clips.formats.fields import FEW_JOINTS, G1_23_JOINTS, g1_name, unnamed_joints
-from mjx_mimic.clips.motion import UNIT_TOLERANCE, Motion
+from mjx_mimic.clips.formats.fields import FEW_JOINTS, G1_23_JOINTS, are_unit, g1_name, unnamed_joints
+from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import UserError, quoted
 from mjx_mimic.common.files import replacing
 from mjx_mimic.robot.constants import G1_JOINTS
@@ -97,8 +97,7 @@ def _is_clip_after_time(before: Array, rows: Array) -> bool:
     whole = np.isfinite(before).all(axis=0) & np.isfinite(rows).all(axis=1)
     with np.errstate(over="ignore"):  # of numbers so large that they are damage
         rising = np.diff(before[:, whole], axis=1) > 0.0
-        norm = np.linalg.norm(rows[whole, 3:_FREE], axis=1)
-    return len(norm) > 1 and bool(np.all(rising) and np.all(np.abs(norm - 1.0) <= UNIT_TOLERANCE))
+    return bool(whole.sum() > 1 and np.all(rising)) and are_unit(rows[whole, 3:_FREE])
 
 
 def _named(names: tuple[str, ...], rows: Array, path: Path) -> RawClip:
