@@ -27,7 +27,7 @@ from mjx_mimic.robot.constants import (
     SOLE_GEOMS,
 )
 from mjx_mimic.robot.kinematics import beyond_limits, floor_clearance, self_clearance
-from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.robot.mjcf import effort_limits, load_mjcf
 
 Array = NDArray[np.float64]
 Severity = Literal["ok", "warning", "error"]
@@ -260,7 +260,7 @@ def joint_acceleration_limit(model: mujoco.MjModel) -> Array:
     mujoco.mj_forward(model, data)
     inverse_mass = np.zeros((model.nv, model.nv))
     mujoco.mj_solveM(model, data, inverse_mass, np.eye(model.nv))
-    return model.jnt_actfrcrange[1:, 1] * np.diag(inverse_mass)[6:]
+    return effort_limits(model) * np.diag(inverse_mass)[6:]
 
 
 def _joint_changes(changes: _Changes, fps: float, model: mujoco.MjModel) -> list[Finding]:

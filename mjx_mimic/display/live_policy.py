@@ -13,7 +13,7 @@ from mjx_mimic.clips.motion import Motion
 from mjx_mimic.display.drawn_robot import pose_model
 from mjx_mimic.display.playable import Dial, Drawn, Status
 from mjx_mimic.evaluation.mujoco_engine import addresses, keep_broken_states, model_to_watch
-from mjx_mimic.evaluation.recording import Snapshot, snapshot
+from mjx_mimic.evaluation.recording import Snapshot, StepRecord, snapshot, step_record
 from mjx_mimic.learning.composite import AnyPolicy
 from mjx_mimic.robot import kinematics
 from mjx_mimic.robot.implicit_pd import step_with_motors, with_implicit_motors
@@ -26,15 +26,20 @@ _begin = jax.jit(ImitationEnv.reset_to)
 
 
 @jax.jit
-def _pursue(env: ImitationEnv, state: EnvState) -> EnvState:
+def _arrive(env: ImitationEnv, state: EnvState) -> tuple[EnvState, StepRecord]:
+    """Advance goal and skills, after judging by the clip of before the control step that led here."""
     character = env.character(state)
-    return env.pursue(env.with_best_clip(state, character), character)
+    state = env.with_best_clip(state, character)
+    pursued = env.pursue(state, character)
+    return pursued, step_record(env, state, pursued)
 
 
 @jax.jit
-def _decide(env: ImitationEnv, policy: AnyPolicy, state: EnvState) -> tuple[EnvState, jax.Array, Snapshot]:
+def _decide(
+    env: ImitationEnv, policy: AnyPolicy, state: EnvState, record: StepRecord | None
+) -> tuple[EnvState, jax.Array, Snapshot]:
     commanded, pd_target = env.command(state, policy.act(env.observe(state)))
-    return commanded, pd_target, snapshot(env, state)
+    return commanded, pd_target, snapshot(env, state, record)
 
 
 @jax.jit
@@ -153,10 +158,11 @@ class Live:
             self.reset(self.clip)
             self._failure = "the simulation broke and began again"
             return
+        record = None
         if self._env.pursues:
-            self.state = _pursue(self._env, self.state)
+            self.state, record = _arrive(self._env, self.state)
             self._hold_goal()
-        self._decide()
+        self._decide(record)
         if self._snapshot.causes.clip_end:
             self.reset(self.clip)
 
@@ -227,9 +233,9 @@ class Live:
         steps = int(self._env.clip_steps(self.state)) * self.single_step + self._substep
         return float(self.state.start_time) + steps * self.timestep
 
-    def _decide(self) -> None:
-        """Set the motors' targets for the next control step, and note how the last one ended."""
-        decided = jax.device_get(_decide(self._env, self.policy, self.state))
+    def _decide(self, record: StepRecord | None = None) -> None:
+        """Set the motors' targets for the next control step, and note how the last one, `record`, ended."""
+        decided = jax.device_get(_decide(self._env, self.policy, self.state, record))
         self.state, self.pd_target, self._snapshot = decided
         """PD targets (29,) of the motors, rad."""
         self.clip = int(self.state.clip)

@@ -34,7 +34,7 @@ class StepRecord:
 
 def snapshot(env: ImitationEnv, state: EnvState, record: StepRecord | None = None) -> Snapshot:
     """Take the snapshot of an unbatched state; `record` is of the step that led there, None: by its clip."""
-    record = _record(env, state) if record is None else record
+    record = step_record(env, state, state) if record is None else record
     return Snapshot(
         qpos=state.qpos,
         qvel=state.qvel,
@@ -47,10 +47,11 @@ def snapshot(env: ImitationEnv, state: EnvState, record: StepRecord | None = Non
     )
 
 
-def _record(env: ImitationEnv, state: EnvState) -> StepRecord:
+def step_record(env: ImitationEnv, state: EnvState, pursued: EnvState) -> StepRecord:
+    """Judge the control step that led to the unbatched `state`; `pursued` is the same with its goal advanced."""
     env = env.with_config(with_endings(env.config))  # what `Evaluation.measure` counts is what is shown
     character, target = env.character(state), env.reference(state)
-    reward = env.total_reward(env.compute_reward(character, target)[0], state)
+    reward = env.total_reward(env.compute_reward(character, target)[0], pursued)
     return StepRecord(reward, env.causes(state, character, target))
 
 

@@ -1,9 +1,11 @@
 """The G1's MJCF, compiled for MuJoCo on the host."""
 
 import mujoco
+import numpy as np
+from numpy.typing import NDArray
 
 from mjx_mimic.common.paths import assets_dir
-from mjx_mimic.robot.constants import CONTACT_SHAPES, SELF_COLLISIONS, ContactSet
+from mjx_mimic.robot.constants import CONTACT_SHAPES, G1_JOINTS, SELF_COLLISIONS, ContactSet
 
 VISUAL_GROUP = 2
 """Geom group of what is only drawn."""
@@ -40,3 +42,14 @@ def load_mjcf(
         for geom in [geom for geom in spec.geoms if geom.group == VISUAL_GROUP]:
             spec.delete(geom)
     return spec.compile()
+
+
+def effort_limits(model: mujoco.MjModel) -> NDArray[np.float64]:
+    """Return the largest torques of the motors, (29,) N m.
+
+    A joint's limit is that of the robot's joint; wrist pitch and yaw have weaker motors.
+    """
+    joints = [model.joint(name).id for name in G1_JOINTS]
+    actuators = [model.actuator(name).id for name in G1_JOINTS]
+    motor = np.where(model.actuator_forcelimited[actuators], model.actuator_forcerange[actuators, 1], np.inf)
+    return np.minimum(model.jnt_actfrcrange[joints, 1], motor)

@@ -23,7 +23,7 @@ from mjx_mimic.robot.constants import (
     ContactSet,
     PhysicsImpl,
 )
-from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.robot.mjcf import effort_limits, load_mjcf
 from mjx_mimic.robot.mjx_warp import PhysicsState, WarpPhysics
 from mjx_mimic.robot.quiet_mjx import mjx
 
@@ -251,7 +251,7 @@ def load_robot(
         joint_axes=model.jnt_axis[joints],
         joint_bodies=model.jnt_bodyid[joints] - 1,
         joint_range=model.jnt_range[joints],
-        effort_limit=_effort_limits(model, joints, actuators),
+        effort_limit=effort_limits(model),
         kp=model.actuator_gainprm[actuators, 0],
         kd=-model.actuator_biasprm[actuators, 2],
         guarded_geoms=np.array(guarded, int),
@@ -265,9 +265,3 @@ def _check_bodies(option: str, bodies: Sequence[str], known: Sequence[str]) -> N
     unknown = [name for name in bodies if name not in known]
     if unknown or not bodies:
         raise UserError(f"option {option}: no body {', '.join(unknown) or 'at all'}; use {', '.join(known)}")
-
-
-def _effort_limits(model: mujoco.MjModel, joints: np.ndarray, actuators: np.ndarray) -> np.ndarray:
-    """What the motors can give, (J,) N m: the joint's limit, or the motor's own where it is lower."""
-    motor = np.where(model.actuator_forcelimited[actuators], model.actuator_forcerange[actuators, 1], np.inf)
-    return np.minimum(model.jnt_actfrcrange[joints, 1], motor)

@@ -15,6 +15,7 @@ from mjx_mimic.clips.editing import sampled
 from mjx_mimic.clips.foot_contacts import runs_of_true
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.robot.constants import SOLE_GEOMS
+from mjx_mimic.robot.mjcf import effort_limits
 from mjx_mimic.synthesis.leg_kinematics import sole
 from mjx_mimic.synthesis.periodic import Array, Dynamics, inverse_dynamics
 
@@ -72,7 +73,7 @@ def demands(model: mujoco.MjModel, motion: Motion) -> Demands:
     spheres = np.array([model.geom(name).id for foot in SOLE_GEOMS for name in foot])
     corners = [(np.cos(angle), np.sin(angle)) for angle in np.arange(4) * np.pi / 2]
     edges = np.array([(FRICTION * x, FRICTION * y, 1.0) for x, y in corners])
-    effort = model.jnt_actfrcrange[1:, 1]
+    effort = effort_limits(model)
     weight = np.concatenate([np.full(3, _UNIT_FORCE), np.full(3, _UNIT_MOMENT), _FULL_TORQUE / effort])
     carried = CARRYING * model.body_mass.sum() * -model.opt.gravity[2]
 

@@ -16,7 +16,7 @@ from mjx_mimic.clips.loop_closing import made_cyclic
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.clips.validation import Finding, Report, contact_options, joint_acceleration_limit, validate
 from mjx_mimic.robot.constants import G1_JOINTS, GROUND_BODIES, JOINT_SPEED_LIMIT
-from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.robot.mjcf import effort_limits, load_mjcf
 
 ANKLE = G1_JOINTS.index("right_ankle_roll_joint")
 ELBOW = G1_JOINTS.index("left_elbow_joint")
@@ -123,7 +123,7 @@ def test_acceleration_limits_are_what_full_torque_gives_in_mujoco():
     limits = joint_acceleration_limit(model)
     data = mujoco.MjData(model)
     data.qpos[2] = 2.0  # in the air
-    for joint, effort in enumerate(model.jnt_actfrcrange[1:, 1]):
+    for joint, effort in enumerate(effort_limits(model)):
         data.qfrc_applied[:] = 0.0
         data.qfrc_applied[6 + joint] = effort
         mujoco.mj_forward(model, data)

@@ -180,7 +180,12 @@ def test_a_skill_that_is_chosen_begins_at_the_end_of_the_cycle(policy, env, clip
     session.select("kick")
     for expected in ("walk", "walk", "walk", "kick"):
         assert live.status().clip == expected
+        before = live.state
         control_step(live)
+        # The step is judged by the clip in which it was taken, also where the next one has begun.
+        arrived = replace(before, qpos=live.state.qpos, qvel=live.state.qvel, steps=before.steps + 1)
+        reward = skills.compute_reward(skills.character(arrived), skills.reference(arrived))[0]
+        assert live.status().reward == pytest.approx(float(reward), abs=1e-5)
     assert live.status().seconds == pytest.approx(1 / 30.0, abs=1e-4)
     np.testing.assert_allclose(live.reference()[:2], live.data.qpos[:2], atol=1e-5)  # it goes with the robot
     session.reset()
@@ -452,23 +457,26 @@ def test_the_mouse_pushes_while_it_pulls(walking):
 
 
 WINDOW = """
-import sys, threading, time
 import mujoco.viewer
 from mjx_mimic import view
 from mjx_mimic.common import cli
 from mjx_mimic.display import desktop_window
 
-opened = mujoco.viewer.launch_passive
+opened, windows = mujoco.viewer.launch_passive, []
+text, times = desktop_window.texts, []
 
 def launch_passive(*arguments, **options):
-    window = opened(*arguments, **options)
-    # As the user's click on the window's cross.
-    threading.Timer(3.0, window.close).start()
-    return window
+    windows.append(opened(*arguments, **options))
+    return windows[-1]
 
-mujoco.viewer.launch_passive = launch_passive
-text = desktop_window.texts
-desktop_window.texts = lambda session: [print(session.playable.status().seconds), *text(session)][1:]
+def texts(session):
+    times.append(session.playable.status().seconds)
+    print(times[-1])
+    if times[-1] > times[0]:
+        windows[-1].close()  # as the user's click on the window's cross
+    return text(session)
+
+mujoco.viewer.launch_passive, desktop_window.texts = launch_passive, texts
 cli.run(view.main)
 """
 

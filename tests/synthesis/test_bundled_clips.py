@@ -14,7 +14,7 @@ from mjx_mimic.common.paths import motions_dir
 from mjx_mimic.generate import NAMES, build
 from mjx_mimic.robot.constants import G1_JOINTS, GRAVITY
 from mjx_mimic.robot.kinematics import floor_clearance, forward_kinematics
-from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.robot.mjcf import effort_limits, load_mjcf
 from mjx_mimic.synthesis import standing_walk
 from mjx_mimic.synthesis.feasibility import demands
 from mjx_mimic.synthesis.keyframes import Step, ease, foot_path
@@ -134,7 +134,7 @@ def test_torques_played_blindly_carry_the_robot_along(clip):
     physics_hz, seconds = 480, 0.7
     model = load_mjcf(visuals=False, physics_hz=physics_hz)
     model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_ACTUATION
-    limit, rate = model.jnt_actfrcrange[1:, 1], 2.0 * np.pi * 10.0
+    limit, rate = effort_limits(model), 2.0 * np.pi * 10.0
     stiffness, damping = model.dof_armature[6:] * rate**2, 4.0 * model.dof_armature[6:] * rate
     dynamics, count = clip.demands.dynamics, len(clip.demands.torque)
     table = np.concatenate([clip.demands.torque, dynamics.qpos[:, 7:], dynamics.qvel[:, 6:]], axis=1)

@@ -16,6 +16,7 @@ from mjx_mimic.clips.formats import native
 from mjx_mimic.common.paths import assets_dir, motions_dir
 from mjx_mimic.generate import NAMES, main
 from mjx_mimic.robot.constants import G1_JOINTS, MIRROR_INDEX
+from mjx_mimic.robot.mjcf import effort_limits
 from mjx_mimic.synthesis.leg_kinematics import sole
 from mjx_mimic.synthesis.periodic import half_cycle_later, inverse_dynamics
 from mjx_mimic.synthesis.walks import FAST, SLOW, Recipe, walk_spec
@@ -232,7 +233,7 @@ def test_zero_moment_point_stays_in_the_support(clip):
 def test_friction_and_motors_can_do_it(clip, model):
     """Forces that only press and stick, at the spheres that touch, explain the motion within the efforts."""
     dynamics, data = clip.dynamics, mujoco.MjData(model)
-    effort = model.jnt_actfrcrange[1:, 1]
+    effort = effort_limits(model)
     edges = [np.array([FRICTION * np.cos(a), FRICTION * np.sin(a), 1.0]) for a in np.arange(4) * np.pi / 2]
     jacobian = np.zeros((3, model.nv))
     missing, torque = [], []
