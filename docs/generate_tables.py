@@ -10,15 +10,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import jax
+import numpy as np
+
 from mjx_mimic.clips import load_motion
 from mjx_mimic.clips.formats import FORMATS
 from mjx_mimic.config import EnvConfig
+from mjx_mimic.evaluation import Evaluation, summary
 from mjx_mimic.mimickit_files import KEYS
 from mjx_mimic.task import ImitationEnv, make_env
 from mjx_mimic.task.observation import LAYOUTS
 
 DOCS = Path(__file__).parent
-PAGES = ("clips.md", "reference.md", "from_mimickit.md")
+PAGES = ("clips.md", "reference.md", "evaluation.md", "from_mimickit.md")
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 CONTENTS = {
@@ -105,6 +109,18 @@ def _steps(steps: Sequence[int]) -> str:
     return "reference " + ", ".join(f"+{step}" for step in steps)
 
 
+def metrics_table() -> str:
+    """Return the table of what `evaluate` measures."""
+    env = make_env([load_motion("walk")])
+    begin = Evaluation(env, policy=None).begin_all  # nobody acts before an episode begins
+    _, shapes, _ = jax.eval_shape(begin, np.zeros(1, int), np.zeros(1, bool), 0)
+    episode = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    rows = ["| metric | unit | meaning |", "|---|---|---|"]
+    for metric in summary.episode_metrics(episode, env.control_dt):
+        rows.append(f"| `{metric.name}` | {metric.unit} | {metric.meaning} |".replace("|  |", "| |"))
+    return "\n".join(rows)
+
+
 def mimickit_table(kind: str) -> str:
     """Return the table of what becomes of each key of a kind of MimicKit's files."""
     rows = ["| MimicKit | mjx_mimic | how |", "|---|---|---|"]
@@ -123,7 +139,12 @@ def filled(text: str, tables: Mapping[str, str]) -> str:
 def make_tables() -> dict[str, str]:
     """Return all tables by the names of their blocks."""
     keys = {f"mimickit_{kind}": mimickit_table(kind) for kind in KEYS}
-    return {"formats": formats_table(), "observations": observations_table(), **keys}
+    return {
+        "formats": formats_table(),
+        "observations": observations_table(),
+        "metrics": metrics_table(),
+        **keys,
+    }
 
 
 def update(folder: Path, tables: Mapping[str, str], check: bool) -> list[str]:

@@ -48,7 +48,7 @@ def snapshot(env: ImitationEnv, state: EnvState, record: StepRecord | None = Non
 
 
 def step_record(env: ImitationEnv, state: EnvState, pursued: EnvState) -> StepRecord:
-    """Judge the control step that led to the unbatched `state`; `pursued` is the same with its goal advanced."""
+    """Judge the control step that led to the unbatched `state`; `pursued` has its goal advanced."""
     env = env.with_config(with_endings(env.config))  # what `Evaluation.measure` counts is what is shown
     character, target = env.character(state), env.reference(state)
     reward = env.total_reward(env.compute_reward(character, target)[0], pursued)

@@ -80,28 +80,64 @@ def episode_metrics(
             for limit in SUCCESS_LIMITS
         ),
         EpisodeMetric(
-            "mpjpe_global", "mm", mean(errors.global_body_position, MILLI), "mean body distance, world"
+            "mpjpe_global",
+            "mm",
+            mean(errors.global_body_position, MILLI),
+            "mean distance of the bodies, in the world",
         ),
         EpisodeMetric(
-            "mpjpe_root", "mm", mean(errors.body_position, MILLI), "the same, relative to the root's position"
+            "mpjpe_root",
+            "mm",
+            mean(errors.body_position, MILLI),
+            "the same, each relative to its root's position",
         ),
-        EpisodeMetric("root_position", "m", mean(errors.root_position), "MimicKit root_pos_err"),
-        EpisodeMetric("root_rotation", "rad", mean(errors.root_rotation), "MimicKit root_rot_err"),
-        EpisodeMetric("body_position", "m", mean(errors.body_position), "MimicKit body_pos_err"),
-        EpisodeMetric("body_rotation", "rad", mean(errors.body_rotation), "MimicKit body_rot_err"),
-        EpisodeMetric("joint_velocity", "rad/s", mean(errors.joint_velocity), "MimicKit dof_vel_err"),
-        EpisodeMetric("root_velocity", "m/s", mean(errors.root_velocity), "MimicKit root_vel_err"),
         EpisodeMetric(
-            "root_angular_velocity", "rad/s", mean(errors.root_angular_velocity), "MimicKit root_ang_vel_err"
+            "root_position", "m", mean(errors.root_position), "distance of the roots (MimicKit root_pos_err)"
+        ),
+        EpisodeMetric(
+            "root_rotation",
+            "rad",
+            mean(errors.root_rotation),
+            "angle between the roots (MimicKit root_rot_err)",
+        ),
+        EpisodeMetric(
+            "body_position", "m", mean(errors.body_position), "`mpjpe_root` in m (MimicKit body_pos_err)"
+        ),
+        EpisodeMetric(
+            "body_rotation",
+            "rad",
+            mean(errors.body_rotation),
+            "mean angle of the bodies (MimicKit body_rot_err)",
+        ),
+        EpisodeMetric(
+            "joint_velocity",
+            "rad/s",
+            mean(errors.joint_velocity),
+            "mean absolute difference (MimicKit dof_vel_err)",
+        ),
+        EpisodeMetric(
+            "root_velocity",
+            "m/s",
+            mean(errors.root_velocity),
+            "mean absolute difference (MimicKit root_vel_err)",
+        ),
+        EpisodeMetric(
+            "root_angular_velocity",
+            "rad/s",
+            mean(errors.root_angular_velocity),
+            "mean absolute difference (MimicKit root_ang_vel_err)",
         ),
         *_mjlab_metrics(episode),
         EpisodeMetric("torque", "N m", mean(effort.torque), "mean absolute torque of a motor"),
+        EpisodeMetric("power", "W", mean(effort.power), "absolute mechanical power of all motors together"),
         EpisodeMetric(
-            "power", "W", mean(effort.power), "mean of the motors' absolute mechanical power, all together"
+            "foot_slip",
+            "m/s",
+            mean(episode.foot_slip),
+            "speed of the fastest sole point while it is on the floor",
         ),
-        EpisodeMetric("foot_slip", "m/s", mean(episode.foot_slip), "fastest sole point while on the floor"),
         EpisodeMetric(
-            "action_change", "", mean(episode.action_change), "mean absolute difference of actions in turn"
+            "action_change", "", mean(episode.action_change), "mean absolute difference of successive actions"
         ),
     )
 
@@ -132,13 +168,28 @@ def _mjlab_metrics(episode: Episode) -> tuple[EpisodeMetric, ...]:
     end_effector = mean(errors.end_effector_position, MILLI)
     return (
         EpisodeMetric("mjlab_success", "share", success * 1.0, "none of mjlab's endings"),
-        EpisodeMetric("mjlab_mpkpe", "mm", mean(errors.mpkpe, MILLI), "mjlab mpkpe, 14 bodies, world"),
         EpisodeMetric(
-            "mjlab_r_mpkpe", "mm", mean(errors.mpkpe_root, MILLI), "mjlab r_mpkpe, from torso and yaw"
+            "mjlab_mpkpe",
+            "mm",
+            mean(errors.mpkpe, MILLI),
+            "mjlab mpkpe: 14 bodies, in the world, until mjlab's endings",
         ),
-        EpisodeMetric("mjlab_ee_pos", "mm", end_effector, "mjlab ee_pos_error"),
-        EpisodeMetric("mjlab_ee_ori", "rad", mean(errors.end_effector_rotation), "mjlab ee_ori_error"),
-        EpisodeMetric("mjlab_joint_vel", "rad/s", mean(errors.joint_velocity), "mjlab joint_vel_error"),
+        EpisodeMetric(
+            "mjlab_r_mpkpe",
+            "mm",
+            mean(errors.mpkpe_root, MILLI),
+            "mjlab r_mpkpe: the same, relative to the torso and its heading",
+        ),
+        EpisodeMetric("mjlab_ee_pos", "mm", end_effector, "mjlab ee_pos_error: ankles and wrists"),
+        EpisodeMetric(
+            "mjlab_ee_ori", "rad", mean(errors.end_effector_rotation), "mjlab ee_ori_error: likewise"
+        ),
+        EpisodeMetric(
+            "mjlab_joint_vel",
+            "rad/s",
+            mean(errors.joint_velocity),
+            "mjlab joint_vel_error: root mean square over the joints",
+        ),
     )
 
 

@@ -96,7 +96,7 @@ ARGUMENTS = {
     "mode": Key("evaluate, view", "`train` only; the others are commands of their own", str, KEEP, _mode),
     "visualize": Key("view", "a training shows nothing; watch its run", bool, KEEP, _visualize),
     "num_envs": _plain(
-        "envs_per_accelerator", int, "per device there; --num-envs of our command line is the total"
+        "envs_per_accelerator", int, "per device in MimicKit; --num-envs of our command line is the total"
     ),
     "env_config": Key("", "the file is read", str, REQUIRED, part_of="arg_file"),
     "agent_config": Key("", "the file is read; without it, the preset's learner", str, part_of="arg_file"),
@@ -105,13 +105,13 @@ ARGUMENTS = {
     "motion_file": Key("--motion", "before that of the environment", str, KEEP, _motion),
     "model_file": Key(
         "--init-from, --resume, --run",
-        "refused: .pt files are not read; in training it is a warm start there, which is `--init-from`",
+        "refused: .pt files are not read; in training it is a warm start, which is `--init-from`",
         str,
         KEEP,
         _model,
     ),
-    "max_samples": _plain("total_steps", int, "the same; without it endless there"),
-    "rand_seed": _plain("seed", int, "the same; without it 0 here, the clock there"),
+    "max_samples": _plain("total_steps", int, "the same; MimicKit trains without end if it is not given"),
+    "rand_seed": _plain("seed", int, "the same; without it, 0 here and the clock in MimicKit"),
     "devices": Key(
         "JAX_PLATFORMS, CUDA_VISIBLE_DEVICES",
         "all devices of the machine are used; these variables of the environment choose",
@@ -252,14 +252,14 @@ ENVIRONMENT = {
     "global_obs": Key(
         "--env.observation, --env.track-root",
         "with targets, `mimickit` (True) or `mimickit-local` (False); without, `paper`, in the heading frame"
-        " only. The root's place counts only where both are True, as there",
+        " only. The root's place counts only where both are True, as in MimicKit",
         bool,
         REQUIRED,
         _layout,
     ),
     "root_height_obs": Key(
         _LAYOUT,
-        "the height is always observed and rewarded; False leaves it out of both there",
+        "the height is always observed and rewarded; in MimicKit, False leaves it out of both",
         bool,
         neutral=(True,),
     ),
@@ -278,7 +278,7 @@ ENVIRONMENT = {
     "log_tracking_error": Key("evaluate", "it prints the seven errors", bool, False, neutral=(False,)),
     "ref_char_offset": Key("render --reference side", "the reference is drawn as a ghost or beside"),
     "visualize_ref_char": Key("render --reference none", "the reference is drawn as a ghost or beside"),
-    "init_pose": Key("", "episodes start on the clip, there too"),
+    "init_pose": Key("", "episodes start on the clip, as in MimicKit"),
     "enable_early_termination": Key(
         "--env.fall-ends, --env.max-deviation",
         "False: neither falls nor deviations end an episode, and every shape meets the floor",
@@ -373,7 +373,7 @@ def _minibatches(network: str) -> Key:
         if count * size != steps:
             draft.tell(key, f"minibatches are of one size: {_option(path)} {count}")
 
-    how = "`steps_per_iter` divided by it: a minibatch is it times `num_envs` samples, there too"
+    how = "`steps_per_iter` divided by it: a minibatch has this many times `num_envs` samples, as in MimicKit"
     return Key(_option(path), how, float, KEEP, translate)
 
 
@@ -428,7 +428,7 @@ AGENT = {
     "critic_eval_batch_size": Key("", "all values are computed at once", neutral=(0,)),
     "td_lambda": Key(
         "--ppo.gae-lambda, --ppo.td-lambda",
-        "both: advantages there are returns less values",
+        "both: MimicKit's advantages are returns less values",
         float,
         KEEP,
         _lambda,

@@ -278,7 +278,7 @@ def _apply(draft: Draft, name: str, key: Key | None) -> None:
 def _report(draft: Draft, arg_file: Path | None) -> str:
     """Return the block that is printed at the start of a training."""
     read = ", ".join(bare(path) for path in (*([arg_file] if arg_file else []), *draft.files))
-    lines = [f"MimicKit's files are translated: {read}. What is not as there:"]
+    lines = [f"MimicKit's files are translated: {read}. What differs from MimicKit:"]
     width = max((len(bare(key, 40)) for _, key, _, _ in draft.notes), default=0)
     for kind, key, value, text in draft.notes:
         is_long = isinstance(value, list) and len(value) > 3
