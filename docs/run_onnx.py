@@ -58,17 +58,27 @@ def put(model, data, joints, start):
         data.qpos[model.joint(joint).qposadr], data.qvel[model.joint(joint).dofadr] = angle, velocity
 
 
-def warn_of_other_motors(model, about, motors):
-    """Say where the scene's motors or joints are not those of the training."""
-    dofs = [model.joint(joint).dofadr[0] for joint in about["joint_names"]]
+def motors_of(model, about):
+    """Return the motors' numbers in the joints' order; say where the scene is not that of the training."""
+    joints = [model.joint(joint) for joint in about["joint_names"]]
+    motors = [model.actuator(joint).id for joint in about["joint_names"]]
+    if (model.actuator_biastype[motors] != mujoco.mjtBias.mjBIAS_AFFINE).any():
+        raise ValueError("its motors take torques; give a scene with position motors of the metadata's gains")
+    limits = np.where(model.actuator_forcelimited[motors], model.actuator_forcerange[motors, 1], np.inf)
+    numbers, dofs = [joint.id for joint in joints], [joint.dofadr[0] for joint in joints]
+    joint_limits = np.where(model.jnt_actfrclimited[numbers], model.jnt_actfrcrange[numbers, 1], np.inf)
     here = {
-        "kp": model.actuator_gainprm[motors, 0],
-        "kd": -model.actuator_biasprm[motors, 2],
-        "armature": model.dof_armature[dofs],
+        "kp": (model.actuator_gainprm[motors, 0], about["kp"]),
+        "kd": (-model.actuator_biasprm[motors, 2], about["kd"]),
+        "effort_limit": (np.minimum(limits, joint_limits), about["effort_limit"]),
+        "armature": (model.dof_armature[dofs], about["armature"]),
+        "stiffness": (model.jnt_stiffness[numbers].reshape(len(joints), -1), 0.0),
+        "damping": (model.dof_damping[dofs].reshape(len(joints), -1), 0.0),
     }
-    for name, values in here.items():
-        if not np.allclose(values, about[name], rtol=0.01):
-            print(f"warning: {name} of the scene's motors is not what the policy was trained with (metadata)")
+    for name, (values, wanted) in here.items():
+        if not np.allclose(values, wanted, rtol=0.01):
+            print(f"warning: {name} of the scene's joints is not what the policy was trained with")
+    return motors
 
 
 def opened(policy):
@@ -98,12 +108,11 @@ def main(policy, scene, clip, seconds):
     substeps = math.ceil(LEAST_PHYSICS_HZ / hz)
     try:
         model, readings = load(scene, about["joint_names"], hz * substeps)
-    except ValueError as error:
-        raise SystemExit(f"{scene}: is no G1 with the policy's joints ({error})") from None
+        motors = motors_of(model, about)
+    except (ValueError, KeyError) as error:
+        raise SystemExit(f"{scene}: is no G1 that this policy can drive ({error})") from None
     data = mujoco.MjData(model)
     put(model, data, about["joint_names"], about["starts"][number])
-    motors = [model.actuator(joint).id for joint in about["joint_names"]]
-    warn_of_other_motors(model, about, motors)
     wanted = {value.name for value in session.get_inputs()}
     outputs = [value.name for value in session.get_outputs()]
     if clips[number]["loop"] == "clamp":  # a clip that ends

@@ -1,8 +1,8 @@
 """The settings of a training: frozen dataclasses, with the numbers that each field may be."""
 
 import math
-from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal
 
 from mjx_mimic.robot.constants import KEY_BODIES, ContactChoice, PhysicsImpl
 
@@ -17,6 +17,15 @@ class Within:
 
 Which = Literal["best", "last"] | int
 """Which policy of a run: the best, the last, or that of the kept checkpoint with so many samples."""
+EngineName = Literal["mjx", "mujoco"]
+"""What simulates episodes: MJX, as in training, or MuJoCo in C."""
+Start = Literal["both", "random", "first", "training"]
+"""Where evaluations start: at random phases, at the clips' first frames, both, or where the training was."""
+Inputs = Literal["sensors", "observation"]
+"""What an exported model takes."""
+Direction = Literal["forward", "backward", "left", "right"]
+DIRECTIONS = {"forward": (1.0, 0.0), "backward": (-1.0, 0.0), "left": (0.0, 1.0), "right": (0.0, -1.0)}
+"""Of forces and kicks, as the robot sees them: forward and to the left."""
 
 Weight = Annotated[float, Within(0.0, 1e6)]
 Scale = Annotated[float, Within(0.0, 1e6)]
@@ -80,7 +89,7 @@ class PaperRewardConfig:
 Range = tuple[float, float]
 """Lowest and highest value; a number is drawn between them for each episode."""
 Factor = Annotated[Range, Within(0.01, 100.0)]
-MOST_SEED = 2**63 - 2
+MOST_SEED = 2**32 - 2
 """Evaluations use the seed after it, too."""
 MOST_DELAY = 2.0
 """Control steps."""
@@ -261,7 +270,7 @@ class EnvConfig:
     action_scale: Annotated[float, Within(1e-3, 10.0)] = 1.0
     """With the action `reference`: share of a motor's effort limit that one unit of action asks for."""
     reward: Literal["mimickit", "paper"] = "mimickit"
-    """MimicKit's five terms, or the four of the DeepMimic paper."""
+    """MimicKit's five terms, or DeepMimic's: the paper's four, and that of the root in its released code."""
     mimickit_reward: MimicKitRewardConfig = field(default_factory=MimicKitRewardConfig)
     paper_reward: PaperRewardConfig = field(default_factory=PaperRewardConfig)
     penalty: PenaltyConfig = field(default_factory=PenaltyConfig)
@@ -430,7 +439,7 @@ class TrainConfig:
     physics_impl: PhysicsImpl = "jax"
     """What takes the physics steps of the training: MJX's JAX code, or MJX-Warp, for an NVIDIA GPU. All other
     commands use JAX."""
-    seed: Annotated[int, Within(-(2**63), MOST_SEED)] = 0
+    seed: Annotated[int, Within(0, MOST_SEED)] = 0
     """Seed of every random number."""
     unroll_length: Annotated[int, Within(1, 100_000)] = 16
     """Control steps of each environment between two updates."""
@@ -448,9 +457,7 @@ class TrainConfig:
     ppo: PPOConfig = field(default_factory=PPOConfig)
 
 
-REPLACED = {
-    "eval_interval_s": "eval_interval, a number of samples",
-    "env.location.speed_scale": "env.location.speed, of which the reward is a share",
-    "env.location.heading_scale": "env.location.speed, of which the reward is a share",
-}
-"""Fields of earlier versions, and what to use instead."""
+def with_field(config: Any, path: str, value: Any) -> Any:
+    """Return a configuration with another value in the field at a dotted path."""
+    name, _, rest = path.partition(".")
+    return replace(config, **{name: with_field(getattr(config, name), rest, value) if rest else value})

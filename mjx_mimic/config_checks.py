@@ -4,7 +4,7 @@ import math
 import operator
 import typing
 from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from mjx_mimic.common.cli import require_range
@@ -12,16 +12,24 @@ from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import GoalName, RandomizationConfig, TrainConfig, Within
 from mjx_mimic.robot.constants import G1_JOINTS
 
-# Environments per device, samples in all, and samples between evaluations and between videos, where the user
-# names no number.
-ENVS_PER_DEVICE = {"cpu": 128}
-TOTAL_STEPS = {"cpu": 12_000_000}
-EVAL_INTERVAL = {"cpu": 500_000}
-VIDEO_INTERVAL = {"cpu": 2_000_000}
-ENVS_PER_ACCELERATOR = 4096
-TOTAL_STEPS_ON_ACCELERATOR = 300_000_000
-EVAL_INTERVAL_ON_ACCELERATOR = 13_000_000  # about MimicKit's, 100 iterations of 4096 x 32 samples
-VIDEO_INTERVAL_ON_ACCELERATOR = 4 * EVAL_INTERVAL_ON_ACCELERATOR
+
+@dataclass(frozen=True)
+class Sizes:
+    """What each device is given where the user names no number.
+
+    All grow with the devices: what a policy learns follows from the number of its updates, which is thus the
+    same on one device and on many.
+    """
+
+    num_envs: int
+    total_steps: int
+    eval_interval: int
+    video_interval: int
+
+
+PER_CORE = Sizes(128, 6_000_000, 250_000, 1_000_000)
+# Evaluations come about as often as MimicKit's, every 100 iterations of 4096 x 32 samples.
+PER_ACCELERATOR = Sizes(4096, 300_000_000, 13_000_000, 52_000_000)
 
 
 def sized(config: TrainConfig, platform: str, devices: int) -> TrainConfig:
@@ -30,17 +38,15 @@ def sized(config: TrainConfig, platform: str, devices: int) -> TrainConfig:
     Raises:
         UserError: a number that cannot be trained with.
     """
-    video_interval = config.video_interval
-    if video_interval is None:
-        video_interval = VIDEO_INTERVAL.get(platform, VIDEO_INTERVAL_ON_ACCELERATOR)
+    each, video_interval = PER_CORE if platform == "cpu" else PER_ACCELERATOR, config.video_interval
     config = replace(
         config,
-        video_interval=video_interval,
+        video_interval=each.video_interval * devices if video_interval is None else video_interval,
         num_envs=config.num_envs
         or _next_multiple(config.envs_per_accelerator * (1 if platform == "cpu" else devices), devices)
-        or ENVS_PER_DEVICE.get(platform, ENVS_PER_ACCELERATOR) * devices,
-        total_steps=config.total_steps or TOTAL_STEPS.get(platform, TOTAL_STEPS_ON_ACCELERATOR),
-        eval_interval=config.eval_interval or EVAL_INTERVAL.get(platform, EVAL_INTERVAL_ON_ACCELERATOR),
+        or each.num_envs * devices,
+        total_steps=config.total_steps or each.total_steps * devices,
+        eval_interval=config.eval_interval or each.eval_interval * devices,
         eval_envs=_next_multiple(config.eval_envs, devices),
     )
     check(config, devices)
@@ -73,7 +79,7 @@ def check(config: TrainConfig, devices: int) -> None:
     check_bounds(config)
     env, ppo = config.env, config.ppo
 
-    remedy = f"use a multiple of {devices}, the number of devices, or a number of devices that divides it"
+    remedy = f"use a multiple of {devices}, the number of devices"
     _require(config.num_envs > 0 and config.num_envs % devices == 0, "--num-envs", config.num_envs, remedy)
     batch = config.num_envs // devices * config.unroll_length
     remedy = f"use a divisor of {batch}, the samples per device and update"

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from mjx_mimic.common.errors import UserError, bare, quoted
 from mjx_mimic.common.files import read_yaml
-from mjx_mimic.config import REPLACED, TrainConfig
+from mjx_mimic.config import TrainConfig
 
 CONFIG_FILE = "config.yaml"
 """Name of the configuration in a run folder."""
@@ -21,6 +21,9 @@ FORMAT = 2
 
 2: a checkpoint holds everything at once, the log standard deviation is itself a parameter, and evaluations
 are called so in the metrics."""
+
+_FORMER = ("env.location.speed_scale", "env.location.heading_scale")
+"""Fields of runs made before `env.location.speed`, which can still be looked at."""
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:
@@ -50,9 +53,6 @@ def from_dict(
     hints = typing.get_type_hints(kind)
     known = {f.name for f in fields(kind)}
     for name in values:
-        if f"{prefix}{name}" in REPLACED:
-            replacement = REPLACED[f"{prefix}{name}"]
-            raise UserError(f"{source}: field '{prefix}{name}' is no more; write {replacement}")
         if name not in known:
             known_here = ", ".join(sorted(known))
             section, _, inner = str(name).partition(".")
@@ -122,18 +122,18 @@ def _read_existing(file: Path, path: Path) -> Any:
 def _settings(values: Any, file: Path) -> TrainConfig:
     """Take the settings out of a run's record, or of a file that holds nothing else."""
     if isinstance(values, Mapping) and "config" in values:
-        values = _without_replaced(values["config"])  # a run of an earlier version can still be looked at
+        values = _without_former(values["config"])
     return from_dict(values, file)
 
 
-def _without_replaced(values: Any, prefix: str = "") -> Any:
-    """Leave the fields of earlier versions out."""
+def _without_former(values: Any, prefix: str = "") -> Any:
+    """Leave out what only the records of finished runs still hold."""
     if not isinstance(values, Mapping):
         return values
     return {
-        name: _without_replaced(value, f"{prefix}{name}.")
+        name: _without_former(value, f"{prefix}{name}.")
         for name, value in values.items()
-        if f"{prefix}{name}" not in REPLACED
+        if f"{prefix}{name}" not in _FORMER
     }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import require_writable
-from mjx_mimic.config import MOST_DELAY, MOST_SEED, Which
+from mjx_mimic.config import MOST_DELAY, MOST_SEED, Direction, EngineName, Start, Which
 
 if TYPE_CHECKING:
     from mjx_mimic.task.env import ImitationEnv
@@ -25,11 +25,11 @@ class EvaluateCommand:
     """Run folder."""
     motion: tuple[str, ...] = ()
     """Clips to evaluate on, as for training; none: those of the run."""
-    engine: Literal["mjx", "mujoco"] = "mjx"
+    engine: EngineName = "mjx"
     """Physics engine: MJX as in training, or MuJoCo in C with the same model."""
     episodes: int = 0
     """Number of episodes; 0: 256 on a CPU, 4096 on an accelerator. At least one per clip."""
-    start: Literal["both", "random", "first", "training"] = "both"
+    start: Start = "both"
     """Start episodes at random phases, at the clips' first frames (one per clip, if undisturbed and
     without a goal), or both; or where the training's environments were at the last checkpoint, or at that of
     --checkpoint SAMPLES."""
@@ -41,7 +41,7 @@ class EvaluateCommand:
     """Turn that comes with a kick: up to this about each axis, rad/s."""
     force: float = 0.0
     """Force on the pelvis, once in each episode after 1 to 3 s, N."""
-    direction: Literal["forward", "backward", "left", "right"] = "forward"
+    direction: Direction = "forward"
     """Where the force points, as the robot sees it."""
     duration: float = 0.2
     """How long the force acts, s."""

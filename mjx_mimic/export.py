@@ -4,12 +4,11 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError, missing_package
 from mjx_mimic.common.files import require_writable
-from mjx_mimic.config import Which
+from mjx_mimic.config import Inputs, Which
 
 PROGRAM = "python -m mjx_mimic.export"
 
@@ -22,7 +21,7 @@ class ExportCommand:
     """Run folder."""
     out: Path
     """ONNX file to write."""
-    inputs: Literal["sensors", "observation"] = "sensors"
+    inputs: Inputs = "sensors"
     """What the model takes: sensors and time of one robot, with observation, reference and normaliser inside,
     for the motors' targets; or observations (N, O), with the normaliser inside, for actions (N, 29)."""
     checkpoint: Which = "best"

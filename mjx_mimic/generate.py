@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from mjx_mimic.clips.formats import native
+from mjx_mimic.clips.formats import key_to_write, native
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common import cli
+from mjx_mimic.common.files import require_writable
+from mjx_mimic.robot.mjcf import plain_g1
 from mjx_mimic.synthesis import airborne_clips, grounded_clips, standing_walk, walks
 from mjx_mimic.synthesis.feasibility import demands
-from mjx_mimic.synthesis.leg_kinematics import robot
-from mjx_mimic.synthesis.zmp_solver import MotionSpec, solve
+from mjx_mimic.synthesis.motion_spec import MotionSpec
+from mjx_mimic.synthesis.zmp_solver import solve
 
 PROGRAM = "python -m mjx_mimic.generate"
 SPECS: dict[str, Callable[[], MotionSpec]] = {
@@ -61,18 +63,24 @@ class GenerateCommand:
     """Names of the clips to make, or "all"."""
     out: Path = Path("motions")
     """Folder to write them to, as NAME.npz."""
+    force: bool = False
+    """Write over existing files."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Generate the clips, write them, and print what each demands."""
-    command = cli.parse(GenerateCommand, arguments, prog=PROGRAM)
-    with contextlib.suppress(OSError):  # writing then reports what is wrong
+    command = cli.parse(GenerateCommand, arguments, prog=PROGRAM, config=(tyro.conf.FlagCreatePairsOff,))
+    with contextlib.suppress(OSError):  # the check of the files then reports what is wrong
         command.out.mkdir(parents=True, exist_ok=True)
-    model = robot()
-    for name in NAMES if "all" in command.clips else dict.fromkeys(command.clips):
+    names = NAMES if "all" in command.clips else tuple(dict.fromkeys(command.clips))
+    files = {name: command.out / f"{name}.npz" for name in names}
+    for path in files.values():
+        key_to_write(path, command.force)
+        require_writable("--out", path)
+    model = plain_g1()
+    for name, path in files.items():
         solution = solve(SPECS[name]())
         motion = solution.motion()
-        path = command.out / f"{name}.npz"
         native.write(path, motion)
         print(f"{path}: {motion.length:.2f} s; {demands(model, solution.cycle()).summary()}", flush=True)
     return 0

@@ -19,7 +19,7 @@ from mjx_mimic.display.options import VideoOptions, check_video
 
 if TYPE_CHECKING:
     from mjx_mimic.clips.dataset import Clips
-    from mjx_mimic.clips.validation import Report
+    from mjx_mimic.clips.findings import Report
 
 PROGRAM = "python -m mjx_mimic.motion"
 
@@ -89,7 +89,7 @@ class ConvertCommand:
     stored_as: StoredAs = None
     """Order of the quaternion or the joints that the file really has, where it looks wrong."""
     drop_repeated: bool = False
-    """Take out frames that repeat the one before, and lower the rate accordingly."""
+    """Give a clip whose rate was raised by repeating frames its true rate; pauses stay."""
     speed: Factor = None
     """Play faster, or slower below 1."""
     loop: Loop = None
@@ -110,7 +110,7 @@ class ConvertCommand:
     lift: Lift = None
     """Raise by this height; auto: up or down until the lowest point is on the floor."""
     name: Name = None
-    """Name of the new clip."""
+    """Name of the new clip, which only an .npz keeps."""
     force: bool = False
     """Write over an existing file."""
 
@@ -124,7 +124,7 @@ class JoinCommand:
     out: Annotated[Path | None, cli.shown("FILE")] = None
     """File to write: .npz native, .pkl MimicKit, .csv Unitree; else joined.npz in this folder."""
     blend: Annotated[float, cli.shown("SECONDS")] = 0.3
-    """Time in which one clip is faded into the next."""
+    """Time in which one clip goes over into the next."""
     loop: Literal["clamp", "wrap", "turn"] = "clamp"
     """What the new clip does at its end: it ends, starts again, or starts again in its last heading."""
     force: bool = False
@@ -168,7 +168,7 @@ class RetargetCommand:
     loop: Literal["clamp", "wrap", "turn"] = "clamp"
     """What the clip does at its end; `convert --make-cyclic` closes a cycle."""
     name: Name = None
-    """Name of the clip; else that of the file."""
+    """Name of the clip, which only an .npz keeps; else that of the file."""
     force: bool = False
     """Write over an existing file."""
 
@@ -290,6 +290,7 @@ def convert(command: ConvertCommand) -> int:
         raise UserError(
             "options --make-cyclic and --loop: give one of them; write a .npz and convert that with the other"
         )
+    _check_name(command.name, command.out)
     from mjx_mimic.clips import conversion
     from mjx_mimic.clips.formats.base import Reading
 
@@ -315,6 +316,15 @@ def convert(command: ConvertCommand) -> int:
     )
     print("\n".join(lines))
     return 0
+
+
+def _check_name(name: str | None, out: Path) -> None:
+    """Raise UserError for a name that the file to write cannot keep."""
+    if name is not None and out.suffix.lower() in (".csv", ".pkl"):
+        raise UserError(
+            f"option --name: {out} is called as its file is, since {out.suffix} stores no name; leave --name"
+            " out, or write an .npz"
+        )
 
 
 def join(command: JoinCommand) -> int:
@@ -367,9 +377,11 @@ def retarget(command: RetargetCommand) -> int:
     if command.list:
         print("\n".join(pipeline.list_joints(command.file, command.names)))
         return 0
+    out = command.out or Path(f"{command.file.stem}.npz")
+    _check_name(command.name, out)
     lines = pipeline.retarget_file(
         command.file,
-        command.out or Path(f"{command.file.stem}.npz"),
+        out,
         names=command.names,
         up=command.up,
         start=command.start or 0.0,

@@ -11,7 +11,7 @@ from mjx_mimic import mimickit_files
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError, one_line
 from mjx_mimic.common.processes import Cluster, is_first, joined
-from mjx_mimic.config import REPLACED, TrainConfig
+from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_yaml import read_config
 from mjx_mimic.display import gl
 from mjx_mimic.presets import PRESETS, Preset
@@ -65,7 +65,6 @@ def parse(arguments: Sequence[str]) -> TrainCommand:
         UserError: options that contradict each other, or a configuration that cannot be read.
     """
     arguments, theirs = mimickit_files.split(arguments)
-    _refuse_replaced(arguments)
     # What to start from decides the defaults of all other options, so it is read first.
     first, _ = cli.parse(TrainCommand, arguments, prog=PROGRAM, return_unknown_args=True)
     translation = _translation(first, arguments, theirs)
@@ -100,15 +99,6 @@ def _translation(
         return mimickit_files.translate(first.arg_file, theirs, motion_is_given, first.train.num_envs)
     mimickit_files.check_options(theirs)
     return None
-
-
-def _refuse_replaced(arguments: Sequence[str]) -> None:
-    """Refuse options that there were, naming what there is instead."""
-    for argument in arguments:
-        field_name = argument.partition("=")[0].removeprefix("--").replace("-", "_")
-        if argument.startswith("--") and field_name in REPLACED:
-            option, remedy = (name.replace("_", "-") for name in (field_name, REPLACED[field_name]))
-            raise UserError(f"option --{option}: is no more; use --{remedy}")
 
 
 def main(arguments: Sequence[str]) -> int:

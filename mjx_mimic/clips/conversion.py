@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mjx_mimic.clips import editing, loop_closing, orders
+from mjx_mimic.clips import editing, loop_closing, orders, sanity
 from mjx_mimic.clips.formats import key_to_write, load_motion, save_motion
 from mjx_mimic.clips.formats.base import AS_IT_SAYS, Reading
-from mjx_mimic.clips.motion import Motion
+from mjx_mimic.clips.motion import Motion, summary
 from mjx_mimic.common.errors import quoted
-from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.robot.mjcf import joint_ranges, plain_g1
 
 
 def convert(source: str, out: Path, force: bool, reading: Reading = AS_IT_SAYS, **edits: Any) -> list[str]:
@@ -26,9 +26,8 @@ def convert(source: str, out: Path, force: bool, reading: Reading = AS_IT_SAYS, 
     notes: list[str] = []
     motion = load_motion(source, replace(reading, tell=notes.append))
     motion, done = apply_edits(motion, **edits)
-    save_motion(out, motion, key)
-    size = f"{motion.num_frames} frames at {motion.fps:.6g} frames/s, {motion.length:.3f} s"
-    return [f"{out}: {key}, {size}, {motion.loop}", *(f"  {line}" for line in notes + done)]
+    _save(out, motion, key)
+    return [f"{out}: {key}, {summary(motion)}", *(f"  {line}" for line in notes + done)]
 
 
 def join(sources: Sequence[str], out: Path, blend: float, loop: str, force: bool) -> list[str]:
@@ -40,9 +39,15 @@ def join(sources: Sequence[str], out: Path, blend: float, loop: str, force: bool
     key = key_to_write(out, force)
     motion = functools.reduce(lambda a, b: editing.joined(a, b, blend), map(load_motion, sources))
     motion = editing.with_loop(motion, loop)
+    _save(out, motion, key)
+    return [f"{out}: {key}, {summary(motion)}"]
+
+
+def _save(out: Path, motion: Motion, key: str) -> None:
+    """Write a clip; raises UserError for one that would be refused when it is read."""
+    sanity.check_distance(motion.root_pos, "root_pos", out)
+    sanity.check_metres(motion.root_pos, "root_pos", out)
     save_motion(out, motion, key)
-    size = f"{motion.num_frames} frames at {motion.fps:.6g} frames/s, {motion.length:.3f} s"
-    return [f"{out}: {key}, {size}, {motion.loop}"]
 
 
 def apply_edits(motion: Motion, **edits: Any) -> tuple[Motion, list[str]]:
@@ -149,7 +154,7 @@ def describe(motion: Motion, file: str, kind: str) -> dict[str, Any]:
         kind: name of the file's format.
     """
     speed = np.linalg.norm(np.diff(motion.root_pos, axis=0), axis=1) * motion.fps
-    ranges = load_mjcf(visuals=False).jnt_range[1:]  # without the root
+    ranges = joint_ranges(plain_g1())
     centre, half = ranges.mean(axis=1), 0.5 * np.ptp(ranges, axis=1)
     used = np.abs(motion.dof_pos - centre).max(axis=0) / half
     return {

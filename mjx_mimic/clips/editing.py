@@ -14,16 +14,21 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips import orders
-from mjx_mimic.clips.motion import Motion, make_motion
+from mjx_mimic.clips.foot_contacts import foot_contacts
+from mjx_mimic.clips.motion import MIN_FPS, Motion, make_motion
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.robot.constants import G1_JOINTS, MIRROR_INDEX, MIRROR_SIGN
+from mjx_mimic.robot.constants import MIRROR_INDEX, MIRROR_SIGN
 from mjx_mimic.robot.kinematics import floor_clearance, heading
-from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.robot.mjcf import joint_ranges, plain_g1
 
 Array = NDArray[np.float64]
 
-MAX_FPS = 1000.0
+_MAX_FPS = 1000.0  # of a clip that is resampled
+_MAX_FRAMES = 1_000_000  # of a clip that is made longer or denser
 _BUTTERWORTH_ORDER = 4
+STILL = 1e-9
+"""Largest step, in m, rad or a quaternion's component, that is no movement."""
+_FEWEST_MOVES = 4  # that show how regular they are
 _ROUNDING = 1e-9  # in frames: a time this near a frame is that frame
 
 
@@ -118,11 +123,13 @@ def resampled(motion: Motion, fps: float) -> Motion:
     Nothing is filtered, so apply `smoothed` first if the clip has vibrations above fps / 2.
 
     Raises:
-        UserError: `fps` is not in (0, 1000], or so low that no two frames are left.
+        UserError: `fps` is not in [0.1, 1000], so low that no two frames are left, or so high that there are
+            over a million.
     """
-    if not 0.0 < fps <= MAX_FPS:
-        raise UserError(f"{motion.name}: fps is {fps:g}; give a number over 0, {MAX_FPS:g} at most")
+    if not MIN_FPS <= fps <= _MAX_FPS:
+        raise UserError(f"{motion.name}: fps is {fps:g}; give a number from {MIN_FPS:g} to {_MAX_FPS:g}")
     wished = motion.length * fps
+    _check_frames(motion, wished, "--fps")
     intervals = int(np.round(wished) if motion.cyclic else np.floor(wished + _ROUNDING * wished))
     if intervals < 1:
         raise UserError(
@@ -134,6 +141,15 @@ def resampled(motion: Motion, fps: float) -> Motion:
         rate = intervals / motion.length
         rate = float(round(rate)) if abs(rate - round(rate)) < _ROUNDING else rate
     return edited(motion, qpos=sampled(motion, np.arange(intervals + 1) / rate), fps=rate)
+
+
+def _check_frames(motion: Motion, frames: float, option: str) -> None:
+    """Raise UserError if an edit would make so many frames that they do not fit into memory."""
+    if frames > _MAX_FRAMES:
+        raise UserError(
+            f"{motion.name}: {motion.length:.6g} s would become {frames:.3g} frames, over {_MAX_FRAMES}; give"
+            f" a lower {option}, or convert --start and --end cut the clip first"
+        )
 
 
 def cut(motion: Motion, start: float = 0.0, end: float | None = None) -> Motion:
@@ -183,21 +199,47 @@ def stored_as(motion: Motion, order: orders.Order) -> Motion:
 
 
 def without_repeats(motion: Motion) -> Motion:
-    """Take out frames that repeat the one before, and lower the rate so that the clip lasts as long.
-
-    This is the clip as it was before its rate was raised by repeating frames.
+    """Give the clip the frames that it had before its rate was raised by repeating frames; pauses stay.
 
     Raises:
-        UserError: all frames are the same.
+        UserError: no lower rate has all of its changes.
     """
-    moves = np.any(np.diff(motion.qpos, axis=0) != 0.0, axis=1)
-    kept = np.flatnonzero(np.concatenate([[True], moves]))
-    if len(kept) < 2:
-        raise UserError(f"{motion.name}: is one pose, so no frame repeats another; leave it as it is")
-    # The first frame of the last run and the first frame of the first one are as far apart as in the file.
-    fps = motion.fps * (len(kept) - 1) / (kept[-1] - kept[0])
-    whole = float(round(fps))
-    return edited(motion, qpos=motion.qpos[kept], fps=whole if abs(fps - whole) < 0.02 * fps else fps)
+    found = raised_from(motion)
+    if found is None:
+        raise UserError(
+            f"{motion.name}: no frames repeat at regular intervals while it moves, so its rate was not raised"
+            " by repeating; leave it as it is"
+        )
+    rate, kept = found
+    return edited(motion, qpos=motion.qpos[kept], fps=rate)
+
+
+def raised_from(motion: Motion) -> tuple[float, NDArray[np.intp]] | None:
+    """Find the frame rate that a clip had before its rate was raised by repeating frames.
+
+    It is the lowest at which all changes fall on frames, and most frames are changes. Rates that are
+    considered are whole, or the present one divided by a whole number, and at most nine tenths of it.
+
+    Returns:
+        The rate, and the indices of the frames that it had; None: there is no such rate.
+    """
+    moves = 1 + np.flatnonzero(np.any(np.abs(np.diff(motion.qpos, axis=0)) > STILL, axis=1))  # the new frames
+    if len(moves) < _FEWEST_MOVES:
+        return None
+    lowest = (len(moves) - 1) * motion.fps / (moves[-1] - moves[0] + 1)  # all frames are changes
+    highest = min(2.0 * lowest, 0.9 * motion.fps)
+    rates = {*range(1, int(highest) + 1), *(motion.fps / k for k in range(2, int(motion.fps) + 1))}
+    for rate in sorted(rate for rate in rates if lowest <= rate <= highest):
+        # A frame of that rate begins at every multiple of `spacing`, from some place on. So there the changes
+        # are, each at the first frame after it: modulo `spacing`, all are within less than one frame.
+        spacing = motion.fps / rate
+        late = np.unique(moves % spacing)
+        gaps = np.diff(late, append=late[0] + spacing)
+        if gaps.max() > spacing - 1.0 + _ROUNDING:
+            begin = late[(np.argmax(gaps) + 1) % len(late)]
+            frame = np.floor((np.arange(motion.num_frames) - begin) / spacing + _ROUNDING)
+            return float(rate), np.unique(frame, return_index=True)[1]
+    return None
 
 
 def at_speed(motion: Motion, factor: float) -> Motion:
@@ -213,16 +255,17 @@ def at_speed(motion: Motion, factor: float) -> Motion:
 
 def within_limits(motion: Motion) -> Motion:
     """Set each angle beyond its joint's limits to the limit."""
-    model = load_mjcf(visuals=False)
-    low, high = model.jnt_range[[model.joint(name).id for name in G1_JOINTS]].T
+    low, high = joint_ranges(plain_g1()).T
     return edited(motion, dof_pos=np.clip(motion.dof_pos, low, high))
 
 
 def joined(first: Motion, second: Motion, blend: float) -> Motion:
     """Let `second` follow `first`, turned and moved to begin where `first` ends, facing the same way.
 
-    The last `blend` seconds of `first` and the first of `second` are played at once, and the one is faded out
-    as the other is faded in. The frames are at the rate of `first`; the clip ends.
+    There are two ways, and the result is that in which the feet slide less. Where the clips were made to fit,
+    what is left between their poses is spread over half of `blend` on either side of the seam. Where they
+    were not, the last `blend` seconds of `first` and the first of `second` are played at once, and the one is
+    faded out as the other is faded in. The frames are at the rate of `first`; the clip ends.
 
     Args:
         first: the first clip.
@@ -239,11 +282,43 @@ def joined(first: Motion, second: Motion, blend: float) -> Motion:
             " lasts"
         )
     other = sampled(second, np.arange(int(second.length * first.fps + _ROUNDING) + 1) / first.fps)
-    count = min(round(blend * first.fps) + 1, len(other), first.num_frames)  # frames that both clips have
-    meets = first.qpos[-count]
-    yaw = float(heading(meets[3:7]) - heading(other[0, 3:7]))
-    other = _moved(other, yaw, meets[:2] - _turned(other[:1, :3], yaw)[0, :2])
+    faded = _faded(first, other, min(round(blend * first.fps) + 1, len(other), first.num_frames))
+    if blend == 0.0:
+        return faded
+    return min(_fitted(first, other, blend), faded, key=_sliding)
 
+
+def _sliding(motion: Motion) -> float:
+    """Add up how far the standing feet slide, m."""
+    return float(np.linalg.norm(foot_contacts(plain_g1(), motion).slide, axis=2).sum())
+
+
+def _placed(qpos: Array, meets: Array) -> Array:
+    """Turn and move frames (N, 36) to begin in the place and the heading of the frame `meets` (36,)."""
+    yaw = float(heading(meets[3:7]) - heading(qpos[0, 3:7]))
+    return _moved(qpos, yaw, meets[:2] - _turned(qpos[:1, :3], yaw)[0, :2])
+
+
+def _fitted(first: Motion, other: Array, blend: float) -> Motion:
+    """Let the frames `other` follow `first`, and spread the gap over half of `blend` s on either side."""
+    last = first.qpos[-1]
+    other = _placed(other, last)
+    turns = Rotation.from_quat(np.stack([last[3:7], other[0, 3:7]]), scalar_first=True)
+    gap, turn = other[0] - last, (turns[1] * turns[0].inv()).as_rotvec()
+    qpos = np.concatenate([first.qpos[:-1], other])
+    seconds = (np.arange(len(qpos)) - (first.num_frames - 1)) / first.fps
+    near = np.maximum(1.0 - 2.0 * np.abs(seconds) / blend, 0.0)
+    share = (0.5 * np.where(seconds < 0.0, 1.0, -1.0) * near**2 * (3.0 - 2.0 * near))[:, None]
+    turned = Rotation.from_rotvec(share * turn) * Rotation.from_quat(qpos[:, 3:7], scalar_first=True)
+    qpos += share * gap
+    qpos[:, 3:7] = turned.as_quat(scalar_first=True)
+    return edited(first, qpos=qpos, loop="clamp")
+
+
+def _faded(first: Motion, other: Array, count: int) -> Motion:
+    """Fade from the last `count` frames of `first` to the first ones of `other`."""
+    meets = first.qpos[-count]
+    other = _placed(other, meets)
     share = np.linspace(0.0, 1.0, count) if count > 1 else np.zeros(1)
     share = (share**2 * (3.0 - 2.0 * share))[:, None]
     before, after = first.qpos[-count:], other[:count]
@@ -261,7 +336,7 @@ def cycles(motion: Motion, count: int) -> Motion:
     A walk along a circle stays on it, as it does without an end in a "turn" clip.
 
     Raises:
-        UserError: `count` is not from 1 to 1000, or the clip is not cyclic.
+        UserError: `count` is not from 1 to 1000, the clip is not cyclic, or over a million frames result.
     """
     if not motion.cyclic:
         raise UserError(
@@ -270,6 +345,7 @@ def cycles(motion: Motion, count: int) -> Motion:
         )
     if not 1 <= count <= 1000:
         raise UserError(f"{motion.name}: the number of cycles is {count}; give one from 1 to 1000")
+    _check_frames(motion, count * (motion.num_frames - 1), "--cycles")
     frames = np.arange(count * (motion.num_frames - 1) + 1)
     qpos = sampled(with_loop(motion, "turn"), frames / motion.fps)
     return edited(motion, qpos=qpos, loop="clamp")
@@ -314,7 +390,7 @@ def lifted(motion: Motion, height: float | None = None) -> Motion:
         UserError: `height` is not finite.
     """
     if height is None:
-        _, clearance = floor_clearance(load_mjcf(visuals=False), motion.qpos)
+        _, clearance = floor_clearance(plain_g1(), motion.qpos)
         height = -float(clearance.min())
     if not np.isfinite(height):
         raise UserError(f"{motion.name}: the lift is {height:g} m; give a finite number of metres")

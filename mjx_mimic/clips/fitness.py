@@ -12,8 +12,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from mjx_mimic.clips.dataset import Clips
+from mjx_mimic.clips.findings import Finding, Report
 from mjx_mimic.clips.motion import Motion
-from mjx_mimic.clips.validation import FLOOR_CONTACT, Finding, Report, validate
+from mjx_mimic.clips.validation import FLOOR_CONTACT, validate
 from mjx_mimic.common.errors import RunFailure, UserError
 from mjx_mimic.common.files import cache_folder, replacing
 from mjx_mimic.common.paths import assets_dir

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from mjx_mimic.clips.editing import bent, cut, edited, with_loop
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.robot.kinematics import heading
+from mjx_mimic.robot.kinematics import heading, turn_between
 
 Array = NDArray[np.float64]
 
@@ -104,9 +104,8 @@ def find_loop(motion: Motion) -> LoopPoint:
     first, last = _rough_loop(features[::stride], shortest / stride)
     first, last = _refined_loop(features, first * stride, last * stride, stride)
     gap = _shares(cdist(features[[first]], features[first : last + 1])[0])[-1]
-    start, end = heading(motion.root_quat[[first, last]])
-    turn = np.arctan2(np.sin(end - start), np.cos(end - start))
-    return LoopPoint(first, last, float(gap), float(turn))
+    turn = turn_between(*heading(motion.root_quat[[first, last]]))
+    return LoopPoint(first, last, float(gap), turn)
 
 
 def _rough_loop(features: Array, shortest: float) -> tuple[int, int]:

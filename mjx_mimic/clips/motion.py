@@ -18,13 +18,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from mjx_mimic.common.errors import UserError, quoted
 from mjx_mimic.robot.constants import G1_JOINTS
-from mjx_mimic.robot.kinematics import heading, without_sign_flips
+from mjx_mimic.robot.kinematics import heading, turn_between, without_sign_flips
 
 Array = NDArray[np.float64]
 Loop = Literal["wrap", "turn", "clamp"]
 LOOPS: tuple[Loop, ...] = ("wrap", "turn", "clamp")
 
 _QPOS_COLUMNS = ("x", "y", "z", "qw", "qx", "qy", "qz", *G1_JOINTS)
+MIN_FPS, MAX_FPS = 0.1, 10_000.0
+"""Frame rates that a clip may have."""
 UNIT_TOLERANCE = 1e-2
 """Of a quaternion's norm; one farther from 1 is not rounding: the columns are probably not a quaternion."""
 _ZERO_NORM = 1e-8
@@ -113,8 +115,7 @@ class Motion:
         """Change of heading over a cycle that the next one starts with, rad in [-pi, pi]."""
         if self.loop != "turn":
             return 0.0
-        start, end = heading(self.root_quat[[0, -1]])
-        return float(np.arctan2(np.sin(end - start), np.cos(end - start)))
+        return turn_between(*heading(self.root_quat[[0, -1]]))
 
     @property
     def digest(self) -> str:
@@ -124,6 +125,12 @@ class Motion:
         for array in (self.root_pos, self.root_quat, self.dof_pos):
             sha.update(array.astype("<f8").tobytes())
         return sha.hexdigest()
+
+
+def summary(motion: Motion) -> str:
+    """Return what a command says of a clip that it wrote: frames, rate, length, and loop."""
+    size = f"{motion.num_frames} frames at {motion.fps:.6g} frames/s"
+    return f"{size}, {motion.length:.3f} s, {motion.loop}"
 
 
 def make_motion(
@@ -141,7 +148,7 @@ def make_motion(
 
     Args:
         name: label of the clip; what cannot be printed in it becomes a space.
-        fps: frames per second, > 0.
+        fps: frames per second, MIN_FPS to MAX_FPS.
         root_pos: (T, 3) m, T >= 2.
         root_quat: (T, 4) wxyz, either sign; norms within 1e-2 of 1 are renormalised.
         dof_pos: (T, 29) rad, columns as `joint_names`.
@@ -280,8 +287,10 @@ def frame_rate(fps: object, source: str | Path) -> float:
         rate = float(fps)
     except OverflowError:  # a Python integer beyond float64
         rate = float("inf")
-    if not 0 < rate < float("inf"):
-        raise UserError(f"{source}: fps is {rate:g}; give one finite number > 0, in frames/s")
+    if not MIN_FPS <= rate <= MAX_FPS:
+        raise UserError(
+            f"{source}: fps is {rate:g}; give one number from {MIN_FPS:g} to {MAX_FPS:g}, in frames/s"
+        )
     return rate
 
 

@@ -10,7 +10,7 @@ from mjx_mimic.clips.foot_contacts import FootContacts, foot_contacts, runs_of_t
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.files import replacing
 from mjx_mimic.robot.constants import G1_JOINTS, SIDES
-from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.robot.mjcf import plain_g1
 
 _KINDS = tuple(
     name.removeprefix("left_").removesuffix("_joint") for name in G1_JOINTS if "right_" not in name
@@ -28,7 +28,7 @@ def plot_motion(motion: Motion, path: str | Path) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    model = load_mjcf(visuals=False)
+    model = plain_g1()
     time = np.arange(motion.num_frames) / motion.fps
     figure = Figure(figsize=(15.0, 12.0), layout="constrained")
     rows = len(_KINDS) // _COLUMNS

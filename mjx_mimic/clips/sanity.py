@@ -7,14 +7,14 @@ that repeat, an order that looks odd) is read, and `validation` reports it.
 import functools
 from pathlib import Path
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from mjx_mimic.clips.motion import remedy_for_frames
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.kinematics import beyond_limits, forward_kinematics
-from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.robot.mjcf import joint_ranges, plain_g1
 
 Array = NDArray[np.float64]
 
@@ -23,6 +23,8 @@ LINK_TOLERANCE = 0.05
 
 FARTHEST = 1e4
 """Distance, m, from the origin that no coordinate of a clip exceeds."""
+TURN = 2.0 * np.pi
+_MOST_TURNS = 2
 _HIGHEST = 4.0  # m; no clip keeps the pelvis above this
 _MILLIMETRES = 200.0  # a pelvis above this many "metres" was in millimetres, a lower one in centimetres
 _DEGREES = 1.0  # rad beyond a limit, in most frames
@@ -39,13 +41,29 @@ def check_metres(root_pos: NDArray, field: str, source: str | Path) -> None:
         )
 
 
-def whole_turns_off(dof_pos: Array) -> Array:
-    """Take whole turns off those angles (T, 29), in G1_JOINTS' order, that they bring within the limits."""
-    low, high = model().jnt_range[[model().joint(name).id for name in G1_JOINTS]].T
-    turn = 2.0 * np.pi
-    turns = np.round((dof_pos - 0.5 * (low + high)) / turn)
-    reduced = dof_pos - turn * turns
-    return np.where((turns != 0.0) & (low <= reduced) & (reduced <= high), reduced, dof_pos)
+def check_distance(root_pos: NDArray, field: str, source: str | Path) -> None:
+    """Raise UserError for the first position in `root_pos` (T, 3) that is no place nearby."""
+    far = np.argwhere(np.abs(root_pos) > FARTHEST)
+    if len(far):
+        frame, axis = map(int, far[0])
+        remedy = remedy_for_frames(far[:, 0], len(root_pos), "give metres from an origin nearby")
+        raise UserError(
+            f"{source}: {field} goes {abs(root_pos[frame, axis]):.4g} m from the origin at frame {frame}"
+            f" ({len(far)} such value(s)); {remedy}"
+        )
+
+
+def whole_turns(dof_pos: Array) -> Array:
+    """Count the whole turns (29,) that each joint's angles (T, 29), in G1_JOINTS' order, are off.
+
+    They bring the joint's median within its limits, and are the same in all frames, so that no movement is
+    torn. More than two turns are none: the numbers are in another unit, or damaged.
+    """
+    low, high = joint_ranges(plain_g1()).T
+    median = np.median(dof_pos, axis=0)
+    turns = np.round((median - 0.5 * (low + high)) / TURN)
+    reduced = median - TURN * turns
+    return np.where((np.abs(turns) <= _MOST_TURNS) & (low <= reduced) & (reduced <= high), turns, 0.0)
 
 
 def check_radians(dof_pos: NDArray, field: str, source: str | Path) -> None:
@@ -53,7 +71,7 @@ def check_radians(dof_pos: NDArray, field: str, source: str | Path) -> None:
 
     In degrees, most frames have an angle far beyond its joint's limit, and some are over a turn.
     """
-    beyond = beyond_limits(model(), dof_pos)
+    beyond = beyond_limits(plain_g1(), dof_pos)
     over_a_turn = np.abs(dof_pos) > 2.0 * np.pi
     if over_a_turn.any() and float(np.median(beyond.max(axis=1))) > _DEGREES:
         frame, joint = np.unravel_index(np.argmax(np.abs(dof_pos)), dof_pos.shape)
@@ -92,21 +110,15 @@ def check_rate(positions: NDArray, velocities: NDArray, fps: float, field: str, 
 
 
 @functools.cache
-def model() -> mujoco.MjModel:
-    """Compile the G1, once."""
-    return load_mjcf(visuals=False)
-
-
-@functools.cache
 def links() -> tuple[str, ...]:
     """List the names of the pelvis and the 29 links that a hinge moves, depth-first as in MuJoCo."""
-    g1 = model()
+    g1 = plain_g1()
     return tuple(g1.body(body).name for body in range(1, g1.nbody) if g1.body_jntnum[body])
 
 
 def breadth_first_joints() -> NDArray[np.intp]:
     """Index in `G1_JOINTS` of each joint in IsaacLab's order (29,): nearest to the pelvis first."""
-    g1 = model()
+    g1 = plain_g1()
     depth = []
     for name in G1_JOINTS:
         body, links_up = g1.joint(name).bodyid[0], 0
@@ -118,4 +130,4 @@ def breadth_first_joints() -> NDArray[np.intp]:
 
 def link_positions(qpos: NDArray) -> Array:
     """Compute the origins (N, 30, 3), m, of `links()` in the world at `qpos` (N, 36)."""
-    return forward_kinematics(model(), qpos).of(*links())
+    return forward_kinematics(plain_g1(), qpos).of(*links())

@@ -5,16 +5,17 @@ something that no robot can follow, or a sign that the file was read with wrong 
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
 
 import mujoco
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips import orders
 from mjx_mimic.clips.balance import apparent_gravity
+from mjx_mimic.clips.editing import STILL, raised_from
+from mjx_mimic.clips.findings import Finding, Report, graded
 from mjx_mimic.clips.foot_contacts import foot_contacts, runs_of_true
 from mjx_mimic.clips.ground_contacts import NEAR_FLOOR, needed_contacts
 from mjx_mimic.clips.loop_closing import MAX_TURN
@@ -27,109 +28,21 @@ from mjx_mimic.robot.constants import (
     SOLE_GEOMS,
 )
 from mjx_mimic.robot.kinematics import beyond_limits, floor_clearance, self_clearance
-from mjx_mimic.robot.mjcf import effort_limits, load_mjcf
+from mjx_mimic.robot.mjcf import effort_limits, plain_g1
 
 Array = NDArray[np.float64]
-Severity = Literal["ok", "warning", "error"]
 
 FLOOR_CONTACT = "floor contact beside soles"
 """Name of the check of which bodies are on the floor."""
 CONTROL_STEP = 1.0 / 30.0
-"""Seconds between two actions."""
+"""Time between two actions at the default `env.control_hz`, 1/30 s."""
 SUNK = 0.001  # m; soft contacts give way by less, so a shape deeper than this is reported
+_BURIED = 0.3  # m; a clip that is deeper in the floor than this may have another axis up
 AIRBORNE = 0.03  # m; while nothing is lower than this, the robot flies
-_STILL = 1e-9  # m and rad; a step smaller than this is no movement
 _JOINT_JUMP = (0.3, 0.8)  # rad, limits of a warning and of an error
 _FILL_GAP = (
     "convert --end or --start cuts there; where both sides are needed, motion join --blend 0.3 joins them"
 )
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Result of one check, at its worst place.
-
-    Attributes:
-        check: name of the check.
-        severity: "ok", "warning" or "error".
-        figure: what was measured, in `unit`.
-        limit: largest `figure` that is "ok".
-        unit: unit of both.
-        where: joint, foot or shape; "" for the whole body.
-        time: s since the first frame; None for the whole clip.
-        share: share of the frames (or steps between them) over the limit.
-        remedy: what to do; "" if there is nothing to do.
-    """
-
-    check: str
-    severity: Severity
-    figure: float
-    limit: float
-    unit: str
-    where: str
-    time: float | None
-    share: float
-    remedy: str
-
-    def lines(self) -> list[str]:
-        """Format the finding as text: a line for the figure, another one for the remedy if there is one."""
-        where = f", {self.where}" if self.where else ""
-        if self.time is not None:
-            where += f" at {self.time:.3f} s"
-        if self.severity != "ok" and self.time is not None:
-            where += f", {100 * self.share:.0f}% of the frames over it"
-        figure = round(self.figure, 4) + 0.0  # never -0
-        text = f"{figure:.3g} {self.unit}, limit {self.limit:g}{where}"
-        lines = [f"  {self.severity:8s} {self.check:26s} {text}"]
-        if self.remedy:
-            lines.append(f"  {'':8s} {'':26s} {self.remedy}")
-        return lines
-
-
-@dataclass(frozen=True)
-class Report:
-    """The findings of all checks on the clip called `name`.
-
-    Attributes:
-        name: name of the clip.
-        findings: one for each check.
-        touching: bodies that are on the floor with another part than a sole, each with its % of the frames.
-    """
-
-    name: str
-    findings: tuple[Finding, ...]
-    touching: tuple[tuple[str, float], ...] = ()
-
-    def count(self, severity: Severity) -> int:
-        """Count the findings of that severity."""
-        return sum(finding.severity == severity for finding in self.findings)
-
-    @property
-    def fit(self) -> bool:
-        """Whether no finding is an error."""
-        return self.count("error") == 0
-
-    @property
-    def verdict(self) -> str:
-        """The result in words."""
-        warnings = self.count("warning")
-        if not self.fit:
-            return "not fit for training"
-        return f"usable, {warnings} warning{'s'[: warnings > 1]}" if warnings else "good"
-
-    def first_fault(self) -> Finding | None:
-        """Return the first finding that is an error, else the first warning; None if all is well."""
-        bad = [finding for finding in self.findings if finding.severity != "ok"]
-        return min(bad, key=lambda finding: finding.severity != "error", default=None)
-
-    def lines(self) -> list[str]:
-        """Format the report as text: the verdict, then all findings."""
-        return [f"{self.name}: {self.verdict}", *(line for found in self.findings for line in found.lines())]
-
-    def as_json(self) -> dict[str, Any]:
-        """Convert the report to a JSON object."""
-        findings = [asdict(finding) for finding in self.findings]
-        return {"name": self.name, "verdict": self.verdict, "fit": self.fit, "findings": findings}
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,18 +56,19 @@ class _Changes:
 
 def validate(motion: Motion) -> Report:
     """Check a clip against the robot's limits, the floor, and what a smooth recording looks like."""
-    model = load_mjcf(visuals=False)
+    model = plain_g1()
     turn = Rotation.from_quat(motion.root_quat, scalar_first=True)
     changes = _Changes(
         root=np.diff(motion.root_pos, axis=0),
         turn=(turn[1:] * turn[:-1].inv()).as_rotvec(),
         joints=np.diff(motion.dof_pos, axis=0),
     )
-    on_floor, touching = _floor(motion, model)
+    order = _order(motion)
+    on_floor, touching = _floor(motion, model, trusted=order.severity == "ok")
     findings = [
         _length(motion),
         _frame_rate(motion),
-        _order(motion),
+        order,
         _pace(motion, model),
         _joint_limits(motion, model),
         *_joint_changes(changes, motion.fps, model),
@@ -169,56 +83,32 @@ def validate(motion: Motion) -> Report:
     return Report(motion.name, tuple(findings), touching)
 
 
-def _graded(
-    check: str,
-    figures: ArrayLike,
-    limits: tuple[float, float],
-    unit: str,
-    remedy: str,
-    fps: float | None = None,
-    names: tuple[str, ...] = ("",),
-) -> Finding:
-    """Hold the worst of `figures` (N, len(names)) or (N,) against the limits of a warning and an error."""
-    table = np.asarray(figures, np.float64).reshape(-1, len(names))
-    row, column = np.unravel_index(np.argmax(table), table.shape)
-    figure, (warning, error) = float(table[row, column]), limits
-    severity: Severity = "error" if figure > error else "warning" if figure > warning else "ok"
-    return Finding(
-        check=check,
-        severity=severity,
-        figure=figure,
-        limit=warning,
-        unit=unit,
-        where=names[column] if figure > 0.0 else "",
-        time=float(row / fps) if fps is not None and figure > 0.0 else None,
-        share=float(np.mean(np.any(table > warning, axis=1))),
-        remedy="" if severity == "ok" else remedy,
-    )
-
-
 def _length(motion: Motion) -> Finding:
     """Check the length: an episode on a clip shorter than a control step ends at its first step."""
     remedy = "give a longer part of the recording, or convert --loop wrap if it is a pose to hold"
     share = 100.0 * CONTROL_STEP / motion.length
     if motion.cyclic and _is_one_pose(motion):
         share = 0.0  # it is held for ever
-    return _graded("control step", share, (100.0, 100.0), "% of the clip", remedy)
+    return graded("control step", share, (100.0, 100.0), "% of the clip", remedy)
 
 
 def _order(motion: Motion) -> Finding:
     """Check whether the robot would move far better with the quaternion or the joints in another order."""
     doubt = orders.better_order(motion)
     if doubt is None:
-        return _graded("order", 0.0, (orders.SLIDE, orders.SLIDE), "m/s of slide", "")
+        return graded("order", 0.0, (orders.SLIDE, orders.SLIDE), "m/s of slide", "")
     order, read, other = doubt.order, doubt.read, doubt.other
     what = "joints" if order == "breadth-first" else "quaternion"
     remedy = (
         f"what touches the floor would slide at {other.slide:.2f} m/s, {100 * other.gap:.0f} cm off it, with"
         f" the {what} {order}: convert --stored-as {order} reads it so; train --trust if it is right as it is"
     )
-    if doubt.slides:
-        return Finding("order", "error", read.slide, orders.SLIDE, "m/s of slide", what, None, 1.0, remedy)
-    return Finding("order", "error", read.gap, orders.GAP, "m off the floor", what, None, 1.0, remedy)
+    figure, limit, unit = {
+        "slide": (read.slide, orders.SLIDE, "m/s of slide"),
+        "gap": (read.gap, orders.GAP, "m off the floor"),
+        "upside down": (read.soles, orders.SOLES, "m from the floor up to the soles, upside down"),
+    }[doubt.sign]
+    return Finding("order", "error", figure, limit, unit, what, None, 1.0, remedy)
 
 
 def _frame_rate(motion: Motion) -> Finding:
@@ -226,28 +116,28 @@ def _frame_rate(motion: Motion) -> Finding:
     remedy = (
         "export the clip with more frames/s; if the rate is wrong, convert --source-fps 60 states another"
     )
-    return _graded("frame interval", 1000.0 / motion.fps, (42.0, 101.0), "ms", remedy)
+    return graded("frame interval", 1000.0 / motion.fps, (42.0, 101.0), "ms", remedy)
 
 
 def _pace(motion: Motion, model: mujoco.MjModel) -> Finding:
     """Check the pace by gravity: a clip at half speed falls from foot to foot as if in slow motion."""
     apparent = apparent_gravity(model, motion)
     if apparent is None or apparent <= 0.0:
-        return _graded("pace", 1.0, (1.65, np.inf), "times too slow", "")
+        return graded("pace", 1.0, (1.65, np.inf), "times too slow", "")
     slower = float(np.sqrt(GRAVITY / apparent))
     word, factor = ("slow", "2") if slower > 1.0 else ("fast", "0.5")
     remedy = (
         f"by gravity, the body falls too {word} from foot to foot: convert --source-fps 60 states the true"
         f" frame rate, or convert --speed {factor} changes the pace"
     )
-    return _graded("pace", max(slower, 1.0 / slower), (1.65, np.inf), f"times too {word}", remedy)
+    return graded("pace", max(slower, 1.0 / slower), (1.65, np.inf), f"times too {word}", remedy)
 
 
 def _joint_limits(motion: Motion, model: mujoco.MjModel) -> Finding:
     """Check the joints' ranges: a policy cannot reach angles beyond them."""
     beyond = beyond_limits(model, motion.dof_pos)
     remedy = "retarget within the limits, or convert --clip-joints; over 0.8 rad, the order may be wrong"
-    return _graded("joint limits", beyond, (0.01, 0.8), "rad beyond", remedy, motion.fps, G1_JOINTS)
+    return graded("joint limits", beyond, (0.01, 0.8), "rad beyond", remedy, motion.fps, G1_JOINTS)
 
 
 def joint_acceleration_limit(model: mujoco.MjModel) -> Array:
@@ -272,7 +162,7 @@ def _joint_changes(changes: _Changes, fps: float, model: mujoco.MjModel) -> list
     jump = _outstanding(changes.joints)
     gap = jump > _JOINT_JUMP[0]
     speed = np.where(gap, 0.0, np.abs(changes.joints) * fps / JOINT_SPEED_LIMIT)
-    too_fast = _graded(
+    too_fast = graded(
         check="joint speed",
         figures=speed,
         limits=(1.0, 2.0),
@@ -285,7 +175,7 @@ def _joint_changes(changes: _Changes, fps: float, model: mujoco.MjModel) -> list
     between = np.abs(np.diff(changes.joints, axis=0)) * fps**2 / joint_acceleration_limit(model)
     between[gap[1:] | gap[:-1]] = 0.0
     none_yet = np.zeros((1, len(G1_JOINTS)))  # a row per step, also of a clip with a single step
-    too_jerky = _graded(
+    too_jerky = graded(
         check="joint acceleration",
         figures=np.concatenate([none_yet, between]),
         limits=(1.0, np.inf),
@@ -294,7 +184,7 @@ def _joint_changes(changes: _Changes, fps: float, model: mujoco.MjModel) -> list
         fps=fps,
         names=G1_JOINTS,
     )
-    jumps = _graded("joint jump", jump, _JOINT_JUMP, "rad per frame", _FILL_GAP, fps, G1_JOINTS)
+    jumps = graded("joint jump", jump, _JOINT_JUMP, "rad per frame", _FILL_GAP, fps, G1_JOINTS)
     return [too_fast, too_jerky, jumps]
 
 
@@ -303,8 +193,8 @@ def _root_jumps(changes: _Changes, fps: float) -> list[Finding]:
     shift = np.linalg.norm(_outstanding(changes.root), axis=1)
     turn = np.linalg.norm(_outstanding(changes.turn), axis=1)
     return [
-        _graded("root jump", shift, (0.1, 0.3), "m per frame", _FILL_GAP, fps),
-        _graded("root turn jump", turn, (0.35, 1.0), "rad per frame", _FILL_GAP, fps),
+        graded("root jump", shift, (0.1, 0.3), "m per frame", _FILL_GAP, fps),
+        graded("root turn jump", turn, (0.35, 1.0), "rad per frame", _FILL_GAP, fps),
     ]
 
 
@@ -317,40 +207,48 @@ def _outstanding(steps: Array) -> Array:
     return np.maximum(np.maximum(above, np.minimum(before, after) - steps), 0.0)
 
 
-def _floor(motion: Motion, model: mujoco.MjModel) -> tuple[list[Finding], tuple[tuple[str, float], ...]]:
+def _floor(
+    motion: Motion, model: mujoco.MjModel, trusted: bool
+) -> tuple[list[Finding], tuple[tuple[str, float], ...]]:
     """Check depth, flights and contacts, and list the bodies on the floor as `Report.touching` does.
 
-    An episode that starts in the floor is thrown out of it; one that starts above it falls.
+    An episode that starts in the floor is thrown out of it; one that starts above it falls. Lifting the clip
+    is advised only where its order is `trusted` and z is its height.
     """
     shapes, clearance = floor_clearance(model, motion.qpos)
     soles = np.isin(shapes, SOLE_GEOMS)
     shapes = tuple(name.removesuffix("_collision") for name in shapes)
     others = np.array(shapes)[~soles]
 
+    lowest = clearance.min(axis=1)
+    with_y_up = lowest - motion.root_pos[:, 2] + motion.root_pos[:, 1]
     lift = lower = "convert --lift auto puts the lowest point on the floor"
     feet, rest = clearance[:, soles].min(), clearance[:, ~soles].min()
-    if rest < feet - AIRBORNE:  # one height for the whole clip cannot be right for both
+    if np.median(lowest) < -_BURIED and np.all(np.abs(with_y_up) < orders.GAP):
+        lift = "with y as the height the robot would stand on the floor: export the clip with z up"
+    elif not trusted:
+        lift = lower = "mend the order first"
+    elif rest < feet - AIRBORNE:  # one height for the whole clip cannot be right for both
         low = others[np.argmin(clearance[:, ~soles].min(axis=0))]
         if feet <= AIRBORNE:
             lift = f"{low} alone is so low, and --lift would raise the feet too: mend the clip, or leave it"
         else:
             lower = f"{low} alone comes to the floor: convert --lift {-feet:.3f} puts the feet on it"
-    depth = _graded("depth in the floor", -clearance, (0.01, 0.1), "m", lift, motion.fps, shapes)
+    depth = graded("depth in the floor", -clearance, (0.01, 0.1), "m", lift, motion.fps, shapes)
     if depth.figure > SUNK:
         depth = replace(depth, remedy=lift)  # worth a hint even where it is harmless
 
-    lowest = clearance.min(axis=1)
     flight = np.zeros(motion.num_frames)  # s, of the flight that the frame belongs to
     for run in runs_of_true(lowest > AIRBORNE):
         flight[run] = (run.stop - run.start) / motion.fps
     limits = (0.8, 2.0) if np.any(lowest <= AIRBORNE) else (0.0, 0.0)
-    flat = f"{lower}; a clip on stairs or boxes cannot be followed on a plane"
-    longest = _graded("longest flight", flight, limits, "s", flat, motion.fps)
+    flat = f"{lower}; a clip on stairs or boxes cannot be followed on a plane" if trusted else lower
+    longest = graded("longest flight", flight, limits, "s", flat, motion.fps)
 
     touching = 100.0 * np.mean(clearance[:, ~soles] < NEAR_FLOOR, axis=0, keepdims=True)
     needed = contact_options(model, others[touching[0] > 0.0])
     remedy = f"train with {needed}, which the default preset does by itself"
-    contact = _graded(FLOOR_CONTACT, touching, (0.0, np.inf), "% of frames", remedy, names=tuple(others))
+    contact = graded(FLOOR_CONTACT, touching, (0.0, np.inf), "% of frames", remedy, names=tuple(others))
     bodies: dict[str, float] = {}
     for name, share in zip(others, touching[0], strict=True):
         body = model.body(model.geom(f"{name}_collision").bodyid[0]).name
@@ -378,7 +276,7 @@ def _self_penetration(motion: Motion, model: mujoco.MjModel) -> Finding:
     remedy = (
         "on the robot they collide: retarget keeps recordings free of it, train --env.self-collision policies"
     )
-    return _graded(
+    return graded(
         "links in one another", np.maximum(-clearance, 0.0), (0.03, np.inf), "m", remedy, motion.fps, pairs
     )
 
@@ -393,32 +291,29 @@ def _foot_sliding(motion: Motion, model: mujoco.MjModel) -> Finding:
             drift[stance, foot] = np.linalg.norm(path, axis=1)
     remedy = "retarget with the feet held in place; friction will make the policy differ here"
     names = tuple(f"{side} foot" for side in SIDES)
-    return _graded("foot sliding", drift, (0.05, np.inf), "m per contact", remedy, motion.fps, names)
+    return graded("foot sliding", drift, (0.05, np.inf), "m per contact", remedy, motion.fps, names)
 
 
 def _is_one_pose(motion: Motion) -> bool:
     """Tell whether no frame differs from the first."""
-    return bool(np.all(np.abs(motion.qpos - motion.qpos[0]) < _STILL))
+    return bool(np.all(np.abs(motion.qpos - motion.qpos[0]) < STILL))
 
 
 def _still_frames(motion: Motion, changes: _Changes) -> Finding:
     """Check for repeated frames: from a rate that was raised by repeating, or a recording that froze.
 
-    A clip that is one pose repeats nothing. In a rate that was raised, the frames that move come at regular
-    intervals: after every one, two, ... frames, or one more now and then.
+    A clip that is one pose repeats nothing.
     """
     change = np.concatenate([changes.root, changes.turn, changes.joints], axis=1)
-    still = np.all(np.abs(change) < _STILL, axis=1)
+    still = np.all(np.abs(change) < STILL, axis=1)
     if still.all():
         still[:] = False
-    apart = np.diff(np.flatnonzero(~still))
-    regular = len(apart) > 2 and still.any() and int(np.ptp(apart)) <= 1
     remedy = (
         "the rate was raised by repeating frames: convert --drop-repeated gives the true one"
-        if regular
+        if still.any() and raised_from(motion) is not None
         else "harmless where the robot rests; where a recording froze, convert --end or --start cuts there"
     )
-    return _graded("repeated frames", still * still.sum(), (0.0, np.inf), "frames", remedy, motion.fps)
+    return graded("repeated frames", still * still.sum(), (0.0, np.inf), "frames", remedy, motion.fps)
 
 
 def _seam(motion: Motion, changes: _Changes) -> list[Finding]:
@@ -436,9 +331,9 @@ def _seam(motion: Motion, changes: _Changes) -> list[Finding]:
     joint_speed = np.abs(changes.joints[:1] - changes.joints[-1:]) * fps
     root_speed = float(np.linalg.norm(changes.root[0] - back.apply(changes.root[-1])) * fps)
     return [
-        _graded("seam: joints", joints, (0.05, 0.8), "rad", mend, names=G1_JOINTS),
-        _graded("seam: root height", height, (0.02, 0.2), "m", mend),
-        _graded("seam: root turn", angle, (0.05, 0.8), "rad", turning),
-        _graded("seam: joint speed", joint_speed, (5.0, np.inf), "rad/s", mend, names=G1_JOINTS),
-        _graded("seam: root speed", root_speed, (0.5, np.inf), "m/s", turning),
+        graded("seam: joints", joints, (0.05, 0.8), "rad", mend, names=G1_JOINTS),
+        graded("seam: root height", height, (0.02, 0.2), "m", mend),
+        graded("seam: root turn", angle, (0.05, 0.8), "rad", turning),
+        graded("seam: joint speed", joint_speed, (5.0, np.inf), "rad/s", mend, names=G1_JOINTS),
+        graded("seam: root speed", root_speed, (0.5, np.inf), "m/s", turning),
     ]

@@ -1,1 +1,5 @@
-"""What every package uses: errors, files, paths, the frame of a command. No robot in it."""
+"""What every package uses; no robot in it.
+
+Errors, files, paths, the search for files by patterns, the frame of a command, processes that train together,
+and the accelerators that a training can be compiled for.
+"""

@@ -2,10 +2,12 @@
 
 import contextlib
 import io
+import math
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import tyro
@@ -64,11 +66,13 @@ def require_defaults(command: Any, names: Iterable[str], why: str) -> None:
             raise UserError(f"option --{name.replace('_', '-')}: {why}")
 
 
-def cores() -> int:
-    """Count the cores that this process may use; macOS only knows how many there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Count the cores that this process may use: the machine's, and in a container the share it has."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):  # "max", or no such file
+        quota, period = map(int, (cgroup / "cpu.max").read_text("utf-8").split())
+        return min(allowed, max(1, math.ceil(quota / period)))
+    return allowed
 
 
 def prepare_jax(warp: bool = False) -> None:

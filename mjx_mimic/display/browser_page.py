@@ -1,128 +1,39 @@
 """A web page on a session, served by viser: for machines without a screen, and notebooks."""
 
-import contextlib
 import functools
-import io
 import math
-import socket
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 import mujoco
 import numpy as np
 import trimesh
 import viser
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
-from viser import _messages
 
-from mjx_mimic.common.errors import UserError
+from mjx_mimic.config import DIRECTIONS
+from mjx_mimic.display.browser_meshes import Color, body_meshes, joined, linear_light, move_bodies, rgb
 from mjx_mimic.display.captions import columns_of
 from mjx_mimic.display.drawn_robot import GHOST_COLOR, MARKER_COLOR, MARKER_RADIUS, pose_model
 from mjx_mimic.display.options import SPEED_RANGE
 from mjx_mimic.display.session import FASTER, TURN_DEG, Session
-from mjx_mimic.display.visitors import Visitors
-from mjx_mimic.robot.mjcf import VISUAL_GROUP
 
 FRAMES_PER_SECOND = 30.0
 GHOST_OPACITY = 0.35
-SKY = ((128, 161, 199), (222, 231, 240))  # at the top and at the bottom
-FLOOR, LINES = (176, 182, 188), (204, 209, 214)
-CAMERA, LOOK_AT = (2.0, -2.4, 1.3), (0.0, 0.0, 0.7)
-DIRECTIONS = {"forward": (1.0, 0.0), "back": (-1.0, 0.0), "left": (0.0, 1.0), "right": (0.0, -1.0)}
+SKY = ((128, 161, 199), (222, 231, 240))  # sRGB, at the top and at the bottom
+FLOOR, LINES = (176, 182, 188), (204, 209, 214)  # sRGB
+CAMERA, LOOK_AT = (2.0, -2.4, 1.3), (0.0, 0.0, 0.7)  # m from the robots' middle on the floor
 STEERING = {
     "left": (TURN_DEG, 0.0),
     "right": (-TURN_DEG, 0.0),
     "faster": (0.0, FASTER),
     "slower": (0.0, -FASTER),
 }
+"""What a button changes of a wanted direction, degrees to the left, and of a wanted speed, m/s."""
 _DIAL_STEPS = 200
 _CAMERA_LAG_S = 0.15
 _TEXT_INTERVAL_S = 0.2
-
-Color = tuple[int, int, int]
-
-
-def geom_mesh(model: mujoco.MjModel, geom: int) -> trimesh.Trimesh:
-    """Return the surface of a sphere, capsule, cylinder, ellipsoid or box, in its body's frame, m."""
-    size = model.geom_size[geom]
-    kinds = mujoco.mjtGeom
-    match kinds(model.geom_type[geom]):
-        case kinds.mjGEOM_SPHERE:
-            mesh = trimesh.creation.icosphere(subdivisions=2, radius=size[0])
-        case kinds.mjGEOM_CAPSULE:
-            mesh = trimesh.creation.capsule(height=2.0 * size[1], radius=size[0], count=[20, 20])
-            mesh.apply_translation([0.0, 0.0, -mesh.bounds.mean(axis=0)[2]])
-        case kinds.mjGEOM_CYLINDER:
-            mesh = trimesh.creation.cylinder(radius=size[0], height=2.0 * size[1], sections=24)
-        case kinds.mjGEOM_ELLIPSOID:
-            mesh = trimesh.creation.icosphere(subdivisions=3, radius=1.0)
-            mesh.apply_scale(size)
-        case kinds.mjGEOM_BOX:
-            mesh = trimesh.creation.box(extents=2.0 * size)
-        case kind:
-            raise ValueError(f"no mesh for {kind}")
-    pose = np.eye(4)
-    pose[:3, :3] = Rotation.from_quat(model.geom_quat[geom], scalar_first=True).as_matrix()
-    pose[:3, 3] = model.geom_pos[geom]
-    return mesh.apply_transform(pose)
-
-
-def body_meshes(model: mujoco.MjModel) -> dict[int, dict[Color, trimesh.Trimesh]]:
-    """Return what is drawn of each body, one mesh per colour."""
-    parts: dict[int, dict[Color, list[trimesh.Trimesh]]] = defaultdict(lambda: defaultdict(list))
-    for geom in map(int, np.flatnonzero(model.geom_group == VISUAL_GROUP)):
-        material = model.geom_matid[geom]
-        rgba = model.mat_rgba[material] if material >= 0 else model.geom_rgba[geom]
-        parts[int(model.geom_bodyid[geom])][_rgb(rgba)].append(geom_mesh(model, geom))
-    return {
-        body: {color: _joined(meshes) for color, meshes in of_color.items()}
-        for body, of_color in parts.items()
-    }
-
-
-def _joined(meshes: Iterable[trimesh.Trimesh]) -> trimesh.Trimesh:
-    return cast(trimesh.Trimesh, trimesh.util.concatenate(list(meshes)))
-
-
-def open_server(host: str, port: int) -> tuple[viser.ViserServer, Visitors]:
-    """Start to serve an empty page, to its own visitors only; port 0 is any free one.
-
-    Raises:
-        UserError: there is no such address here, or the port is in use or not ours to use.
-    """
-    # viser takes the next free port in silence, and waits for ever at an address that is not here.
-    try:
-        socket.create_server((host, port)).close()
-    except OSError as error:
-        raise UserError(
-            f"options --host and --port: cannot serve at {host}:{port} ({error.strerror}); choose another"
-            " port, or 0 for any free one"
-        ) from None
-    visitors = Visitors(host)
-    with contextlib.redirect_stdout(io.StringIO()), visitors.checked_by_new_servers():  # its banner
-        server = viser.ViserServer(host=host, port=port, verbose=False)
-    # A public address is the option's to ask for, and not a visitor's.
-    for request in (_messages.ShareUrlRequest, _messages.ShareUrlDisconnect):
-        server._websock_server.unregister_handler(request)
-    if not visitors.checked:
-        server.stop()
-        raise UserError(f"viser {viser.__version__} cannot be kept to its visitors; install viser 1.1")
-    return server, visitors
-
-
-def _rgb(rgba: Sequence[float]) -> Color:
-    red, green, blue = (round(255 * float(value)) for value in rgba[:3])
-    return red, green, blue
-
-
-def _linear(color: Color) -> NDArray[np.uint8]:
-    """Return an sRGB colour in linear light, which viser takes colours of batched meshes for."""
-    share = np.array(color) / 255.0
-    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
-    return np.round(255.0 * linear).astype(np.uint8)
 
 
 class BrowserView:
@@ -149,7 +60,7 @@ class BrowserView:
         self.ghosts = self._add_robots("ghost", meshes, len(drawn), GHOST_OPACITY)
         self.markers = [
             self.server.scene.add_icosphere(
-                f"/world/goal/{number}", radius=MARKER_RADIUS, color=_rgb(MARKER_COLOR), cast_shadow=False
+                f"/world/goal/{number}", radius=MARKER_RADIUS, color=rgb(MARKER_COLOR), cast_shadow=False
             )
             for number in range(sum(len(robot.markers) for robot in drawn))
         ]
@@ -164,12 +75,12 @@ class BrowserView:
         shifts = np.array([robot.shift for robot in drawn])
         with self.server.atomic():
             self._follow(playable.data.qpos[:2])
-            _move(self.robots, [(robot.data.xpos, robot.data.xquat) for robot in drawn], shifts)
+            move_bodies(self.robots, [(robot.data.xpos, robot.data.xquat) for robot in drawn], shifts)
             references = [robot.reference for robot in drawn if robot.reference is not None]
             if self.ghost_root.visible != bool(references):
                 self.ghost_root.visible = bool(references)
             if references:
-                _move(self.ghosts, [self._ghost_poses(reference) for reference in references], shifts)
+                move_bodies(self.ghosts, [self._ghost_poses(reference) for reference in references], shifts)
             places = np.concatenate([robot.markers + robot.shift for robot in drawn])
             for ball, place in zip(self.markers, places, strict=True):
                 ball.position = tuple(place)
@@ -178,7 +89,7 @@ class BrowserView:
                 self._write_status()
 
     def _ghost_poses(self, reference: NDArray) -> tuple[NDArray, NDArray]:
-        """Return positions (B, 3) m and quaternions (B, 4) of the bodies of a reference (36,)."""
+        """Return positions (B, 3) m and quaternions (B, 4), w first, of the bodies of a reference (36,)."""
         pose_model(self.session.playable.model, self._ghost_data, reference)
         return self._ghost_data.xpos.copy(), self._ghost_data.xquat.copy()
 
@@ -213,7 +124,17 @@ class BrowserView:
         count: int,
         opacity: float | None = None,
     ) -> dict[int, list[viser.BatchedMeshHandle]]:
-        """Add the meshes of each body, `count` times each: so many robots take no more messages than one."""
+        """Add the meshes of each body, `count` times each: so many robots take no more messages than one.
+
+        Args:
+            name: of the group of robots in viser's scene.
+            meshes: of each body by its number, as `body_meshes` gives them.
+            count: of robots.
+            opacity: of ghosts, in [0, 1], which have a colour of their own; None: the robots themselves.
+
+        Returns:
+            What `move_bodies` moves.
+        """
         scene = self.server.scene
         root = scene.add_frame(f"/world/{name}", show_axes=False)
         if opacity is not None:
@@ -221,7 +142,7 @@ class BrowserView:
         handles: dict[int, list[viser.BatchedMeshHandle]] = {}
         for body, of_color in meshes.items():
             if opacity is not None:
-                of_color = {_rgb(GHOST_COLOR): _joined(of_color.values())}
+                of_color = {rgb(GHOST_COLOR): joined(of_color.values())}
             handles[body] = [
                 scene.add_batched_meshes_simple(
                     f"/world/{name}/{body}_{number}",  # short: it goes with each message
@@ -229,7 +150,7 @@ class BrowserView:
                     mesh.faces,
                     np.tile([1.0, 0.0, 0.0, 0.0], (count, 1)),
                     np.zeros((count, 3)),
-                    batched_colors=_linear(color),
+                    batched_colors=linear_light(color),
                     lod="off",
                     opacity=opacity,
                     cast_shadow=opacity is None,
@@ -246,7 +167,9 @@ class BrowserView:
         step = gui.add_button("Single step")
         reset = gui.add_button("Reset")
         speed = gui.add_slider("Speed", *SPEED_RANGE, 0.1, session.speed)
-        ghost = gui.add_checkbox("Ghost", session.ghost, visible=session.playable.reference() is not None)
+        ghost = gui.add_checkbox(
+            "Ghost", session.ghost, visible=session.playable.drawn()[0].reference is not None
+        )
         self._following = gui.add_checkbox("Follow the robot", True)
         self._pause.on_update(lambda _: session.ask(session.pause, self._pause.value))
         step.on_click(lambda _: self._single_step())
@@ -373,23 +296,3 @@ def floor_point(origin: NDArray, direction: NDArray) -> NDArray | None:
         return None
     point: NDArray = (origin - origin[2] / direction[2] * direction)[:2]
     return point
-
-
-def _move(
-    handles: dict[int, list[viser.BatchedMeshHandle]],
-    poses: Sequence[tuple[NDArray, NDArray]],
-    shifts: NDArray,
-) -> None:
-    """Put the bodies of N robots in their places.
-
-    Args:
-        handles: of the meshes of each body.
-        poses: for each robot positions (B, 3) m and quaternions (B, 4) of all bodies.
-        shifts: (N, 3) m, added to the positions.
-    """
-    positions = np.stack([xpos for xpos, _ in poses]) + shifts[:, None]
-    quaternions = np.stack([xquat for _, xquat in poses])
-    for body, of_body in handles.items():
-        for handle in of_body:
-            handle.batched_positions = positions[:, body]
-            handle.batched_wxyzs = quaternions[:, body]

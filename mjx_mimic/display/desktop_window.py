@@ -9,7 +9,7 @@ import mujoco
 
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.display.captions import columns_of
-from mjx_mimic.display.drawn_robot import add_marker, add_robot, pose_model
+from mjx_mimic.display.drawn_robot import AZIMUTH, ELEVATION, add_marker, add_robot, pose_model
 from mjx_mimic.display.gl import has_display
 from mjx_mimic.display.session import FASTER, TURN_DEG, Session, run
 
@@ -51,10 +51,10 @@ def check_display() -> None:
 def key_callback(session: Session) -> Callable[[int], None]:
     """Return the function that MuJoCo's viewer calls in its own thread when a key is pressed."""
     commands: dict[int, Callable[[], None]] = {
-        SPACE: session.toggle_pause,
+        SPACE: lambda: session.pause(not session.paused),
         RIGHT: session.single_step,
         BACKSPACE: session.reset,
-        ENTER: session.toggle_ghost,
+        ENTER: lambda: session.show_ghost(not session.ghost),
         MINUS: lambda: session.set_speed(session.speed / SPEED_FACTOR),
         EQUAL: lambda: session.set_speed(session.speed * SPEED_FACTOR),
     }
@@ -106,7 +106,8 @@ def show(session: Session) -> None:
     with window as viewer:
         viewer.cam.type = mujoco.mjtCamera.mjCAMERA_TRACKING
         viewer.cam.trackbodyid = playable.model.body("pelvis").id
-        viewer.cam.distance, viewer.cam.azimuth, viewer.cam.elevation = 1.5 * (1 + columns), 130.0, -12.0
+        viewer.cam.distance = 1.5 * (1 + columns)  # m
+        viewer.cam.azimuth, viewer.cam.elevation = AZIMUTH, ELEVATION
 
         def before_step() -> None:
             with viewer.lock():

@@ -10,7 +10,10 @@ GHOST_COLOR = (0.25, 0.55, 0.95, 0.2)
 """Red, green, blue and opacity of a reference drawn where it is, over the robot."""
 
 MARKER_COLOR, MARKER_RADIUS = (0.9, 0.2, 0.1, 1.0), 0.05
-"""Of what shows a goal; m."""
+"""Of a ball that shows a goal: red, green, blue and opacity, and m."""
+
+AZIMUTH, ELEVATION = 130.0, -12.0
+"""Where MuJoCo's camera looks, degrees."""
 
 
 def pose_model(model: mujoco.MjModel, data: mujoco.MjData, qpos: NDArray) -> None:

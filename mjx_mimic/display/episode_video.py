@@ -1,6 +1,7 @@
 """Episodes of a policy in a video: simulated, recorded, and shown over their reference."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -13,13 +14,13 @@ from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import UserError, quoted
 from mjx_mimic.config import EnvConfig
 from mjx_mimic.display import captions
-from mjx_mimic.display.offscreen import render_frames
 from mjx_mimic.display.options import EpisodeOptions, VideoOptions
-from mjx_mimic.display.rendering import Shot, frame_times
+from mjx_mimic.display.rendering import Shot, compose, frame_times
 from mjx_mimic.display.video import write_video
-from mjx_mimic.evaluation.episodes import Evaluation, Protocol
+from mjx_mimic.evaluation.episodes import Evaluation
 from mjx_mimic.evaluation.mjx_engine import run_in_mjx
 from mjx_mimic.evaluation.mujoco_engine import model_to_watch, run_in_mujoco
+from mjx_mimic.evaluation.protocol import Protocol
 from mjx_mimic.evaluation.recording import Recording
 from mjx_mimic.learning.composite import AnyPolicy
 from mjx_mimic.robot.mjcf import load_mjcf
@@ -30,6 +31,7 @@ AFTER_FAILURE_S = 1.0
 """How long the video of a training goes on after a failure, s."""
 DRAFT_SECONDS, DRAFT_FPS = 10.0, 15.0
 DRAFT_WIDTH, DRAFT_HEIGHT = 320, 240
+"""Longest time, s, frames per second, and pixels of what `write_draft_video` writes."""
 
 
 def write_episode_video(policy: AnyPolicy, env: ImitationEnv, path: Path) -> None:
@@ -57,6 +59,7 @@ def write_draft_video(policy: AnyPolicy, env: ImitationEnv, path: Path) -> None:
 def _write_episode(
     policy: AnyPolicy, env: ImitationEnv, path: Path, seconds: float, draft: bool = False
 ) -> None:
+    """Simulate `seconds` at most of an episode, draw it at full quality or as a draft, and print a line."""
     evaluation = Evaluation(env, policy, Protocol(seconds))
     outcome = run_in_mujoco(evaluation, np.array([True]), 0, model_to_watch(env), recorded=1)
     (recording,) = outcome.recordings
@@ -66,18 +69,12 @@ def _write_episode(
         last = failure[0] + round(AFTER_FAILURE_S * env.config.control_hz)
     every = max(1, round(recording.fps / DRAFT_FPS)) if draft else 1
     shown = slice(0, last + 1, every)
-    width, height = (DRAFT_WIDTH, DRAFT_HEIGHT) if draft else (VideoOptions.width, VideoOptions.height)
-    frames = render_frames(
-        load_mjcf(),
-        recording.qpos[shown],
-        recording.reference[shown],
-        fps=recording.fps / every,
-        width=width,
-        height=height,
-        markers=None if recording.markers is None else recording.markers[shown],
-        draft=draft,
-    )
-    write_video(path, frames, recording.fps / every)
+    markers = None if recording.markers is None else recording.markers[shown]
+    shot = Shot(recording.qpos[shown], recording.reference[shown], markers=markers)
+    options = VideoOptions(fps=recording.fps / every, caption=False)
+    if draft:
+        options = replace(options, width=DRAFT_WIDTH, height=DRAFT_HEIGHT)
+    write_video(path, compose(load_mjcf(), [shot], options, draft=draft), options.fps)
     steps, total = outcome.episode.episode_length[0], outcome.episode.episode_return[0]
     print(f"video: {path} (return {total:.1f} in {steps} of {len(recording.qpos) - 1} control steps)")
 

@@ -25,7 +25,7 @@ class Follower:
         self._which = which
         self._looked_at = time.monotonic()
         self.samples = self._checkpoints.newest()
-        """Samples of the newest checkpoint that was tried."""
+        """Samples of the newest checkpoint that was tried; None: there was none."""
 
     def load_newer(self, policy: Policy) -> Policy | None:
         """Load what has come since the last call, if that is `INTERVAL_S` ago, and print a line.

@@ -13,7 +13,7 @@ from mjx_mimic.clips.motion import Motion
 from mjx_mimic.display.drawn_robot import pose_model
 from mjx_mimic.display.playable import Dial, Drawn, Status
 from mjx_mimic.evaluation.mujoco_engine import addresses, keep_broken_states, model_to_watch
-from mjx_mimic.evaluation.recording import Snapshot, StepRecord, snapshot, step_record
+from mjx_mimic.evaluation.recording import Snapshot, StepRecord, snapshot
 from mjx_mimic.learning.composite import AnyPolicy
 from mjx_mimic.robot import kinematics
 from mjx_mimic.robot.implicit_pd import step_with_motors, with_implicit_motors
@@ -21,17 +21,16 @@ from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.reference import origin
 from mjx_mimic.task.skills import OPEN
 from mjx_mimic.task.states import EnvState
+from mjx_mimic.task.termination import with_endings
 
 _begin = jax.jit(ImitationEnv.reset_to)
 
 
 @jax.jit
 def _arrive(env: ImitationEnv, state: EnvState) -> tuple[EnvState, StepRecord]:
-    """Advance goal and skills, after judging by the clip of before the control step that led here."""
-    character = env.character(state)
-    state = env.with_best_clip(state, character)
-    pursued = env.pursue(state, character)
-    return pursued, step_record(env, state, pursued)
+    """Score the control step that led here as an evaluation does, with goal and skills then advanced."""
+    pursued, arrival = env.with_config(with_endings(env.config)).arrive(state)
+    return pursued, StepRecord(arrival.reward, arrival.causes)
 
 
 @jax.jit
@@ -67,15 +66,14 @@ class Live:
     simulated = True
 
     def __init__(
-        self, policy: AnyPolicy, env: ImitationEnv, motions: Sequence[Motion], clip: int = 0, seed: int = 0
+        self, policy: AnyPolicy, env: ImitationEnv, motions: Sequence[Motion], seed: int = 0
     ) -> None:
-        """Put the policy at the start of its clip number `clip`.
+        """Put the policy at the start of the first clip.
 
         Args:
             policy: what acts.
             env: its task.
             motions: the clips of `env`.
-            clip: the first one.
             seed: of goals and skills, which are others in each episode.
         """
         self._env = env
@@ -92,7 +90,7 @@ class Live:
         )
         self._held: dict[str, jax.Array] = {}  # fields of the goal's state that people have set
         self._positions, self._velocities, self._controls = addresses(self.model)
-        self.reset(clip)
+        self.reset(0)
 
     def reset(self, clip: int) -> None:
         """Begin an episode at the first frame of clip number `clip`."""

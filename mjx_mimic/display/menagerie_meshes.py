@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.paths import assets_dir
 from mjx_mimic.robot.constants import G1_JOINTS
-from mjx_mimic.robot.mjcf import VISUAL_GROUP
+from mjx_mimic.robot.mjcf import VISUAL_GROUP, joint_ranges
 
 ROBOT = "unitree_g1"
 ROOT_VARIABLE = "MENAGERIE_ROOT"
@@ -112,7 +112,7 @@ def check_same_robot(ours: mujoco.MjModel, theirs: mujoco.MjModel, file: Path) -
         if name not in names:
             raise UserError(f"{file}: has no joint {name}; give Menagerie's {ROBOT} of 29 joints")
     rng = np.random.default_rng(0)
-    low, high = ours.jnt_range[[ours.joint(name).id for name in G1_JOINTS]].T
+    low, high = joint_ranges(ours).T
     bodies = [ours.body(ours.joint(name).bodyid[0]).name for name in ("root", *G1_JOINTS)]
     largest = 0.0
     for angles in rng.uniform(low, high, (_POSES, len(low))):

@@ -1,7 +1,7 @@
 """Frames drawn off-screen: a scene with one or two robots, and a camera that follows them."""
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from mjx_mimic.display.drawn_robot import GHOST_COLOR, add_marker, add_robot, pose_model
+from mjx_mimic.display.drawn_robot import AZIMUTH, ELEVATION, GHOST_COLOR, add_marker, add_robot, pose_model
 from mjx_mimic.display.video import Frame
 
-BESIDE_COLOR = (0.45, 0.68, 0.98, 1.0)
+BESIDE_COLOR = (0.45, 0.68, 0.98, 1.0)  # red, green, blue and opacity
 BESIDE_DISTANCE = 1.0  # m, to the right in the picture: neither robot hides the other, whatever the heading
-CAMERA_SMOOTHING_S = 0.5
+CAMERA_SMOOTHING_S = 0.5  # standard deviation of the Gaussian that smooths the camera's path
 CAMERA_HEIGHT = 0.7  # m, of the point looked at
-_AZIMUTH, _ELEVATION = 130.0, -12.0  # degrees
 _DISTANCE, _DISTANCE_TO_TWO = 2.6, 3.0  # m
 GOAL_DISTANCE = 0.5  # m that the camera is farther away for each that a goal is: never nearer to the robot
 _DRAFT_SLICES, _DRAFT_STACKS = 12, 8  # of a round shape
@@ -32,8 +31,8 @@ class OffscreenScene:
     def __init__(
         self,
         model: mujoco.MjModel,
-        width: int = 640,
-        height: int = 480,
+        width: int,
+        height: int,
         beside: bool = False,
         draft: bool = False,
     ) -> None:
@@ -53,10 +52,10 @@ class OffscreenScene:
         self._model = model
         self._robot, self._reference = mujoco.MjData(model), mujoco.MjData(model)
         self._camera = mujoco.MjvCamera()
-        self._camera.azimuth, self._camera.elevation = _AZIMUTH, _ELEVATION
+        self._camera.azimuth, self._camera.elevation = AZIMUTH, ELEVATION
         self._distance = _DISTANCE_TO_TWO if beside else _DISTANCE
         self._color = BESIDE_COLOR if beside else GHOST_COLOR
-        azimuth = np.radians(_AZIMUTH)
+        azimuth = np.radians(AZIMUTH)
         self._shift = BESIDE_DISTANCE * beside * np.array([np.sin(azimuth), -np.cos(azimuth), 0.0])
         self._renderer = mujoco.Renderer(model, height, width)
         if draft:
@@ -116,38 +115,3 @@ class OffscreenScene:
         for marker in markers:
             add_marker(self._renderer.scene, marker)
         return self._renderer.render()
-
-
-def render_frames(
-    model: mujoco.MjModel,
-    qpos: NDArray,
-    reference: NDArray | None = None,
-    *,
-    fps: float,
-    width: int = 640,
-    height: int = 480,
-    markers: NDArray | None = None,
-    beside: bool = False,
-    draft: bool = False,
-) -> Iterator[Frame]:
-    """Draw a motion, one frame per row, with a camera that follows the root.
-
-    Args:
-        model: the robot, as `load_mjcf` or `load_with_meshes` gives it.
-        qpos: (T, 36) of the robot.
-        reference: (T, 36) qpos of the reference, drawn as a translucent ghost.
-        fps: rows per second; decides how smoothly the camera follows.
-        width: pixels, at most 1280.
-        height: pixels, at most 960.
-        markers: (T, K, 3) m in the world frame, that show a goal, its place first.
-        beside: see `OffscreenScene`.
-        draft: see `OffscreenScene`.
-
-    Yields:
-        Frames (height, width, 3).
-    """
-    with OffscreenScene(model, width, height, beside, draft) as scene:
-        path = scene.camera_path(qpos, fps, None if markers is None else markers[:, 0])
-        for i, pose in enumerate(qpos):
-            shown = () if markers is None else markers[i]
-            yield scene.draw(pose, path[i], None if reference is None else reference[i], shown)

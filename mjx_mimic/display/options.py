@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import is_empty_folder
-from mjx_mimic.config import Which
+from mjx_mimic.config import Direction, EngineName, Which
 
 MAX_GIF_FPS = 50.0
 """A GIF counts in hundredths of a second, and browsers slow down frames shorter than two."""
@@ -54,7 +54,7 @@ class EpisodeOptions:
     checkpoint: Which = "best"
     """With --run: the policy with the best evaluation return, the last one, or that of a kept checkpoint, by
     its samples."""
-    engine: Literal["mujoco", "mjx"] = "mujoco"
+    engine: EngineName = "mujoco"
     """With --run: physics, MuJoCo in C, which starts sooner and in which a fallen robot lies on the floor, or
     MJX with the run's own contacts, as in training."""
     seed: int = 0
@@ -63,7 +63,7 @@ class EpisodeOptions:
     """With --run: speed of a kick every 2 s in a random horizontal direction, m/s."""
     force: float = 0.0
     """With --run: force on the pelvis for 0.2 s, once in each episode after 1 to 3 s, N."""
-    direction: Literal["forward", "backward", "left", "right"] = "forward"
+    direction: Direction = "forward"
     """With --force: where it points, as the robot sees it."""
 
 

@@ -45,7 +45,7 @@ class Drawn:
 
     data: mujoco.MjData
     reference: NDArray | None
-    """(36,) qpos of its reference, if that is to be drawn."""
+    """(36,) qpos of its reference in the frame of `data`, if it has one and that is to be drawn."""
     shift: NDArray = field(default_factory=lambda: np.zeros(3))
     """(3,) m in the world frame, from where `data`, `reference` and `markers` have it."""
     markers: NDArray = field(default_factory=lambda: np.zeros((0, 3)))
@@ -54,7 +54,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Dial:
-    """A number with which people set a goal."""
+    """A number with which people set a goal, from `low` to `high` in its unit."""
 
     name: str
     unit: str
@@ -106,9 +106,6 @@ class Playable(Protocol):
 
     def refresh(self) -> None:
         """Bring the poses of the bodies in `data` up to date, for drawing."""
-
-    def reference(self) -> NDArray | None:
-        """Return the reference's qpos (36,), if it differs from what is shown."""
 
     def drawn(self) -> list[Drawn]:
         """Return what is to be drawn, each with its reference; the first one is `data`, where it is."""
@@ -165,12 +162,9 @@ class ClipPlayer:
         """Pose the robot for drawing."""
         pose_model(self.model, self.data, sampled(self._motion, np.array([self._seconds]))[0])
 
-    def reference(self) -> None:
-        """Return None: what is shown is the reference."""
-
     def drawn(self) -> list[Drawn]:
-        """Return the only robot."""
-        return [Drawn(self.data, None)]
+        """Return the only robot; what is shown is the reference."""
+        return [Drawn(self.data, reference=None)]
 
     def status(self) -> Status:
         """Return the name of the clip, and the time and phase in it."""

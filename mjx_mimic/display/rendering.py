@@ -18,11 +18,21 @@ from mjx_mimic.display.options import ReferenceStyle, VideoOptions
 from mjx_mimic.display.video import Frame, find_ffmpeg, write_pictures, write_video
 from mjx_mimic.robot.mjcf import load_mjcf
 
-__all__ = ["Shot", "clip_shot", "compose", "find_ffmpeg", "frame_times", "load_model", "write_frames"]
-
+__all__ = [
+    "MAX_SHOTS",
+    "Shot",
+    "clip_shot",
+    "compose",
+    "draw",
+    "draw_clips",
+    "find_ffmpeg",
+    "frame_times",
+    "load_model",
+    "write_frames",
+]
 
 MAX_SHOTS = 64
-"""Clips of one video; each is 240 x 135 pixels."""
+"""Clips of one video; if there are so many, each has 240 x 134 pixels at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +41,8 @@ class Shot:
 
     qpos: NDArray[np.float64]  # (T, 36)
     reference: NDArray[np.float64] | None  # (T, 36)
-    captions: list[list[str]]  # T lists of lines
-    warnings: list[str]  # T
+    captions: Sequence[Sequence[str]] = ()  # T of lines; none for a video without captions
+    warnings: Sequence[str] = ()  # T, or none as well
     markers: NDArray[np.float64] | None = None  # (T, K, 3) m in the world, that show a goal, its place first
 
 
@@ -102,10 +112,22 @@ def compose(
     shots: Sequence[Shot],
     options: VideoOptions,
     reference: ReferenceStyle = "ghost",
+    draft: bool = False,
 ) -> Iterator[Frame]:
-    """Draw the frames of a video that shows all shots at once, in a grid."""
+    """Draw the frames of a video that shows all shots at once, in a grid.
+
+    Args:
+        model: the robot, as `load_model` gives it.
+        shots: of the same number of frames T, `options.fps * options.slow` of them per second.
+        options: size and rate of the video, and whether it shows the captions of the shots.
+        reference: how the shots' references are drawn.
+        draft: see `OffscreenScene`.
+
+    Yields:
+        T frames (height, width, 3).
+    """
     columns, width, height = captions.grid(len(shots), options.width, options.height)
-    with OffscreenScene(model, width, height, beside=reference == "side") as scene:
+    with OffscreenScene(model, width, height, beside=reference == "side", draft=draft) as scene:
         paths = [
             scene.camera_path(
                 shot.qpos,

@@ -2,13 +2,18 @@
 
 import contextlib
 import io
+import socket
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+import viser
+from viser import _messages
+
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.display.browser_page import FRAMES_PER_SECOND, BrowserView, open_server
+from mjx_mimic.display.browser_page import FRAMES_PER_SECOND, BrowserView
 from mjx_mimic.display.playable import Playable
 from mjx_mimic.display.session import Session, run
+from mjx_mimic.display.visitors import Visitors
 
 
 def serve(
@@ -43,3 +48,29 @@ def serve(
     finally:
         with contextlib.redirect_stdout(io.StringIO()):  # viser's farewell
             server.stop()
+
+
+def open_server(host: str, port: int) -> tuple[viser.ViserServer, Visitors]:
+    """Start to serve an empty page, to its own visitors only; port 0 is any free one.
+
+    Raises:
+        UserError: there is no such address here, or the port is in use or not ours to use.
+    """
+    # viser takes the next free port in silence, and waits for ever at an address that is not here.
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        raise UserError(
+            f"options --host and --port: cannot serve at {host}:{port} ({error.strerror}); choose another"
+            " port, or 0 for any free one"
+        ) from None
+    visitors = Visitors(host)
+    with contextlib.redirect_stdout(io.StringIO()), visitors.checked_by_new_servers():  # its banner
+        server = viser.ViserServer(host=host, port=port, verbose=False)
+    # A public address is the option's to ask for, and not a visitor's.
+    for request in (_messages.ShareUrlRequest, _messages.ShareUrlDisconnect):
+        server._websock_server.unregister_handler(request)
+    if not visitors.checked:
+        server.stop()
+        raise UserError(f"viser {viser.__version__} cannot be kept to its visitors; install viser 1.1")
+    return server, visitors

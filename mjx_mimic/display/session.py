@@ -39,10 +39,6 @@ class Session:
         """Stop the time, or let it run."""
         self.paused = paused
 
-    def toggle_pause(self) -> None:
-        """Stop the time if it runs, otherwise let it run."""
-        self.paused = not self.paused
-
     def single_step(self) -> None:
         """Pause after one more control step, or frame of a clip."""
         self.paused = True
@@ -78,10 +74,6 @@ class Session:
     def show_ghost(self, ghost: bool) -> None:
         """Show the reference, or hide it."""
         self.ghost = ghost
-
-    def toggle_ghost(self) -> None:
-        """Show the reference if it is hidden, otherwise hide it."""
-        self.ghost = not self.ghost
 
     def set_speed(self, speed: float) -> None:
         """Set the speed, times real time, clipped to `SPEED_RANGE`."""

@@ -28,10 +28,10 @@ class SideBySide:
 
     simulated = True
 
-    def __init__(self, robots: Sequence[Live], follower: Follower | None = None, seed: int = 0) -> None:
+    def __init__(self, robots: Sequence[Live], follower: Follower | None = None) -> None:
         """Put robots of one policy and task beside each other, where they are in their clips."""
         self.robots, self._follower = robots, follower
-        self._random = np.random.default_rng(seed)
+        self._random = np.random.default_rng(0)
         first = robots[0]
         self.model, self.data, self.clips = first.model, first.data, first.clips
         self.timestep, self.single_step = first.timestep, first.single_step
@@ -92,10 +92,6 @@ class SideBySide:
         if policy is not None:
             for robot in self.robots:
                 robot.policy = policy
-
-    def reference(self) -> NDArray:
-        """Return the first reference's qpos (36,)."""
-        return self.robots[0].reference()
 
     def drawn(self) -> list[Drawn]:
         """Return all robots, shifted from where each began its episode to its place in the grid."""

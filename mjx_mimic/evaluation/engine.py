@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import jax
 import mujoco
@@ -10,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.config import EngineName
 from mjx_mimic.config_checks import check_physics_rate
-from mjx_mimic.evaluation.episodes import Evaluation, Outcome
+from mjx_mimic.evaluation.episode import Outcome
+from mjx_mimic.evaluation.episodes import Evaluation
 from mjx_mimic.evaluation.mjx_engine import run_in_mjx
 from mjx_mimic.evaluation.mujoco_engine import load_other, run_in_mujoco, with_fields
 from mjx_mimic.task.dynamics import Dynamics, model_fields
@@ -21,7 +22,7 @@ from mjx_mimic.task.dynamics import Dynamics, model_fields
 class Engine:
     """A physics engine and how it is used."""
 
-    name: Literal["mjx", "mujoco"] = "mjx"
+    name: EngineName = "mjx"
     seed: int = 0
     """Of start phases, pushes and noise."""
     mjcf: Path | None = None

@@ -7,129 +7,33 @@ of the whole clip. `mjx_engine` simulates with MJX, `mujoco_engine` with MuJoCo 
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Self
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
+from mjx_mimic.config import DIRECTIONS
 from mjx_mimic.evaluation import mjlab_metrics
-from mjx_mimic.evaluation.mjlab_metrics import MjlabErrors
-from mjx_mimic.evaluation.recording import Recording, StepRecord
+from mjx_mimic.evaluation.episode import PHASE_BINS, Episode, PhaseFigures
+from mjx_mimic.evaluation.protocol import Protocol
+from mjx_mimic.evaluation.recording import StepRecord
 from mjx_mimic.learning.composite import AnyPolicy
 from mjx_mimic.robot import rotation
 from mjx_mimic.robot.model import CharacterState
 from mjx_mimic.task import tracking_errors
-from mjx_mimic.task.dynamics import Dynamics
+from mjx_mimic.task.disturbances import PUSH_INTERVAL_S, pushed, sensed
 from mjx_mimic.task.env import ImitationEnv
-from mjx_mimic.task.randomization import PUSH_INTERVAL_S, pushed, sensed
 from mjx_mimic.task.skills import OPEN
 from mjx_mimic.task.states import EnvState
-from mjx_mimic.task.termination import with_endings
-from mjx_mimic.task.tracking_errors import Effort, TrackingErrors, no_errors
+from mjx_mimic.task.termination import body_distances, with_endings
+from mjx_mimic.task.tracking_errors import Effort, no_errors
 
-DIRECTIONS = {"forward": (1.0, 0.0), "backward": (-1.0, 0.0), "left": (0.0, 1.0), "right": (0.0, -1.0)}
-"""Of forces, as the robot sees them: forward and to the left."""
-PHASE_BINS = 50
 GOLDEN_RATIO = round((math.sqrt(5.0) - 1.0) / 2.0 * 2**32)
 """In units of 2^-32."""
 OF_NO_STEP = 2**32 - 1
 """Number of the key that is of no control step."""
-SUCCESS_LIMITS = (0.5, 0.25)
-"""An episode succeeds when the mean body distance never exceeds this, m."""
-
-
-@struct.dataclass
-class Protocol:
-    """How long episodes are and what disturbs them.
-
-    A pytree whose leaves are noise, friction, mass and delay: what is compiled for some serves all others.
-    """
-
-    seconds: float = struct.field(pytree_node=False, default=10.0)
-    """Length of an episode; a clip that does not repeat ends it earlier."""
-    push: float = struct.field(pytree_node=False, default=0.0)
-    """Speed of a horizontal kick to the root every 2 s, m/s, its direction random."""
-    push_turn: float = struct.field(pytree_node=False, default=0.0)
-    """Turn that comes with a kick: up to this about each axis, rad/s."""
-    noise: float | None = None
-    """Noise on what the policy observes; 1 is about a real robot's. None: none, which is compiled away."""
-    friction: float | None = None
-    """Coefficient of sliding friction; None: the model's."""
-    mass: float | None = None
-    """Masses of all links, relative to the model's."""
-    delay: float | None = None
-    """Control steps until an action reaches the motors."""
-    force_seconds: float = struct.field(pytree_node=False, default=0.2)
-    """How long a force of `Evaluation.forces` acts, in whole control steps."""
-
-    @property
-    def dynamics(self) -> Dynamics:
-        """The robot of the episodes."""
-        return Dynamics(
-            **{
-                name: jnp.float32(value)
-                for name in ("friction", "mass", "delay")
-                if (value := getattr(self, name)) is not None
-            }
-        )
-
-
-@struct.dataclass
-class Episode:
-    """One episode so far. Sums are over the `steps` inside the episode."""
-
-    clip: jax.Array  # () int, the first one
-    start_phase: jax.Array  # () in [0, 1], of that clip
-    following: jax.Array  # () int, with skills the one after it; `OPEN` as long as that has not begun
-    steps: jax.Array  # () control steps with a finite state
-    horizon: jax.Array  # () control steps that the episode should have
-    running: jax.Array  # () bool, early termination has not happened yet
-    broken: jax.Array  # () bool, a state was not finite
-    episode_length: jax.Array  # () control steps until early termination
-    episode_return: jax.Array  # () reward until early termination
-    reward: jax.Array  # () sum
-    errors: TrackingErrors  # () sums
-    effort: Effort  # () sums
-    foot_slip: jax.Array  # () sum, m/s
-    action_change: jax.Array  # () sum of the mean absolute difference to the action before
-    deviation: jax.Array  # () m, largest mean body distance
-    mjlab_running: jax.Array  # () bool, mjlab would not have ended it yet
-    mjlab_steps: jax.Array  # () control steps until then
-    mjlab_errors: MjlabErrors  # () sums until then
-    action: jax.Array  # (J,) the last
-    sole_pos: jax.Array  # (2, S, 3) m, the last lowest points of the soles
-    push_offset: jax.Array  # () int, control step of the first push; a force acts 1 s later
-    goal: dict[str, jax.Array]  # () what was achieved of the goal; see `Goal.results`
-
-    @property
-    def survived(self) -> jax.Array:
-        """Whether early termination never happened."""
-        return self.running & (self.episode_length >= self.horizon)
-
-
-@struct.dataclass
-class PhaseFigures:
-    """Sums over all episodes, by clip and phase."""
-
-    steps: jax.Array  # (C, PHASE_BINS)
-    failures: jax.Array  # (C, PHASE_BINS) early terminations
-    deviation: jax.Array  # (C, PHASE_BINS) m, mean body distance
-    contact: jax.Array  # (C, PHASE_BINS, 2) of the left and the right foot
-    reference_contact: jax.Array  # (C, PHASE_BINS, 2)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What N episodes came to, as NumPy."""
-
-    episode: Episode
-    """(N, ...)."""
-    figures: PhaseFigures
-    """Sums over all episodes."""
-    recordings: list[Recording]
-    """Of the first episodes, as many as were asked for."""
 
 
 @struct.dataclass
@@ -315,8 +219,12 @@ class Evaluation:
         return episode.push_offset + round(self.env.config.control_hz)
 
     def feels_force(self, episode: Episode) -> jax.Array:
-        """Return whether an episode (...) is long enough, if nothing fails, for the whole force."""
-        return self.force_start(episode) + self.force_steps <= episode.horizon
+        """Return whether an episode (...) is long enough for the whole force and the second after it.
+
+        A robot that falls needs that second. Only such an episode tells whether it survives.
+        """
+        after = round(self.env.config.control_hz)
+        return self.force_start(episode) + self.force_steps + after <= episode.horizon
 
     def measure(
         self, episode: Episode, state: EnvState, action: jax.Array, effort: Effort
@@ -335,18 +243,15 @@ class Evaluation:
         """
         # Falls and deviations fail here also where they do not end episodes of the training.
         env = self.env.with_config(with_endings(self.env.config))
-        character = env.character(state)
-        state = env.with_best_clip(state, character)
-        target = env.reference(state)
-        causes = env.causes(state, character, target)
-        pursued = env.pursue(state, character)
+        pursued, arrival = env.arrive(state)
+        state, character, target = arrival.state, arrival.character, arrival.target
+        causes, reward = arrival.causes, arrival.reward
         # An episode of the best of several clips ends where the one that is best now does.
         horizon = jnp.where(causes.clip_end, jnp.minimum(episode.horizon, state.steps), episode.horizon)
         following = episode.following
         if state.skills is not None:
             is_next = (following == OPEN) & env.ends_cycle(state) & episode.running
             following = jnp.where(is_next, pursued.clip, following)
-        reward = env.total_reward(env.compute_reward(character, target)[0], pursued)
         errors = tracking_errors.tracking_errors(character, target)
         inside = state.steps <= horizon
         counts = inside & ~episode.broken & ~causes.nonfinite
@@ -358,7 +263,7 @@ class Evaluation:
         running = episode.running & ~(inside & (causes.terminated | ~counts))
         slip = tracking_errors.foot_slip(episode.sole_pos, character.sole_pos, env.control_dt)
         change = jnp.where(episode.steps == 0, 0.0, jnp.abs(action - episode.action).mean())
-        deviation = errors.global_body_position
+        deviation = body_distances(character, target, env.track_root).mean()
         mjlab_errors, mjlab_ends = mjlab_metrics.mjlab_errors(env.robot, character, target)
         is_tracked = episode.mjlab_running & counts
         new_episode = replace(

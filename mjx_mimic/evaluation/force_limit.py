@@ -10,8 +10,9 @@ import numpy as np
 
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import write_json
+from mjx_mimic.config import DIRECTIONS
 from mjx_mimic.evaluation.engine import Engine
-from mjx_mimic.evaluation.episodes import DIRECTIONS, Evaluation
+from mjx_mimic.evaluation.episodes import Evaluation
 
 EPISODES = 64
 """For each direction and force, at least; more where only that is a whole number of turns of the clips."""
@@ -34,11 +35,15 @@ class ForceLimits:
     mass: float
     """Of the robot, kg."""
     episodes: int
-    """For each direction and force."""
+    """That counted for each direction and force, at least."""
 
     def show(self, title: str) -> None:
         """Print the limits, and the speed that the smallest one gives the robot."""
-        found = ", ".join(f"{name} {force:.0f} N" for name, force in self.newtons.items())
+        resolution = MOST_FORCE / 2**ROUNDS
+        found = ", ".join(
+            f"{name} {'at least ' if force >= MOST_FORCE - resolution else ''}{force:.0f} N"
+            for name, force in self.newtons.items()
+        )
         worst = min(self.newtons.values())
         speed = worst * self.seconds / self.mass
         print(
@@ -57,8 +62,8 @@ def find_limits(evaluation: Evaluation, engine: Engine) -> ForceLimits:
 
     Args:
         evaluation: task, policy and protocol, whose `force_seconds` each force acts.
-        engine: that runs the episodes, from random phases. Those whose clip ends before the force has acted
-            do not count.
+        engine: that runs the episodes, from random phases. Those whose clip ends before the force, or within
+            a second after it, do not count.
 
     Raises:
         UserError: in some direction none counts.
@@ -67,7 +72,7 @@ def find_limits(evaluation: Evaluation, engine: Engine) -> ForceLimits:
     low, high = np.zeros(len(directions)), np.full(len(directions), MOST_FORCE)
     # Episodes take the clips, or the pairs of skills, in turn: each direction has all of them equally often.
     episodes = -(-EPISODES // evaluation.kinds) * evaluation.kinds
-    at_first = np.zeros(episodes * len(directions), bool)
+    at_first, counted = np.zeros(episodes * len(directions), bool), episodes
     for _ in range(ROUNDS):
         middle = (low + high) / 2.0
         forces = np.repeat(middle[:, None] * directions, episodes, axis=0)
@@ -79,10 +84,12 @@ def find_limits(evaluation: Evaluation, engine: Engine) -> ForceLimits:
         )
         if not felt.any(axis=1).all():
             raise UserError(
-                "option --find-limit: the clips end before a force has acted; it takes clips that repeat"
+                "option --find-limit: the clips end before a force has acted, or within a second after it; it"
+                " takes clips that repeat"
             )
+        counted = min(counted, int(felt.sum(axis=1).min()))
         share = survived.mean(axis=1, where=felt)
         low, high = np.where(share >= SURVIVORS, middle, low), np.where(share >= SURVIVORS, high, middle)
     found = dict(zip(DIRECTIONS, low.tolist(), strict=True))
     seconds = evaluation.force_steps * evaluation.env.control_dt
-    return ForceLimits(found, seconds, engine.mass(evaluation), episodes)
+    return ForceLimits(found, seconds, engine.mass(evaluation), counted)

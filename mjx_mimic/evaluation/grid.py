@@ -48,7 +48,6 @@ class Grid:
         Raises:
             UserError: the file cannot be written.
         """
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
         columns, lines = self._values(ACROSS), self._values(DOWN)
@@ -56,7 +55,6 @@ class Grid:
         for row in self.rows:
             share[lines.index(_of(row, DOWN)), columns.index(_of(row, ACROSS))] = row["survived"]
         figure = Figure(figsize=(3.0 + 0.9 * len(columns), 2.0 + 0.5 * len(lines)), layout="constrained")
-        FigureCanvasAgg(figure)
         axes = figure.subplots()
         axes.imshow(100.0 * share, cmap="RdYlGn", vmin=0.0, vmax=100.0, aspect="auto")
         for (line, column), value in np.ndenumerate(share):

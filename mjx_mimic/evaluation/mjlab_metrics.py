@@ -9,18 +9,16 @@ import numpy as np
 from flax import struct
 
 from mjx_mimic.robot import rotation
+from mjx_mimic.robot.constants import END_EFFECTORS, SIDES
 from mjx_mimic.robot.model import CharacterState, Robot
 
 ANCHOR = "torso_link"
-END_EFFECTORS = tuple(
-    f"{side}_{part}_link" for part in ("ankle_roll", "wrist_yaw") for side in ("left", "right")
-)
 TRACKED = (
     "pelvis",
     ANCHOR,
     *(
         f"{side}_{part}_link"
-        for side in ("left", "right")
+        for side in SIDES
         for part in ("hip_roll", "knee", "ankle_roll", "shoulder_roll", "elbow", "wrist_yaw")
     ),
 )

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from mjx_mimic.evaluation.episodes import Episode, Evaluation, Outcome
+from mjx_mimic.evaluation.episode import Episode, Outcome
+from mjx_mimic.evaluation.episodes import Evaluation
 from mjx_mimic.evaluation.recording import Recording, Snapshot, StepRecord, recordings, snapshot
 from mjx_mimic.learning.devices import DEVICES, first_device, map_devices, place, replicate
 from mjx_mimic.task import tracking_errors

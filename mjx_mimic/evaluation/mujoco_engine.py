@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from mjx_mimic.common.cli import cores
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.evaluation.episodes import Episode, Evaluation, Outcome, PhaseFigures
+from mjx_mimic.evaluation.episode import Episode, Outcome, PhaseFigures
+from mjx_mimic.evaluation.episodes import Evaluation
 from mjx_mimic.evaluation.recording import Snapshot, StepRecord, recordings, snapshot
 from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.implicit_pd import step_with_motors, with_implicit_motors
@@ -40,7 +41,7 @@ class Simulations:
         self._model = model = with_implicit_motors(model)
         keep_broken_states(model)
         self._positions, self._velocities, self._controls = addresses(model)
-        self._pelvis = int(model.jnt_bodyid[model.jnt_type == mujoco.mjtJoint.mjJNT_FREE][0])
+        self._pelvis = int(model.jnt_bodyid[free_joint(model)])
         self._data = [mujoco.MjData(model) for _ in qpos]
         for data, positions, velocities in zip(self._data, qpos, qvel, strict=True):
             data.qpos[self._positions], data.qvel[self._velocities] = positions, velocities
@@ -186,9 +187,15 @@ def _snapshots(
     return jax.vmap(snapshot, (None, 0, 0))(env, *first)
 
 
+def free_joint(model: mujoco.MjModel) -> int:
+    """Return the free joint of the robot: other things in the scene may have some too."""
+    hip = model.joint(G1_JOINTS[0])
+    return int(model.body_jntadr[model.body_rootid[model.jnt_bodyid[hip.id]]])
+
+
 def addresses(model: mujoco.MjModel) -> tuple[NDArray, NDArray, NDArray]:
     """Return where the root and the joints of `G1_JOINTS` are in qpos (36,), qvel (35,) and ctrl (29,)."""
-    (root,) = np.flatnonzero(model.jnt_type == mujoco.mjtJoint.mjJNT_FREE)[:1]
+    root = free_joint(model)
     joints = [model.joint(name).id for name in G1_JOINTS]
     positions = [*range(model.jnt_qposadr[root], model.jnt_qposadr[root] + 7), *model.jnt_qposadr[joints]]
     velocities = [*range(model.jnt_dofadr[root], model.jnt_dofadr[root] + 6), *model.jnt_dofadr[joints]]
@@ -207,7 +214,8 @@ def with_fields(model: mujoco.MjModel, fields: Mapping[str, Any]) -> mujoco.MjMo
 def load_other(path: Path, robot: Robot) -> mujoco.MjModel:
     """Load another G1 from an MJCF, with our PD gains and limits, on a floor, at our timestep.
 
-    Solver, contacts, masses and shapes are the file's.
+    Solver, contacts, masses and shapes are the file's. Its motors go, and with them what refers to them
+    (keyframes, sensors), and so do springs and dampers of the joints: MimicKit's file has its gains there.
 
     Raises:
         UserError: not an MJCF, or without a free root or one of the 29 joints.
@@ -223,11 +231,11 @@ def load_other(path: Path, robot: Robot) -> mujoco.MjModel:
         raise UserError(
             f"{path}: --mjcf has no joint {missing[0]} ({len(missing)} missing); give a 29-joint G1"
         )
-    if not any(joint.type == mujoco.mjtJoint.mjJNT_FREE for joint in spec.joints):
-        raise UserError(f"{path}: --mjcf has no free joint; give a model whose pelvis floats")
-    for actuator in list(spec.actuators):
-        spec.delete(actuator)
+    for part in [*spec.actuators, *spec.keys, *spec.sensors]:
+        spec.delete(part)
     for joint, name in enumerate(G1_JOINTS):
+        passive = spec.joint(name)
+        passive.stiffness, passive.damping = np.zeros(3), np.zeros(3)
         motor = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
         motor.set_to_position(kp=float(robot.kp[joint]), kv=float(robot.kd[joint]))
         limit = float(robot.effort_limit[joint])
@@ -236,7 +244,10 @@ def load_other(path: Path, robot: Robot) -> mujoco.MjModel:
         spec.worldbody.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=FLOOR_SIZE)
     spec.option.timestep = robot.model.opt.timestep
     try:
-        return spec.compile()
+        model = spec.compile()
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: --mjcf cannot be compiled ({reason}); mend the model") from None
+    if model.jnt_type[free_joint(model)] != mujoco.mjtJoint.mjJNT_FREE:
+        raise UserError(f"{path}: --mjcf has no free joint of the robot; give a model whose pelvis floats")
+    return model

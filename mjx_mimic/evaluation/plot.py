@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mjx_mimic.common.files import replacing
-from mjx_mimic.evaluation.episodes import PHASE_BINS, Outcome
+from mjx_mimic.evaluation.episode import PHASE_BINS, Outcome
 
 MOST_CLIPS = 8
 """Clips drawn; of more, those with the largest error."""
@@ -21,7 +21,6 @@ def plot_phases(path: Path, outcome: Outcome, names: Sequence[str]) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figures, episode = outcome.figures, outcome.episode
@@ -31,7 +30,6 @@ def plot_phases(path: Path, outcome: Outcome, names: Sequence[str]) -> None:
     shown = np.sort(np.argsort(mean)[::-1][:MOST_CLIPS])
     phase = (np.arange(PHASE_BINS) + 0.5) / PHASE_BINS
     figure = Figure(figsize=(1.0 + 4.0 * len(shown), 7.0), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(3, len(shown), squeeze=False, sharex=True)
     for column, clip in enumerate(shown):
         top, middle, bottom = axes[:, column]

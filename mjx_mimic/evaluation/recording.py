@@ -33,8 +33,12 @@ class StepRecord:
 
 
 def snapshot(env: ImitationEnv, state: EnvState, record: StepRecord | None = None) -> Snapshot:
-    """Take the snapshot of an unbatched state; `record` is of the step that led there, None: by its clip."""
-    record = step_record(env, state, state) if record is None else record
+    """Take the snapshot of an unbatched state.
+
+    `record` is of the control step that led there; None: the state is scored by its own clip, with its goal
+    as it is.
+    """
+    record = _own_record(env, state) if record is None else record
     return Snapshot(
         qpos=state.qpos,
         qvel=state.qvel,
@@ -47,11 +51,11 @@ def snapshot(env: ImitationEnv, state: EnvState, record: StepRecord | None = Non
     )
 
 
-def step_record(env: ImitationEnv, state: EnvState, pursued: EnvState) -> StepRecord:
-    """Judge the control step that led to the unbatched `state`; `pursued` has its goal advanced."""
+def _own_record(env: ImitationEnv, state: EnvState) -> StepRecord:
+    """Score an unbatched state to which no control step has led that changed its clip or its goal."""
     env = env.with_config(with_endings(env.config))  # what `Evaluation.measure` counts is what is shown
     character, target = env.character(state), env.reference(state)
-    reward = env.total_reward(env.compute_reward(character, target)[0], pursued)
+    reward = env.total_reward(env.compute_reward(character, target)[0], state)
     return StepRecord(reward, env.causes(state, character, target))
 
 

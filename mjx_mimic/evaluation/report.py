@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,11 +15,11 @@ from mjx_mimic.clips.formats import check_to_write, key_of, save_motion
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import write_json
+from mjx_mimic.config import Start
 from mjx_mimic.evaluation import plot, summary
 from mjx_mimic.evaluation.engine import Engine
-from mjx_mimic.evaluation.episodes import Evaluation, Outcome
-
-Start = Literal["both", "random", "first", "training"]
+from mjx_mimic.evaluation.episode import Outcome
+from mjx_mimic.evaluation.episodes import Evaluation
 
 EPISODES_ON_CPU = 256
 EPISODES_ON_ACCELERATOR = 4096
@@ -167,7 +167,8 @@ def evaluate(
         too_short = int((~np.asarray(evaluation.feels_force(outcome.episode))).sum())
         if too_short:
             print(
-                f"warning: {too_short} of {len(at_first)} episodes end with their clip before the force does"
+                f"warning: {too_short} of {len(at_first)} episodes end with their clip before the force, or"
+                " within a second after it"
             )
     metrics = {}
     elsewhere = "training" if start == "training" else "random"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mjx_mimic.evaluation.episodes import SUCCESS_LIMITS, Episode
+from mjx_mimic.evaluation.episode import SUCCESS_LIMITS, Episode
 
 MILLI = 1000.0
 
@@ -75,7 +75,7 @@ def episode_metrics(
                 f"success_{limit:g}m",
                 "share",
                 (whole & (np.asarray(episode.deviation) <= limit)) * 1.0,
-                f"mean body distance never over {limit:g} m",
+                f"mean body distance never over {limit:g} m, from the roots where place does not count",
             )
             for limit in SUCCESS_LIMITS
         ),

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -38,6 +37,18 @@ def all_devices() -> tuple[jax.Device, ...]:
     return tuple(sorted(jax.devices(), key=lambda device: (device.process_index, device.id)))
 
 
+def devices_for(num_envs: int) -> tuple[jax.Device, ...]:
+    """Return the devices to train on; of a CPU's cores, as many as the environments spread over evenly.
+
+    A run of another machine thus goes on, whatever its number of cores. `num_envs` is 0 where it is sized.
+    """
+    devices = all_devices()
+    if devices[0].platform != "cpu" or jax.process_count() > 1:
+        return devices
+    count = next(count for count in range(len(devices), 0, -1) if num_envs % count == 0)
+    return devices[:count]
+
+
 def place(devices: Devices, tree: Any) -> Any:
     """Put a tree, whose leaves (D, ...) lead with the axis of devices, on them; each process its own rows."""
     rows = np.array([device.process_index == jax.process_index() for device in devices])
@@ -48,7 +59,13 @@ def place(devices: Devices, tree: Any) -> Any:
 def replicate(devices: Devices, tree: Any) -> Any:
     """Put a copy of a tree on every device."""
     own = _own(devices)
-    return _put(own, jax.tree.map(lambda x: jnp.broadcast_to(x, (len(own), *x.shape)), tree))
+
+    def copies(x: jax.Array) -> jax.Array:
+        # One by one: the first device may not have room for the copies of all.
+        shards = [jax.device_put(x[None], device) for device in own]
+        return jax.make_array_from_single_device_arrays((len(own), *x.shape), _sharding(own), shards)
+
+    return jax.tree.map(copies, tree)
 
 
 def _own(devices: Devices) -> Devices:
@@ -57,8 +74,11 @@ def _own(devices: Devices) -> Devices:
 
 
 def _put(own: Devices, tree: Any) -> Any:
-    sharding = NamedSharding(Mesh(np.array(own), (DEVICES,)), PartitionSpec(DEVICES))
-    return jax.device_put(tree, sharding)
+    return jax.device_put(tree, _sharding(own))
+
+
+def _sharding(own: Devices) -> NamedSharding:
+    return NamedSharding(Mesh(np.array(own), (DEVICES,)), PartitionSpec(DEVICES))
 
 
 def gather(tree: Any) -> Any:

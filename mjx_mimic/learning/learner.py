@@ -22,7 +22,14 @@ from mjx_mimic.learning import ppo
 from mjx_mimic.learning import rollout as rollouts
 from mjx_mimic.learning.devices import DEVICES, average, map_devices, place, replicate
 from mjx_mimic.learning.metrics import AdvantageMoments, Metrics, summarize
-from mjx_mimic.learning.networks import Actor, Critic, make_actor, make_critic, min_std_at
+from mjx_mimic.learning.networks import (
+    Actor,
+    Critic,
+    make_actor,
+    make_critic,
+    min_std_at,
+    with_min_std,
+)
 from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.learning.policy import Policy, ValueFunction
 from mjx_mimic.learning.rollout import EvaluationMetrics, Transition
@@ -67,7 +74,7 @@ def init_state(
     network_key, device_key = keys
     env_key, key = jax.random.split(device_key)
     count = config.num_envs // jax.lax.axis_size(DEVICES)
-    first = env.with_disturbance(jnp.float32(0.0)) if config.disturbance_ramp else env
+    first = replace(env, disturbance=jnp.float32(0.0)) if config.disturbance_ramp else env
     env_state, observation = jax.vmap(first.reset)(jax.random.split(env_key, count))
     moments = normalizing.empty(observation.shape[-1], config.normalizer.min_std)
     if config.normalizer.first == "reference":  # so that the first policy sees sane numbers
@@ -122,12 +129,14 @@ def train_step(
     """
     key, rollout_key, actor_key, critic_key = jax.random.split(state.key, 4)
     if config.start_sampling == "failure":
-        env = env.with_starts(start_sampling.prioritize_failures(env.starts, state.failures))
+        env = replace(env, starts=start_sampling.prioritize_failures(env.starts, state.failures))
     updates = config.total_steps / (config.num_envs * config.unroll_length)
     progress = jnp.minimum(state.iteration / max(updates, 1.0), 1.0)
     if config.disturbance_ramp:
-        env = env.with_disturbance(jnp.minimum(progress / config.disturbance_ramp, 1.0))
-    ppo_config = ppo.at_progress(config.ppo, progress)
+        env = replace(env, disturbance=jnp.minimum(progress / config.disturbance_ramp, 1.0))
+    ppo_config, min_std = ppo.at_progress(config.ppo, progress), min_std_at(config.network, progress)
+    # The floor may have risen where a training goes on with more samples in all.
+    state = replace(state, actor=replace(state.actor, params=with_min_std(state.actor.params, min_std)))
     env_state, observation, transitions = rollouts.rollout(
         env,
         Policy(state.actor.params, state.normalizer, actor),
@@ -145,7 +154,7 @@ def train_step(
         state.critic, critic.apply, batch, ppo_config, critic_key, average
     )
     new_actor, actor_metrics = ppo.update_actor(
-        state.actor, actor.apply, batch, ppo_config, actor_key, average, min_std_at(config.network, progress)
+        state.actor, actor.apply, batch, ppo_config, actor_key, average, min_std
     )
     new_moments = normalizing.update(
         state.normalizer, transitions.observation, DEVICES, config.normalizer.samples

@@ -46,21 +46,22 @@ class NormalizerMoments:
 class Metrics:
     """What one training step reports, over all devices.
 
-    Means over control steps, except for the two of whole episodes.
+    Rewards and causes are means over control steps, the losses of actor and critic over minibatch steps, and
+    all other fields what they say.
     """
 
     episodes: jax.Array  # () that ended
     train_return: jax.Array  # () mean over those
     train_episode_length: jax.Array  # () mean over those, control steps
-    reward: jax.Array
-    reward_terms: RewardTerms
-    ended_by: termination.Causes  # share of the steps that ended so
-    actor: ppo.ActorMetrics
+    reward: jax.Array  # ()
+    reward_terms: RewardTerms  # ()
+    ended_by: termination.Causes  # () share of the steps that ended so
+    actor: ppo.ActorMetrics  # ()
     advantage: AdvantageMoments
-    critic_loss: jax.Array
-    explained_variance: jax.Array  # of the value targets by the values
-    std: jax.Array  # of the policy, mean over joints
-    learning_rate: jax.Array  # of the policy
+    critic_loss: jax.Array  # ()
+    explained_variance: jax.Array  # () of the value targets by the values
+    std: jax.Array  # () of the policy after the update, mean over joints
+    learning_rate: jax.Array  # () of the policy after the update
     normalizer: NormalizerMoments
     skipped: jax.Array  # () 1 where the update was skipped because a number was not finite, else 0
     clips: ClipMetrics

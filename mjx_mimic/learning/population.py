@@ -8,12 +8,13 @@ for all of them.
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from mjx_mimic.config import MimicKitRewardConfig, PaperRewardConfig, PPOConfig, TrainConfig
+from mjx_mimic.config import MimicKitRewardConfig, PaperRewardConfig, PPOConfig, TrainConfig, with_field
 from mjx_mimic.learning.devices import map_devices, place, replicate
 from mjx_mimic.learning.learner import Learner, TrainState, evaluate, init_state, train_step
 from mjx_mimic.learning.metrics import Metrics
@@ -33,29 +34,16 @@ NUMBERS = (
 """Settings that a compiled step can take as numbers, by their dotted names. One that is None stays None."""
 
 
-def get(config: Any, name: str) -> Any:
-    """Return the field of a dotted name."""
-    for part in name.split("."):
-        config = getattr(config, part)
-    return config
-
-
-def put(config: Any, name: str, value: Any) -> Any:
-    """Return a configuration with another value in the field of a dotted name."""
-    head, _, rest = name.partition(".")
-    return replace(config, **{head: put(getattr(config, head), rest, value) if rest else value})
-
-
 def numbers_of(config: TrainConfig) -> dict[str, float]:
     """Return the numbers of a configuration, by their names in `NUMBERS`."""
-    values = {name: get(config, name) for name in NUMBERS}
+    values = {name: attrgetter(name)(config) for name in NUMBERS}
     return {name: float(value) for name, value in values.items() if value is not None}
 
 
 def with_numbers(config: TrainConfig, numbers: Mapping[str, Any]) -> TrainConfig:
     """Return a configuration with other numbers, which may be traced."""
     for name, value in numbers.items():
-        config = put(config, name, value)
+        config = with_field(config, name, value)
     return config
 
 

@@ -6,8 +6,8 @@ from flax import struct
 
 from mjx_mimic.learning.networks import log_prob
 from mjx_mimic.learning.policy import Policy, ValueFunction
+from mjx_mimic.task.disturbances import disturbed
 from mjx_mimic.task.env import ImitationEnv
-from mjx_mimic.task.randomization import disturbed
 from mjx_mimic.task.reward import RewardTerms
 from mjx_mimic.task.states import EnvState
 from mjx_mimic.task.termination import Causes
@@ -58,9 +58,9 @@ def rollout(
         start: states of N environments and their observations (N, O), from the rollout before.
         length: T control steps.
         key: of the actions, resets and disturbances.
-        push: m/s, see `randomization.disturbed`.
+        push: m/s, see `disturbances.disturbed`.
         push_turn: rad/s, likewise.
-        noise: scale, see `randomization.disturbed`.
+        noise: scale, see `disturbances.disturbed`.
         bootstrap_clip_end: whether the value after the end of a clip is the critic's, or 0.
 
     Returns:
@@ -110,7 +110,7 @@ def rollout(
 
 @struct.dataclass
 class EvaluationMetrics:
-    """Of deterministic episodes from random phases with early termination (MimicKit's test)."""
+    """Of deterministic episodes from phases spread evenly, with early termination, as in MimicKit's test."""
 
     eval_return: jax.Array  # () mean
     eval_episode_length: jax.Array  # () mean, control steps

@@ -1,14 +1,15 @@
-"""A translation that is being made, and what the table of keys says of one key."""
+"""A translation that is being made, what the tables say of one key, and what several of them need."""
 
 import os
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mjx_mimic.common.errors import UserError
+from mjx_mimic.common import paths
+from mjx_mimic.common.errors import UserError, bare
 from mjx_mimic.common.search import upwards
-from mjx_mimic.config import TrainConfig
+from mjx_mimic.config import TrainConfig, with_field
 from mjx_mimic.config_checks import check_bounds
 from mjx_mimic.presets import PRESETS
 
@@ -43,7 +44,7 @@ class Draft:
 
     def set(self, path: str, value: Any) -> None:
         """Set the field of the configuration at a dotted path."""
-        self.config = _with(self.config, path.split("."), value)
+        self.config = with_field(self.config, path, value)
 
     def is_typed(self, key: str) -> bool:
         """Return whether a key is an argument of the command line."""
@@ -71,11 +72,6 @@ class Draft:
             check_bounds(self.config)
         except UserError as error:
             self.refuse(key, str(error).removeprefix("option "))
-
-
-def _with(config: Any, path: Sequence[str], value: Any) -> Any:
-    name, *rest = path
-    return replace(config, **{name: _with(getattr(config, name), rest, value) if rest else value})
 
 
 KEEP = object()
@@ -112,3 +108,50 @@ class Key:
     def has_effect(self) -> bool:
         """Whether a setting follows from it."""
         return self.translate is not None or bool(self.part_of)
+
+
+def option(path: str) -> str:
+    """Return the option that sets the field at a dotted path."""
+    return f"--{path}".replace("_", "-")
+
+
+def plain(path: str, kind: Any, how: str = "the same", default: Any = KEEP) -> Key:
+    """Return a key whose value is that of a field."""
+
+    def translate(draft: Draft, key: str, value: Any) -> None:
+        draft.set(path, tuple(value) if isinstance(value, list) else value)
+
+    return Key(option(path), how, kind, default, translate)
+
+
+def only(wanted: str, remedy: str) -> Translate:
+    """Return a translation that refuses every value but one."""
+
+    def translate(draft: Draft, key: str, value: str) -> None:
+        if value != wanted:
+            draft.refuse(key, f"is {bare(value)}, only {wanted} is available; {remedy}")
+
+    return translate
+
+
+def choose_motion(draft: Draft, key: str, value: str) -> None:
+    """Take the clips, unless they are named already."""
+    if draft.motion_is_given:
+        return
+    found = draft.find(key, value)
+    if found is None and value not in paths.bundled_clips():
+        draft.refuse(key, f"is {bare(value)}: {not_found(draft.folder)}; copy it there, or add --motion CLIP")
+    draft.set("motion", (str(found or value),))
+    draft.motion_is_given = True
+
+
+def not_found(folder: Path) -> str:
+    """Say where a file was looked for in vain."""
+    return f"no such file from {folder.resolve()}, the folders above it, or the current folder {Path.cwd()}"
+
+
+OTHER_COMMANDS = (
+    "this command trains; for a policy type 'python -m mjx_mimic.evaluate --run RUN' (its test) or 'python -m"
+    " mjx_mimic.view --run RUN' (live), for a clip 'python -m mjx_mimic.view --motion CLIP'"
+)
+"""Remedy where a file or a value belongs to another command."""

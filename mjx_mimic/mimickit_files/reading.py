@@ -12,8 +12,9 @@ from mjx_mimic.common.cli import require_range
 from mjx_mimic.common.errors import UserError, bare
 from mjx_mimic.common.files import read_text, read_yaml
 from mjx_mimic.config import TrainConfig
-from mjx_mimic.mimickit_files.draft import KEEP, REQUIRED, Draft, Key
-from mjx_mimic.mimickit_files.keys import ARGUMENTS, KEYS, not_found
+from mjx_mimic.mimickit_files.arguments import ARGUMENTS
+from mjx_mimic.mimickit_files.draft import KEEP, REQUIRED, Draft, Key, not_found
+from mjx_mimic.mimickit_files.keys import KEYS
 from mjx_mimic.presets import PRESETS
 
 DOCUMENT = "docs/from_mimickit.md"

@@ -5,7 +5,6 @@ matters is taken from the joints' positions over the whole recording.
 """
 
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
 from mjx_mimic.clips.filtering import low_pass
+from mjx_mimic.clips.formats.fields import words
 from mjx_mimic.common.errors import UserError, quoted
 from mjx_mimic.retarget.bvh import Bvh
 from mjx_mimic.robot.constants import SIDES
@@ -42,7 +42,6 @@ UNITS = {"m": 1.0, "inches": 0.0254, "cm": 0.01, "mm": 0.001, "units of 1/0.45 i
 """Metres of each unit of length that is met; the last is that of the CMU conversions."""
 _LEGS_M = (0.6, 1.1)  # thigh and shin of people from 1.3 to 2.2 m
 
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _TOE_AHEAD, _TOE_BELOW = 0.35, 0.15  # of the shin: the ball of the foot from the ankle
 _TINY = 1e-9
 _SHORTEST = 0.01  # of the legs; a bone shorter than this has no direction
@@ -181,9 +180,9 @@ def _endings(name: str) -> list[str]:
 
     At last without its numbers, as in upperleg01.L.
     """
-    words = [word.lower() for word in _WORD.findall(name.replace("_", " "))]
-    endings = ["".join(words[first:]) for first in range(len(words))]
-    bare = [word for word in words if not word.isdigit()]
+    lower = [word.lower() for word in words(name)]
+    endings = ["".join(lower[first:]) for first in range(len(lower))]
+    bare = [word for word in lower if not word.isdigit()]
     return endings + ["".join(bare[first:]) for first in range(len(bare))]
 
 

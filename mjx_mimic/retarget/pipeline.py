@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from mjx_mimic.clips.editing import at_most, edited
 from mjx_mimic.clips.foot_contacts import runs_of_true
 from mjx_mimic.clips.formats import check_to_write, key_to_write, save_motion
-from mjx_mimic.clips.motion import Motion
+from mjx_mimic.clips.motion import MIN_FPS, Motion, summary
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import read_yaml, require_writable
 from mjx_mimic.retarget import body_targets, bvh, foot_locking, inverse_kinematics
@@ -26,7 +26,7 @@ from mjx_mimic.retarget.body_targets import Targets
 from mjx_mimic.retarget.person import Person
 from mjx_mimic.robot.constants import SIDES
 from mjx_mimic.robot.kinematics import floor_clearance, forward_kinematics, heading, sole_positions
-from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.robot.mjcf import joint_ranges, plain_g1
 
 Array = NDArray[np.float64]
 
@@ -136,9 +136,7 @@ def retarget_file(
         lines.append(
             "  the body is more along the floor than upright; unless it lies or crawls, give the other --up"
         )
-    motion = result.motion
-    size = f"{motion.num_frames} frames at {motion.fps:.6g} frames/s, {motion.length:.3f} s"
-    return [*lines, f"{out}: {size}, {motion.loop}", *result.lines()]
+    return [*lines, f"{out}: {summary(result.motion)}", *result.lines()]
 
 
 def read_names(path: Path) -> dict[str, str]:
@@ -207,7 +205,7 @@ def retarget(
             f"{name}: the whole recording, {length:.6g} s at {fps:g} frames/s, is over {_MAX_RESAMPLED}"
             " frames; give a lower --fps, or split the file"
         )
-    model = load_mjcf(visuals=False)
+    model = plain_g1()
     build = body_targets.build_of(model)
     scale = (build.thigh + build.shin) / person.leg_length()
     person = persons.scaled(persons.resampled(person, fps), scale)
@@ -226,8 +224,8 @@ def retarget(
 
 def _check_rate(fps: float) -> None:
     """Raise UserError for frames/s that no clip can have."""
-    if not 0.0 < fps <= 1000.0:
-        raise UserError(f"option --fps: {fps:g} is out of range; give a number over 0, 1000 at most")
+    if not MIN_FPS <= fps <= 1000.0:
+        raise UserError(f"option --fps: {fps:g} is out of range; give a number from {MIN_FPS:g} to 1000")
 
 
 def _measured(model: mujoco.MjModel, motion: Motion, wanted: Targets) -> Retargeted:
@@ -238,7 +236,7 @@ def _measured(model: mujoco.MjModel, motion: Motion, wanted: Targets) -> Retarge
         for body, position in wanted.positions.items()
     }
     _, clearance = floor_clearance(model, motion.qpos)
-    low, high = model.jnt_range[1:].T
+    low, high = joint_ranges(model).T
     inside = np.minimum(motion.dof_pos - low, high - motion.dof_pos)
     at_limit = np.mean(inside < _AT_LIMIT, axis=0)
     often = [joint for joint in np.argsort(-at_limit) if at_limit[joint] > 0.0]

@@ -51,8 +51,8 @@ G1_BODIES: tuple[str, ...] = (
 )
 """All bodies, in the order of the MJCF; the waist's pitch moves the torso, and no joint the head."""
 
-LEFT_LEG, RIGHT_LEG = slice(0, 6), slice(6, 12)
-"""Columns of the legs in `G1_JOINTS`."""
+LEGS = (slice(0, 6), slice(6, 12))
+"""Columns of the left and of the right leg in `G1_JOINTS`."""
 
 MIRROR_SIGN = np.array([-1.0 if "_roll_" in name or "_yaw_" in name else 1.0 for name in G1_JOINTS])
 """(29,) sign of each hinge angle under reflection in the plane y = 0."""

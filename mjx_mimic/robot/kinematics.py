@@ -6,8 +6,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from mjx_mimic.robot.constants import G1_JOINTS, SELF_COLLISIONS, SOLE_GEOMS
-from mjx_mimic.robot.mjcf import COLLISION_GROUP
+from mjx_mimic.robot.constants import SELF_COLLISIONS, SOLE_GEOMS
+from mjx_mimic.robot.mjcf import COLLISION_GROUP, joint_ranges
 
 Array = NDArray[np.float64]
 
@@ -77,6 +77,10 @@ def floor_clearance(model: mujoco.MjModel, qpos: NDArray) -> tuple[tuple[str, ..
 
     The shapes of a foot are its sole spheres.
 
+    Args:
+        model: the G1.
+        qpos: (T, 36) generalised positions.
+
     Returns:
         Names of the G shapes, and (T, G) m, negative where a shape is in the floor.
     """
@@ -95,6 +99,10 @@ def floor_clearance(model: mujoco.MjModel, qpos: NDArray) -> tuple[tuple[str, ..
 def self_clearance(model: mujoco.MjModel, qpos: NDArray) -> tuple[tuple[str, ...], Array]:
     """Measure how far shapes that must not go through one another are apart; see `SELF_COLLISIONS`.
 
+    Args:
+        model: the G1.
+        qpos: (T, 36) generalised positions.
+
     Returns:
         Names of the P pairs, and (T, P) m, negative where one is in the other; at most `_NEAR`.
     """
@@ -111,7 +119,7 @@ def self_clearance(model: mujoco.MjModel, qpos: NDArray) -> tuple[tuple[str, ...
 
 def beyond_limits(model: mujoco.MjModel, dof_pos: NDArray) -> Array:
     """Measure by how many rad each angle in `dof_pos` (T, 29) exceeds its joint's range; (T, 29), else 0."""
-    low, high = model.jnt_range[[model.joint(name).id for name in G1_JOINTS]].T
+    low, high = joint_ranges(model).T
     return np.maximum(np.maximum(dof_pos - high, low - dof_pos), 0.0)
 
 
@@ -122,6 +130,11 @@ def heading(quat: NDArray) -> Array:
     """
     w, x, y, z = np.moveaxis(np.asarray(quat, np.float64), -1, 0)
     return np.arctan2(2.0 * (x * y + w * z), 1.0 - 2.0 * (y * y + z * z))
+
+
+def turn_between(start: float, end: float) -> float:
+    """Return the turn, rad in [-pi, pi], from the heading `start` to the heading `end`."""
+    return float(np.arctan2(np.sin(end - start), np.cos(end - start)))
 
 
 def without_sign_flips(quat: NDArray) -> Array:

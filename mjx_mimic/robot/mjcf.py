@@ -1,5 +1,7 @@
 """The G1's MJCF, compiled for MuJoCo on the host."""
 
+import functools
+
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +44,20 @@ def load_mjcf(
         for geom in [geom for geom in spec.geoms if geom.group == VISUAL_GROUP]:
             spec.delete(geom)
     return spec.compile()
+
+
+@functools.cache
+def plain_g1() -> mujoco.MjModel:
+    """Return the G1 without what is only drawn, compiled once.
+
+    Everyone gets the same model, so whoever changes it must copy it first.
+    """
+    return load_mjcf(visuals=False)
+
+
+def joint_ranges(model: mujoco.MjModel) -> NDArray[np.float64]:
+    """Return the lowest and the highest angle of each joint of `G1_JOINTS`, (29, 2) rad."""
+    return model.jnt_range[[model.joint(name).id for name in G1_JOINTS]]
 
 
 def effort_limits(model: mujoco.MjModel) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ from mjx_mimic.robot.constants import (
     ContactSet,
     PhysicsImpl,
 )
-from mjx_mimic.robot.mjcf import effort_limits, load_mjcf
+from mjx_mimic.robot.mjcf import effort_limits, joint_ranges, load_mjcf
 from mjx_mimic.robot.mjx_warp import PhysicsState, WarpPhysics
 from mjx_mimic.robot.quiet_mjx import mjx
 
@@ -250,7 +250,7 @@ def load_robot(
         key_bodies=np.array([body_names.index(name) for name in key_bodies]),
         joint_axes=model.jnt_axis[joints],
         joint_bodies=model.jnt_bodyid[joints] - 1,
-        joint_range=model.jnt_range[joints],
+        joint_range=joint_ranges(model),
         effort_limit=effort_limits(model),
         kp=model.actuator_gainprm[actuators, 0],
         kd=-model.actuator_biasprm[actuators, 2],

@@ -57,7 +57,10 @@ def angle_between(left: jax.Array, right: jax.Array) -> jax.Array:
 
 
 def from_axis_angle(axis: jax.Array, theta: jax.Array) -> jax.Array:
-    """Return the quaternion (..., 4) of a turn by `theta` (...) rad about the unit `axis` (..., 3)."""
+    """Return the quaternion (..., 4) of a turn by `theta` (...) rad about the unit `axis` (..., 3).
+
+    The axis broadcasts to the shape of the angles.
+    """
     half = 0.5 * theta[..., None]
     axis = jnp.broadcast_to(axis, (*theta.shape, 3))
     return jnp.concatenate([jnp.cos(half), jnp.sin(half) * axis], axis=-1)
@@ -70,9 +73,9 @@ def between(start: jax.Array, end: jax.Array) -> jax.Array:
 
 
 def turned(quat: jax.Array, vector: jax.Array) -> jax.Array:
-    """Turn a unit quaternion (4,) by a rotation vector (3,) rad in the world frame."""
-    theta = jnp.linalg.norm(vector)
-    turn = from_axis_angle(vector / jnp.maximum(theta, 1e-9), theta)
+    """Turn unit quaternions (..., 4) by rotation vectors (..., 3) rad in the world frame."""
+    theta = jnp.linalg.norm(vector, axis=-1, keepdims=True)
+    turn = from_axis_angle(vector / jnp.maximum(theta, 1e-9), theta[..., 0])
     return normalize(multiply(turn, quat))
 
 

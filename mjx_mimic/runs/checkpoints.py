@@ -8,7 +8,6 @@ them it counts. One whose files are no longer those is named, and the one before
 
 import hashlib
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -165,13 +164,8 @@ class Checkpoints:
                 )
             return _restore(step, "best" if which == "best" else "last"), _progress(step).samples
 
-        if os.path.isdir(self.folder / "last"):
-            raise UserError(f"{self.folder}: is of mjx_mimic 0.1; use that version for this run")
         found, samples = self._chosen(which, read)
-        moments = Normalizer(**found["normalizer"])
-        # Earlier versions counted all numbers of an observation together.
-        moments = replace(moments, count=jnp.broadcast_to(moments.count, moments.mean.shape))
-        return StoredPolicy(found["actor"], found["critic"], moments, samples)
+        return StoredPolicy(found["actor"], found["critic"], Normalizer(**found["normalizer"]), samples)
 
     def newest_whole(self) -> Path:
         """Return the folder of the newest checkpoint whose networks can be used.

@@ -45,7 +45,7 @@ def compose(runs: Sequence[Path], out: Path, temperature: float) -> list[str]:
         found = config_yaml.difference(_comparable(config, first), first, f"in {runs[0]}")
         if found:
             raise UserError(f"{run}: {found}; compose runs of the same task")
-    clips = [_read_clips(run) for run in runs]
+    clips = [folder.load_run_clips(run) for run in runs]
     steps = [Checkpoints(run).newest_whole() for run in runs]
     config = replace(
         first,
@@ -108,18 +108,6 @@ def _read_member(run: Path) -> TrainConfig:
             " --env.clips one"
         )
     return config
-
-
-def _read_clips(run: Path) -> Clips:
-    """Read the clips of a member.
-
-    Raises:
-        UserError: they are not those that it was trained on.
-    """
-    clips = folder.load_run_clips(run)
-    if not folder.are_unchanged(clips, read_run(run)[1]):
-        raise UserError(f"{run}: a clip has changed since it was trained; restore the clip")
-    return clips
 
 
 def _comparable(config: TrainConfig, first: TrainConfig) -> TrainConfig:

@@ -135,7 +135,7 @@ def check_resumable(path: Path, config: TrainConfig, clips: Clips, devices: int)
             " restore them or start anew"
         )
     for old, new in zip(before, now, strict=True):
-        if old["digest"] != new["digest"] or old.get("weight", new["weight"]) != new["weight"]:
+        if old["digest"] != new["digest"] or old["weight"] != new["weight"]:
             raise UserError(
                 f"{path / CONFIG_FILE}: clip '{new['name']}' has changed since (contents or weight);"
                 " restore it or start anew"
@@ -154,19 +154,18 @@ def record_resumption(path: Path, config: TrainConfig, devices: int) -> None:
 
 
 def load_run_clips(run: str | Path) -> Clips:
-    """Load the clips that a run was trained on: its copies, or, of earlier versions, the files themselves.
-
-    Prints a warning where such a file is no longer what it was.
+    """Load the clips that a run was trained on: its copies, or the files themselves of one without copies.
 
     Raises:
-        UserError: there is no run in this folder, or one of its clips cannot be read.
+        UserError: there is no run in this folder, or one of its clips cannot be read or is no longer the
+            same.
     """
     config, stored = read_run(Path(run))
-    if copies := own_clips.read(Path(run), stored):
-        return copies
+    if (Path(run) / own_clips.FOLDER).is_dir():
+        return own_clips.read(Path(run), stored)
     clips = load_clips(config.motion, config.motion_weights, config.skip_bad)
-    if COMPOSITE not in stored and not are_unchanged(clips, stored):
-        print(f"warning: {run}: its clips are not those that it was trained on: a file has changed since")
+    if not are_unchanged(clips, stored):
+        raise UserError(f"{run}: a clip has changed since it was trained; restore the clip, or start anew")
     return clips
 
 

@@ -48,9 +48,8 @@ def _wandb_id(run: Path) -> str:
     """Return a run's id at Weights & Biases, drawn once, so that no other run of its name continues it."""
     file = run / "wandb_id.txt"
     if not file.exists():
-        is_earlier = (run / "wandb").exists()  # which earlier versions called by its name
         with replacing(file) as new:
-            new.write((run.name if is_earlier else secrets.token_hex(8)).encode())
+            new.write(secrets.token_hex(8).encode())
     return file.read_text()
 
 

@@ -7,7 +7,7 @@ lookup, normaliser, network and PD targets. Whatever runs it feeds sensors and t
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import replacing
-from mjx_mimic.config import RandomizationConfig, Which
+from mjx_mimic.config import Inputs, RandomizationConfig, Which
 from mjx_mimic.config_yaml import read_run
 from mjx_mimic.learning.normalizer import CLIP
 from mjx_mimic.learning.policy import Policy
@@ -31,8 +31,6 @@ from mjx_mimic.runs.folder import load_policy, load_run_clips, require_one_polic
 from mjx_mimic.task import skills
 from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.states import EnvState
-
-Inputs = Literal["sensors", "observation"]
 
 OFF_BOARD = {"root_pos": "its place", "root_vel": "its linear velocity"}
 """Inputs of a controller that no sensor of a robot shows."""

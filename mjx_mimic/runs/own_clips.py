@@ -31,8 +31,8 @@ def write(run: Path, clips: Clips) -> None:
         raise unwritable(run / FOLDER, error) from None
 
 
-def read(run: Path, stored: Mapping[str, Any]) -> Clips | None:
-    """Read the copies in a run folder; None: there is none, the run being of an earlier version.
+def read(run: Path, stored: Mapping[str, Any]) -> Clips:
+    """Read the copies in a run folder.
 
     Args:
         run: the folder.
@@ -41,18 +41,13 @@ def read(run: Path, stored: Mapping[str, Any]) -> Clips | None:
     Raises:
         UserError: a copy is missing, damaged, or not what the run was trained on.
     """
-    if not (run / FOLDER).is_dir():
-        return None
     motions = []
     for number, clip in enumerate(stored["clips"]):
         file = run / FOLDER / _name(number)
         motion = native.read(file) if file.is_file() else None
         if motion is None or motion.digest != clip["digest"]:
             wrong = "is missing" if motion is None else "is not the clip that the run was trained on"
-            raise UserError(
-                f"{file}: {wrong}; restore it, or remove {run / FOLDER} to use the file that it was copied"
-                " from"
-            )
+            raise UserError(f"{file}: {wrong}; restore it, or start anew")
         motions.append(motion)
     weights = tuple(float(clip["weight"]) for clip in stored["clips"])
     return Clips(tuple(motions), weights)

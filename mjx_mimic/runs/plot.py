@@ -38,13 +38,12 @@ def read_metrics(run: str | Path) -> Metrics:
     return {name: np.array([row.get(name, np.nan) for row in rows], float) for name in names}
 
 
-def draw_progress(axes: Sequence[Axes], run: str | Path, color: str | None = None) -> None:
+def draw_progress(axes: Sequence[Axes], run: str | Path) -> None:
     """Draw learning curves: lines for training, dots for evaluations.
 
     Args:
         axes: for the returns, and for the lengths of episodes.
         run: run folder.
-        color: of the run; None: matplotlib's next one.
     """
     metrics = read_metrics(run)
     if not metrics:
@@ -54,7 +53,7 @@ def draw_progress(axes: Sequence[Axes], run: str | Path, color: str | None = Non
         (axes[0], "return", "return of an episode"),
         (axes[1], "episode_length", "control steps of an episode"),
     ):
-        (line,) = axis.plot(minutes, metrics[f"train_{name}"], alpha=0.5, color=color)
+        (line,) = axis.plot(minutes, metrics[f"train_{name}"], alpha=0.5)
         values = metrics.get(f"eval_{name}", np.full(len(minutes), np.nan))
         evaluated = np.isfinite(values)
         if evaluated.any():

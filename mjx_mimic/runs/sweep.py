@@ -3,7 +3,7 @@
 import functools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_checks import check_effects, sized
 from mjx_mimic.config_yaml import CONFIG_FILE, read_run
-from mjx_mimic.learning.devices import first_device, place
+from mjx_mimic.learning.devices import Devices, first_device, place
 from mjx_mimic.learning.learner import Learner, TrainState, make_learner, redistribute
 from mjx_mimic.learning.metrics import Metrics
 from mjx_mimic.learning.population import Population, member_state, stack_states, structure
@@ -36,11 +36,11 @@ from mjx_mimic.runs.training_loop import (
     has_multiple,
     judged,
 )
-from mjx_mimic.runs.training_run import check_clips, told_as_failure
+from mjx_mimic.runs.training_run import check_clips, check_memory, told_as_failure
 from mjx_mimic.task.making import with_contacts
 
 ENVS_TOGETHER = 8192
-"""Environments of all trainings that an accelerator is given at a time."""
+"""Environments of all trainings that each accelerator is given at a time."""
 
 
 def run(sweep: Sweep, out: Path, source: Path, trust: bool = False) -> bool:
@@ -65,11 +65,13 @@ def run(sweep: Sweep, out: Path, source: Path, trust: bool = False) -> bool:
     ]
     missing = _begin(sweep, everyone, devices, trust)
     print(f"{out}: {len(everyone)} trainings, {len(everyone) - len(missing)} of them complete", flush=True)
-    stop = Stop()
+    stop, groups = Stop(), grouped(missing)
+    sizes = [sweep.together or default_together(group[0].member.config, devices) for group in groups]
+    for group, size in zip(groups, sizes, strict=True):
+        check_memory(group[0].learner, min(size, len(group)))
     with stop.listening():
-        for group in grouped(missing):
+        for group, size in zip(groups, sizes, strict=True):
             population = Population([item.learner for item in group])
-            size = sweep.together or default_together(group[0].member.config, devices[0].platform)
             compiled = set()
             for start in range(0, len(group), size):
                 chunk = group[start : start + size]
@@ -101,6 +103,7 @@ def _begin(sweep: Sweep, everyone: list[Member], devices: tuple[jax.Device, ...]
         UserError: a setting, a clip or a folder will not do.
     """
     missing: list[Item] = []
+    learners: dict[Hashable, Learner] = {}
     checked, told = set(), set()
     begun = {member.path for member in everyone if os.path.exists(member.path / CONFIG_FILE)}
     # The clips are those with which the sweep began.
@@ -130,14 +133,20 @@ def _begin(sweep: Sweep, everyone: list[Member], devices: tuple[jax.Device, ...]
             folder.check_resumable(member.path, member.config, clips, len(devices))
         done = Checkpoints(member.path).progress()
         if done.samples < member.config.total_steps and not is_over(sweep, done):
-            learner = make_learner(member.config, clips, devices)
+            config = member.config
+            task = (config.motion, config.skip_bad, env_config, config.start_sampling, config.physics_impl)
+            if task not in learners:
+                learners[task] = make_learner(config, clips, devices)
+            learner = replace(learners[task], config=config)  # their clips are on the device once
             missing.append(Item(member, learner, clips, done.samples))
     return missing
 
 
-def default_together(config: TrainConfig, platform: str) -> int:
+def default_together(config: TrainConfig, devices: Devices) -> int:
     """Return how many trainings run side by side."""
-    return 1 if platform == "cpu" else max(1, ENVS_TOGETHER // config.num_envs)
+    if devices[0].platform == "cpu":
+        return 1
+    return max(1, ENVS_TOGETHER * len(devices) // config.num_envs)
 
 
 def is_over(sweep: Sweep, progress: Progress) -> bool:
@@ -177,6 +186,9 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
             state, metrics = population.train_step(arguments, state)
             window.append(first_device(metrics))
             skipped = np.where(window[-1].skipped, skipped + 1, 0)
+            for lost in map(int, np.flatnonzero(skipped == MAX_SKIPPED_UPDATES)):
+                name = chunk[lost].member.name
+                print(f"warning: {name}: update after update was not finite; it learns no more", flush=True)
             is_lost = bool((skipped >= MAX_SKIPPED_UPDATES).all())
             stop.in_flight = True  # from here on, an interrupt leaves a checkpoint
             is_at_interval = has_multiple(samples, samples + samples_per_step, config.eval_interval)
@@ -207,8 +219,6 @@ def train(population: Population, sweep: Sweep, chunk: Sequence[Item], stop: Sto
                 flush=True,
             )
             window, window_start = [], time.monotonic()
-    if is_lost:
-        print("warning: update after update was not finite; this training ends here", flush=True)
 
 
 def warm_up(

@@ -9,7 +9,7 @@ from mjx_mimic.clips.formats import file_and_clip
 from mjx_mimic.common.errors import UserError, bare
 from mjx_mimic.common.files import read_yaml
 from mjx_mimic.common.paths import file_name
-from mjx_mimic.config import REPLACED, TrainConfig
+from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_yaml import from_dict, to_dict
 from mjx_mimic.presets import PRESETS, Preset
 
@@ -142,8 +142,6 @@ def place_in(values: dict[str, Any], name: str, value: Any, where: str) -> None:
     """
     if name in ("motion", "motion_weights", "seed", "total_steps"):
         raise UserError(f"{where}: {name} has a field of its own; use that")
-    if name in REPLACED:
-        raise UserError(f"{where}: field '{name}' is no more; write {REPLACED[name]}")
     *parents, last = name.split(".")
     inner: Any = values
     for parent in parents:

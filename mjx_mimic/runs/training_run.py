@@ -20,7 +20,7 @@ from mjx_mimic.common.processes import first_before_others, is_first, require_sa
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_checks import check_effects, sized
 from mjx_mimic.config_yaml import read_run
-from mjx_mimic.learning.devices import all_devices, place
+from mjx_mimic.learning.devices import all_devices, devices_for, place
 from mjx_mimic.learning.learner import Learner, make_learner, redistribute
 from mjx_mimic.robot.constants import ALL_BODIES, GROUND_BODIES
 from mjx_mimic.runs import folder
@@ -70,7 +70,12 @@ def train_run(
     Raises:
         UserError: a setting, a clip or the folder will not do, or the run cannot be resumed.
     """
-    devices = all_devices()
+    devices, count = devices_for(config.num_envs), len(all_devices())
+    if len(devices) < count:
+        print(
+            f"warning: option --num-envs: {config.num_envs} environments spread evenly over {len(devices)} of"
+            f" {count} cores, which train; a multiple of {count} uses all"
+        )
     config = sized(config, devices[0].platform, len(devices))
     if not resume:
         check_effects(config)
@@ -126,8 +131,12 @@ def check_clips(config: TrainConfig, clips: Clips, trust: bool) -> None:
         print(line)
 
 
-def check_memory(learner: Learner) -> None:
+def check_memory(learner: Learner, together: int = 1) -> None:
     """Warn of more environments than the devices' memory holds by an estimate, before anything is written.
+
+    Args:
+        learner: of the training.
+        together: how many such trainings run side by side.
 
     Raises:
         UserError: they need more than ten times what there is, which no estimate is wrong by.
@@ -138,7 +147,8 @@ def check_memory(learner: Learner) -> None:
     sample_bytes = 4 * 2 * (observed.size + learner.env.num_actions)
     platform = devices[0].platform
     step_bytes = STEP_BYTES.get(platform, OTHER_STEP_BYTES)
-    needed = config.num_envs * (step_bytes + config.unroll_length * sample_bytes)
+    num_envs = together * config.num_envs
+    needed = num_envs * (step_bytes + config.unroll_length * sample_bytes)
     if platform == "cpu":
         here = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
         available = here * jax.process_count()
@@ -147,8 +157,8 @@ def check_memory(learner: Learner) -> None:
     if not available or needed <= available:
         return
     message = (
-        f"option --num-envs: {config.num_envs} environments need about {needed / 2**30:,.1f} GiB of"
-        f" {available / 2**30:,.1f}; {config.num_envs * available // needed} fit"
+        f"option --num-envs: {num_envs} environments need about {needed / 2**30:,.1f} GiB of"
+        f" {available / 2**30:,.1f}; {num_envs * available // needed} fit"
     )
     if needed > 10 * available:
         raise UserError(f"{message}; use fewer")
@@ -157,11 +167,16 @@ def check_memory(learner: Learner) -> None:
 
 def warn_of_another_length(config: TrainConfig, before: int) -> None:
     """Say what it means for a resumed training to have other `total_steps` than before."""
-    changes = config.ppo.target_kl is not None or config.disturbance_ramp > 0.0
-    if changes and config.total_steps != before:
+    changes = {
+        "the wanted KL divergence": config.ppo.target_kl is not None,
+        "the floor under the standard deviation": config.network.final_min_std is not None,
+        "the ramp of the disturbances": config.disturbance_ramp > 0.0,
+    }
+    changing = [what for what, changes_over_time in changes.items() if changes_over_time]
+    if changing and config.total_steps != before:
         print(
-            f"warning: {config.total_steps:,} samples in all instead of {before:,}: the wanted KL divergence"
-            " and the disturbances go on as in a training that had this length from the start"
+            f"warning: {config.total_steps:,} samples in all instead of {before:,}: as in a training that had"
+            f" this length from the start go on {' and '.join(changing)}"
         )
 
 

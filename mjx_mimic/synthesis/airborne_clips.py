@@ -8,8 +8,8 @@ import numpy as np
 from mjx_mimic.robot.constants import GRAVITY
 from mjx_mimic.synthesis.grounded_clips import STAND_COM, TOE_OUT, WIDTH
 from mjx_mimic.synthesis.keyframes import ease, joints, orientation, planted
+from mjx_mimic.synthesis.motion_spec import JointSwing, MotionSpec, cycle_times
 from mjx_mimic.synthesis.periodic import half_cycle_later
-from mjx_mimic.synthesis.zmp_solver import JointSwing, MotionSpec, cycle_times
 
 
 def run() -> MotionSpec:

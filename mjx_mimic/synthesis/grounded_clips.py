@@ -6,7 +6,7 @@ Each function returns a `MotionSpec`. Angles in degrees, lengths in m, times in 
 import numpy as np
 
 from mjx_mimic.synthesis.keyframes import Step, ease, flow, foot_path, joints, orientation, pressed
-from mjx_mimic.synthesis.zmp_solver import JointSwing, MotionSpec, cycle_times
+from mjx_mimic.synthesis.motion_spec import JointSwing, MotionSpec, cycle_times
 
 WIDTH = 0.09  # half the distance of the feet in the stand
 TOE_OUT = 6.0

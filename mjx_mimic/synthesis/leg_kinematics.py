@@ -1,24 +1,20 @@
 """Facts about the G1's legs and soles, read from its compiled model, and inverse kinematics of whole clips.
 
 Conventions: metres, radians; N poses at once; the *foot* is the ankle_roll frame; leg angles are the columns
-`LEGS` of `G1_JOINTS`: hip pitch, roll, yaw, knee, ankle pitch, roll.
+`constants.LEGS` of `G1_JOINTS`: hip pitch, roll, yaw, knee, ankle pitch, roll.
 """
 
 import functools
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.robot.constants import SIDES
+from mjx_mimic.robot.mjcf import plain_g1
 
 Array = NDArray[np.float64]
-
-SIDES = ("left", "right")
-LEGS = (slice(0, 6), slice(6, 12))
-"""Columns of the left and of the right leg in `G1_JOINTS`."""
 
 _LINKS = ("hip_pitch", "hip_roll", "hip_yaw", "knee", "ankle_pitch", "ankle_roll")
 _GUESS = np.radians([-20.0, 0.0, 0.0, 40.0, -20.0, 0.0])
@@ -26,12 +22,6 @@ _KNEE = 3  # column of a leg
 _LEAST_KNEE = np.radians(1.0)  # keeps to the solutions whose knee bends as a person's does
 _IK_STEPS = 50
 _IK_TOLERANCE = 1e-9  # m and rad; the step from there leaves an error of the size of rounding
-
-
-@functools.cache
-def robot() -> mujoco.MjModel:
-    """The G1 without what is only drawn, compiled once."""
-    return load_mjcf(visuals=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +43,10 @@ def sole() -> Sole:
     """The G1's soles."""
 
     def centre(end: str) -> Array:
-        spheres = [robot().geom(f"left_sole_{end}_{edge}") for edge in SIDES]
+        spheres = [plain_g1().geom(f"left_sole_{end}_{edge}") for edge in SIDES]
         return np.mean([sphere.pos for sphere in spheres], axis=0)[[0, 2]]
 
-    return Sole(centre("heel"), centre("toe"), float(robot().geom("left_sole_heel_left").size[0]))
+    return Sole(centre("heel"), centre("toe"), float(plain_g1().geom("left_sole_heel_left").size[0]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +147,7 @@ def legs() -> tuple[Leg, Leg]:
 
 def _leg(side: str) -> Leg:
     """Read one leg from the compiled model."""
-    model = robot()
+    model = plain_g1()
     bodies = [model.body(f"{side}_{link}_link").id for link in _LINKS]
     hinges = [model.joint(f"{side}_{link}_joint").id for link in _LINKS]
     assert not model.jnt_pos[hinges].any()

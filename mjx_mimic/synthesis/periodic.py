@@ -5,6 +5,7 @@ wxyz. A *periodic signal* is an array whose first axis is N equidistant samples 
 closing one.
 """
 
+import copy
 from dataclasses import dataclass
 
 import mujoco
@@ -153,18 +154,15 @@ def _inverse_dynamics_of_samples(
     Returns:
         Generalised forces (N, 35), centres of mass (N, 3), and orientations of the pelvis (N, 3, 3).
     """
+    model = copy.copy(model)  # `plain_g1` is everyone's
+    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
     pelvis = model.body("pelvis").id
     generalised, com, mat = np.empty_like(qvel), np.empty((len(qpos), 3)), np.empty((len(qpos), 9))
     data = mujoco.MjData(model)
-    flags = model.opt.disableflags
-    model.opt.disableflags = flags | mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
-    try:
-        for i in range(len(qpos)):
-            data.qpos[:], data.qvel[:], data.qacc[:] = qpos[i], qvel[i], qacc[i]
-            mujoco.mj_inverse(model, data)
-            generalised[i], com[i], mat[i] = data.qfrc_inverse, data.subtree_com[0], data.xmat[pelvis]
-    finally:
-        model.opt.disableflags = flags
+    for i in range(len(qpos)):
+        data.qpos[:], data.qvel[:], data.qacc[:] = qpos[i], qvel[i], qacc[i]
+        mujoco.mj_inverse(model, data)
+        generalised[i], com[i], mat[i] = data.qfrc_inverse, data.subtree_com[0], data.xmat[pelvis]
     return generalised, com, mat.reshape(-1, 3, 3)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mjx_mimic.synthesis.keyframes import MIDDLE, FootPath, ease, planted, swing_curves
+from mjx_mimic.synthesis.motion_spec import FPS, JointSwing, MotionSpec, cycle_times
 from mjx_mimic.synthesis.periodic import Array, low_pass
 from mjx_mimic.synthesis.walks import (
     COM_HEIGHT,
@@ -19,7 +20,6 @@ from mjx_mimic.synthesis.walks import (
     stride_length,
     upper_body,
 )
-from mjx_mimic.synthesis.zmp_solver import FPS, JointSwing, MotionSpec, cycle_times
 
 RECIPE, SPEED = Recipe(), 0.9
 """Those of the walk; m/s."""

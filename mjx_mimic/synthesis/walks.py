@@ -23,8 +23,8 @@ from scipy.spatial.transform import Rotation
 
 from mjx_mimic.synthesis.keyframes import FootPath, ease, joints, orientation, planted
 from mjx_mimic.synthesis.leg_kinematics import legs
+from mjx_mimic.synthesis.motion_spec import FPS, JointSwing, MotionSpec, cycle_times
 from mjx_mimic.synthesis.periodic import Array, half_cycle_later, low_pass
-from mjx_mimic.synthesis.zmp_solver import FPS, JointSwing, MotionSpec, cycle_times
 
 SAMPLING = 4  # samples per frame of the clip
 COM_HEIGHT = 0.68  # m, roughly; the pelvis' height decides

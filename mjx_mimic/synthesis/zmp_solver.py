@@ -16,34 +16,27 @@ Cart-table: Kajita et al. 2003, "Biped walking pattern generation by using previ
 point". Conventions as in `periodic`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Self
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lu_factor, lu_solve
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips.editing import mirrored_joints
-from mjx_mimic.clips.motion import Motion, make_motion
-from mjx_mimic.robot.constants import G1_JOINTS, GRAVITY
-from mjx_mimic.robot.kinematics import forward_kinematics, heading
+from mjx_mimic.robot.constants import GRAVITY, LEGS, SIDES
+from mjx_mimic.robot.kinematics import forward_kinematics, without_sign_flips
+from mjx_mimic.robot.mjcf import plain_g1
 from mjx_mimic.synthesis.fixed_point import NotConvergedError, fixed_point
-from mjx_mimic.synthesis.keyframes import FootPath
-from mjx_mimic.synthesis.leg_kinematics import LEGS, SIDES, legs, robot
+from mjx_mimic.synthesis.joint_swings import swing_leg, swinging
+from mjx_mimic.synthesis.leg_kinematics import legs
+from mjx_mimic.synthesis.motion_spec import MotionSpec, Solution
 from mjx_mimic.synthesis.periodic import (
     Array,
     Dynamics,
-    Via,
     derivative,
     half_cycle_later,
     inverse_dynamics,
-    joined_curves,
     low_pass,
 )
-
-FPS = 60
 
 _TOLERANCE = 1e-10  # m and rad, by which a last step may still move the pelvis
 _PELVIS_OVER_COM = 0.05  # m, first guess
@@ -56,146 +49,6 @@ _CARRIES = 0.6  # share of the weight from which on the floor is asked to balanc
 _TILT_INERTIA = np.array([3.0, 3.0, 0.8])  # kg m^2, about of the body that the pelvis turns in flight
 _TILT_COST_STANDING = 0.1  # of a moment for tilting while a foot stands, relative to one missing in flight
 _TILT_STIFFNESS = 5.0  # N m / rad, in the same sense: the tilt stays small
-
-
-@dataclass(frozen=True)
-class JointSwing:
-    """A part of the cycle in which one leg follows curves of its joints, not its foot's path.
-
-    Attributes:
-        leg: 0 left, 1 right.
-        start, end: s; the end may lie in the next cycle.
-        via: (s, degrees) on the way, by column of the leg: 0 hip pitch, 1 hip roll, 3 knee, 4 ankle pitch.
-    """
-
-    leg: int
-    start: float
-    end: float
-    via: dict[int, tuple[tuple[float, float], ...]]
-
-    def of_other_leg(self, delay: float) -> Self:
-        """The same swing of the other leg, `delay` s later; only for joints whose angles mirror unchanged."""
-        via = {
-            joint: tuple((time + delay, angle) for time, angle in knots) for joint, knots in self.via.items()
-        }
-        return replace(self, leg=1 - self.leg, start=self.start + delay, end=self.end + delay, via=via)
-
-
-@dataclass(frozen=True, eq=False)
-class MotionSpec:
-    """What is wanted of a cyclic motion; arrays are N equidistant samples without the closing one.
-
-    Attributes:
-        name: of the clip.
-        period: s.
-        sampling: samples per frame; the dynamics are computed at `sampling * FPS`.
-        travel: (2,) m per cycle.
-        pelvis: N orientations.
-        dof_pos: (N, 29) rad; those of the legs are ignored.
-        com_z: (N,) m.
-        zmp: (N, 2) m, without meaning in flight.
-        feet: left and right.
-        swings: parts in which a leg swings by its joints.
-        pelvis_z: if given, the height of the pelvis, (N,) m, as a function of its path over the floor, (N, 2)
-            m. Then `com_z` need only be roughly right.
-        strides: cycles of the clip in the specification, alike but for a turn: those of a whole circle for a
-            clip that turns.
-        kept: s, the part of the cycle that is the clip, which then does not repeat; None: all of it.
-        symmetric: whether the second half of the cycle mirrors the first. All other fields must comply; the
-            motion then does so exactly, although the robot's trunk is not quite symmetric.
-    """
-
-    name: str
-    period: float
-    sampling: int
-    travel: Array
-    pelvis: Rotation
-    dof_pos: Array
-    com_z: Array
-    zmp: Array
-    feet: tuple[FootPath, FootPath]
-    swings: tuple[JointSwing, ...] = ()
-    pelvis_z: Callable[[Array], Array] | None = None
-    strides: int = 1
-    kept: tuple[float, float] | None = None
-    symmetric: bool = False
-
-    @property
-    def flies(self) -> NDArray[np.bool_]:
-        """(N,) whether neither foot stands."""
-        return ~(self.feet[0].stands | self.feet[1].stands)
-
-
-@dataclass(frozen=True, eq=False)
-class Solution:
-    """A motion that fits its specification.
-
-    Attributes:
-        spec: what was wanted.
-        root_pos, root_quat, dof_pos: (N, 3) m, (N, 4) wxyz, (N, 29) rad.
-        dynamics: of the whole body.
-    """
-
-    spec: MotionSpec
-    root_pos: Array
-    root_quat: Array
-    dof_pos: Array
-    dynamics: Dynamics
-
-    def motion(self) -> Motion:
-        """Return the clip at `FPS`: a cycle, or the part of it that is kept."""
-        if self.spec.kept is None:
-            return self.cycle()
-        whole = self.cycle()
-        first, last = (round(time * FPS) for time in self.spec.kept)
-        frames = slice(first, last + 1)
-        return make_motion(
-            name=self.spec.name,
-            fps=float(FPS),
-            root_pos=whole.root_pos[frames] - whole.root_pos[first] * [1.0, 1.0, 0.0],
-            root_quat=whole.root_quat[frames],
-            dof_pos=whole.dof_pos[frames],
-            joint_names=G1_JOINTS,
-            loop="clamp",
-            source=f"generated {self.spec.name}",
-        )
-
-    def cycle(self) -> Motion:
-        """Return a cycle at `FPS`, closed by its first pose one cycle ahead."""
-
-        def frames(signal: Array) -> Array:
-            kept = signal[:: self.spec.sampling]
-            kept = kept[: len(kept) // self.spec.strides]
-            return np.concatenate([kept, kept[:1]])
-
-        root_pos, root_quat = frames(self.root_pos), frames(self.root_quat)
-        if self.spec.strides == 1:
-            root_pos[-1, :2] += self.spec.travel
-        else:  # with no other rounding than that of one turn
-            after = (len(root_pos) - 1) * self.spec.sampling
-            root_pos[-1, :2] = self.root_pos[after, :2]
-            turn = heading(self.root_quat[after]) - heading(self.root_quat[0])
-            first = Rotation.from_quat(root_quat[0], scalar_first=True)
-            root_quat[-1] = (Rotation.from_euler("z", turn) * first).as_quat(scalar_first=True)
-        # A symmetric motion keeps its plane of symmetry, y = 0.
-        root_pos[:, :2] -= root_pos[0, :2] * ([1.0, 0.0] if self.spec.symmetric else 1.0)
-        return make_motion(
-            name=self.spec.name,
-            fps=float(FPS),
-            root_pos=root_pos,
-            root_quat=root_quat,
-            dof_pos=frames(self.dof_pos),
-            joint_names=G1_JOINTS,
-            loop="wrap" if self.spec.strides == 1 else "turn",
-            source=f"generated {self.spec.name}",
-        )
-
-
-def cycle_times(period: float, sampling: int) -> Array:
-    """(N,) s: the samples of a cycle, whose period must be a whole number of frames."""
-    count = round(period * FPS) * sampling
-    assert abs(round(period * FPS) - period * FPS) < 1e-6
-    return np.arange(count) * period / count
 
 
 def solve(spec: MotionSpec, first_guess: Array | None = None) -> Solution:
@@ -253,7 +106,7 @@ class _Balance:
         for _ in range(_FIRST_STEPS):
             dof_pos = self.posed(root_pos, root_quat)[0]
             qpos = np.concatenate([root_pos, root_quat, dof_pos], axis=1)
-            com = forward_kinematics(robot(), qpos).com_pos
+            com = forward_kinematics(plain_g1(), qpos).com_pos
             root_pos = self.admitted(root_pos + self.cart_com - com)
         return root_pos
 
@@ -297,7 +150,7 @@ class _Balance:
         root_quat = continuous_signs((Rotation.from_rotvec(tilt) * spec.pelvis).as_quat(scalar_first=True))
         dof_pos, reached = self.posed(root_pos, root_quat)
         velocity = np.array([*spec.travel / spec.period, 0.0])
-        dynamics = inverse_dynamics(robot(), root_pos, root_quat, dof_pos, spec.period, velocity)
+        dynamics = inverse_dynamics(plain_g1(), root_pos, root_quat, dof_pos, spec.period, velocity)
         return Solution(spec, root_pos, root_quat, dof_pos, dynamics), reached
 
     def posed(self, root_pos: Array, root_quat: Array) -> tuple[Array, NDArray[np.bool_]]:
@@ -326,7 +179,7 @@ class _Balance:
         spec = self.spec
         floor = np.column_stack([spec.zmp, np.zeros(len(spec.zmp))])
         missing = dynamics.moment - np.cross(floor, dynamics.force)
-        balanced = np.column_stack([missing[:, 1], -missing[:, 0]]) / robot().body_mass.sum()
+        balanced = np.column_stack([missing[:, 1], -missing[:, 0]]) / plain_g1().body_mass.sum()
         alone = self.cart @ (dynamics.com[:, :2] - self.travel) + self.cart_zmp
         error = self.carried * balanced + (1.0 - self.carried) * alone
         away = dynamics.com[:, :2] - self.cart_com[:, :2] - lu_solve(self.cart_factors, error)
@@ -391,44 +244,4 @@ def second_derivative(count: int, period: float) -> Array:
 
 def continuous_signs(quat: Array) -> Array:
     """Quaternions (N, 4) with signs such that neighbours are near each other, the first with w >= 0."""
-    flips = np.where(np.sum(quat[1:] * quat[:-1], axis=1) < 0.0, -1.0, 1.0)
-    first = 1.0 if quat[0, 0] >= 0.0 else -1.0
-    return quat * np.cumprod([first, *flips])[:, None]
-
-
-def swing_leg(spec: MotionSpec, swing: JointSwing, dof_pos: Array) -> None:
-    """Set the swinging leg's angles in `dof_pos`, smoothly between the poses in which it stands."""
-    count = len(dof_pos)
-    sample = spec.period / count
-    first, last = swing_samples(spec, swing)
-    inside = np.arange(first + 1, last)
-    angles = dof_pos[:, LEGS[swing.leg]]
-    via = {}
-    for joint, knots in swing.via.items():
-        times, degrees = zip(*knots, strict=True)
-        via[joint] = Via(np.array(times), np.radians(degrees))
-    angles[inside % count] = joined_curves(
-        before=angles[np.arange(first - 3, first + 1) % count],
-        after=angles[np.arange(last, last + 4) % count],
-        sample=sample,
-        start=first * sample,
-        end=last * sample,
-        times=inside.astype(np.float64) * sample,
-        via=via,
-    )
-
-
-def swing_samples(spec: MotionSpec, swing: JointSwing) -> tuple[int, int]:
-    """Return the last sample before the swing and the first one after it, which may be in the next cycle."""
-    sample = spec.period / len(spec.com_z)
-    return round(swing.start / sample), round(swing.end / sample)
-
-
-def swinging(spec: MotionSpec) -> NDArray[np.bool_]:
-    """(N, 2) whether the left, the right leg swings by its joints."""
-    count = len(spec.com_z)
-    found = np.zeros((count, 2), dtype=bool)
-    for swing in spec.swings:
-        first, last = swing_samples(spec, swing)
-        found[np.arange(first + 1, last) % count, swing.leg] = True
-    return found
+    return without_sign_flips(quat) * (1.0 if quat[0, 0] >= 0.0 else -1.0)

@@ -156,7 +156,8 @@ def motor_targets(
 ) -> jax.Array:
     """Return the PD targets (S, J) rad that the motors see in the S physics steps of a control step.
 
-    A target arrives `delay` control steps late, between two of them too; until then the earlier ones hold.
+    A target arrives `delay` control steps late, and until then the earlier ones hold. In the physics step in
+    which it arrives, the motors see the mean of both by their shares of that step, so any delay is exact.
     The encoders' offsets move the targets with what they show.
 
     Args:
@@ -171,5 +172,8 @@ def motor_targets(
         return jnp.broadcast_to(pd_target, (substeps, *pd_target.shape))
     offset = 0.0 if dynamics.joint_offset is None else dynamics.joint_offset
     targets = jnp.concatenate([pd_target[None], earlier - offset])
-    age = jnp.ceil(dynamics.delay - (jnp.arange(substeps) + 1e-3) / substeps).astype(jnp.int32)
-    return targets[jnp.clip(age, 0, len(earlier))]
+    # Control steps from the start of each physics step until the newest target arrives.
+    left = dynamics.delay - jnp.arange(substeps) / substeps
+    age = jnp.clip(jnp.ceil(left), 1, len(earlier)).astype(jnp.int32)
+    share = jnp.clip(substeps * (left - age + 1), 0.0, 1.0)[:, None]
+    return share * targets[age] + (1.0 - share) * targets[age - 1]

@@ -21,7 +21,7 @@ from mjx_mimic.task.penalty import penalty
 from mjx_mimic.task.reference import MotionLibrary
 from mjx_mimic.task.reward import RewardTerms, mimickit_reward, paper_reward
 from mjx_mimic.task.start_sampling import StartDistribution
-from mjx_mimic.task.states import EnvState, PhysicsTrace, StepResult
+from mjx_mimic.task.states import Arrival, EnvState, PhysicsTrace, StepResult
 from mjx_mimic.task.tracking_errors import tracking_errors
 
 PHYSICS_STEPS = "physics_steps"
@@ -30,7 +30,7 @@ PHYSICS_STEPS = "physics_steps"
 
 @struct.dataclass
 class ImitationEnv:
-    """A pytree whose leaves are the clips, the starts in them and a share: a compiled step serves any."""
+    """A pytree whose leaves are clips, starts, a share and a choice: a compiled step serves any of them."""
 
     library: MotionLibrary
     starts: StartDistribution
@@ -60,14 +60,6 @@ class ImitationEnv:
     def episode_steps(self) -> int:
         """Control steps of a whole episode."""
         return round(self.config.episode_seconds * self.config.control_hz)
-
-    def with_starts(self, starts: StartDistribution) -> Self:
-        """Return the same task whose episodes start elsewhere."""
-        return replace(self, starts=starts)
-
-    def with_disturbance(self, share: jax.Array) -> Self:
-        """Return the same task with a share () of its disturbances."""
-        return replace(self, disturbance=share)
 
     def with_config(self, config: EnvConfig) -> Self:
         """Return the same task with other settings."""
@@ -167,19 +159,16 @@ class ImitationEnv:
         Returns:
             The next state, after a reset if there was one, and what the step yielded.
         """
-        next_state, trace = self.simulate(*self.command(state, action, sensed))
-        character = self.character(next_state)
-        next_state = self.with_best_clip(next_state, character)
-        target = self.reference(next_state)
-        causes = self.causes(next_state, character, target)
-        next_state = self.pursue(next_state, character)
-        imitation, terms = self.compute_reward(character, target)
-        reward = self.total_reward(imitation, next_state)
-        cost = self.compute_penalty(state, next_state, action, trace)
+        commanded, pd_target = self.command(state, action, sensed)
+        next_state, trace = self.simulate(commanded, pd_target)
+        next_state, arrival = self.arrive(next_state)
+        causes = arrival.causes
+        cost = penalty(self.config.penalty, self.robot, state, next_state, pd_target, trace)
         # A broken simulation earns nothing; without this its NaN would outlive the reset in the returns.
         goal_reward = None if next_state.goal is None else next_state.goal.reward
         reward, cost, terms, goal_reward = jax.tree.map(
-            lambda x: jnp.where(causes.nonfinite, 0.0, x), (reward, cost, terms, goal_reward)
+            lambda x: jnp.where(causes.nonfinite, 0.0, x),
+            (arrival.reward, cost, arrival.reward_terms, goal_reward),
         )
         next_state = replace(next_state, episode_return=state.episode_return + reward)
 
@@ -192,7 +181,7 @@ class ImitationEnv:
             reward=reward,
             penalty=cost,
             reward_terms=terms,
-            errors=tracking_errors(character, target),
+            errors=tracking_errors(arrival.character, arrival.target),
             causes=causes,
             episode_return=next_state.episode_return,
             episode_length=next_state.steps,
@@ -201,6 +190,23 @@ class ImitationEnv:
             goal_results=self.goal_results(next_state),
         )
         return state_or_reset, result
+
+    def arrive(self, state: EnvState) -> tuple[EnvState, Arrival]:
+        """Score the control step that led to an unbatched state.
+
+        The step is scored by the clip in which it was taken, or where `clips` is `best` by the best one.
+
+        Returns:
+            The state with its goal advanced, and its next skill if a cycle ends; and what the step came to.
+        """
+        character = self.character(state)
+        state = self.with_best_clip(state, character)
+        target = self.reference(state)
+        causes = self.causes(state, character, target)
+        pursued = self.pursue(state, character)
+        imitation, terms = self.compute_reward(character, target)
+        reward = self.total_reward(imitation, pursued)
+        return pursued, Arrival(state, character, target, causes, terms, reward)
 
     def command(
         self, state: EnvState, action: jax.Array, sensed: EnvState | None = None
@@ -305,9 +311,9 @@ class ImitationEnv:
         """Return the time in the clip, s."""
         return state.start_time + self.clip_steps(state) * self.control_dt
 
-    def moment(self, state: EnvState, ahead: int = 0) -> reference.Moment:
+    def clip_time(self, state: EnvState, ahead: int = 0) -> reference.ClipTime:
         """Return the time `ahead` control steps from now, exactly."""
-        start = reference.moment(state.start_time)
+        start = reference.clip_time(state.start_time)
         return reference.later(start, self.clip_steps(state) + ahead, self.config.control_hz)
 
     def clip_steps(self, state: EnvState) -> jax.Array:
@@ -316,7 +322,7 @@ class ImitationEnv:
 
     def phase(self, state: EnvState) -> jax.Array:
         """Return the phase of the clip, in [0, 1]."""
-        return reference.phase(self.library, state.clip, self.moment(state))
+        return reference.phase(self.library, state.clip, self.clip_time(state))
 
     def character(self, state: EnvState) -> CharacterState:
         """Return the simulated robot with its bodies."""
@@ -328,18 +334,18 @@ class ImitationEnv:
         With a goal or several clips in an episode, the reference goes where the robot goes: its root now is
         moved to the robot's place and heading, and what is ahead with it.
         """
-        return self.reference_at(state, self.moment(state, ahead))
+        return self.reference_at(state, self.clip_time(state, ahead))
 
     def reference_at(
-        self, state: EnvState, time: reference.Moment | jax.Array
+        self, state: EnvState, time: reference.ClipTime | jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """Return what `reference_coordinates` does, at a time in the clip, a `Moment` or () s."""
+        """Return what `reference_coordinates` does, at a time in the clip, a `ClipTime` or () s."""
         found = reference.lookup(self.library, state.clip, time)
         return self._from_robot(state, *found) if self.pursues else found
 
     def _from_robot(self, state: EnvState, qpos: jax.Array, qvel: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Move coordinates of the reference as if it now stood at the robot's place and heading."""
-        now, _ = reference.lookup(self.library, state.clip, self.moment(state))
+        now, _ = reference.lookup(self.library, state.clip, self.clip_time(state))
         return reference.carried(qpos, qvel, now[:7], state.qpos[:7])
 
     def reference(self, state: EnvState, ahead: int = 0) -> CharacterState:
@@ -351,7 +357,7 @@ class ImitationEnv:
 
         Where place and heading do not count, it is as if the reference now stood at the robot's.
         """
-        found = reference.lookup(self.library, state.clip, self.moment(state, ahead))
+        found = reference.lookup(self.library, state.clip, self.clip_time(state, ahead))
         return self._from_robot(state, *found) if self.goes_with_robot else found
 
     @property
@@ -496,7 +502,7 @@ class ImitationEnv:
         """Return what a goal sees of a state."""
         time, phase = self.time(state), self.phase(state)
         # The very number of the control step before: a cycle must not begin twice by rounding.
-        before = reference.phase(self.library, state.clip, self.moment(state, ahead=-1))
+        before = reference.phase(self.library, state.clip, self.clip_time(state, ahead=-1))
         cycle_start = time - phase * self.library.length[state.clip]
         ends = self.ends_cycle(state)
         is_over = ends & ~self.library.wraps[state.clip]
@@ -573,7 +579,7 @@ class ImitationEnv:
         The very counts of the phase: a cycle must not end twice by rounding, nor never.
         """
         before, now = (
-            reference.cycles(self.library, state.clip, self.moment(state, ahead)) for ahead in (-1, 0)
+            reference.cycles(self.library, state.clip, self.clip_time(state, ahead)) for ahead in (-1, 0)
         )
         before = jnp.where(self.library.wraps[state.clip], before, 0)
         return (self.clip_steps(state) > 0) & (now > before)
@@ -596,13 +602,6 @@ class ImitationEnv:
     def goal_results(self, state: EnvState) -> dict[str, jax.Array]:
         """Return what the episode has achieved of its goal; nothing without one."""
         return {} if self.goal is None or state.goal is None else self.goal.results(state.goal)
-
-    def compute_penalty(
-        self, before: EnvState, after: EnvState, action: jax.Array, trace: PhysicsTrace | None = None
-    ) -> jax.Array:
-        """Return what training takes off the reward () for a control step; see `penalty.penalty`."""
-        target = self.pd_target(before, action) if self.config.penalty.torque else None
-        return penalty(self.config.penalty, self.robot, before, after, action, target, trace)
 
     def causes(
         self, state: EnvState, character: CharacterState, target: CharacterState

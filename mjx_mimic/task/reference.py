@@ -19,32 +19,32 @@ from mjx_mimic.robot import rotation
 ORIGIN_GRID = 10.0
 """Clips are moved by multiples of this, m, to start as near to the world's origin as that allows."""
 ROUNDING_S = 2e-7
-"""Error, s, of a `Moment`, whose fraction is a sum of two numbers under 1 in float32."""
+"""Error, s, of a `ClipTime`, whose fraction is a sum of two numbers under 1 in float32."""
 
 
 @struct.dataclass
-class Moment:
+class ClipTime:
     """A time in whole seconds and a fraction, so that it is as exact after an hour as in the first second."""
 
     second: jax.Array  # (...) int, s
     fraction: jax.Array  # (...) s
 
 
-def moment(time: jax.Array) -> Moment:
-    """Return a time (...) s as a `Moment`."""
+def clip_time(time: jax.Array) -> ClipTime:
+    """Return a time (...) s as a `ClipTime`."""
     second = jnp.floor(time)
-    return Moment(second.astype(jnp.int32), time - second)
+    return ClipTime(second.astype(jnp.int32), time - second)
 
 
-def later(start: Moment, steps: jax.Array, rate: float) -> Moment:
-    """Return the moment `steps` (...) int after `start` (...), of which a second has `rate`.
+def later(start: ClipTime, steps: jax.Array, rate: float) -> ClipTime:
+    """Return the time `steps` (...) int after `start` (...), of which a second has `rate`.
 
     The rate is taken as a fraction with a denominator of 1000 at most, so that whole numbers count the time.
     """
     count, seconds = Fraction(rate).limit_denominator(1000).as_integer_ratio()
     whole, rest = jnp.divmod(steps * seconds, count)
-    carried = moment(start.fraction + rest / count)
-    return Moment(start.second + whole + carried.second, carried.fraction)
+    carried = clip_time(start.fraction + rest / count)
+    return ClipTime(start.second + whole + carried.second, carried.fraction)
 
 
 @struct.dataclass
@@ -138,7 +138,7 @@ def _frame_velocities(motion: Motion) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def _frame(
-    library: MotionLibrary, clip: jax.Array, time: Moment | jax.Array
+    library: MotionLibrary, clip: jax.Array, time: ClipTime | jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return the cycle (...) int, the lower frame (...) int in it, and the share (...) of the next one.
 
@@ -146,8 +146,8 @@ def _frame(
 
     A time that is a frame's but for rounding is that frame's.
     """
-    if not isinstance(time, Moment):
-        time = moment(time)
+    if not isinstance(time, ClipTime):
+        time = clip_time(time)
     whole, rest = library.whole_rate[clip], library.rest_rate[clip]
     parts = time.fraction * (whole + rest) + time.second * rest
     near = jnp.round(parts)
@@ -161,8 +161,8 @@ def _frame(
     return cycle, jnp.clip(frame, 0, last), jnp.where(held, 0.0, fraction)
 
 
-def phase(library: MotionLibrary, clip: jax.Array, time: Moment | jax.Array) -> jax.Array:
-    """Return the phase in [0, 1] of `clip` (...) at `time` (...), a `Moment` or s.
+def phase(library: MotionLibrary, clip: jax.Array, time: ClipTime | jax.Array) -> jax.Array:
+    """Return the phase in [0, 1] of `clip` (...) at `time` (...), a `ClipTime` or s.
 
     MimicKit `MotionLib.calc_motion_phase`.
     """
@@ -170,8 +170,8 @@ def phase(library: MotionLibrary, clip: jax.Array, time: Moment | jax.Array) -> 
     return (frame + fraction) / (library.num_frames[clip] - 1)
 
 
-def cycles(library: MotionLibrary, clip: jax.Array, time: Moment | jax.Array) -> jax.Array:
-    """Return how many cycles of `clip` (...) are whole at `time` (...), a `Moment` or s: (...) int.
+def cycles(library: MotionLibrary, clip: jax.Array, time: ClipTime | jax.Array) -> jax.Array:
+    """Return how many cycles of `clip` (...) are whole at `time` (...), a `ClipTime` or s: (...) int.
 
     From the same count of frames as the phase, so that a cycle ends exactly where the phase begins again; a
     clip that does not repeat has one, which ends where the phase comes to 1.
@@ -180,7 +180,9 @@ def cycles(library: MotionLibrary, clip: jax.Array, time: Moment | jax.Array) ->
     return cycle + (frame >= library.num_frames[clip] - 1)
 
 
-def lookup(library: MotionLibrary, clip: jax.Array, time: Moment | jax.Array) -> tuple[jax.Array, jax.Array]:
+def lookup(
+    library: MotionLibrary, clip: jax.Array, time: ClipTime | jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """Look the reference up, in MuJoCo's generalised coordinates (MimicKit `MotionLib.calc_motion_frame`).
 
     Each cycle of a clip that turns goes on from where the one before ended, in place and heading.
@@ -188,7 +190,7 @@ def lookup(library: MotionLibrary, clip: jax.Array, time: Moment | jax.Array) ->
     Args:
         library: the clips.
         clip: (...) index of the clip.
-        time: (...) since the clip's first frame, a `Moment` or s; may run past its length.
+        time: (...) since the clip's first frame, a `ClipTime` or s; may run past its length.
 
     Returns:
         qpos (..., 7 + J) and qvel (..., 6 + J), the root's angular velocity in the root frame.

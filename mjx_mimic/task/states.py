@@ -3,6 +3,7 @@
 import jax
 from flax import struct
 
+from mjx_mimic.robot.model import CharacterState
 from mjx_mimic.task import termination
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.goals import GoalState
@@ -26,11 +27,23 @@ class EnvState:
     steps: jax.Array  # () int, control steps of the episode
     episode_return: jax.Array  # ()
     dynamics: Dynamics = Dynamics()  # how this robot differs from the model
-    action: jax.Array | None = None  # (J,) the last one; None: it is not observed
+    action: jax.Array | None = None  # (J,) the last one; None: neither observed nor penalised
     history: jax.Array | None = None  # (K - 1, R) readings of the control steps before, the newest first
     targets: jax.Array | None = None  # (H, J) rad, PD targets before, the newest first; None: without delay
     goal: GoalState | None = None  # None: imitation alone
     skills: SkillState | None = None  # None: an episode has one clip
+
+
+@struct.dataclass
+class Arrival:
+    """What a control step came to: the robot at its end, its reference, and how it is scored by both."""
+
+    state: EnvState  # with the clip by which the step is scored; goal and skills are not advanced yet
+    character: CharacterState  # the robot's bodies
+    target: CharacterState  # those of the reference
+    causes: termination.Causes
+    reward_terms: RewardTerms
+    reward: jax.Array  # () for the imitation and the goal; without meaning where `causes.nonfinite`
 
 
 @struct.dataclass

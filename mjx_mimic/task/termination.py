@@ -10,6 +10,9 @@ from mjx_mimic.config import EnvConfig
 from mjx_mimic.robot import rotation
 from mjx_mimic.robot.model import CharacterState
 
+FASTEST = 1e3
+"""Velocity, m/s or rad/s, that no simulation reaches unless it has broken down."""
+
 
 @struct.dataclass
 class Causes:
@@ -56,9 +59,12 @@ def has_deviated(
     Without `track_root` each body is seen from its own root, in the root's own frame (MimicKit with
     `global_obs` False): neither place nor heading counts, nor how the robot leans.
     """
-    offset = _bodies(state, track_root) - _bodies(reference, track_root)
-    square = jnp.sum(jnp.square(offset), axis=-1)
-    return jnp.any(square > limit**2, axis=-1)
+    return jnp.any(body_distances(state, reference, track_root) > limit, axis=-1)
+
+
+def body_distances(state: CharacterState, reference: CharacterState, track_root: bool = True) -> jax.Array:
+    """Return how far each body is from its reference (..., B) m; `track_root` as for `has_deviated`."""
+    return jnp.linalg.norm(_bodies(state, track_root) - _bodies(reference, track_root), axis=-1)
 
 
 def _bodies(state: CharacterState, track_root: bool) -> jax.Array:
@@ -71,5 +77,9 @@ def _bodies(state: CharacterState, track_root: bool) -> jax.Array:
 
 
 def is_nonfinite(qpos: jax.Array, qvel: jax.Array) -> jax.Array:
-    """Return whether the simulation has broken down (...): a coordinate is NaN, infinite or absurdly fast."""
-    return ~(jnp.all(jnp.isfinite(qpos), axis=-1) & jnp.all(jnp.abs(qvel) < 1e3, axis=-1))
+    """Return whether the simulation has broken down (...).
+
+    A coordinate in qpos (..., 36) or a velocity in qvel (..., 35) is NaN or infinite, or a velocity is
+    `FASTEST` or more.
+    """
+    return ~(jnp.all(jnp.isfinite(qpos), axis=-1) & jnp.all(jnp.abs(qvel) < FASTEST, axis=-1))

@@ -24,11 +24,12 @@ from helpers.refusals import refusal
 from mjx_mimic.clips import fitness
 from mjx_mimic.clips.dataset import load_clips
 from mjx_mimic.clips.editing import cut, edited, lifted, resampled, with_loop
+from mjx_mimic.clips.findings import Finding
 from mjx_mimic.clips.fitness import require_fit
-from mjx_mimic.clips.formats import load_all, load_motion, load_with_format, save_motion
+from mjx_mimic.clips.formats import load_all, load_motion, save_motion
 from mjx_mimic.clips.formats.base import Reading
 from mjx_mimic.clips.motion import Motion
-from mjx_mimic.clips.validation import Finding, validate
+from mjx_mimic.clips.validation import validate
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.robot.constants import GROUND_BODIES
 
@@ -93,13 +94,33 @@ def test_tables_of_every_dialect_are_read(tmp_path, clip, dialect):
     assert_same(load_motion(file), clip)
 
 
-@pytest.mark.parametrize(("step", "fps"), [(1.0, 30.0), (0.02, 50.0), (16.6667, 60.0), (1 / 30, 30.0)])
+@pytest.mark.parametrize(
+    ("step", "fps"),
+    [(1.0, 30.0), (2.0, 30.0), (4.0, 30.0), (5.0, 200.0), (0.02, 50.0), (16.6667, 60.0), (1 / 30, 30.0)],
+)
 @pytest.mark.parametrize("name", ["", "Time", "Frame"])
 def test_a_column_of_time_gives_the_rate_and_one_of_numbers_does_not(tmp_path, clip, step, fps, name):
     fps = 30.0 if name == "Frame" else fps
     rows = np.c_[100.0 * step + step * np.arange(clip.num_frames), clip_files.unitree(clip)].tolist()
     file = write_csv(tmp_path / "clip.csv", rows, (name, *ROOT, *G1_JOINTS) if name else ())
     assert_same(load_motion(file), edited(clip, fps=fps))
+
+
+@pytest.mark.parametrize("frames", ["a gap", "out of order", "two clips"])
+@pytest.mark.parametrize("name", ["", "Frame", "frame_no"])
+def test_numbers_of_frames_that_are_uneven_are_refused(tmp_path, clip, frames, name):
+    count = clip.num_frames
+    numbers = {
+        "a gap": np.where(np.arange(count) < 5, 0, 200) + np.arange(count),
+        "out of order": np.random.default_rng(0).permutation(count),
+        "two clips": np.arange(count) % 6,
+    }[frames]
+    rows = np.c_[numbers, clip_files.unitree(clip)].tolist()
+    file = write_csv(tmp_path / "clip.csv", rows, (name, *ROOT, *G1_JOINTS) if name else ())
+    message = refusal(load_motion, file)
+    assert "go up" in message
+    if name:
+        assert_same(load_motion(file, Reading(source_fps=30.0)), clip)
 
 
 def test_names_decide_what_a_column_is(tmp_path, clip):
@@ -346,7 +367,7 @@ def test_the_rate_of_a_table_can_be_stated(tmp_path, clip):
     (tmp_path / "set.yaml").write_text("motions:\n- {file: clip.csv, source_fps: 60}\n- file: clip.csv\n")
     assert [motion.fps for motion in load_clips([str(tmp_path / "set.yaml")]).motions] == [60.0, 30.0]
     (tmp_path / "set.yaml").write_text("motions:\n- {file: clip.csv, source_fps: -1}\n")
-    assert "source_fps': fps is -1; give one finite number" in refusal(
+    assert "source_fps': fps is -1; give one number from 0.1" in refusal(
         load_clips, [str(tmp_path / "set.yaml")]
     )
 
@@ -393,7 +414,8 @@ def motion_lib(clip: Motion) -> dict:
 
 @pytest.mark.parametrize(("layout", "key"), [(base_pose, "base-pose"), (holosoma, "holosoma")])
 def test_archives_with_names_are_read(tmp_path, clip, layout, key):
-    motion, found = load_with_format(write_npz(tmp_path / "clip.npz", layout(clip)))
+    clips, found, _ = load_all(write_npz(tmp_path / "clip.npz", layout(clip)))
+    (motion,) = clips.values()
     assert_same(motion, clip)
     assert found.key == key
 
@@ -463,7 +485,8 @@ def test_fields_are_read_from_any_container(tmp_path, clip, key, layout, contain
             "named list": {"motions": [fields]},
         }
         write_pickle(file, around[container])
-    motion, found = load_with_format(file)
+    clips, found, _ = load_all(file)
+    (motion,) = clips.values()
     assert_same(motion, clip)
     assert found.key == key
 
@@ -474,6 +497,15 @@ def test_clips_of_nested_dicts_have_the_names_of_their_folders(tmp_path, clip):
     names = [motion.name for motion in load_all(file)[0].values()]
     assert names == ["set a/walk", "set a/run", "set walk"]
     assert load_motion(f"{file}#2").name == "set a/run"
+
+
+@pytest.mark.parametrize("name", ["dt", "timestep", "frame_time"])
+def test_milliseconds_between_frames_are_refused(tmp_path, clip, name):
+    fields = motion_lib(clip)
+    del fields["fps"]
+    fields[name] = np.array(5.0)
+    with pytest.raises(UserError, match=f"clip.pkl: {name} is 5 s between two frames; give seconds, no mill"):
+        load_motion(write_pickle(tmp_path / "clip.pkl", fields))
 
 
 @pytest.mark.parametrize("name", ["fps", "framerate", "frame_rate", "mocap_framerate", "hz"])
@@ -844,7 +876,9 @@ def test_a_joint_beyond_its_limit_for_a_moment_is_read_and_reported(tmp_path):
 def test_an_angle_one_turn_off_is_read_without_it(tmp_path):
     off = bent("left_shoulder_pitch_joint", 2 * np.pi, slice(None))
     save_motion(tmp_path / "off.pkl", off, "mimickit")
-    assert_same(load_motion(tmp_path / "off.pkl"), walk())
+    told: list[str] = []
+    assert_same(load_motion(tmp_path / "off.pkl", Reading(tell=told.append)), walk())
+    assert told == ["took +1 whole turn(s) off left_shoulder_pitch_joint"]
 
 
 @pytest.mark.parametrize(("degrees", "severity"), [(23.0, "warning"), (60.0, "error")])

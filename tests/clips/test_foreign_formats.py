@@ -13,14 +13,14 @@ from helpers.refusals import refusal
 from mjx_mimic.clips import formats
 from mjx_mimic.clips.editing import with_loop
 from mjx_mimic.clips.formats import beyondmimic as beyondmimic_format
-from mjx_mimic.clips.formats import load_motion, load_with_format, save_motion
+from mjx_mimic.clips.formats import load_all, load_motion, save_motion
 from mjx_mimic.clips.formats.base import Reading
 from mjx_mimic.clips.motion import Motion
 
 
 def key_of_contents(file: Path) -> str:
     """The key of the format that the file is recognised as."""
-    return load_with_format(file)[1].key
+    return load_all(file)[1].key
 
 
 def assert_same(read: Motion, written: Motion, tolerance: float = 1e-6) -> None:

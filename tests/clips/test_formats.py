@@ -199,7 +199,7 @@ MIMICKIT_REFUSED = {
         {"loop_mode": 1, "frames": frames()},
         "states no frame rate; convert --source-fps states it",
     ),
-    "fps zero": (clip(fps=0), "fps is 0; give one finite number > 0, in frames/s"),
+    "fps zero": (clip(fps=0), "fps is 0; give one number from 0.1 to 10000, in frames/s"),
     "fps list": (clip(fps=[30]), "fps is a list; give one number > 0, in frames/s"),
     "loop mode": (
         clip(loop_mode=2),

@@ -200,11 +200,11 @@ DOUBLED = [G1_JOINTS[1], *G1_JOINTS[1:]]
 
 USE = "use 'wrap' for a cyclic clip, 'turn' for one whose cycles turn on, else 'clamp'"
 REFUSED = {
-    "fps zero": ({"fps": 0}, "fps is 0; give one finite number > 0, in frames/s"),
-    "fps negative": ({"fps": -30.0}, "fps is -30; give one finite number > 0, in frames/s"),
-    "fps nan": ({"fps": float("nan")}, "fps is nan; give one finite number > 0, in frames/s"),
-    "fps infinite": ({"fps": float("inf")}, "fps is inf; give one finite number > 0, in frames/s"),
-    "fps beyond float": ({"fps": 10**5000}, "fps is inf; give one finite number > 0, in frames/s"),
+    "fps zero": ({"fps": 0}, "fps is 0; give one number from 0.1 to 10000, in frames/s"),
+    "fps negative": ({"fps": -30.0}, "fps is -30; give one number from 0.1 to 10000, in frames/s"),
+    "fps nan": ({"fps": float("nan")}, "fps is nan; give one number from 0.1 to 10000, in frames/s"),
+    "fps infinite": ({"fps": float("inf")}, "fps is inf; give one number from 0.1 to 10000, in frames/s"),
+    "fps beyond float": ({"fps": 10**5000}, "fps is inf; give one number from 0.1 to 10000, in frames/s"),
     "fps text": ({"fps": "30"}, "fps is a str; give one number > 0, in frames/s"),
     "fps bool": ({"fps": True}, "fps is a bool; give one number > 0, in frames/s"),
     "fps array": ({"fps": np.ones(3)}, "fps is a ndarray; give one number > 0, in frames/s"),
@@ -402,7 +402,7 @@ def test_missing_native_field_is_named(tmp_path, field):
         ({"format_version": 2}, "format_version is 2, this program reads 1; update mjx_mimic"),
         ({"format_version": "1"}, "format_version is a str, this program reads 1; update mjx_mimic"),
         ({"fps": np.array([30.0, 30.0])}, "fps is a ndarray; give one number > 0"),
-        ({"fps": 0.0}, "fps is 0; give one finite number > 0"),
+        ({"fps": 0.0}, "fps is 0; give one number from 0.1 to 10000"),
         ({"loop": "once"}, "loop is 'once'; use 'wrap'"),
         ({"name": 3}, "name is a int; give the clip a name"),
         ({"joint_names": np.array("waist")}, "joint_names is not a list of text; give names"),

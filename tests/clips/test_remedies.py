@@ -192,6 +192,30 @@ def test_joined_clips_meet_in_place_and_heading():
         assert found.severity != "error" or "jump" not in found.check
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("start_walking", "walk", "walk", "stop_walking"),
+        ("walk", "fast_walk", "walk"),
+        ("walk", "turn_left", "walk", "turn_right"),
+        ("stop_walking", "kick", "start_walking"),
+    ],
+)
+def test_clips_that_were_made_to_fit_are_good_when_they_are_joined(names, capsys):
+    assert main(["join", *names, "--out", "joined.npz"]) == 0
+    assert validate(load_motion("joined.npz")).verdict == "good"
+    lengths = [load_motion(name).length for name in names]
+    assert load_motion("joined.npz").length == pytest.approx(sum(lengths), abs=0.02 * len(names))
+
+
+@pytest.mark.parametrize(("names", "most"), [(("walk", "kick"), 0.06), (("kick", "walk"), 0.12)])
+def test_clips_that_do_not_fit_slide_no_more_than_when_they_are_faded(names, most):
+    joined = editing.joined(*map(load_motion, names), 0.3)
+    found = {finding.check: finding for finding in validate(joined).findings}
+    assert found["foot sliding"].figure < most
+    assert found["joint jump"].severity == "ok"
+
+
 @pytest.mark.parametrize("blend", ["-1", "5", "nan"])
 def test_a_blend_longer_than_a_clip_is_refused(blend, folder):
     with pytest.raises(Exception, match="the blend is"):

@@ -13,24 +13,28 @@ from mjx_mimic.clips.editing import (
     edited,
     lifted,
     mirrored,
+    raised_from,
     resampled,
     sampled,
     stored_as,
+    with_loop,
     without_repeats,
 )
+from mjx_mimic.clips.findings import Finding
 from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.clips.orders import better_order
 from mjx_mimic.clips.sanity import (
+    TURN,
     breadth_first_joints,
     check_metres,
     check_radians,
     check_rate,
     link_positions,
     links,
-    whole_turns_off,
+    whole_turns,
 )
-from mjx_mimic.clips.validation import Finding, validate
+from mjx_mimic.clips.validation import validate
 from mjx_mimic.common import paths
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.robot.constants import G1_JOINTS
@@ -71,7 +75,7 @@ def genuine(request) -> Motion:
 def check_units(motion: Motion) -> None:
     """What every clip that is read goes through."""
     check_metres(motion.root_pos, "root_pos", "clip")
-    check_radians(whole_turns_off(motion.dof_pos), "dof_pos", "clip")
+    check_radians(motion.dof_pos - TURN * whole_turns(motion.dof_pos), "dof_pos", "clip")
 
 
 def complaint(motion: Motion) -> str:
@@ -84,7 +88,7 @@ def complaint(motion: Motion) -> str:
 def accepts(motion: Motion) -> bool:
     """Whether `motion` is not refused, unchanged, and nothing in it looks to be in another order."""
     check_units(motion)
-    np.testing.assert_array_equal(whole_turns_off(motion.dof_pos), motion.dof_pos)
+    assert not whole_turns(motion.dof_pos).any()
     return better_order(motion) is None
 
 
@@ -158,6 +162,23 @@ def test_a_slow_clip_with_three_decimals_has_no_raised_rate():
     assert found.remedy.startswith("harmless where the robot rests")
 
 
+@pytest.mark.parametrize("fps", [30, 60])
+def test_rests_at_the_ends_are_no_raised_rate(fps):
+    kick = resampled(with_loop(load_motion("kick"), "clamp"), fps)
+    rested = edited(kick, qpos=np.concatenate([np.repeat(kick.qpos[:1], fps, axis=0), kick.qpos]))
+    found = finding(rested, "repeated frames")
+    assert found.remedy.startswith("harmless where the robot rests")
+    with pytest.raises(UserError, match="no frames repeat at regular intervals while it moves"):
+        without_repeats(rested)
+
+
+def test_frames_that_repeat_now_and_then_are_no_raised_rate():
+    rng = np.random.default_rng(0)
+    for share in (0.02, 0.1, 0.4):
+        kept = np.sort(np.concatenate([np.arange(67), rng.choice(67, int(share * 67), replace=False)]))
+        assert raised_from(edited(walk(), qpos=walk().qpos[kept])) is None
+
+
 def test_one_pose_repeats_nothing():
     found = finding(frozen(walk()), "repeated frames")
     assert found.severity == "ok"
@@ -199,6 +220,37 @@ def test_isaaclabs_joint_order_is_recognised(genuine):
     np.testing.assert_array_equal(stored_as(mixed, "breadth-first").dof_pos, genuine.dof_pos)
 
 
+@pytest.mark.parametrize("name", ["squat", "kick", "punch", "throw", "side_step"])
+def test_a_robot_that_stands_on_its_head_is_read_again(name):
+    """On the spot and facing along x, the head stays in place on the floor in the false order."""
+    motion = with_loop(load_motion(name), "clamp")
+    rolled = edited(motion, root_quat=np.roll(motion.root_quat, 1, axis=1))
+    found = finding(rolled, "order")
+    assert found.severity == "error"
+    assert "with the quaternion wxyz: convert --stored-as wxyz reads it so" in found.remedy
+    assert not [found for found in validate(rolled).findings if "--lift" in found.remedy]
+
+
+def test_the_best_of_several_orders_is_advised():
+    motion = with_loop(load_motion("turn_in_place"), "clamp")
+    rolled = edited(motion, root_quat=np.roll(motion.root_quat, 1, axis=1))
+    assert "convert --stored-as wxyz" in finding(rolled, "order").remedy
+
+
+@pytest.mark.parametrize("name", ["punch", "squat", "walk"])
+def test_a_clip_with_y_up_is_not_lifted(name):
+    """As files for games and films are: positions and orientations in axes of which y points up."""
+    motion = load_motion(name)
+    axes = Rotation.from_euler("x", -90, degrees=True)
+    turned = axes * Rotation.from_quat(motion.root_quat, scalar_first=True) * axes.inv()
+    with_y_up = edited(
+        motion, root_pos=axes.apply(motion.root_pos), root_quat=turned.as_quat(scalar_first=True)
+    )
+    remedies = [found.remedy for found in validate(with_y_up).findings]
+    assert any(remedy.endswith("export the clip with z up") for remedy in remedies)
+    assert not any("--lift" in remedy for remedy in remedies)
+
+
 def test_degrees_are_recognised(genuine):
     message = complaint(edited(genuine, dof_pos=np.degrees(genuine.dof_pos)))
     assert message.endswith(", more than a turn, which looks like degrees; give radians")
@@ -210,26 +262,61 @@ def test_other_units_of_length_are_recognised(genuine, scale, unit):
     assert message.endswith(f"m high (median), which looks like {unit}; give metres")
 
 
+def raised(motion: Motion, low: float, high: float) -> Motion:
+    """The clip, of the rate `low`, with frames repeated for the rate `high`."""
+    kept = np.arange(int(motion.num_frames * high / low)) * (low / high)
+    return edited(motion, fps=high, qpos=motion.qpos[np.floor(kept + 1e-9).astype(int)])
+
+
 @pytest.mark.parametrize("rates", [(30, 60), (30, 50), (30, 40), (24, 120)])
 def test_frames_repeated_for_a_higher_rate_are_recognised_and_left_out(rates):
     low, high = rates
     motion = resampled(walk(), low)
-    kept = (np.arange(int(motion.length * high)) * low) // high
-    fields = {name: getattr(motion, name)[kept] for name in ("root_pos", "root_quat", "dof_pos")}
-    raised = edited(motion, fps=high, **fields)
-    found = finding(raised, "repeated frames")
+    found = finding(raised(motion, low, high), "repeated frames")
     assert "convert --drop-repeated gives the true one" in found.remedy
-    true = without_repeats(raised)
-    assert true.fps == pytest.approx(low, rel=0.03)
-    np.testing.assert_array_equal(true.qpos, motion.qpos[: kept[-1] + 1])
+    true = without_repeats(raised(motion, low, high))
+    assert true.fps == low
+    np.testing.assert_array_equal(true.qpos, motion.qpos)
 
 
-@pytest.mark.parametrize("turns", [1, -1, 3])
-def test_angles_whole_turns_off_are_read_without_them(genuine, turns):
-    joint, frames = G1_JOINTS.index("left_shoulder_pitch_joint"), slice(2, genuine.num_frames // 2)
+@pytest.mark.parametrize("rates", [(30, 60), (30, 50), (25, 30), (29.97, 59.94)])
+def test_pauses_stay_when_repeated_frames_are_left_out(rates):
+    """A second of rest before, in the middle of and after the kick is as long as it was."""
+    low, high = rates
+    kick = resampled(with_loop(load_motion("kick"), "clamp"), low)
+    frames = np.concatenate([[0] * 30, np.arange(40), [40] * 30, np.arange(40, kick.num_frames), [-1] * 30])
+    paused = edited(kick, qpos=kick.qpos[frames])
+    found = finding(raised(paused, low, high), "repeated frames")
+    assert "convert --drop-repeated gives the true one" in found.remedy
+    true = without_repeats(raised(paused, low, high))
+    assert true.fps == pytest.approx(low)
+    assert abs(true.num_frames - paused.num_frames) <= 1
+    np.testing.assert_array_equal(true.qpos[:-2], paused.qpos[: true.num_frames - 2])
+
+
+@pytest.mark.parametrize("turns", [1, -1, 2])
+def test_the_whole_turns_that_a_joint_is_off_are_counted(genuine, turns):
+    joint = G1_JOINTS.index("left_shoulder_pitch_joint")
     off = genuine.dof_pos.copy()
-    off[frames, joint] += 2.0 * np.pi * turns
-    np.testing.assert_allclose(whole_turns_off(off), genuine.dof_pos, atol=1e-12)
+    off[:, joint] += 2.0 * np.pi * turns
+    np.testing.assert_array_equal(whole_turns(off), turns * (np.arange(29) == joint))
+
+
+def test_a_swing_beyond_the_limit_is_not_torn():
+    """Over the head, to 0.6 rad beyond the limit: a turn less in these frames only would be a jump."""
+    motion = walk()
+    joint = G1_JOINTS.index("right_shoulder_pitch_joint")
+    angles = motion.dof_pos.copy()
+    angles[:, joint] = -1.8 - 1.9 * np.sin(np.linspace(0.0, np.pi, motion.num_frames)) ** 2
+    assert accepts(edited(motion, dof_pos=angles))
+    assert finding(edited(motion, dof_pos=angles), "joint limits").figure == pytest.approx(0.61, abs=0.02)
+
+
+@pytest.mark.parametrize("angle", [1e6, 6.0 * np.pi])
+def test_more_than_two_turns_are_refused(angle):
+    angles = walk().dof_pos.copy()
+    angles[:, G1_JOINTS.index("left_shoulder_pitch_joint")] = angle
+    assert "left_shoulder_pitch_joint is" in complaint(edited(walk(), dof_pos=angles))
 
 
 def test_what_a_clip_does_badly_for_a_moment_is_left_to_validation():
@@ -240,7 +327,7 @@ def test_what_a_clip_does_badly_for_a_moment_is_left_to_validation():
     for changed, check in (
         (edited(motion, dof_pos=joints), "joint limits"),
         (lifted(motion, -2.0), "depth in the floor"),
-        (edited(motion, fps=1 / 30), "frame interval"),
+        (edited(motion, fps=0.5), "frame interval"),
     ):
         check_units(changed)
         assert finding(changed, check).severity == "error"

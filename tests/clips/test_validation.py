@@ -11,10 +11,11 @@ from scipy.spatial.transform import Rotation
 from mjx_mimic import train
 from mjx_mimic.clips import editing, foot_contacts
 from mjx_mimic.clips.balance import apparent_gravity
+from mjx_mimic.clips.findings import Finding, Report
 from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.clips.loop_closing import made_cyclic
 from mjx_mimic.clips.motion import Motion
-from mjx_mimic.clips.validation import Finding, Report, contact_options, joint_acceleration_limit, validate
+from mjx_mimic.clips.validation import contact_options, joint_acceleration_limit, validate
 from mjx_mimic.robot.constants import G1_JOINTS, GROUND_BODIES, JOINT_SPEED_LIMIT
 from mjx_mimic.robot.mjcf import effort_limits, load_mjcf
 

@@ -291,7 +291,7 @@ def test_the_example_runs_a_controller_from_sensors_without_jax(finished, tmp_pa
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert 0.6 < float(done.stdout.split("the pelvis is ")[1].split()[0]) < 0.9
-    assert "warning: armature of the scene's motors" in done.stdout
+    assert "warning: armature of the scene's joints" in done.stdout
     command[3] = str(tmp_path / "nameless.xml")
     done = subprocess.run(command, capture_output=True, text=True)
     assert "there is no body 'pelvis'" in done.stderr

@@ -17,7 +17,7 @@ from helpers.refusals import command_refusal
 from PIL import Image
 
 from mjx_mimic.clips import conversion, editing, loop_closing, validation
-from mjx_mimic.clips.formats import FORMATS, load_motion, load_with_format, native, save_motion
+from mjx_mimic.clips.formats import FORMATS, load_all, load_motion, native, save_motion
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common import cli, paths
 from mjx_mimic.common.errors import UserError
@@ -214,7 +214,7 @@ def test_a_clip_survives_every_format(converted, walk):
     ):
         options = ("--loop", "clamp", "--fps", "30") if key == "unitree" else ()
         clip = converted(source, out, *options)
-        assert load_with_format(out)[1].key == key
+        assert load_all(out)[1].key == key
     assert (clip.fps, clip.loop, clip.name) == (30.0, "clamp", "b")
     np.testing.assert_allclose(clip.qpos, walk.qpos[::2], rtol=0, atol=1e-8)
 
@@ -255,6 +255,28 @@ def test_all_edits_at_once_are_done_in_order_and_printed(printed, walk):
         "lifted by +0.0500 m",
         "named 'part of a walk'",
     ]
+
+
+@pytest.mark.parametrize(("lift", "words"), [("100", "looks like centimetres"), ("1e30", "from the origin")])
+def test_what_no_command_would_read_is_not_written(lift, words):
+    with pytest.raises(UserError, match=f"^high.npz: root_pos .*{words}"):
+        main(["convert", "walk", "high.npz", "--lift", lift])
+    assert not Path("high.npz").exists()
+
+
+@pytest.mark.parametrize("out", ["squat.csv", "squat.pkl"])
+def test_a_name_that_the_file_cannot_keep_is_refused(out):
+    for command in (["convert", "squat", out], ["retarget", "nowhere.bvh", out]):
+        with pytest.raises(UserError, match=f"^option --name: {out} is called as its file is"):
+            main([*command, "--name", "crouch"])
+
+
+def test_rates_that_fill_the_memory_are_refused():
+    with pytest.raises(UserError, match=r"fps is 1e\+300; give one number from 0.1 to 10000"):
+        main(["convert", "walk", "new.npz", "--source-fps", "1e300"])
+    with pytest.raises(UserError, match=r"^kick: 1920 s would become 1.92e\+06 frames, over 1000000; give"):
+        main(["convert", "kick", "new.npz", "--source-fps", "0.1", "--fps", "1000"])
+    assert not Path("new.npz").exists()
 
 
 def test_joints_are_kept_within_their_limits_after_all_that_moves_them(converted, walk):
@@ -393,7 +415,7 @@ def test_a_video_and_a_plot_in_one_go(printed):
         ("convert nofile.npz new.npz", "nofile.npz: no such file"),
         ("convert walk nofolder/new.npz", "nofolder/new.npz: cannot be written"),
         ("convert walk new.npz --fps many", "--fps"),
-        ("convert walk new.npz --fps 0", "fps is 0; give a number over 0"),
+        ("convert walk new.npz --fps 0", "fps is 0; give a number from 0.1 to 1000"),
         ("convert walk new.npz --fps nan", "fps is nan"),
         ("convert walk new.npz --smooth 30", "the cutoff is 30 Hz; give a number over 0 and under 30"),
         ("convert walk new.npz --lift high", "--lift"),

@@ -25,7 +25,7 @@ from mjx_mimic.clips.editing import sampled
 from mjx_mimic.clips.formats import load_motion, native
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.paths import assets_dir
-from mjx_mimic.display import episode_video, gl, offscreen, rendering
+from mjx_mimic.display import episode_video, gl, rendering
 from mjx_mimic.display.options import VideoOptions
 from mjx_mimic.evaluation.recording import Recording
 from mjx_mimic.robot.mjcf import load_mjcf
@@ -318,7 +318,6 @@ def test_bad_files_and_rates_are_refused_before_drawing(tmp_path, monkeypatch, o
     def draw(*arguments, **named):
         raise AssertionError("drawn")
 
-    monkeypatch.setattr(offscreen, "OffscreenScene", draw)
     monkeypatch.setattr(rendering, "OffscreenScene", draw)
     (tmp_path / "folder.mp4").mkdir()
     (tmp_path / "full").mkdir()

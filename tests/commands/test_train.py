@@ -25,6 +25,7 @@ from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import EnvConfig, NetworkConfig, PPOConfig, TrainConfig
 from mjx_mimic.config_checks import check_bounds, check_effects, sized
 from mjx_mimic.learning import make_learner
+from mjx_mimic.learning.devices import devices_for
 from mjx_mimic.presets import PRESETS
 from mjx_mimic.runs import folder, own_clips
 from mjx_mimic.runs.metric_log import MetricLog
@@ -54,20 +55,14 @@ def test_unknown_options_presets_and_values(refused):
     assert "--env.reward" in refused("--env.reward", "silly")
 
 
-@pytest.mark.parametrize("option", ["--eval-interval-s", "--eval_interval_s", "--eval-interval-s=60"])
-def test_the_interval_in_seconds_of_earlier_versions_names_its_successor(refused, tmp_path, option):
-    assert "use --eval-interval, a number of samples" in refused(option, "60")
+def test_a_finished_run_with_fields_of_before_is_read(refused, tmp_path):
+    location = {"env": {"location": {"speed_scale": 2.5}}}
     file = tmp_path / "old.yaml"
-    file.write_text("eval_interval_s: 60.0\n")
-    assert "'eval_interval_s' is no more; write eval_interval," in refused("--config", str(file))
-    file.write_text("env: {location: {speed_scale: 2.5}}\n")
-    assert "'env.location.speed_scale' is no more; write env.location.speed," in refused(
-        "--config", str(file)
-    )
-    run = tmp_path / "run"  # one of an earlier version can still be read
+    file.write_text(yaml.safe_dump(location))
+    assert "unknown field 'env.location.speed_scale'" in refused("--config", str(file))
+    run = tmp_path / "run"
     run.mkdir()
-    record = {"format": config_yaml.FORMAT, "config": {"seed": 3, "eval_interval_s": 60.0}}
-    record["config"]["env"] = {"location": {"speed_scale": 2.5}}
+    record = {"format": config_yaml.FORMAT, "config": {"seed": 3, **location}}
     record["digest"] = config_yaml.record_digest(record)
     (run / "config.yaml").write_text(yaml.safe_dump(record))
     assert config_yaml.read_run(run)[0].seed == 3
@@ -89,11 +84,19 @@ def test_what_would_have_no_effect_is_refused_of_a_new_training(config, option):
 
 def test_the_interval_of_evaluations_is_sized_for_the_machine():
     assert sized(TrainConfig(), "cpu", 2).eval_interval == 500_000
-    assert sized(TrainConfig(), "gpu", 2).eval_interval == 13_000_000
+    assert sized(TrainConfig(), "gpu", 1).eval_interval == 13_000_000
     assert sized(TrainConfig(eval_interval=7), "gpu", 2).eval_interval == 7
     assert sized(TrainConfig(), "cpu", 2).video_interval == 2_000_000
-    assert sized(TrainConfig(), "gpu", 2).video_interval == 52_000_000
+    assert sized(TrainConfig(), "gpu", 1).video_interval == 52_000_000
     assert sized(TrainConfig(video_interval=0), "gpu", 2).video_interval == 0
+
+
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+def test_more_devices_make_as_many_updates_in_all_and_between_evaluations(platform):
+    one = sized(TrainConfig(), platform, 1)
+    many = sized(TrainConfig(), platform, 64)
+    for name in ("num_envs", "total_steps", "eval_interval", "video_interval"):
+        assert getattr(many, name) == 64 * getattr(one, name)
 
 
 def test_a_machine_that_cannot_draw_trains_and_is_named_once(tmp_path, monkeypatch, capsys):
@@ -125,10 +128,9 @@ def test_clips_that_cannot_be_read(refused, tmp_path):
 @pytest.mark.parametrize(
     ("option", "value", "remedy"),
     [
-        ("--num-envs", "63", "multiple of 2"),
         ("--num-envs", "-2", "from 0"),
         ("--total-steps", "-1", "from 0"),
-        ("--seed", "99999999999999999999", "from -9"),
+        ("--seed", "-1", "from 0 to 4.29"),
         ("--ppo.actor-minibatches", "7", "divisor"),
         ("--env.physics-hz", "100", "multiple of 30"),
         ("--env.physics-hz", "inf", "from 1"),
@@ -230,8 +232,8 @@ def test_resume_holds_the_run_to_its_configuration(refused, clip, tmp_path):
     assert "'env.max_deviation'" in message
     native.write(clip, sway(amplitude=0.2))  # the run's own copy is what it was
     folder.check_resumable(out, stored, folder.load_run_clips(out), 2)
-    shutil.rmtree(out / own_clips.FOLDER)  # as of earlier versions
-    assert "'sway' has changed" in refused("--resume", "--out", str(out))
+    shutil.rmtree(out / own_clips.FOLDER)
+    assert f"{out}: a clip has changed since it was trained" in refused("--resume", "--out", str(out))
 
 
 def test_resume_may_change_length_schedule_and_devices_and_the_folder_says_so(tmp_path):
@@ -248,9 +250,19 @@ def test_resume_may_change_length_schedule_and_devices_and_the_folder_says_so(tm
     assert (record["devices"], record["init_from"]) == (96, source)
 
 
+def test_as_many_cores_train_as_the_environments_spread_over_evenly(monkeypatch):
+    cores = [types.SimpleNamespace(platform="cpu", process_index=0, id=i) for i in range(6)]
+    monkeypatch.setattr("jax.devices", lambda: cores)
+    for num_envs, count in ((0, 6), (258, 6), (256, 4), (255, 5), (7, 1)):
+        assert devices_for(num_envs) == tuple(cores[:count])
+    for core in cores:
+        core.platform = "gpu"
+    assert len(devices_for(256)) == 6  # which `sized` refuses
+
+
 def test_resume_on_devices_that_do_not_divide_the_environments_is_refused():
     with pytest.raises(UserError, match="use a multiple of 3, the number of devices"):
-        sized(sized(TrainConfig(), "cpu", 2), "cpu", 3)
+        sized(sized(TrainConfig(), "gpu", 2), "gpu", 3)
 
 
 @pytest.mark.parametrize(

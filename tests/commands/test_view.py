@@ -367,7 +367,7 @@ def test_time_goes_on_as_real_time_does_times_the_speed(playing):
 
 def test_pause_single_step_and_reset(playing):
     playing.tick(0.1)
-    playing.ask(playing.toggle_pause)
+    playing.ask(playing.pause, True)
     playing.tick(0.1)
     stopped, pose = seconds(playing), playing.playable.data.qpos.copy()
     playing.tick(0.1)
@@ -511,7 +511,7 @@ def test_the_window_opens_plays_and_closes(display):
 @pytest.fixture
 def server():
     pytest.importorskip("viser")
-    from mjx_mimic.display.browser_page import open_server
+    from mjx_mimic.display.serving import open_server
 
     opened, _ = open_server("127.0.0.1", 0)
     yield opened
@@ -577,17 +577,17 @@ def test_no_visitor_gets_a_public_address(server, monkeypatch):
 
 def test_a_viser_that_cannot_be_held_to_its_visitors_is_refused(monkeypatch):
     pytest.importorskip("viser")
-    from mjx_mimic.display import browser_page, visitors
+    from mjx_mimic.display import serving, visitors
 
     monkeypatch.setattr(visitors.Visitors, "checked_by_new_servers", contextlib.nullcontext)
     with pytest.raises(UserError, match=r"install viser 1\.1"):
-        browser_page.open_server("127.0.0.1", 0)
+        serving.open_server("127.0.0.1", 0)
 
 
 def test_meshes_have_the_size_of_their_shapes():
     """Against closed-form volumes; facets lose up to 5 %."""
     pytest.importorskip("viser")
-    from mjx_mimic.display.browser_page import geom_mesh
+    from mjx_mimic.display.browser_meshes import geom_mesh
 
     shapes = {
         "sphere": ("0.2", 4.0 / 3.0 * np.pi * 0.2**3),
@@ -730,7 +730,7 @@ def test_the_page_shows_robots_beside_each_other(server, crowd):
 
 
 def test_an_address_that_cannot_be_served_is_refused_at_once(server):
-    from mjx_mimic.display.browser_page import open_server
+    from mjx_mimic.display.serving import open_server
 
     for host, port in (("127.0.0.1", server.get_port()), ("no-such-host.invalid", 0)):
         with pytest.raises(UserError, match="--port") as error:

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from mjx_mimic.common import cli
+
 PROGRAM = """
 from mjx_mimic.common import cli
 cli.prepare_jax()
@@ -79,3 +81,14 @@ def test_what_a_shell_sets_for_other_work_changes_nothing():
     environment = os.environ | dict.fromkeys(names, "1") | {"JAX_DEFAULT_MATMUL_PRECISION": "bfloat16"}
     found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert found.stdout.strip() == "float32 True", found.stderr
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"),
+    [("max 100000", 8), ("150000 100000", 2), ("50000 100000", 1), ("6400000 100000", 8), (None, 8)],
+)
+def test_a_container_counts_the_cores_that_it_is_given(quota, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(8), raising=False)
+    if quota:
+        (tmp_path / "cpu.max").write_text(quota + "\n")
+    assert cli.cores(tmp_path) == expected

@@ -5,6 +5,8 @@ import pytest
 from helpers.videos import assert_every_frame_shows_the_robot, changed, changed_share, without_robot
 
 from mjx_mimic.display import gl, offscreen
+from mjx_mimic.display.options import ReferenceStyle, VideoOptions
+from mjx_mimic.display.rendering import Shot, compose
 from mjx_mimic.robot.mjcf import load_mjcf
 
 pytestmark = pytest.mark.render
@@ -29,9 +31,9 @@ def standing(model, frames: int, x: float = 0.0) -> np.ndarray:
     return qpos
 
 
-def draw(model, qpos, reference=None, **options) -> np.ndarray:
-    frames = offscreen.render_frames(model, qpos, reference, fps=30.0, width=WIDTH, height=HEIGHT, **options)
-    return np.stack(list(frames)).astype(int)
+def draw(model, qpos, reference=None, style: ReferenceStyle = "ghost") -> np.ndarray:
+    options = VideoOptions(width=WIDTH, height=HEIGHT, caption=False)
+    return np.stack(list(compose(model, [Shot(qpos, reference)], options, style))).astype(int)
 
 
 def test_the_robot_is_in_the_picture_and_the_camera_goes_with_it(model):
@@ -55,12 +57,12 @@ def test_the_ghost_is_drawn_where_the_reference_is(model):
 def test_beside_is_on_the_right_and_hides_nothing(model):
     """The robot alone on the left, an opaque blue one of the same size on the right."""
     qpos = standing(model, 1)
-    (picture,) = draw(model, qpos, qpos, beside=True)
-    (alone,) = draw(model, qpos, None, beside=True)
+    (picture,) = draw(model, qpos, qpos, "side")
+    (alone,) = draw(model, qpos, None, "side")
     other = changed(picture, alone)
     columns = np.flatnonzero(other.any(axis=0))
     assert columns.min() > WIDTH // 2
-    (empty,) = draw(without_robot(model), qpos, None, beside=True)
+    (empty,) = draw(without_robot(model), qpos, None, "side")
     robot = changed(alone, empty)
     assert np.flatnonzero(robot.any(axis=0)).max() < columns.min()
     assert other.sum() == pytest.approx(robot.sum(), rel=0.4)

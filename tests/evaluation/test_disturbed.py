@@ -12,12 +12,13 @@ from helpers.refusals import refusal
 from helpers.small_run import sway
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.config import EnvConfig, NetworkConfig
+from mjx_mimic.config import DIRECTIONS, EnvConfig, NetworkConfig
 from mjx_mimic.evaluate import EvaluateCommand, conditions
 from mjx_mimic.evaluation import force_limit, mjlab_metrics, mujoco_engine
 from mjx_mimic.evaluation.engine import Engine
-from mjx_mimic.evaluation.episodes import DIRECTIONS, Evaluation, Protocol
+from mjx_mimic.evaluation.episodes import Evaluation
 from mjx_mimic.evaluation.grid import Grid
+from mjx_mimic.evaluation.protocol import Protocol
 from mjx_mimic.learning.networks import make_actor
 from mjx_mimic.learning.normalizer import empty
 from mjx_mimic.learning.policy import Policy
@@ -83,7 +84,7 @@ def test_a_force_acts_once_for_its_time_in_the_robots_heading(evaluation):
     assert evaluation.force(state, episode, jnp.int32(5)) is None
 
 
-def test_the_largest_force_is_found_in_each_direction(evaluation):
+def test_the_largest_force_is_found_in_each_direction(evaluation, capsys):
     """Of robots that survive 333 N forward, 50 N backward, anything to the left, nothing to the right."""
     limits = dict(zip(DIRECTIONS, (333.0, 50.0, 1e9, -1.0), strict=True))
 
@@ -97,10 +98,10 @@ def test_the_largest_force_is_found_in_each_direction(evaluation):
                 is_of = forces @ direction > 0.0
                 assert {0, 1} == set(episode[is_of] % 2)  # each direction has all clips
                 reach[is_of] = limits[name]
-            # Of two clips the second is too short for most forces, and survived by all.
+            # Of two clips the second ends half a second after the force, and is survived by all.
             short = episode % 2 == 1
             survived = short | (np.linalg.norm(forces, axis=1) <= reach)
-            horizon = np.where(short, 40, 300)
+            horizon = np.where(short, 67, 300)
             return SimpleNamespace(
                 episode=SimpleNamespace(
                     survived=survived, horizon=horizon, push_offset=np.full(len(forces), 20)
@@ -113,6 +114,11 @@ def test_the_largest_force_is_found_in_each_direction(evaluation):
     for name, newtons in found.newtons.items():
         assert 0.0 <= min(limits[name], force_limit.MOST_FORCE) - newtons <= resolution or name == "right"
     assert found.newtons["right"] == 0.0
+    assert found.episodes == force_limit.EPISODES // 2  # the others have no second left to fall in
+    found.show("a run")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "left at least 1588 N" in shown
+    assert "forward 325 N" in shown
     assert found.mass == pytest.approx(0.8 * evaluation.env.robot.model.body_mass.sum(), rel=1e-5)
     assert found.seconds == pytest.approx(2.0 / 30.0)  # whole control steps
 

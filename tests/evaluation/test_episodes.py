@@ -19,7 +19,9 @@ from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import EnvConfig, HeadingConfig, NetworkConfig
 from mjx_mimic.evaluation import mjx_engine, mujoco_engine, summary
 from mjx_mimic.evaluation.engine import Engine
-from mjx_mimic.evaluation.episodes import Evaluation, Outcome, Protocol
+from mjx_mimic.evaluation.episode import Outcome
+from mjx_mimic.evaluation.episodes import Evaluation
+from mjx_mimic.evaluation.protocol import Protocol
 from mjx_mimic.evaluation.recording import Snapshot, recordings
 from mjx_mimic.evaluation.report import evaluate
 from mjx_mimic.learning import rollout
@@ -350,6 +352,18 @@ def test_the_change_of_actions_is_that_of_the_motors(env, policy):
     np.testing.assert_array_equal(action, 1.0)
 
 
+@pytest.mark.parametrize("track_root", [True, False])
+def test_who_is_elsewhere_succeeds_where_the_place_does_not_count(env, policy, track_root):
+    task = env.with_config(replace(env.config, track_root=track_root))
+    whole = Evaluation(task, policy, Protocol(seconds=SECONDS))
+    state, episode = whole.begin(jnp.int32(0), jnp.bool_(True), jax.random.key(0), jax.random.key(1))
+    away = replace(state, qpos=state.qpos.at[:2].add(jnp.array([3.0, -1.0])), steps=jnp.int32(1))
+    _, episode, _, _ = whole.measure(episode, away, jnp.zeros(29), tracking_errors.Effort(0.0, 0.0))
+    found = {m.name: m.values for m in summary.episode_metrics(jax.tree.map(lambda x: x[None], episode), 1.0)}
+    assert found["success_0.25m"] == (0.0 if track_root else 1.0)
+    assert found["mpjpe_global"] > 3000.0
+
+
 def test_metrics_follow_from_the_tallies(in_c, env):
     episode = in_c.episode
     found = {metric.name: metric for metric in summary.episode_metrics(episode, env.control_dt)}
@@ -551,16 +565,26 @@ def test_episodes_start_at_the_first_frame_or_anywhere(evaluation, env):
 # Another model -----------------------------------------------------------------------------------------
 
 
-def test_another_g1_is_driven_by_our_motors(robot, shared, tmp_path):
+def test_another_g1_is_driven_by_our_motors_alone(robot, shared, tmp_path):
     spec = mujoco.MjSpec.from_file(str(shared / "g1" / "g1_mimickit.xml"))
     for part in [geom for geom in spec.geoms if geom.meshname] + list(spec.meshes):
         spec.delete(part)  # their files are not there
-    (tmp_path / "other.xml").write_text(spec.to_xml())
+    spec.add_key(name="rest", ctrl=np.zeros(len(spec.actuators)))
+    spec.add_sensor(
+        type=mujoco.mjtSensor.mjSENS_ACTUATORFRC,
+        objtype=mujoco.mjtObj.mjOBJ_ACTUATOR,
+        objname=spec.actuators[0].name,
+        name="load",
+    )
+    ball = '<body name="ball" pos="2 0 0.1"><freejoint/><geom size="0.1"/></body>'  # before the robot
+    (tmp_path / "other.xml").write_text(spec.to_xml().replace("<worldbody>", f"<worldbody>{ball}", 1))
     other = mujoco_engine.load_other(tmp_path / "other.xml", robot)
     assert other.nu == 29
+    assert not other.jnt_stiffness.any()
+    assert not other.dof_damping.any()
     positions, velocities, controls = mujoco_engine.addresses(other)
-    np.testing.assert_array_equal(positions, np.arange(36))
-    np.testing.assert_array_equal(velocities, np.arange(35))
+    np.testing.assert_array_equal(positions, 7 + np.arange(36))
+    np.testing.assert_array_equal(velocities, 6 + np.arange(35))
     np.testing.assert_array_equal(controls, np.arange(29))
     np.testing.assert_allclose(other.actuator_gainprm[:, 0], robot.kp)
     np.testing.assert_allclose(-other.actuator_biasprm[:, 2], robot.kd)

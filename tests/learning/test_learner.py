@@ -168,6 +168,15 @@ def test_an_update_with_a_number_that_is_not_finite_is_skipped_and_counted(learn
     assert not np.array_equal(arrays(again.actor.params)[0], arrays(healthy.actor.params)[0])
 
 
+def test_a_floor_that_has_risen_is_not_a_jump_of_the_policy(learner, devices):
+    """A training that goes on with more samples in all acts from its first step as the floor asks."""
+    network = replace(POINT_CONFIG.network, min_std=2.0 * POINT_CONFIG.network.initial_std)
+    raised = Learner(PointEnv(sign=jnp.float32(1.0)), replace(POINT_CONFIG, network=network), devices)
+    metrics = first_device(raised.train_step(trained(learner, 3, 1))[1])
+    assert metrics.actor.kl < 0.1  # 0.3 for each joint if the rollout did not know of it
+    assert metrics.std >= network.min_std * (1.0 - 1e-6)
+
+
 def test_train_step_compiles_exactly_once(first_step):
     learner, compiled_first = first_step
     assert len(compiled_first) == 1

@@ -1,6 +1,7 @@
 """Trainings side by side are the trainings alone."""
 
 from dataclasses import replace
+from operator import attrgetter
 
 import jax
 import jax.numpy as jnp
@@ -9,16 +10,14 @@ import pytest
 from helpers.point_env import POINT_CONFIG, TRACED_STEPS, PointEnv
 
 from mjx_mimic.clips import load_motion
-from mjx_mimic.config import TrainConfig
+from mjx_mimic.config import TrainConfig, with_field
 from mjx_mimic.learning.devices import first_device
 from mjx_mimic.learning.learner import Learner
 from mjx_mimic.learning.population import (
     NUMBERS,
     Population,
-    get,
     member_state,
     numbers_of,
-    put,
     stack_states,
     structure,
     with_numbers,
@@ -107,7 +106,7 @@ def test_numbers_come_back_from_a_configuration(preset):
     config = PRESETS[preset]
     numbers = numbers_of(config)
     assert with_numbers(config, numbers) == config
-    assert set(numbers) == {name for name in NUMBERS if get(config, name) is not None}
+    assert set(numbers) == {name for name in NUMBERS if attrgetter(name)(config) is not None}
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -115,7 +114,7 @@ def test_a_number_alone_does_not_change_the_structure(name):
     devices = tuple(jax.local_devices())
     env = PointEnv(sign=jnp.float32(1.0))
     base = Learner(env, TrainConfig(), devices)
-    other = replace(base, config=put(TrainConfig(), name, 0.123))
+    other = replace(base, config=with_field(TrainConfig(), name, 0.123))
     assert structure(other) == structure(base)
 
 
@@ -126,4 +125,4 @@ def test_a_number_alone_does_not_change_the_structure(name):
 def test_anything_else_does(name, value):
     devices = tuple(jax.local_devices())
     base = Learner(PointEnv(sign=jnp.float32(1.0)), TrainConfig(), devices)
-    assert structure(replace(base, config=put(TrainConfig(), name, value))) != structure(base)
+    assert structure(replace(base, config=with_field(TrainConfig(), name, value))) != structure(base)

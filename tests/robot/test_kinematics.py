@@ -15,9 +15,10 @@ from mjx_mimic.robot.kinematics import (
     forward_kinematics,
     heading,
     sole_positions,
+    turn_between,
     without_sign_flips,
 )
-from mjx_mimic.robot.mjcf import load_mjcf
+from mjx_mimic.robot.mjcf import joint_ranges, load_mjcf, plain_g1
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,13 @@ def test_angles_beyond_their_limits(model):
     assert not beyond_limits(model, np.stack([low, high, 0.5 * (low + high)])).any()
 
 
+def test_the_plain_g1_is_compiled_once_and_has_the_ranges_of_the_joints(model):
+    plain = plain_g1()
+    assert plain_g1() is plain
+    assert plain.ngeom < model.ngeom
+    np.testing.assert_array_equal(joint_ranges(plain), [model.joint(name).range for name in G1_JOINTS])
+
+
 def test_heading_is_that_of_training_however_the_robot_tilts():
     quat = Rotation.random(500, random_state=1).as_quat(scalar_first=True)
     found = heading(quat)
@@ -92,6 +100,11 @@ def test_heading_is_the_yaw_whatever_pitch_and_roll_follow():
     turn = Rotation.from_euler("ZYX", np.stack([yaw, pitch, roll], axis=1))
     np.testing.assert_allclose(heading(turn.as_quat(scalar_first=True)), yaw, rtol=0, atol=1e-9)
     assert heading(np.array([1.0, 0.0, 0.0, 0.0])) == 0.0
+
+
+def test_a_turn_between_headings_is_the_shorter_one():
+    assert turn_between(3.0, -3.0) == pytest.approx(2.0 * np.pi - 6.0)
+    assert turn_between(0.5, 0.2) == pytest.approx(-0.3)
 
 
 def test_signs_are_chosen_so_that_neighbours_are_near():

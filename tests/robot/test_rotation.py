@@ -218,6 +218,9 @@ def test_leading_axes_broadcast(quats, vectors):
     assert rotation.angle_between(left, right).shape == (3, 5)
     assert rotation.slerp(left, right, jnp.full((3, 5), 0.3)).shape == (3, 5, 4)
     assert rotation.tangent_normal(left).shape == (3, 1, 6)
+    turned = rotation.turned(left, f32(vectors[None, :5]))
+    assert turned.shape == (3, 5, 4)
+    np.testing.assert_allclose(turned[2, 4], rotation.turned(left[2, 0], f32(vectors[4])), atol=TOLERANCE)
     grid = rotation.rotate(left, f32(vectors[None, :5]))
     for i, quat in enumerate(quats[:3]):
         np.testing.assert_allclose(grid[i], scipy_of(quat).apply(vectors[:5]), rtol=0.0, atol=4e-6)

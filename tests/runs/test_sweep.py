@@ -254,9 +254,17 @@ def test_a_training_whose_updates_are_not_finite_ends_and_the_sweep_goes_on(desc
     )
     monkeypatch.setattr(sweep, "MAX_SKIPPED_UPDATES", 3)
     out = trained(described)
-    assert capsys.readouterr().out.count("warning: update after update was not finite") == 8
+    assert capsys.readouterr().out.count(": update after update was not finite") == 8
     for run in out.glob("*/*/metrics.jsonl"):
         assert figures(run.parent)[-1]["samples"] == 3 * UPDATE
+
+
+def test_accelerators_are_each_given_as_many_environments():
+    config = TrainConfig(num_envs=4096)
+    for count in (1, 2, 8):
+        cards = [SimpleNamespace(platform="gpu")] * count
+        assert sweep.default_together(config, cards) == 2 * count
+    assert sweep.default_together(config, [SimpleNamespace(platform="cpu")] * 64) == 1
 
 
 def test_a_disk_that_fails_in_the_middle_is_no_bad_input(described, monkeypatch):

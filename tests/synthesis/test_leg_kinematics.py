@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.synthesis.leg_kinematics import LEGS, SIDES, legs, robot
+from mjx_mimic.robot.constants import LEGS, SIDES
+from mjx_mimic.robot.mjcf import plain_g1
+from mjx_mimic.synthesis.leg_kinematics import legs
+from mjx_mimic.synthesis.periodic import inverse_dynamics
 
 COUNT = 20
 
@@ -26,7 +29,7 @@ def test_forward_kinematics_and_jacobian_are_those_of_mujoco(poses, side: int):
     root_pos, root_quat, dof_pos = poses
     root_mat = Rotation.from_quat(root_quat, scalar_first=True).as_matrix()
     pos, mat, jacobian = legs()[side].forward(root_pos, root_mat, dof_pos[:, LEGS[side]])
-    model, data = robot(), mujoco.MjData(robot())
+    model, data = plain_g1(), mujoco.MjData(plain_g1())
     foot = model.body(f"{SIDES[side]}_ankle_roll_link").id
     expected = np.zeros((6, model.nv))
     for i in range(COUNT):
@@ -62,3 +65,11 @@ def test_measures_of_the_leg_mirror_each_other():
     np.testing.assert_allclose(left, right, atol=1e-12)
     hip_to_ground = -left_hip[2] + sum(left)
     assert 0.7 < hip_to_ground < 0.8  # m, from the pelvis' origin to the foot's, the leg straight
+
+
+def test_the_plain_g1_is_left_as_it_is():
+    """Inverse dynamics goes without constraints, in a copy of the model that all share."""
+    flags = plain_g1().opt.disableflags
+    at_rest = np.tile(np.eye(1, 36, 3), (4, 1))
+    inverse_dynamics(plain_g1(), at_rest[:, :3], at_rest[:, 3:7], at_rest[:, 7:], 1.0, np.zeros(3))
+    assert plain_g1().opt.disableflags == flags

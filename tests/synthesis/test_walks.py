@@ -11,6 +11,7 @@ from helpers.refusals import command_refusal
 from scipy.optimize import nnls
 from scipy.spatial import ConvexHull
 
+from mjx_mimic import generate
 from mjx_mimic.clips.editing import mirrored_joints
 from mjx_mimic.clips.formats import native
 from mjx_mimic.common.paths import assets_dir, motions_dir
@@ -286,6 +287,22 @@ def test_command_writes_the_named_clips_and_prints_what_they_demand(tmp_path: Pa
     assert len(lines) == 2
     assert "slow_walk.npz: 1.40 s" in lines[0]
     assert re.search(r"torque to \d+% of the limit", lines[1])
+
+
+def test_command_writes_over_no_clip_unless_told_to(tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setattr(generate, "solve", lambda spec: pytest.fail("solved before the files were checked"))
+    (tmp_path / "walk.npz").write_bytes(b"mine")
+    message = command_refusal(main, ["slow_walk", "walk", "--out", str(tmp_path)], capsys)
+    assert message.endswith("walk.npz: exists already; give --force to write over it, or another file")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"mine"]
+    message = command_refusal(main, ["walk", "--out", str(tmp_path / "walk.npz")], capsys)
+    assert "option --out" in message
+
+
+def test_command_writes_over_a_clip_when_told_to(tmp_path: Path, capsys):
+    (tmp_path / "walk.npz").write_bytes(b"mine")
+    assert main(["walk", "--out", str(tmp_path), "--force"]) == 0
+    assert native.read(tmp_path / "walk.npz").name == "walk"
 
 
 def test_command_refuses_a_clip_that_it_cannot_make(tmp_path: Path, capsys):

@@ -7,9 +7,11 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.generate import SPECS
+from mjx_mimic.robot.constants import LEGS
 from mjx_mimic.synthesis.fixed_point import NotConvergedError, fixed_point
-from mjx_mimic.synthesis.leg_kinematics import LEGS, legs
-from mjx_mimic.synthesis.zmp_solver import Solution, solve
+from mjx_mimic.synthesis.leg_kinematics import legs
+from mjx_mimic.synthesis.motion_spec import Solution
+from mjx_mimic.synthesis.zmp_solver import solve
 
 pytestmark = pytest.mark.slow
 

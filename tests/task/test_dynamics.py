@@ -89,22 +89,16 @@ def test_every_motor_is_as_strong_as_is_said(robot, strength):
     np.testing.assert_allclose(limit, strength * robot.effort_limit, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("delay", "ages"),
-    [
-        (0.0, [0, 0, 0, 0]),
-        (0.25, [1, 0, 0, 0]),
-        (0.5, [1, 1, 0, 0]),
-        (1.0, [1, 1, 1, 1]),
-        (1.5, [2, 2, 1, 1]),
-        (2.0, [2, 2, 2, 2]),
-    ],
-)
-def test_a_target_arrives_so_many_control_steps_late(delay, ages):
-    history = jnp.array([[10.0], [20.0]])
-    robot = Dynamics(delay=jnp.float32(delay))
-    found = dynamics.motor_targets(robot, jnp.array([0.0]), history, 4)
-    np.testing.assert_array_equal(found[:, 0], 10.0 * np.array(ages))
+@pytest.mark.parametrize("substeps", [2, 3, 4])
+@pytest.mark.parametrize("delay", [0.0, 0.1, 0.25, 0.5, 0.6, 0.7, 1.0, 1.3, 1.5, 2.0])
+def test_a_target_arrives_so_many_control_steps_late(delay, substeps):
+    """Also within a physics step, by the mean over it; the mean over a control step is late by the delay."""
+    history, robot = jnp.array([[10.0], [20.0]]), Dynamics(delay=jnp.float32(delay))
+    found = dynamics.motor_targets(robot, jnp.array([0.0]), history, substeps)
+    instants = (np.arange(1200) + 0.5) / 1200  # of the control step
+    ages = np.ceil(delay - instants).clip(0).reshape(substeps, -1).mean(1)
+    np.testing.assert_allclose(found[:, 0], 10.0 * ages, atol=1e-2)
+    np.testing.assert_allclose(found.mean(), 10.0 * delay, atol=1e-4)
 
 
 def test_an_encoder_that_shows_too_much_lowers_the_target_behind_it():

@@ -27,7 +27,7 @@ from mjx_mimic.config import (
 from mjx_mimic.config_checks import sized
 from mjx_mimic.evaluation.recording import snapshot
 from mjx_mimic.task.env import ImitationEnv
-from mjx_mimic.task.goals import Situation, doubts, heading, strike, throw
+from mjx_mimic.task.goals import Situation, doubts, heading, targets, throw
 from mjx_mimic.task.making import make_env
 from mjx_mimic.task.states import EnvState
 
@@ -252,7 +252,7 @@ def test_a_phase_is_passed_once_in_each_cycle(release):
 
 def test_a_target_that_does_not_vary_has_no_beyond():
     fixed = ((0.6, 0.6), (0.0, 0.0), (0.5, 0.5))
-    point = strike.draw_cylindrical(jax.random.key(0), fixed, beyond=0.5)
+    point = targets.draw_cylindrical(jax.random.key(0), fixed, beyond=0.5)
     np.testing.assert_allclose(point, [0.6, 0.0, 0.5], atol=1e-6)
 
 
@@ -369,7 +369,7 @@ def test_targets_are_where_the_settings_say_from_where_the_cycle_began(rigid):
         assert high - 0.1 * (high - low) < values.max() <= high + 1e-5
     outside = striking(rigid, **config, beyond=0.2).goal.config
     ranges = (outside.distance, outside.azimuth, outside.height)
-    draw = jax.jit(jax.vmap(lambda key: strike.draw_cylindrical(key, ranges, outside.beyond)))
+    draw = jax.jit(jax.vmap(lambda key: targets.draw_cylindrical(key, ranges, outside.beyond)))
     target = np.asarray(draw(jax.random.split(jax.random.key(1), 300)))
     found = np.stack([np.hypot(*target.T[:2]), np.arctan2(target[:, 1], target[:, 0]), target[:, 2]])
     low, high = np.array(ranges).T[..., None]

@@ -111,7 +111,7 @@ def test_segments_follow_each_clips_own_kind_of_end(light):
 
 def test_starts_can_be_exchanged_and_nothing_else_changes(light):
     env, starts = make_env([sway()], robot=light), make_starts([1.0], [True], [1.0], 0.25)
-    other = env.with_starts(starts)
+    other = replace(env, starts=starts)
     assert other.starts is starts
     assert (other.library, other.robot, other.config) == (env.library, env.robot, env.config)
     state, _ = jax.jit(other.reset)(jax.random.key(0))

@@ -17,11 +17,12 @@ from mjx_mimic.learning.networks import make_actor
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.presets import PRESETS
 from mjx_mimic.robot.model import load_robot
+from mjx_mimic.task.disturbances import sensed
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.making import make_env
-from mjx_mimic.task.randomization import sensed
-from mjx_mimic.task.states import EnvState
+from mjx_mimic.task.penalty import penalty
+from mjx_mimic.task.states import EnvState, PhysicsTrace
 
 
 @pytest.fixture(scope="module")
@@ -180,25 +181,23 @@ def test_penalties_are_what_their_weights_say(robot):
     high, low = robot.joint_range[:, 1], robot.joint_range[:, 0]
     angles = np.asarray(before.qpos[7:]).copy()
     angles[0], angles[1] = high[0] + 0.02, low[1] + 0.04  # 0.07 and 0.01 rad into the margin of 0.05
-    after = replace(before, qpos=before.qpos.at[7:].set(angles), qvel=before.qvel.at[6:].set(0.3))
-    action = jnp.full(29, -2.0)  # clipped to -1
+    commanded, target = env.command(before, jnp.full(29, -2.0))  # clipped to -1
+    qpos, qvel = before.qpos.at[7:].set(angles), before.qvel.at[6:].set(0.3)
+    after = replace(commanded, qpos=qpos, qvel=qvel)
+    trace = PhysicsTrace(qpos[None, 7:], qvel[None, 6:])
 
-    def penalty(**changes: float) -> float:
-        config = replace(PenaltyConfig(0.0, 0.0, 0.0), **changes)
-        other = env.with_config(replace(env.config, penalty=config))
-        return float(other.compute_penalty(before, after, action))
+    def found(before: EnvState = before, **weight: float) -> float:
+        return float(penalty(PenaltyConfig(**weight), robot, before, after, target, trace))
 
-    assert penalty() == 0.0
-    assert penalty(action_change=2.0) == pytest.approx(2.0 * 1.5**2)
+    assert found() == 0.0
+    assert found(action_change=2.0) == pytest.approx(2.0 * 1.5**2)
     margin = np.maximum(angles - high + 0.05, 0.0) + np.maximum(low + 0.05 - angles, 0.0)
     assert margin.sum() == pytest.approx(0.08, abs=1e-5)
-    assert penalty(joint_limit=5.0) == pytest.approx(5.0 * margin.sum(), rel=1e-5)
-    target = np.asarray(env.pd_target(before, action))
-    torque = np.clip((robot.kp * (target - angles) - robot.kd * 0.3) / robot.effort_limit, -1.0, 1.0)
-    assert penalty(torque=3.0) == pytest.approx(3.0 * np.mean(torque**2), rel=1e-4)
-    first = replace(before, steps=jnp.int32(0))
-    other = env.with_config(replace(env.config, penalty=PenaltyConfig(action_change=2.0)))
-    assert float(other.compute_penalty(first, after, action)) == 0.0
+    assert found(joint_limit=5.0) == pytest.approx(5.0 * margin.sum(), rel=1e-5)
+    asked = robot.kp * (np.asarray(target) - angles) - robot.kd * 0.3
+    torque = np.clip(asked / robot.effort_limit, -1.0, 1.0)
+    assert found(torque=3.0) == pytest.approx(3.0 * np.mean(torque**2), rel=1e-4)
+    assert found(replace(before, steps=jnp.int32(0)), action_change=2.0) == 0.0
 
 
 @pytest.mark.parametrize("devices", [2, 3])
@@ -224,12 +223,12 @@ def test_parts_in_one_another_are_penalised_by_their_depth():
     for qpos in (stand.qpos, crossed):
         state = replace(stand, qpos=qpos, qvel=jnp.zeros(35))
         after, trace = step(state)
-        penalty = env.compute_penalty(state, after, jnp.zeros(29), trace)
+        found = penalty(config.penalty, robot, state, after, qpos[7:], trace)
         data = mujoco.MjData(robot.model)
         data.qpos[:] = qpos
         mujoco.mj_forward(robot.model, data)
         pairs = [c for c in data.contact if robot.model.geom("floor").id not in c.geom and c.dist < 0.0]
         depths.append(-sum(contact.dist for contact in pairs))
-        np.testing.assert_allclose(penalty, 7.0 * depths[-1], atol=1e-3)
+        np.testing.assert_allclose(found, 7.0 * depths[-1], atol=1e-3)
     assert depths[0] == 0.0
     assert depths[1] > 0.01

@@ -315,14 +315,14 @@ def test_a_whole_circle_leads_back_after_an_hour():
     cycle = curved(60.0)
     library = reference.make_library([cycle])
     times = np.arange(0.01, cycle.length, 0.05)
-    hour = reference.later(reference.moment(jnp.asarray(times, jnp.float32)), 18_000 * 11, 10.0)
+    hour = reference.later(reference.clip_time(jnp.asarray(times, jnp.float32)), 18_000 * 11, 10.0)
     qpos, _ = lookup(library, jnp.zeros(len(times), int), hour)
     assert_same_qpos(np.asarray(qpos, float), at(library, 0, times)[0], 1e-3)  # 1.5e-9 rad a cycle
 
 
 def after(library: reference.MotionLibrary, start: np.ndarray, steps: int, hz: float):
     """The lookup of the first clip at control steps after a start (N,)."""
-    moments = reference.later(reference.moment(jnp.asarray(start, jnp.float32)), steps, hz)
+    moments = reference.later(reference.clip_time(jnp.asarray(start, jnp.float32)), steps, hz)
     qpos, qvel = lookup(library, jnp.zeros(len(start), int), moments)
     return np.asarray(qpos, float), np.asarray(qvel, float)
 
@@ -446,7 +446,7 @@ def character(qpos: np.ndarray, qvel: np.ndarray) -> CharacterState:
 @pytest.mark.parametrize("hz", [30.0, 33.3, 1000.0])
 @pytest.mark.parametrize("steps", [0, 1, 29, 30, 31, 100_000])
 def test_moments_count_whole_seconds(hz, steps):
-    found = reference.later(reference.moment(jnp.float32(2.75)), jnp.int32(steps), hz)
+    found = reference.later(reference.clip_time(jnp.float32(2.75)), jnp.int32(steps), hz)
     assert 0.0 <= found.fraction < 1.0
     assert int(found.second) + float(found.fraction) == pytest.approx(2.75 + steps / hz, abs=3e-7)
 

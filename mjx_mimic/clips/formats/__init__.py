@@ -69,13 +69,8 @@ def load_motion(path_or_name: str | Path, reading: Reading = AS_IT_SAYS) -> Moti
         UserError: there is no such clip, its format is unknown, or it cannot be read as one of that format.
             Whether it is fit for training is for `validation` to say.
     """
-    return load_with_format(path_or_name, reading)[0]
-
-
-def load_with_format(path_or_name: str | Path, reading: Reading = AS_IT_SAYS) -> tuple[Motion, Format]:
-    """Read a clip as `load_motion` does, and return the format of its file as well."""
     path, wanted = _resolve(Path(path_or_name))
-    clips, known = _read(path, wanted, reading)
+    clips, _ = _read(path, wanted, reading)
     if len(clips) > 1:
         names = list(clips)
         shown = ", ".join(map(quoted, names[:5])) + (f" and {len(names) - 5} more" if names[5:] else "")
@@ -83,7 +78,7 @@ def load_with_format(path_or_name: str | Path, reading: Reading = AS_IT_SAYS) ->
     (clip,) = clips.values()
     if isinstance(clip, UserError):
         raise clip
-    return clip, known
+    return clip
 
 
 def load_all(

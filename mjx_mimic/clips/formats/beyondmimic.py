@@ -59,7 +59,7 @@ def build(fields: Mapping[str, Any], path: Path) -> RawClip:
     root_quat = numbers(fields, "body_quat_w", (None, None, 4), path)[:, 0]
     return RawClip(
         name=path.stem,
-        fps=rate(fields),
+        fps=rate(fields, path),
         root_pos=numbers(fields, "body_pos_w", (None, None, 3), path)[:, 0],
         root_quat=np.roll(root_quat, 1, axis=1) if xyzw else root_quat,
         dof_pos=joints[:, columns],

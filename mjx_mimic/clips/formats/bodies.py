@@ -42,7 +42,7 @@ def build(fields: Mapping[str, Any], path: Path) -> RawClip:
     root = bodies.index("pelvis") if "pelvis" in bodies else 0
     raw = RawClip(
         name=path.stem,
-        fps=rate(fields),
+        fps=rate(fields, path),
         root_pos=stored[:, root],
         root_quat=numbers(fields, turns, (None, len(bodies), 4), path)[:, root],
         dof_pos=dof_pos,

@@ -17,7 +17,6 @@ from mjx_mimic.clips.motion import (
     check_finite,
     frame_rate,
     mostly_good,
-    remedy_for_frames,
 )
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.robot.constants import G1_JOINTS
@@ -54,12 +53,15 @@ def motion_of(raw: RawClip, path: Path, terms: Terms, reading: Reading) -> Motio
         raw = _padded(raw)
     sanity.check_metres(raw.root_pos, terms.position, path)
     read = raw.motion(fps, path)
-    angles = sanity.whole_turns_off(read.dof_pos)
+    turns = sanity.whole_turns(read.dof_pos)
+    angles = read.dof_pos - sanity.TURN * turns
     sanity.check_radians(angles, terms.joints, path)
     if raw.joint_vel is not None and reading.source_fps is None:
         sanity.check_rate(raw.dof_pos, raw.joint_vel, fps, terms.velocities, path)
-    if np.array_equal(angles, read.dof_pos):
+    if not turns.any():
         return read
+    for joint in np.flatnonzero(turns):
+        reading.tell(f"took {turns[joint]:+.0f} whole turn(s) off {read.joint_names[joint]}")
     angles.setflags(write=False)
     return replace(read, dof_pos=angles)
 
@@ -147,14 +149,7 @@ def _check_finite(raw: RawClip, path: Path, terms: Terms) -> None:
     check_finite(raw.root_pos, terms.position, path, ("x", "y", "z"))
     check_finite(raw.root_quat, terms.rotation, path, ("w", "x", "y", "z"))
     check_finite(raw.dof_pos, terms.joints, path, raw.joint_names)
-    far = np.argwhere(np.abs(raw.root_pos) > sanity.FARTHEST)
-    if len(far):
-        frame, axis = map(int, far[0])
-        remedy = remedy_for_frames(far[:, 0], len(raw.root_pos), "give metres from an origin nearby")
-        raise UserError(
-            f"{path}: {terms.position} goes {abs(raw.root_pos[frame, axis]):.4g} m from the origin at frame"
-            f" {frame} ({len(far)} such value(s)); {remedy}"
-        )
+    sanity.check_distance(raw.root_pos, terms.position, path)
 
 
 def _padded(raw: RawClip) -> RawClip:

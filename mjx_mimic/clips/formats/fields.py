@@ -103,12 +103,22 @@ def first_of(fields: Mapping[str, Any], names: Sequence[str]) -> str | None:
     return next((name for name in names if name in fields and fields[name] is not None), None)
 
 
-def rate(fields: Mapping[str, Any]) -> Any:
-    """Return frames/s as a file states them, in one of the usual ways, unchecked; None: it does not."""
+def rate(fields: Mapping[str, Any], path: Path) -> Any:
+    """Return frames/s as a file states them, in one of the usual ways, unchecked; None: it does not.
+
+    Raises:
+        UserError: it states the seconds between two frames, and these are over 1.
+    """
     name = first_of(fields, RATES)
     value: Any = None if name is None else scalar(fields[name])
-    inverse = name in _STEPS and isinstance(value, int | float) and value > 0.0
-    return 1.0 / value if inverse else value
+    if name not in _STEPS or not isinstance(value, int | float) or not value > 0.0:
+        return value
+    if value > 1.0:
+        raise UserError(
+            f"{path}: {name} is {value:g} s between two frames; give seconds, no milliseconds, or convert"
+            " --source-fps states the rate"
+        )
+    return 1.0 / value
 
 
 def scalar(value: Any) -> Any:
@@ -136,8 +146,13 @@ def distances(points: NDArray, others: NDArray) -> NDArray:
         return np.linalg.norm(points - others, axis=-1)
 
 
+def words(name: str) -> list[str]:
+    """Split a name into its words and numbers, as LeftHipPitch and J_Bip_L_Hand01 have them."""
+    return _WORD.findall(name.replace("_", " "))
+
+
 def g1_name(name: str) -> str:
     """Name the joint of `G1_JOINTS` that a file calls `name`, as in LeftHipPitch; keep other names."""
-    words = [_SIDES.get(word, word) for word in _WORD.findall(name.replace("_", " "))]
-    plain = "".join(word.lower() for word in words if word.lower() not in _NOT_OF_NAMES)
+    lower = [_SIDES.get(word, word).lower() for word in words(name)]
+    plain = "".join(word for word in lower if word not in _NOT_OF_NAMES)
     return _BY_PLAIN_NAME.get(plain, name)

@@ -41,7 +41,7 @@ def build(fields: Mapping[str, Any], path: Path) -> RawClip:
     velocities = numbers(fields, "joint_vel", (None, None), path)[:, _FREE - 1 :] if stored else None
     return RawClip(
         name=path.stem,
-        fps=rate(fields),
+        fps=rate(fields, path),
         root_pos=table[:, :3],
         root_quat=table[:, 3:_FREE],
         dof_pos=table[:, _FREE : _FREE + len(names)],

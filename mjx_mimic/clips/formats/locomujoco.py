@@ -47,7 +47,7 @@ def build(fields: Mapping[str, Any], path: Path) -> RawClip:
     place, turn = (slice(4, _FREE), slice(4)) if turn_first else (slice(3), slice(3, _FREE))
     return RawClip(
         name=path.stem,
-        fps=rate(fields),
+        fps=rate(fields, path),
         root_pos=qpos[:, place],
         root_quat=qpos[:, turn],
         dof_pos=qpos[:, _FREE:],

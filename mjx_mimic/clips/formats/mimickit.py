@@ -56,7 +56,7 @@ def build(fields: Mapping[str, Any], path: Path) -> RawClip:
         root_quat[finite] = Rotation.from_rotvec(frames[finite, 3:6]).as_quat(scalar_first=True)
     return RawClip(
         name=path.stem,
-        fps=rate(fields),
+        fps=rate(fields, path),
         root_pos=frames[:, :3],
         root_quat=root_quat,
         dof_pos=frames[:, _ROOT:],

@@ -16,7 +16,7 @@ import numpy as np
 from mjx_mimic.clips.formats.base import RawClip
 from mjx_mimic.clips.formats.fields import FEW_JOINTS, G1_23_JOINTS, first_shape, numbers
 from mjx_mimic.clips.formats.posed import Posed
-from mjx_mimic.clips.sanity import model
+from mjx_mimic.robot.mjcf import plain_g1
 
 _ROUNDING = 1e-4  # rad, of what is stored as float32
 
@@ -51,7 +51,8 @@ def build(fields: Mapping[str, Any], path: Path) -> RawClip:
 
 def _axes(names: tuple[str, ...]) -> np.ndarray:
     """Return the axes (J, 3) of hinges."""
-    return model().jnt_axis[[model().joint(name).id for name in names]]
+    model = plain_g1()
+    return model.jnt_axis[[model.joint(name).id for name in names]]
 
 
 _LAYOUT = Posed(

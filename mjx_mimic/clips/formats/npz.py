@@ -63,8 +63,10 @@ class Arrays(Mapping[str, NDArray]):
             if version not in _HEADERS:
                 raise ValueError(f"an array in version {version} of the format")
             shape, _, dtype = _HEADERS[version](file)
-        # Arrays of no bytes count too: even of these, a list of a thousand million takes gigabytes.
+        # Arrays of no bytes count too: even of these, a list of a thousand million takes gigabytes. Those of
+        # no rows are empty lists.
         claimed = math.prod(max(size, 1) for size in shape) * max(dtype.itemsize, 1)
+        claimed = 0 if shape[:1] == (0,) else claimed
         if claimed > member.file_size and not dtype.hasobject:
             raise ValueError(f"an array of shape {shape} in {member.file_size} bytes")
 

@@ -44,7 +44,7 @@ class Posed:
         root_quat = numbers(fields, rotation, (None, 4), path)
         return RawClip(
             name=path.stem,
-            fps=rate(fields),
+            fps=rate(fields, path),
             root_pos=numbers(fields, position, (None, 3), path),
             root_quat=np.roll(root_quat, 1, axis=1) if self.xyzw else root_quat,
             dof_pos=dof_pos,

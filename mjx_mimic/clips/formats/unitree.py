@@ -33,6 +33,7 @@ _PLACE = _ROOT + r"(?:position|pos|translation|translate|trans|t|p)?([xyz0-3])"
 _TURN = _ROOT + r"(?:quaternion|quat|q|rotation|rot|r|orientation|ori)([xyzw0-4])"
 _TIME = r"(?:elapsed|sim)?(?:time|timestamp|stamp|t|s|secs?|seconds)(?:s|ms|us|ns|secs?|seconds)?"
 _SECOND = {"s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+_NUMBER_STEPS = (1.0, 2.0, 3.0, 4.0)  # as ms, they would be over 200 frames/s
 _UNEVEN = "time or frame numbers go up unevenly; export every frame, or convert --source-fps states the rate"
 _COUNTER = r"(?:frame|row|sample|index|idx|id|number|num|no|nr|n|i|step|count|counter|unnamed0?)*"
 
@@ -125,7 +126,8 @@ def _named(names: tuple[str, ...], rows: Array, path: Path) -> RawClip:
         taken = {*place, *turn, time}
         rest = [i for name, i in others if i not in taken and not re.fullmatch(_COUNTER, name)]
         columns, joint_names = columns + rest, joint_names + [names[index] for index in rest]
-    even = time is None or _runs(rows[:, time])
+    numbers = [index for name, index in others if "frame" in name and re.fullmatch(_COUNTER, name)]
+    even = all(_runs(rows[:, index]) for index in (numbers if time is None else [time]))
     rate = None if time is None else _rate(rows[:, time], _unit(names[time]))
     return RawClip(
         name=path.stem,
@@ -188,14 +190,14 @@ def _rate(column: Array, unit: float | None = None) -> float | None:
     Args:
         column: time, NaN where it is unknown.
         unit: how many of its units a second has; None: it is s, ms, us or ns, whatever the steps look like,
-            and steps of 1 are frame numbers.
+            and whole steps under 5 are frame numbers.
     """
     if not _runs(column):
         return None
     first, last = np.flatnonzero(np.isfinite(column))[[0, -1]]
     length = float(column[last]) - float(column[first])
     step = length / int(last - first)
-    if unit is None and step == 1.0:
+    if unit is None and step in _NUMBER_STEPS:
         return None
     if unit is None:  # no frame takes a second
         unit = next((unit for unit in (1.0, 1e3, 1e6) if step < unit), 1e9)

@@ -15,7 +15,7 @@ from mjx_mimic.config import ThrowConfig
 from mjx_mimic.robot.constants import GRAVITY
 from mjx_mimic.robot.model import CharacterState
 from mjx_mimic.task.goals.base import GoalState, Situation, drawing
-from mjx_mimic.task.goals.strike import (
+from mjx_mimic.task.goals.targets import (
     cylindrical,
     cylindrical_dials,
     cylindrical_values,

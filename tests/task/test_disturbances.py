@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from mjx_mimic.clips.dataset import load_clips
 from mjx_mimic.config import NetworkConfig, NoiseConfig, PPOConfig, TrainConfig
 from mjx_mimic.learning.learner import Learner, TrainState, make_learner
-from mjx_mimic.task import randomization
+from mjx_mimic.task import disturbances
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +85,7 @@ def test_kicks_have_their_rate_size_and_direction(plain):
     env, count = plain.env, 40_000
     start = env.reset_to(jnp.int32(0), jnp.float32(0.3))
     keys = jax.random.split(jax.random.key(0), count)
-    after, sensed = jax.jit(jax.vmap(lambda key: randomization.disturbed(env, start, 0.6, 0.0, 0.0, key)))(
+    after, sensed = jax.jit(jax.vmap(lambda key: disturbances.disturbed(env, start, 0.6, 0.0, 0.0, key)))(
         keys
     )
     np.testing.assert_array_equal(after.qpos, np.broadcast_to(start.qpos, after.qpos.shape))
@@ -104,12 +104,12 @@ def test_kicks_have_their_rate_size_and_direction(plain):
 def test_a_kick_turns_the_root_about_each_axis(plain):
     start = plain.env.reset_to(jnp.int32(0), jnp.float32(0.3))
     keys = jax.random.split(jax.random.key(0), 4000)
-    kick = jax.vmap(lambda key: randomization.pushed(start, 0.0, key, jnp.float32(0.8)))(keys)
+    kick = jax.vmap(lambda key: disturbances.pushed(start, 0.0, key, jnp.float32(0.8)))(keys)
     turn = np.asarray(kick.qvel - start.qvel)
     for axis in range(3):
         assert stats.kstest(turn[:, 3 + axis], stats.uniform(-0.8, 1.6).cdf).pvalue > 1e-3
     np.testing.assert_array_equal(np.delete(turn, [3, 4, 5], axis=1), 0.0)
-    after, _ = jax.jit(jax.vmap(lambda key: randomization.disturbed(plain.env, start, 0.6, 0.8, 0.0, key)))(
+    after, _ = jax.jit(jax.vmap(lambda key: disturbances.disturbed(plain.env, start, 0.6, 0.8, 0.0, key)))(
         keys
     )
     difference = np.abs(np.asarray(after.qvel - start.qvel)) > 1e-6
@@ -121,7 +121,7 @@ def test_a_kick_turns_the_root_about_each_axis(plain):
 def test_noise_is_only_in_what_is_seen(plain):
     env = plain.env
     start = env.reset_to(jnp.int32(0), jnp.float32(0.3))
-    after, sensed = randomization.disturbed(env, start, 0.0, 0.0, 1.0, jax.random.key(0))
+    after, sensed = disturbances.disturbed(env, start, 0.0, 0.0, 1.0, jax.random.key(0))
     jax.tree.map(np.testing.assert_array_equal, after, start)
     assert np.abs(np.asarray(env.observe(start, sensed) - env.observe(start))).max() > 0.01
 
@@ -130,7 +130,7 @@ def test_noise_has_the_stated_size_and_keeps_the_quaternion_unit(plain):
     state = plain.env.reset_to(jnp.int32(0), jnp.float32(0.3))
     keys = jax.random.split(jax.random.key(0), 4000)
     noise = NoiseConfig(spin=0.3)
-    seen = jax.vmap(lambda key: randomization.sensed(state, noise, 2.0, key))(keys)
+    seen = jax.vmap(lambda key: disturbances.sensed(state, noise, 2.0, key))(keys)
     np.testing.assert_allclose(np.linalg.norm(seen.qpos[:, 3:7], axis=1), 1.0, atol=1e-6)
     offset = np.asarray(seen.qpos - state.qpos)
     turn = Rotation.from_quat(seen.qpos[:, 3:7], scalar_first=True)
