@@ -10,12 +10,17 @@ CACHE = Path(__file__).parents[1] / ".jax_cache"
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Most of the time goes into compiling, which takes a fifth to a third less without LLVM's optimisations.
 # A device that waits for the other one aborts the process after 40 s, which an overloaded machine exceeds.
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=2"
-    " --xla_cpu_collective_call_terminate_timeout_seconds=900"
-    " --xla_cpu_collective_call_warn_stuck_timeout_seconds=300",
+# Unoptimised, processors with other vector instructions also agree to the bit.
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=2",
+        "--xla_cpu_collective_call_terminate_timeout_seconds=900",
+        "--xla_cpu_collective_call_warn_stuck_timeout_seconds=300",
+        os.environ.get("XLA_FLAGS", ""),
+    ]
 )
+# Pages and kernels of this machine are not asked for through a proxy.
+os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"
 
 from mjx_mimic.display.gl import choose_gl_backend
 

@@ -4,6 +4,7 @@ A few inputs for each reader by default, always the same. `pytest -m faults test
 on for FUZZ_SECONDS (60) with each reader, from the seed FUZZ_SEED (the time), and prints what it has done.
 """
 
+import ctypes
 import json
 import os
 import resource
@@ -88,6 +89,10 @@ def _watch(event: str, arguments: tuple) -> None:
 
 
 sys.addaudithook(_watch)
+
+
+if hasattr(LIBC := ctypes.CDLL(None), "mallopt"):
+    LIBC.mallopt(-8, 2)  # M_ARENA_MAX: each of a large machine's many arenas would count against the limit
 
 
 @contextmanager

@@ -44,7 +44,7 @@ STEPS = 30
 
 @pytest.fixture(scope="module")
 def env(robot) -> ImitationEnv:
-    return make_env(load_clips(["walk"]).motions, EnvConfig(max_deviation=0.4), robot=robot)
+    return make_env(load_clips(["walk"]).motions, EnvConfig(max_deviation=0.6), robot=robot)
 
 
 @pytest.fixture(scope="module")
@@ -163,9 +163,9 @@ def test_an_episode_is_tallied_to_its_end_and_early_termination_noted(in_c):
     episode, figures = in_c.episode, in_c.figures
     assert episode.steps.tolist() == [STEPS] * EPISODES
     assert not episode.broken.any()
-    # The untrained walker falls behind the 0.4 m limit within the second in some episodes.
+    # The untrained walker falls behind the 0.6 m limit within the second in some episodes.
     ended = ~episode.running
-    assert ended.any()
+    assert 0 < ended.sum() < EPISODES
     assert (episode.episode_length <= STEPS).all()
     assert (episode.episode_length[~ended] == STEPS).all()
     assert (episode.episode_return[ended] < episode.reward[ended]).any()

@@ -4,6 +4,7 @@ Three updates by default; `pytest -m faults` takes twenty.
 """
 
 import contextlib
+import shutil
 import socket
 import subprocess
 import time
@@ -88,8 +89,9 @@ def test_only_the_first_process_prints(runs):
 
 @pytest.mark.slow
 @pytest.mark.faults
-def test_a_run_of_two_processes_goes_on_in_one(runs, updates):
+def test_a_run_of_two_processes_goes_on_in_one(runs, updates, tmp_path):
     """Its checkpoint holds the environments of both."""
+    runs = shutil.copytree(runs, tmp_path / "copies")
     more = ("--total-steps", str((updates + 1) * UPDATE), "--resume")
     assert ended([start(runs, name, *more, devices=2) for name in ("one", "two")]) == [0, 0]
     assert "resumed at" in printed(runs, "two")

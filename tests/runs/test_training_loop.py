@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +29,7 @@ from mjx_mimic.learning.rollout import EvaluationMetrics
 from mjx_mimic.runs import checkpoints, folder, metric_log, reports, training_loop, training_run
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.metric_log import MetricLog
+from mjx_mimic.runs.stop import Stop
 from mjx_mimic.task.making import with_contacts
 from mjx_mimic.task.tracking_errors import TrackingErrors
 
@@ -62,18 +64,26 @@ def test_a_run_folder_has_all_that_is_promised(finished, capsys):
 
 
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(finished, monkeypatch, capsys):
-    write = MetricLog.write
+    write, stops = MetricLog.write, []
+
+    class NotedStop(Stop):
+        def __init__(self) -> None:
+            super().__init__()
+            stops.append(self)
 
     def write_and_interrupt(self, row, of_clips):
         write(self, row, of_clips)
         if row["samples"] == STEPS:
             signal.raise_signal(signal.SIGINT)
+            while not stops[-1].requested:  # a thread hears it
+                time.sleep(0.01)
 
     # A report after every update, and an interrupt with the first: the next update ends the run.
     monkeypatch.setattr("mjx_mimic.runs.training_loop.REPORT_INTERVAL_S", 0.0)
     total = ("--total-steps", str(4 * STEPS), "--no-video")
     with monkeypatch.context() as patch:
         patch.setattr(MetricLog, "write", write_and_interrupt)
+        patch.setattr("mjx_mimic.runs.training_loop.Stop", NotedStop)
         assert command(finished, "cut", *total) == 130
     assert "--resume" in capsys.readouterr().out
     before = rows(finished, "cut")[-1]["samples"]

@@ -308,7 +308,7 @@ def test_reference_action_asks_for_a_share_of_the_effort_limit(
 def flight(robot, step, reset_to, pd_target):
     """A control step of robots thrown into the air, where motors, joint limits and gravity act: (state,
     following, result, the same in MuJoCo C)."""
-    draw = np.random.default_rng(1)
+    draw = np.random.default_rng(3)  # of no state near a threshold of the constraints, as with 1
     state = reset_to(np.arange(ENVS) % 2, np.linspace(0.0, 0.6, ENVS))
     state.qpos[:, 2] += 0.2
     state.qvel[:] += draw.normal(size=state.qvel.shape)
@@ -323,10 +323,10 @@ def flight(robot, step, reset_to, pd_target):
 
 
 def test_a_control_step_in_the_air_is_mujocos(robot, flight):
-    """All substeps in float32 against float64: 5e-7 rad and 4e-4 rad/s here, unoptimised 8e-6 rad."""
+    """All substeps in float32 against float64: 1.6e-5 rad/s, with and without fused multiplications."""
     state, following, _, in_c = flight
     np.testing.assert_allclose(following.qpos, gathered(in_c, "qpos"), rtol=0.0, atol=2e-5)
-    np.testing.assert_allclose(following.qvel, gathered(in_c, "qvel"), rtol=0.0, atol=1e-3)
+    np.testing.assert_allclose(following.qvel, gathered(in_c, "qvel"), rtol=0.0, atol=2e-4)
     np.testing.assert_allclose(following.warm_start, gathered(in_c, "qacc_warmstart"), rtol=1e-3, atol=0.05)
     assert np.abs(following.qvel - state.qvel)[:, 6:].max() > 1.0
 
