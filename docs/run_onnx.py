@@ -64,16 +64,16 @@ def motors_of(model, about):
     motors = [model.actuator(joint).id for joint in about["joint_names"]]
     if (model.actuator_biastype[motors] != mujoco.mjtBias.mjBIAS_AFFINE).any():
         raise ValueError("its motors take torques; give a scene with position motors of the metadata's gains")
-    limits = np.where(model.actuator_forcelimited[motors], model.actuator_forcerange[motors, 1], np.inf)
     numbers, dofs = [joint.id for joint in joints], [joint.dofadr[0] for joint in joints]
-    joint_limits = np.where(model.jnt_actfrclimited[numbers], model.jnt_actfrcrange[numbers, 1], np.inf)
+    of_motors = np.where(model.actuator_forcelimited[motors], model.actuator_forcerange[motors, 1], np.inf)
+    of_joints = np.where(model.jnt_actfrclimited[numbers], model.jnt_actfrcrange[numbers, 1], np.inf)
     here = {
         "kp": (model.actuator_gainprm[motors, 0], about["kp"]),
         "kd": (-model.actuator_biasprm[motors, 2], about["kd"]),
-        "effort_limit": (np.minimum(limits, joint_limits), about["effort_limit"]),
+        "effort_limit": (np.minimum(of_motors, of_joints), about["effort_limit"]),
         "armature": (model.dof_armature[dofs], about["armature"]),
-        "stiffness": (model.jnt_stiffness[numbers].reshape(len(joints), -1), 0.0),
-        "damping": (model.dof_damping[dofs].reshape(len(joints), -1), 0.0),
+        "stiffness": (model.jnt_stiffness[numbers], 0.0),
+        "damping": (model.dof_damping[dofs], 0.0),
     }
     for name, (values, wanted) in here.items():
         if not np.allclose(values, wanted, rtol=0.01):

@@ -44,7 +44,7 @@ STEPS = 30
 
 @pytest.fixture(scope="module")
 def env(robot) -> ImitationEnv:
-    return make_env(load_clips(["walk"]).motions, EnvConfig(max_deviation=0.6), robot=robot)
+    return make_env(load_clips(["walk"]).motions, EnvConfig(max_deviation=0.4), robot=robot)
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +57,9 @@ def policy(env) -> Policy:
 
 @pytest.fixture(scope="module")
 def evaluation(env, policy) -> Callable[..., Evaluation]:
-    """(push, noise) -> an evaluation of a second."""
-    return lambda **protocol: Evaluation(env, policy, Protocol(seconds=SECONDS, **protocol))
+    """(push, noise) -> an evaluation of a second, which some of the episodes survive."""
+    lenient = env.with_config(replace(env.config, max_deviation=1.2))
+    return lambda **protocol: Evaluation(lenient, policy, Protocol(seconds=SECONDS, **protocol))
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +164,7 @@ def test_an_episode_is_tallied_to_its_end_and_early_termination_noted(in_c):
     episode, figures = in_c.episode, in_c.figures
     assert episode.steps.tolist() == [STEPS] * EPISODES
     assert not episode.broken.any()
-    # The untrained walker falls behind the 0.6 m limit within the second in some episodes.
+    # The untrained walker falls, or is 1.2 m from its reference, within the second in some episodes.
     ended = ~episode.running
     assert 0 < ended.sum() < EPISODES
     assert (episode.episode_length <= STEPS).all()
