@@ -91,6 +91,7 @@ def main(arguments: Sequence[str]) -> int:
         require_writable("--json", command.json)
     if command.compile_for:
         prepare_absent_accelerator(ACCELERATORS[command.compile_for])
+    cli.draw_nothing()
     cli.prepare_jax(warp=command.train.physics_impl == "warp")
     from mjx_mimic.learning import benchmark, forecast  # JAX and MuJoCo, after their settings
 

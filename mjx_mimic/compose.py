@@ -36,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     if len(command.runs) < 2:
         raise UserError("a composite is of several runs; name at least two run folders")
     cli.require_range({"--temperature": (command.temperature, 1e-3, 1e6)})
+    cli.draw_nothing()
     cli.prepare_jax()
     from mjx_mimic.runs.composite import compose  # JAX and MuJoCo, after their settings
 

@@ -92,6 +92,7 @@ def main(arguments: Sequence[str]) -> int:
     """Evaluate, print the table, and write what was asked for."""
     command = cli.parse(EvaluateCommand, arguments, prog=PROGRAM)
     check(command)
+    cli.draw_nothing()
     cli.prepare_jax()
     from mjx_mimic import clips, evaluation, runs  # JAX and MuJoCo, after their settings
 
@@ -260,6 +261,8 @@ def check(command: EvaluateCommand) -> None:
             require_writable(option, file)
     if command.record and command.record.suffix.lower() not in (".npz", ".pkl", ".csv"):
         raise UserError(f"option --record: {command.record} will not do; end the name in .npz, .pkl or .csv")
+    if command.plot and command.plot.suffix.lower() != ".png":
+        raise UserError(f"option --plot: {command.plot} will not do; end the name in .png")
 
 
 def check_ranges(command: EvaluateCommand) -> None:

@@ -37,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     require_writable("--out", command.out)
     if importlib.util.find_spec("onnx") is None:
         raise missing_package("export", "onnx", "onnx")
+    cli.draw_nothing()
     cli.prepare_jax()
     from mjx_mimic.runs.onnx import export_policy  # JAX and MuJoCo, after their settings
 

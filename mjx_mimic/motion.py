@@ -186,6 +186,8 @@ Command = (
 def main(arguments: Sequence[str]) -> int:
     """Run the subcommand that `arguments` name."""
     command = cli.parse(Command, arguments, prog=PROGRAM, description=__doc__, config=(FlagCreatePairsOff,))
+    if not isinstance(command, PreviewCommand):
+        cli.draw_nothing()
     match command:
         case InfoCommand():
             return info(command)

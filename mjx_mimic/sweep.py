@@ -43,6 +43,7 @@ class SweepCommand:
 def main(arguments: Sequence[str]) -> int:
     """Train, and write table and plot."""
     command = cli.parse(SweepCommand, arguments, prog=PROGRAM)
+    cli.draw_nothing()
     cli.prepare_jax(warp=_names_warp(command.description))
     from mjx_mimic.runs import sweep  # JAX and MuJoCo, after their settings
     from mjx_mimic.runs.sweep_plan import read_sweep

@@ -110,6 +110,8 @@ def main(arguments: Sequence[str]) -> int:
     backend = gl.choose_gl_backend() if command.video else None
     if command.video and backend is None:
         print(f"no video: {gl.why_none()}", flush=True)
+    if backend is None:
+        cli.draw_nothing()
     cli.prepare_jax(warp=command.train.physics_impl == "warp")
     with joined(cluster):
         from mjx_mimic import runs  # JAX and MuJoCo, after their settings

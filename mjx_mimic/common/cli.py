@@ -12,7 +12,7 @@ from typing import Any
 
 import tyro
 
-from mjx_mimic.common.errors import RunFailure, UserError, missing_package
+from mjx_mimic.common.errors import RunFailure, UserError, bare, missing_package
 from mjx_mimic.common.files import cache_folder
 
 INTERRUPTED = 130
@@ -24,7 +24,14 @@ def parse(kind: Any, arguments: Sequence[str], **options: Any) -> Any:
     """Parse a command line into the dataclass `kind`.
 
     tyro itself prints what is wrong with an option, and exits with 2.
+
+    Raises:
+        UserError: an option stands there twice, of which tyro would take the last.
     """
+    names = [part.partition("=")[0].replace("_", "-") for part in arguments if part.startswith("--")]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"option {name}: stands there twice; give it once, with all its values after it")
     return tyro.cli(kind, args=list(arguments), **options)
 
 
@@ -73,6 +80,15 @@ def cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
         quota, period = map(int, (cgroup / "cpu.max").read_text("utf-8").split())
         return min(allowed, max(1, math.ceil(quota / period)))
     return allowed
+
+
+def draw_nothing() -> None:
+    """Keep MuJoCo from loading an OpenGL library, which may not work here, in a command that draws nothing.
+
+    MuJoCo reads this when it is first imported.
+    """
+    if "mujoco" not in sys.modules:
+        os.environ["MUJOCO_GL"] = "disabled"
 
 
 def prepare_jax(warp: bool = False) -> None:
@@ -143,8 +159,24 @@ def run(main: Callable[[Sequence[str]], int]) -> None:
     except RunFailure as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except (RuntimeError, AssertionError):
+        if _has_devices():
+            raise
+        chosen = bare(os.environ.get("JAX_PLATFORMS", ""))
+        print(f"error: JAX_PLATFORMS={chosen}: nothing of that kind is here; unset it", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # whoever read the output has had enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         sys.exit(1)
+
+
+def _has_devices() -> bool:
+    """Return whether JAX has devices, of the kind that JAX_PLATFORMS names if it is set."""
+    if not os.environ.get("JAX_PLATFORMS") or "jax" not in sys.modules:
+        return True
+    try:
+        return bool(sys.modules["jax"].devices())
+    except (RuntimeError, AssertionError):
+        return False

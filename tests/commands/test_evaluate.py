@@ -116,6 +116,8 @@ def test_the_table_names_every_metric(finished, capsys):
         (["--find-limit", "--plot", "a.png"], "--plot"),
         (["--find-limit", "--episodes", "5"], "--episodes"),
         (["--seed", str(2**63)], "--seed"),
+        (["--plot", "errors.pdf"], "--plot"),
+        (["--noise", "0", "--noise", "1"], "--noise: stands there twice"),
         (["--friction", "0.4", "1", "--record", "a.npz"], "--record"),
         (["--grid", "--start", "first"], "--start"),
         (["--engine", "mujoco", "--mjcf", "nowhere.xml", "--grid"], "--mjcf"),

@@ -92,3 +92,24 @@ def test_a_container_counts_the_cores_that_it_is_given(quota, expected, tmp_path
     if quota:
         (tmp_path / "cpu.max").write_text(quota + "\n")
     assert cli.cores(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "command", "code"),
+    [
+        ("MUJOCO_GL", "nothing", ["motion", "info", "walk"], 0),  # which draws nothing
+        ("JAX_PLATFORMS", "cuda", ["train", "--no-video", "--out", "run"], 2),
+    ],
+)
+def test_variables_that_ask_for_what_is_not_here(variable, value, command, code, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", f"mjx_mimic.{command[0]}", *command[1:]],
+        env={**os.environ, variable: value},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert ("error: JAX_PLATFORMS=cuda" in done.stderr) == (code == 2)
+    assert not (tmp_path / "run").exists()
