@@ -61,7 +61,8 @@ def parse(arguments: Sequence[str]) -> BenchCommand:
     Raises:
         UserError: options that contradict each other, or a configuration that cannot be read.
     """
-    first, _ = cli.parse(BenchCommand, arguments, prog=PROGRAM, return_unknown_args=True)
+    options = [part for part in arguments if part not in ("-h", "--help")]  # the second parse answers them
+    first, _ = cli.parse(BenchCommand, options, prog=PROGRAM, return_unknown_args=True)
     if first.preset and first.config:
         raise UserError("options --preset, --config: cannot be joined; choose one of them")
     cli.require_range(

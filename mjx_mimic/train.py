@@ -1,5 +1,6 @@
 """`python -m mjx_mimic.train`: trains a policy to imitate clips."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -66,7 +67,9 @@ def parse(arguments: Sequence[str]) -> TrainCommand:
     """
     arguments, theirs = mimickit_files.split(arguments)
     # What to start from decides the defaults of all other options, so it is read first.
-    first, _ = cli.parse(TrainCommand, arguments, prog=PROGRAM, return_unknown_args=True)
+    # The second parse answers --help, with these defaults.
+    options = [part for part in arguments if part not in ("-h", "--help")]
+    first, _ = cli.parse(TrainCommand, options, prog=PROGRAM, return_unknown_args=True)
     translation = _translation(first, arguments, theirs)
     if [first.preset, first.config, translation].count(None) < 2:
         raise UserError("options --preset, --config and --arg-file: cannot be joined; choose one of them")
@@ -132,11 +135,12 @@ def main(arguments: Sequence[str]) -> int:
     if not is_writer:
         return 0 if finished else cli.INTERRUPTED
     if not finished:
-        print(f"interrupted; to resume: python -m mjx_mimic.train --out {out} --resume")
+        print(f"interrupted; to resume: python -m mjx_mimic.train --out {shlex.quote(str(out))} --resume")
         return cli.INTERRUPTED
     best = runs.Checkpoints(out).progress().best_eval_return
     if best is not None:
-        print(f"complete, best evaluation return {best:.1f}; next: python -m mjx_mimic.evaluate --run {out}")
+        following = f"python -m mjx_mimic.evaluate --run {shlex.quote(str(out))}"
+        print(f"complete, best evaluation return {best:.1f}; next: {following}")
     if backend:
         try:
             episode_video.write_episode_video(*runs.load_policy(out), out / "videos" / "final.mp4")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.common.files import is_empty_folder
+from mjx_mimic.common.files import is_empty_folder, require_writable
 from mjx_mimic.config import Direction, EngineName, Which
 
 MAX_GIF_FPS = 50.0
@@ -89,6 +89,8 @@ def check_video(out: Path, options: VideoOptions) -> None:
             f"option --out: {out} will not do; name a file that ends in .mp4 or .gif, or, for PNG frames, a"
             " folder without an ending"
         )
+    if suffix and out.parent.is_dir():
+        require_writable("--out", out)
     if suffix == ".gif" and options.fps > MAX_GIF_FPS:
         raise UserError(f"option --fps: {options.fps:g} will not do; a GIF shows {MAX_GIF_FPS:g} at most")
     if not suffix and os.path.exists(out) and not is_empty_folder(out):

@@ -15,6 +15,9 @@ from mjx_mimic.common.errors import UserError
 from mjx_mimic.runs.metric_log import METRICS_FILE
 from mjx_mimic.runs.plot import draw_progress
 
+SHOWN_LINES = 6
+"""Of the output, while the training goes on."""
+
 
 def train_live(arguments: Sequence[str], run: str | Path, interval_s: float = 10.0) -> None:
     """Run `python -m mjx_mimic.train`, and redraw its learning curves in the cell until it ends.
@@ -51,7 +54,9 @@ def train_live(arguments: Sequence[str], run: str | Path, interval_s: float = 10
         clear_output(wait=True)
         lines = _show(run, log)
     if process.returncode not in (0, 130):
-        raise UserError(lines[-1] if lines else f"training ended with exit code {process.returncode}")
+        print(*lines[:-SHOWN_LINES], sep="\n")
+        why = [line for line in lines if line.startswith("error: ")]
+        raise UserError(why[-1] if why else f"training ended with exit code {process.returncode}; see above")
 
 
 def _wait(process: subprocess.Popen, seconds: float) -> None:
@@ -69,5 +74,5 @@ def _show(run: str | Path, log: Path) -> list[str]:
         draw_progress(axes, run)
         plt.show()
         plt.close(figure)
-    print(*lines[-6:], sep="\n")
+    print(*lines[-SHOWN_LINES:], sep="\n")
     return lines

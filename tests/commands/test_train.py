@@ -452,3 +452,10 @@ def test_weights_and_biases_must_be_installed(refused, clip, tmp_path):
     if importlib.util.find_spec("wandb"):
         pytest.skip("wandb is installed here")
     assert "wandb" in refused("--motion", str(clip), "--out", str(tmp_path / "run"), "--wandb", "walks")
+
+
+def test_help_shows_the_presets_own_defaults(capsys):
+    with pytest.raises(SystemExit):
+        train.main(["--preset", "robust", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "(default: 1.5)" in shown[shown.index("--push FLOAT") : shown.index("--push-turn")]
