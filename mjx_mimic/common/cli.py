@@ -6,7 +6,9 @@ import math
 import os
 import signal
 import sys
+import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +28,28 @@ def parse(kind: Any, arguments: Sequence[str], **options: Any) -> Any:
     tyro itself prints what is wrong with an option, and exits with 2.
 
     Raises:
-        UserError: an option stands there twice, of which tyro would take the last.
+        UserError: an option of several values stands there twice: tyro takes the last ones alone.
     """
-    names = [part.partition("=")[0].replace("_", "-") for part in arguments if part.startswith("--")]
-    for name in names:
-        if names.count(name) > 1:
+    given = [part.partition("=")[0].replace("_", "-") for part in arguments if part.startswith("--")]
+    lists = _lists(kind)
+    for name in given:
+        if given.count(name) > 1 and name[2:].rpartition(".")[2] in lists:
             raise UserError(f"option {name}: stands there twice; give it once, with all its values after it")
     return tyro.cli(kind, args=list(arguments), **options)
+
+
+def _lists(kind: Any) -> set[str]:
+    """Return the names of all fields in the dataclasses of a type that hold any number of values."""
+    if not (isinstance(kind, type) and is_dataclass(kind)):
+        return set().union(*map(_lists, typing.get_args(kind)))
+    found: set[str] = set()
+    for name, hint in typing.get_type_hints(kind, include_extras=True).items():
+        found |= {name.replace("_", "-")} if _is_list(hint) else _lists(hint)
+    return found
+
+
+def _is_list(hint: Any) -> bool:
+    return any(part is ... or _is_list(part) for part in typing.get_args(hint))
 
 
 def shown(metavar: str) -> Any:

@@ -459,3 +459,11 @@ def test_help_shows_the_presets_own_defaults(capsys):
         train.main(["--preset", "robust", "--help"])
     shown = " ".join(capsys.readouterr().out.split())
     assert "(default: 1.5)" in shown[shown.index("--push FLOAT") : shown.index("--push-turn")]
+
+
+def test_an_option_of_several_values_stands_once_and_of_others_the_last_counts(tmp_path, capsys):
+    given = train.parse(["--seed", "1", "--env.action-scale", "0.5", "--seed", "2", "--env.action_scale=0.7"])
+    assert (given.train.seed, given.train.env.action_scale) == (2, 0.7)
+    for option in ("--motion", "--env.target-steps", "--network.actor-hidden"):
+        with pytest.raises(UserError, match=f"option {option}: stands there twice"):
+            train.parse([option, "1", option, "2"])
