@@ -61,8 +61,7 @@ def parse(arguments: Sequence[str]) -> BenchCommand:
     Raises:
         UserError: options that contradict each other, or a configuration that cannot be read.
     """
-    options = [part for part in arguments if part not in ("-h", "--help")]  # the second parse answers them
-    first, _ = cli.parse(BenchCommand, options, prog=PROGRAM, return_unknown_args=True)
+    first = cli.parse_first(BenchCommand, arguments, PROGRAM)
     if first.preset and first.config:
         raise UserError("options --preset, --config: cannot be joined; choose one of them")
     cli.require_range(

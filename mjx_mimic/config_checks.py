@@ -38,7 +38,8 @@ def sized(config: TrainConfig, platform: str, devices: int) -> TrainConfig:
     Raises:
         UserError: a number that cannot be trained with.
     """
-    each, video_interval = PER_CORE if platform == "cpu" else PER_ACCELERATOR, config.video_interval
+    each = PER_CORE if platform == "cpu" else PER_ACCELERATOR
+    video_interval = config.video_interval
     config = replace(
         config,
         video_interval=each.video_interval * devices if video_interval is None else video_interval,

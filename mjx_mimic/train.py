@@ -67,9 +67,7 @@ def parse(arguments: Sequence[str]) -> TrainCommand:
     """
     arguments, theirs = mimickit_files.split(arguments)
     # What to start from decides the defaults of all other options, so it is read first.
-    # The second parse answers --help, with these defaults.
-    options = [part for part in arguments if part not in ("-h", "--help")]
-    first, _ = cli.parse(TrainCommand, options, prog=PROGRAM, return_unknown_args=True)
+    first = cli.parse_first(TrainCommand, arguments, PROGRAM)
     translation = _translation(first, arguments, theirs)
     if [first.preset, first.config, translation].count(None) < 2:
         raise UserError("options --preset, --config and --arg-file: cannot be joined; choose one of them")

@@ -23,7 +23,8 @@ from mjx_mimic.robot.mjcf import joint_ranges, plain_g1
 
 Array = NDArray[np.float64]
 
-_MAX_FPS = 1000.0  # of a clip that is resampled
+MAX_FPS = 1000.0
+"""Highest frame rate to which a clip is resampled."""
 _MAX_FRAMES = 1_000_000  # of a clip that is made longer or denser
 _BUTTERWORTH_ORDER = 4
 STILL = 1e-9
@@ -126,8 +127,8 @@ def resampled(motion: Motion, fps: float) -> Motion:
         UserError: `fps` is not in [0.1, 1000], so low that no two frames are left, or so high that there are
             over a million.
     """
-    if not MIN_FPS <= fps <= _MAX_FPS:
-        raise UserError(f"{motion.name}: fps is {fps:g}; give a number from {MIN_FPS:g} to {_MAX_FPS:g}")
+    if not MIN_FPS <= fps <= MAX_FPS:
+        raise UserError(f"{motion.name}: fps is {fps:g}; give a number from {MIN_FPS:g} to {MAX_FPS:g}")
     wished = motion.length * fps
     _check_frames(motion, wished, "--fps")
     intervals = int(np.round(wished) if motion.cyclic else np.floor(wished + _ROUNDING * wished))

@@ -27,8 +27,6 @@ _BETTER = 0.5  # share of the slide that is left, at most, when the clip is read
 _STANDS = 1.2  # m/s; in a true reading contacts slide less, even a runner's
 GAP = 0.15
 """Distance, m, from the floor below which a lowest point is on it."""
-
-
 SOLES = 0.3
 """Height, m, above which the soles of a robot that is upside down raise a doubt."""
 

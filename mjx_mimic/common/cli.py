@@ -38,6 +38,16 @@ def parse(kind: Any, arguments: Sequence[str], **options: Any) -> Any:
     return tyro.cli(kind, args=list(arguments), **options)
 
 
+def parse_first(kind: Any, arguments: Sequence[str], program: str) -> Any:
+    """Parse those options that decide the defaults of all others, such as --preset.
+
+    What it does not know and --help are left to the parse with those defaults, which follows.
+    """
+    options = [part for part in arguments if part not in ("-h", "--help")]
+    first, _ = parse(kind, options, prog=program, return_unknown_args=True)
+    return first
+
+
 def _lists(kind: Any) -> set[str]:
     """Return the names of all fields in the dataclasses of a type that hold any number of values."""
     if not (isinstance(kind, type) and is_dataclass(kind)):

@@ -59,11 +59,13 @@ def place(devices: Devices, tree: Any) -> Any:
 def replicate(devices: Devices, tree: Any) -> Any:
     """Put a copy of a tree on every device."""
     own = _own(devices)
+    sharding = _sharding(own)
 
     def copies(x: jax.Array) -> jax.Array:
         # One by one: the first device may not have room for the copies of all.
-        shards = [jax.device_put(x[None], device) for device in own]
-        return jax.make_array_from_single_device_arrays((len(own), *x.shape), _sharding(own), shards)
+        row = x[None]
+        shards = [jax.device_put(row, device) for device in own]
+        return jax.make_array_from_single_device_arrays((len(own), *x.shape), sharding, shards)
 
     return jax.tree.map(copies, tree)
 

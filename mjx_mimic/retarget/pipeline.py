@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic.clips.editing import at_most, edited
+from mjx_mimic.clips.editing import MAX_FPS, at_most, edited
 from mjx_mimic.clips.foot_contacts import runs_of_true
 from mjx_mimic.clips.formats import check_to_write, key_to_write, save_motion
 from mjx_mimic.clips.motion import MIN_FPS, Motion, summary
@@ -224,8 +224,10 @@ def retarget(
 
 def _check_rate(fps: float) -> None:
     """Raise UserError for frames/s that no clip can have."""
-    if not MIN_FPS <= fps <= 1000.0:
-        raise UserError(f"option --fps: {fps:g} is out of range; give a number from {MIN_FPS:g} to 1000")
+    if not MIN_FPS <= fps <= MAX_FPS:
+        raise UserError(
+            f"option --fps: {fps:g} is out of range; give a number from {MIN_FPS:g} to {MAX_FPS:g}"
+        )
 
 
 def _measured(model: mujoco.MjModel, motion: Motion, wanted: Targets) -> Retargeted:

@@ -9,16 +9,8 @@ from flax import struct
 
 from mjx_mimic.config import StrikeConfig
 from mjx_mimic.robot.model import CharacterState
+from mjx_mimic.task.goals import targets
 from mjx_mimic.task.goals.base import GoalState, Situation, drawing
-from mjx_mimic.task.goals.targets import (
-    cylindrical,
-    cylindrical_dials,
-    cylindrical_values,
-    draw_cylindrical,
-    place,
-    root_pose,
-    seen_from_below,
-)
 from mjx_mimic.task.observation import Parts
 
 
@@ -94,7 +86,7 @@ class Strike:
     def parts(self, state: StrikeState, character: CharacterState) -> Parts:
         """Return the target from the floor below the root, and whether it was hit."""
         return {
-            "goal: target": seen_from_below(character, state.target),
+            "goal: target": targets.seen_from_below(character, state.target),
             "goal: hit": state.hit.astype(jnp.float32)[None],
         }
 
@@ -105,15 +97,16 @@ class Strike:
     @property
     def dials(self) -> Mapping[str, tuple[float, float, str]]:
         """Distance, azimuth and height of the target from the robot, also outside of training's ranges."""
-        return cylindrical_dials(self.config.distance, self.config.azimuth) | {"height": (0.0, 1.5, "m")}
+        c = self.config
+        return targets.cylindrical_dials(c.distance, c.azimuth) | {"height": (0.0, 1.5, "m")}
 
     def dial_values(self, state: StrikeState, character: CharacterState) -> dict[str, jax.Array]:
         """Return where the target is."""
-        return cylindrical_values(character, state.target) | {"height": state.target[2]}
+        return targets.cylindrical_values(character, state.target) | {"height": state.target[2]}
 
     def aim(self, values: Mapping[str, jax.Array], character: CharacterState) -> dict[str, jax.Array]:
         """Set the target, which then stays where it is."""
-        return {"target": place(root_pose(character), cylindrical(values, values["height"]))}
+        return {"target": targets.aimed(character, values, values["height"])}
 
     def aim_at(self, state: StrikeState, point: jax.Array, character: CharacterState) -> dict[str, jax.Array]:
         """Set the target over the point, as high as it is."""
@@ -126,4 +119,4 @@ class Strike:
 
     def _draw(self, home: jax.Array, key: jax.Array) -> jax.Array:
         c = self.config
-        return place(home, draw_cylindrical(key, (c.distance, c.azimuth, c.height), c.beyond))
+        return targets.place(home, targets.draw_cylindrical(key, (c.distance, c.azimuth, c.height), c.beyond))

@@ -26,10 +26,11 @@ def cylindrical_values(character: CharacterState, point: jax.Array) -> dict[str,
     return {"distance": jnp.hypot(x, y), "azimuth": jnp.rad2deg(jnp.arctan2(y, x))}
 
 
-def cylindrical(values: Mapping[str, jax.Array], height: jax.Array) -> jax.Array:
-    """Return the point (3,) m of the heading frame that values of these dials, and a height () m, name."""
+def aimed(character: CharacterState, values: Mapping[str, jax.Array], height: jax.Array) -> jax.Array:
+    """Return the point (3,) m of the world that values of these dials, and a height () m, name."""
     distance, angle = values["distance"], jnp.deg2rad(values["azimuth"])
-    return jnp.stack([distance * jnp.cos(angle), distance * jnp.sin(angle), height])
+    point = jnp.stack([distance * jnp.cos(angle), distance * jnp.sin(angle), height])
+    return place(jnp.concatenate([character.root_pos, character.root_quat]), point)
 
 
 def draw_cylindrical(key: jax.Array, ranges: tuple[Range, Range, Range], beyond: float = 0.0) -> jax.Array:
@@ -56,11 +57,6 @@ def draw_cylindrical(key: jax.Array, ranges: tuple[Range, Range, Range], beyond:
 def place(home: jax.Array, point: jax.Array) -> jax.Array:
     """Return a point (3,) m of the heading frame on the floor below a root pose (7,), in the world."""
     return home[:3].at[2].set(0.0) + rotation.rotate(rotation.heading_quat(home[3:7]), point)
-
-
-def root_pose(character: CharacterState) -> jax.Array:
-    """Return the pose (7,) of the root."""
-    return jnp.concatenate([character.root_pos, character.root_quat])
 
 
 def seen_from_below(character: CharacterState, point: jax.Array) -> jax.Array:

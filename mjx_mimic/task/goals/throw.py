@@ -14,16 +14,8 @@ from flax import struct
 from mjx_mimic.config import ThrowConfig
 from mjx_mimic.robot.constants import GRAVITY
 from mjx_mimic.robot.model import CharacterState
+from mjx_mimic.task.goals import targets
 from mjx_mimic.task.goals.base import GoalState, Situation, drawing
-from mjx_mimic.task.goals.targets import (
-    cylindrical,
-    cylindrical_dials,
-    cylindrical_values,
-    draw_cylindrical,
-    place,
-    root_pose,
-    seen_from_below,
-)
 from mjx_mimic.task.observation import Parts
 
 FAR = 1e3
@@ -106,7 +98,7 @@ class Throw:
     def parts(self, state: ThrowState, character: CharacterState) -> Parts:
         """Return the spot, and whether the ball is gone."""
         return {
-            "goal: target": seen_from_below(character, state.target)[:2],
+            "goal: target": targets.seen_from_below(character, state.target)[:2],
             "goal: released": state.released.astype(jnp.float32)[None],
         }
 
@@ -117,15 +109,15 @@ class Throw:
     @property
     def dials(self) -> Mapping[str, tuple[float, float, str]]:
         """Distance and azimuth of the spot as the robot sees it, also outside of training's ranges."""
-        return cylindrical_dials(self.config.distance, self.config.azimuth)
+        return targets.cylindrical_dials(self.config.distance, self.config.azimuth)
 
     def dial_values(self, state: ThrowState, character: CharacterState) -> dict[str, jax.Array]:
         """Return where the spot is."""
-        return cylindrical_values(character, state.target)
+        return targets.cylindrical_values(character, state.target)
 
     def aim(self, values: Mapping[str, jax.Array], character: CharacterState) -> dict[str, jax.Array]:
         """Set the spot, which then stays where it is."""
-        return {"target": place(root_pose(character), cylindrical(values, jnp.float32(0.0)))}
+        return {"target": targets.aimed(character, values, jnp.float32(0.0))}
 
     def aim_at(self, state: ThrowState, point: jax.Array, character: CharacterState) -> dict[str, jax.Array]:
         """Set the spot."""
@@ -138,7 +130,8 @@ class Throw:
 
     def _draw(self, home: jax.Array, key: jax.Array) -> jax.Array:
         c = self.config
-        return place(home, draw_cylindrical(key, (c.distance, c.azimuth, (0.0, 0.0)), c.beyond))
+        ranges = c.distance, c.azimuth, (0.0, 0.0)
+        return targets.place(home, targets.draw_cylindrical(key, ranges, c.beyond))
 
 
 def landing_point(position: jax.Array, velocity: jax.Array) -> jax.Array:
