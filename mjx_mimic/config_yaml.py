@@ -70,14 +70,21 @@ def from_dict(
     return kind(**converted)
 
 
-def _convert(value: Any, hint: Any, where: str) -> Any:
-    """Return `value` as the type `hint`; YAML has lists for tuples and integers for floats."""
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+"""What is asked for, in the words of who writes a file."""
+
+
+def _convert(value: Any, hint: Any, where: str, others: str = "") -> Any:
+    """Return `value` as the type `hint`; YAML has lists for tuples."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         words = [word for kind in arguments for word in typing.get_args(kind)]  # of a Literal
         if value in words or (value is None and types.NoneType in arguments):
             return value
-        return _convert(value, next(kind for kind in arguments if kind is not types.NoneType), where)
+        if types.NoneType in arguments:
+            words.append("null")
+        kind = next(kind for kind in arguments if kind is not types.NoneType)
+        return _convert(value, kind, where, "".join(f", or {word}" for word in words))
     if origin is Literal:
         if value not in arguments:
             raise UserError(f"{where} is {_shown(value)}; use one of {', '.join(map(str, arguments))}")
@@ -86,13 +93,20 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         if not isinstance(value, list | tuple):
             raise UserError(f"{where} is {_shown(value)}; write a list")
         return tuple(_convert(item, arguments[0], where) for item in value)
+    return _scalar(value, hint, where, others)
+
+
+def _scalar(value: Any, hint: type, where: str, others: str) -> Any:
+    """Return `value` as a number, a truth value or text; 3 is a float too, and 1e7 is also an integer."""
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         try:
             return float(value)
         except OverflowError:
             raise UserError(f"{where} is too large; write a smaller number") from None
+    if hint is int and isinstance(value, float) and value.is_integer():
+        return int(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise UserError(f"{where} is {_shown(value)}; write a value of type {hint.__name__}")
+        raise UserError(f"{where} is {_shown(value)}; write {_KINDS[hint]}{others}")
     return value
 
 

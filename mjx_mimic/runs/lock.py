@@ -23,7 +23,8 @@ def locked(run: Path) -> Iterator[None]:
     The operating system releases the lock when its process ends, however that ends, so none is ever stale.
 
     Raises:
-        UserError: another process trains in this folder, or it cannot be written.
+        UserError: another process trains in this folder, or it cannot be written. Where the file system knows
+            no locks, a warning is printed instead.
     """
     try:
         file = (run / LOCK_FILE).open("ab+", buffering=0)
@@ -39,10 +40,8 @@ def locked(run: Path) -> Iterator[None]:
                 raise UserError(
                     f"{run}: another training is writing here (process {owner}); wait for it or stop it"
                 ) from None
-            except OSError as error:  # a file system without locks
-                raise UserError(
-                    f"{run}: cannot be locked ({why(error)}); choose a folder on another disk"
-                ) from None
+            except OSError as error:  # a file system without locks, such as a mounted drive of some cloud
+                print(f"warning: {run}: cannot be locked ({why(error)}); start no second training there")
         try:
             file.truncate(0)
             file.write(f"{os.getpid()}\n".encode())

@@ -22,6 +22,8 @@ COMPLETE_SHARE = 0.95
 class Outcome:
     """What the table says of one training; None: never reached."""
 
+    samples: float
+    """How far it was at its last evaluation."""
     eval_return: float
     complete: tuple[float, float] | None
     """Samples and minutes to the first evaluation whose episodes are complete."""
@@ -43,6 +45,7 @@ def outcome(path: Path) -> Outcome | None:
         return None
 
     return Outcome(
+        samples=float(rows[-1]["samples"] or 0),
         eval_return=float(rows[-1]["eval_return"] or 0.0),
         complete=reached("eval_survived", COMPLETE_SHARE),
         thresholds=tuple(reached("eval_return", value) for value in THRESHOLDS),
@@ -52,17 +55,19 @@ def outcome(path: Path) -> Outcome | None:
 def table(everyone: Sequence[Member]) -> str:
     """Return a Markdown table, a line for each clip and setting: medians over seeds, ranges of returns."""
     names = ["complete episodes", *(f"return {value:g}" for value in THRESHOLDS)]
-    head = ["clip", "setting", "seeds", "evaluation return", *(f"{name}: M samples, min" for name in names)]
+    head = ["clip", "setting", "seeds", "M samples", "evaluation return"]
+    head += [f"{name}: M samples, min" for name in names]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for (clip, setting), group in by_cell(everyone).items():
         outcomes = [found for member in group if (found := outcome(member.path))]
         if not outcomes:
             continue
-        returns = [o.eval_return for o in outcomes]
+        returns, samples = [o.eval_return for o in outcomes], [o.samples / 1e6 for o in outcomes]
         text = f"{np.median(returns):.1f}"
         if len(returns) > 1:
             text += f" ({min(returns):.1f} to {max(returns):.1f})"
-        cells = [clip, setting, str(len(outcomes)), text, median_cost([o.complete for o in outcomes])]
+        far = " to ".join(dict.fromkeys(f"{x:.2f}" for x in (min(samples), max(samples))))
+        cells = [clip, setting, str(len(outcomes)), far, text, median_cost([o.complete for o in outcomes])]
         cells += [median_cost([o.thresholds[i] for o in outcomes]) for i in range(len(THRESHOLDS))]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

@@ -299,29 +299,42 @@ def test_config_survives_yaml(tmp_path):
         assert config_yaml.read_config(path) == preset
 
 
+def test_whole_numbers_may_be_written_with_an_exponent(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("total_steps: 1e7\nppo: {actor_rate: 1e-4}\n")
+    config = config_yaml.read_config(path)
+    assert (config.total_steps, type(config.total_steps)) == (10_000_000, int)
+    assert config.ppo.actor_rate == 1e-4
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("seeed: 1", "unknown field 'seeed'"),
-        ("seed: one", "'seed' is 'one'; write a value of type int"),
+        ("seed: one", "'seed' is 'one'; write a whole number"),
         ("env: {reward: best}", "'env.reward' is 'best'; use one of"),
         ("env: 3", "'env' is not a mapping"),
         ("motion: walk", "'motion' is 'walk'; write a list"),
         ("a: [", "is not YAML"),
         ("seed: &a 1\nunroll_length: *a", "aliases are not read"),
         ("a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\nmotion: *c", "aliases are not read"),
-        ("seed: 2001-99-99", "'seed' is '2001-99-99'; write a value of type int"),
+        ("seed: 2001-99-99", "'seed' is '2001-99-99'; write a whole number"),
         ('seed: !!int "abc"', "is not YAML"),
         ("seed: !!python/object/apply:os.getcwd []", "is not YAML"),
         (f"seed: {'9' * 5000}", "is not YAML"),
         (f"push: {'9' * 400}", "'push' is too large"),
+        ("push: hard", "'push' is 'hard'; write a number"),
+        ("seed: 1.5", "'seed' is 1.5; write a whole number"),
+        ("keep_checkpoints: some", "'keep_checkpoints' is 'some'; write a whole number, or all"),
+        ("ppo: {target_kl: none}", "'ppo.target_kl' is 'none'; write a number, or null"),
+        ("skip_bad: 1", "'skip_bad' is 1; write true or false"),
         ("[" * 5000, "is not YAML"),
         ("seed: !!bool x", "the tag tag:yaml.org,2002:bool is not read"),
         ("seed: !!int ''", "is not read"),
         ("seed: !!timestamp x", "is not read"),
         ("!!set {seed}", "is not read"),
-        ("seed: 1:30", "'seed' is '1:30'; write a value of type int"),
-        (f"seed: 1{':1' * 20_000}", "write a value of type int"),
+        ("seed: 1:30", "'seed' is '1:30'; write a whole number"),
+        (f"seed: 1{':1' * 20_000}", "write a whole number"),
         (f"seed: 0x{'F' * 5000}", "a number has over 400 digits"),
         (f"? {'s' * 3000}\n: 1", "unknown field 'sss"),
         ("<<: {seed: 1}", "unknown field '<<'"),

@@ -1,5 +1,6 @@
 """One writer per run folder, and a lock that dies with its owner."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -53,3 +54,14 @@ def test_a_full_disk_is_one_line(tmp_path):
 def test_a_folder_that_is_not_there_is_refused_in_a_line(tmp_path):
     with pytest.raises(UserError, match="cannot be written"), locked(tmp_path / "nowhere"):
         pass
+
+
+def test_a_file_system_without_locks_is_warned_of(tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", refuse)
+    with locked(tmp_path):
+        assert (tmp_path / LOCK_FILE).read_text() == f"{os.getpid()}\n"
+    assert "warning" in (text := capsys.readouterr().out)
+    assert "start no second training" in text

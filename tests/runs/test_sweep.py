@@ -356,8 +356,15 @@ def test_the_table_counts_samples_and_minutes_to_complete_episodes_and_returns(t
     group = [Member("s", "c", TrainConfig(), tmp_path / name) for name in ("a", "b")]
     cells = [cell.strip() for cell in table(group).splitlines()[-1].strip("|").split("|")]
     # Medians over two seeds; the return of 250 is reached by one of them alone.
-    assert cells == ["c", "s", "2", "250.0 (240.0 to 260.0)", "2.00, 2.0", "2.50, 2.5", "-"]
+    assert cells == ["c", "s", "2", "3.00", "250.0 (240.0 to 260.0)", "2.00, 2.0", "2.50, 2.5", "-"]
     assert outcome(tmp_path / "none") is None
+
+
+def test_the_table_shows_who_was_stopped_earlier(tmp_path):
+    write_rows(tmp_path / "a", [50.0, 60.0, 70.0], [0.0, 0.0, 0.0])
+    write_rows(tmp_path / "b", [50.0], [0.0])
+    group = [Member("s", "c", TrainConfig(), tmp_path / name) for name in ("a", "b")]
+    assert "| s | 2 | 1.00 to 3.00 | 60.0 (50.0 to 70.0) |" in table(group)
 
 
 @pytest.mark.parametrize(
