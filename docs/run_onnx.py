@@ -1,7 +1,7 @@
 """Run an exported controller in MuJoCo without jax: `python docs/run_onnx.py POLICY.onnx SCENE.xml`.
 
 It sees the simulated sensors alone: an inertial sensor in the pelvis and the encoders of the joints. Only a
-policy that was trained to see its place gets that too. Options: `--clip NAME`, `--seconds 60`.
+policy that was trained to see its place gets that too. Options: `--clip NAME`, `--seconds 60`, `--rest`.
 """
 
 import argparse
@@ -17,9 +17,16 @@ LEAST_PHYSICS_HZ = 500
 """Steps a second. MuJoCo's motors act by the beginning of a step, so the step has to be short."""
 
 
-def load(scene, joints, physics_hz):
-    """Return the model with the sensors, and a function from its data to their readings by input's name."""
-    spec = mujoco.MjSpec.from_file(scene)
+def load(scene, about, physics_hz):
+    """Return the model with the sensors, and a function from its data to their readings by input's name.
+
+    Links that touched each other in training do so here, unless the scene itself says what touches what.
+    """
+    spec, joints = mujoco.MjSpec.from_file(scene), about["joint_names"]
+    if not spec.pairs and not spec.excludes:
+        for first, second in about.get("self_collisions", []):
+            if spec.geom(first) and spec.geom(second):
+                spec.add_pair(geomname1=first, geomname2=second, condim=1)
     spec.option.timestep, spec.option.iterations, spec.option.ls_iterations = 1.0 / physics_hz, 100, 50
     if spec.body("pelvis") is None:
         raise ValueError("there is no body 'pelvis'")
@@ -97,7 +104,7 @@ def opened(policy):
     return session, about
 
 
-def main(policy, scene, clip, seconds):
+def main(policy, scene, clip, seconds, rest):
     session, about = opened(policy)
     clips = about["clips"]
     names = [c["name"] for c in clips]
@@ -107,12 +114,14 @@ def main(policy, scene, clip, seconds):
     hz = about["control_hz"]
     substeps = math.ceil(LEAST_PHYSICS_HZ / hz)
     try:
-        model, readings = load(scene, about["joint_names"], hz * substeps)
+        model, readings = load(scene, about, hz * substeps)
         motors = motors_of(model, about)
     except (ValueError, KeyError) as error:
         raise SystemExit(f"{scene}: is no G1 that this policy can drive ({error})") from None
     data = mujoco.MjData(model)
     put(model, data, about["joint_names"], about["starts"][number])
+    if rest:
+        data.qvel[:] = 0.0
     wanted = {value.name for value in session.get_inputs()}
     outputs = [value.name for value in session.get_outputs()]
     if clips[number]["loop"] == "clamp":  # a clip that ends
@@ -142,6 +151,7 @@ if __name__ == "__main__":
     parser.add_argument("scene")
     parser.add_argument("--clip", help="name of one of the policy's clips")
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--rest", action="store_true", help="start in the clip's first pose, but at rest")
     options = parser.parse_args()
     if not (options.policy.endswith(".onnx") and options.scene.endswith(".xml")):
         parser.error("give POLICY.onnx and SCENE.xml; the clips are in the policy (--clip NAME)")

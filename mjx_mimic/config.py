@@ -123,7 +123,8 @@ class RandomizationConfig:
     delay: Annotated[Range, Within(0.0, MOST_DELAY)] = (0.0, 0.0)
     """Control steps, whole or not, until an action reaches the motors."""
     gravity_tilt: Annotated[float, Within(0.0, 0.5)] = 0.0
-    """Largest tilt of gravity about each horizontal axis, rad: a floor that is not level."""
+    """Largest tilt of gravity about each horizontal axis, rad: a floor that is not level. The observation
+    `onboard` shows the tilted vertical, all others that of the floor."""
     start_position: Annotated[float, Within(0.0, 1.0)] = 0.0
     """Largest offset of the root at the start along each horizontal axis, m."""
     start_rotation: Annotated[float, Within(0.0, 1.5)] = 0.0
@@ -256,8 +257,8 @@ class EnvConfig:
     """With the observation `onboard`: control steps whose sensor readings and actions are observed, this one
     included."""
     privileged_critic: bool = False
-    """Whether the value function sees more than the policy: the true state with the place, without noise, and
-    how the robot differs from the model."""
+    """Whether the value function sees more than the policy: the true state without noise, with the place
+    where it counts, and how the robot differs from the model."""
     target_steps: Annotated[tuple[int, ...], Within(1, 1000)] = ()
     """Control steps ahead whose reference is observed, such as 1 2 3; empty: the layout's."""
     phase: bool | None = None

@@ -71,6 +71,9 @@ class EvaluateCommand:
     checkpoint: Which = "best"
     """The policy with the best evaluation return, the last one, or that of a kept checkpoint, by its
     samples."""
+    self_collision: bool = False
+    """Let the legs collide with each other, and the arms with trunk and thighs, also where they did not in
+    training."""
     mjcf: Annotated[Path | None, cli.shown("FILE")] = None
     """With the engine mujoco: another G1 with the same joint names."""
     solver_iterations: int = 0
@@ -160,11 +163,15 @@ def conditions(command: EvaluateCommand, control_hz: float) -> list[dict[str, fl
 
 
 def changed(env: "ImitationEnv", command: EvaluateCommand) -> "ImitationEnv":
-    """Return the task with the distance of early termination and the targets that are asked for.
+    """Return the task with the collisions, the distance of early termination and the targets asked for.
 
     Raises:
         UserError: the task has no targets.
     """
+    if command.self_collision:
+        from mjx_mimic.task.making import with_self_collision  # imports JAX
+
+        env = with_self_collision(env)
     if command.max_deviation is not None:
         env = env.with_config(replace(env.config, max_deviation=command.max_deviation))
     return beyond(env, command.beyond) if command.beyond else env
@@ -205,6 +212,11 @@ def check(command: EvaluateCommand) -> None:
             "--mjcf",
             bool(command.mjcf and (command.grid or command.friction or command.mass)),
             "friction and masses are the file's; leave --friction, --mass and --grid out",
+        ),
+        (
+            "--mjcf",
+            command.mjcf is not None and command.self_collision,
+            "contacts are the file's; leave --self-collision out",
         ),
         (
             "--start",

@@ -216,6 +216,7 @@ def load_other(path: Path, robot: Robot) -> mujoco.MjModel:
 
     Solver, contacts, masses and shapes are the file's. Its motors go, and with them what refers to them
     (keyframes, sensors), and so do springs and dampers of the joints: MimicKit's file has its gains there.
+    The integrator is Euler's: others would add the motors' damping a second time (`implicit_pd`).
 
     Raises:
         UserError: not an MJCF, or without a free root or one of the 29 joints.
@@ -243,6 +244,7 @@ def load_other(path: Path, robot: Robot) -> mujoco.MjModel:
     if not any(geom.type == mujoco.mjtGeom.mjGEOM_PLANE for geom in spec.geoms):
         spec.worldbody.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=FLOOR_SIZE)
     spec.option.timestep = robot.model.opt.timestep
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_EULER
     try:
         model = spec.compile()
     except ValueError as error:

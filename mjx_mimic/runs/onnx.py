@@ -23,7 +23,7 @@ from mjx_mimic.config_yaml import read_run
 from mjx_mimic.learning.normalizer import CLIP
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.robot import rotation
-from mjx_mimic.robot.constants import G1_JOINTS
+from mjx_mimic.robot.constants import G1_JOINTS, SELF_COLLISIONS
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import CharacterState, Robot, coordinates
 from mjx_mimic.runs import onnx_graph
@@ -232,6 +232,9 @@ def metadata(env: ImitationEnv, clips: Clips) -> dict[str, Any]:
         "reference_steps_ahead": env.target_steps,
         "quaternion_order": "wxyz",
         "contacts": config.contacts,
+        "self_collisions": [[f"{shape}_collision" for shape in pair] for pair in SELF_COLLISIONS]
+        if config.self_collision
+        else [],
         "imitates": config.clips,
         "clips": [
             {"name": clip.name, "digest": clip.digest, "loop": clip.loop, "seconds": clip.length}

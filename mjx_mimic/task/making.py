@@ -63,14 +63,7 @@ def make_env(
     config = EnvConfig() if config is None else config
     if robot is None:
         config = with_contacts(config, motions)
-        robot = load_robot(
-            cast(ContactSet, config.contacts),
-            config.physics_hz,
-            ground_bodies=config.ground_bodies,
-            key_bodies=config.key_bodies,
-            self_collision=config.self_collision,
-            impl=impl,
-        )
+        robot = _make_robot(config, impl)
     library = make_library(motions)
     weights = [1.0] * len(motions) if weights is None else weights
     lengths = [float(length) for length in np.asarray(library.length)]
@@ -85,3 +78,21 @@ def make_env(
     if len(motions) == 1 and config.clips != "one":
         raise UserError(f"option --env.clips: {config.clips} needs several clips; name more with --motion")
     return env
+
+
+def with_self_collision(env: ImitationEnv) -> ImitationEnv:
+    """Return the same task for a robot that collides with itself; see `EnvConfig.self_collision`."""
+    config = replace(env.config, self_collision=True)
+    return replace(env, config=config, robot=_make_robot(config))
+
+
+def _make_robot(config: EnvConfig, impl: PhysicsImpl = "jax") -> Robot:
+    """Load the G1 as settings, whose contacts are no longer `auto`, have it."""
+    return load_robot(
+        cast(ContactSet, config.contacts),
+        config.physics_hz,
+        ground_bodies=config.ground_bodies,
+        key_bodies=config.key_bodies,
+        self_collision=config.self_collision,
+        impl=impl,
+    )

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,7 +20,7 @@ from helpers.robots import RigidRobot
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic import export
-from mjx_mimic.clips.dataset import Clips
+from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.clips.editing import bent, with_loop
 from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.common import paths
@@ -287,7 +288,7 @@ def test_the_example_runs_a_controller_from_sensors_without_jax(finished, tmp_pa
         include = f'<include file="{name}_robot.xml"/>'
         text = Path(scene).read_text().replace('<include file="g1.xml"/>', ball + include)
         (tmp_path / f"{name}.xml").write_text(text)
-    command[3] = str(tmp_path / "heavy.xml")
+    command[3:] = [str(tmp_path / "heavy.xml"), "--seconds", "0.5", "--rest"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert 0.6 < float(done.stdout.split("the pelvis is ")[1].split()[0]) < 0.9
@@ -307,7 +308,17 @@ def test_the_example_runs_a_controller_from_sensors_without_jax(finished, tmp_pa
         assert words in done.stderr
     text = EXAMPLE.read_text()
     assert "mjx_mimic" not in text
-    assert len([line for line in text.splitlines() if line.strip()]) <= 135
+    assert len([line for line in text.splitlines() if line.strip()]) <= 145
+
+
+def test_links_touch_in_the_example_as_in_training(walk):
+    load = runpy.run_path(str(EXAMPLE))["load"]
+    scene = str(paths.assets_dir() / "g1" / "scene.xml")
+    for config in (EnvConfig(), EnvConfig(self_collision=True)):
+        env = make_env([walk], config)
+        model, _ = load(scene, json.loads(json.dumps(onnx_model.metadata(env, load_clips(["walk"])))), 500)
+        assert model.npair == env.robot.model.npair
+        np.testing.assert_array_equal(model.pair_dim, env.robot.model.pair_dim)
 
 
 # Bad input ---------------------------------------------------------------------------------------------

@@ -571,6 +571,7 @@ def test_another_g1_is_driven_by_our_motors_alone(robot, shared, tmp_path):
     for part in [geom for geom in spec.geoms if geom.meshname] + list(spec.meshes):
         spec.delete(part)  # their files are not there
     spec.add_key(name="rest", ctrl=np.zeros(len(spec.actuators)))
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.add_sensor(
         type=mujoco.mjtSensor.mjSENS_ACTUATORFRC,
         objtype=mujoco.mjtObj.mjOBJ_ACTUATOR,
@@ -591,6 +592,7 @@ def test_another_g1_is_driven_by_our_motors_alone(robot, shared, tmp_path):
     np.testing.assert_allclose(-other.actuator_biasprm[:, 2], robot.kd)
     np.testing.assert_allclose(other.actuator_forcerange[:, 1], robot.effort_limit)
     assert other.opt.timestep == robot.model.opt.timestep
+    assert other.opt.integrator == robot.model.opt.integrator  # another would damp the motors twice
 
 
 BAD_MODELS = {

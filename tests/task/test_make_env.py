@@ -12,10 +12,11 @@ from helpers.small_run import sway
 from mjx_mimic.clips.editing import with_loop
 from mjx_mimic.clips.motion import Motion
 from mjx_mimic.config import EnvConfig
+from mjx_mimic.robot.constants import SELF_COLLISIONS
 from mjx_mimic.robot.model import Robot
 from mjx_mimic.robot.quiet_mjx import mjx
 from mjx_mimic.task.env import ImitationEnv
-from mjx_mimic.task.making import make_env, with_contacts
+from mjx_mimic.task.making import make_env, with_contacts, with_self_collision
 from mjx_mimic.task.observation import LAYOUTS
 from mjx_mimic.task.start_sampling import make_starts
 
@@ -29,6 +30,17 @@ def light(robot) -> RigidRobot:
 
 def test_a_task_takes_the_robot_that_it_is_given(robot):
     assert make_env([sway()], robot=robot).robot is robot
+
+
+def test_a_robot_can_collide_with_itself_after_the_training():
+    env = make_env([sway()], EnvConfig(contacts="legs", physics_hz=120.0, key_bodies=("head_link",)))
+    other = with_self_collision(env)
+    assert env.robot.model.npair == 0
+    assert other.robot.model.npair == len(SELF_COLLISIONS)
+    assert other.config == replace(env.config, self_collision=True)
+    assert other.robot.model.opt.timestep == env.robot.model.opt.timestep
+    np.testing.assert_array_equal(other.robot.key_bodies, env.robot.key_bodies)
+    np.testing.assert_array_equal(other.robot.guarded_geoms, env.robot.guarded_geoms)
 
 
 def test_the_kinematics_of_a_control_step_are_traced_once(robot, monkeypatch):
