@@ -99,7 +99,7 @@ MOST_DELAY = 2.0
 class RandomizationConfig:
     """How the robots of training differ from the model, each number drawn anew for each episode.
 
-    A range of equal ends, and a limit of 0, cost nothing.
+    A range that is the model's own number alone, and a limit of 0, cost nothing.
     """
 
     friction: Annotated[Range, Within(0.01, 10.0)] = (1.0, 1.0)

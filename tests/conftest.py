@@ -2,8 +2,14 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such lock
+    fcntl = None  # type: ignore[assignment]
 
 CACHE = Path(__file__).parents[1] / ".jax_cache"
 
@@ -61,10 +67,15 @@ hypothesis.settings.load_profile("short")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what needs a whole training."""
+    """Mark as slow what needs a whole training, and put files with slow tests first.
+
+    Of several processes, none then waits at the end for another one's long file.
+    """
     for item in items:
         if "finished" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -115,13 +126,24 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Path:
     """A folder with a clip, `sway.npz`, and `whole`, a run on it of four updates. It has videos after the
-    second one and at the end where there is a GL library."""
+    second one and at the end where there is a GL library.
+
+    Several test processes share it, so a test names what it adds as no other test does."""
     from helpers.small_run import STEPS, command, sway
 
     from mjx_mimic.clips.formats import native
 
-    path = tmp_path_factory.mktemp("training")
-    native.write(path / "sway.npz", sway())
-    often = ("--video-interval", str(2 * STEPS))
-    assert command(path, "whole", "--total-steps", str(4 * STEPS), *often) == 0
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    path, done = root / "training", root / "training.done"
+    with (root / "training.lock").open("w") as lock:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(path, ignore_errors=True)
+            path.mkdir()
+            native.write(path / "sway.npz", sway())
+            often = ("--video-interval", str(2 * STEPS))
+            assert command(path, "whole", "--total-steps", str(4 * STEPS), *often) == 0
+            done.touch()
     return path

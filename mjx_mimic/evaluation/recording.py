@@ -67,7 +67,7 @@ class Recording:
     qvel: np.ndarray  # (T + 1, 35), likewise
     reference: np.ndarray  # (T + 1, 36), likewise where it goes with the robot
     phase: np.ndarray  # (T + 1,)
-    reward: np.ndarray  # (T + 1,) of the step before; the start's is 1
+    reward: np.ndarray  # (T + 1,) of the step before; the start's is that of its own state
     causes: Causes  # (T + 1,) bool
     clip: np.ndarray  # (T + 1,) int, that is imitated
     fps: float

@@ -126,7 +126,8 @@ def compile_programs(
         )
         for name, (step, count) in steps.items()
     }
-    functions["training_step"] = learner.compile_train_step().lower(env, state)  # type: ignore[attr-defined]
+    training = learner.compile_train_step()
+    functions["training_step"] = training.lower(env, learner.placed_updates, state)  # type: ignore[attr-defined]
     return {name: pool.submit(timed, function.compile) for name, function in functions.items()}
 
 
@@ -140,11 +141,18 @@ def program_figures(
 
     for name, program in programs.items():
         compile_s, function = program.result()
-        carry = state if name == "training_step" else state.env
+        is_training = name == "training_step"
+        given: tuple = (env, learner.placed_updates) if is_training else (env,)
+        carry: Any = state if is_training else state.env
 
-        def run(carry: Any, function: Callable = function, count: int = calls.get(name, 1)) -> Any:
+        def run(
+            carry: Any,
+            function: Callable = function,
+            given: tuple = given,
+            count: int = calls.get(name, 1),
+        ) -> Any:
             for _ in range(count):
-                carry = function(env, carry)
+                carry = function(*given, carry)
             return carry[0] if isinstance(carry, tuple) else carry
 
         seconds = []

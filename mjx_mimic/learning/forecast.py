@@ -111,7 +111,8 @@ def compile_absent(learner: Learner) -> jax.stages.Compiled:
 
     env = on_each_device(learner.env)
     state = jax.eval_shape(learner.compile_init(), env, *[on_each_device(jax.random.key(0))] * 2)
-    return learner.compile_train_step().lower(env, state).compile()  # type: ignore[attr-defined]
+    updates = on_each_device(jnp.float32(learner.updates))
+    return learner.compile_train_step().lower(env, updates, state).compile()  # type: ignore[attr-defined]
 
 
 def memory_figures(accelerator: Accelerator, needed: int, environments: int) -> Figures:

@@ -113,16 +113,24 @@ def redistribute(state: TrainState, devices: int) -> TrainState:
     def copy(values: np.ndarray) -> np.ndarray:
         return np.broadcast_to(values[:1], (devices, *values.shape[1:]))
 
-    own, shared = ("env", "observation"), ("actor", "critic", "normalizer", "failures", "iteration")
-    dealt = jax.tree.map(deal, {name: getattr(state, name) for name in own})
-    copied = jax.tree.map(copy, {name: getattr(state, name) for name in shared})
-    return TrainState(**dealt, **copied, key=jax.random.split(state.key[0], devices))
+    own = {name: getattr(state, name) for name in ("env", "observation")}
+    shared = {name: value for name, value in vars(state).items() if name not in (*own, "key")}
+    key = jax.random.split(state.key[0], devices)
+    return TrainState(**jax.tree.map(deal, own), **jax.tree.map(copy, shared), key=key)
 
 
 def train_step(
-    env: ImitationEnv, config: TrainConfig, actor: Actor, critic: Critic, state: TrainState
+    env: ImitationEnv,
+    config: TrainConfig,
+    actor: Actor,
+    critic: Critic,
+    updates: jax.Array | float,
+    state: TrainState,
 ) -> tuple[TrainState, Metrics]:
     """Take one training step on one device: act, estimate advantages, update networks and normaliser.
+
+    What changes over a training does so over `updates` () of them, a number like any other, so that a longer
+    training is not another program.
 
     An update that yields a number that is not finite, in a loss, a parameter or a moment, is skipped:
     networks and normaliser stay as they were, while the environments go on.
@@ -130,8 +138,7 @@ def train_step(
     key, rollout_key, actor_key, critic_key = jax.random.split(state.key, 4)
     if config.start_sampling == "failure":
         env = replace(env, starts=start_sampling.prioritize_failures(env.starts, state.failures))
-    updates = config.total_steps / (config.num_envs * config.unroll_length)
-    progress = jnp.minimum(state.iteration / max(updates, 1.0), 1.0)
+    progress = jnp.minimum(state.iteration / updates, 1.0)
     if config.disturbance_ramp:
         env = replace(env, disturbance=jnp.minimum(progress / config.disturbance_ramp, 1.0))
     ppo_config, min_std = ppo.at_progress(config.ppo, progress), min_std_at(config.network, progress)
@@ -265,6 +272,11 @@ class Learner:
         """Control steps of all environments in one training step."""
         return self.config.num_envs * self.config.unroll_length
 
+    @property
+    def updates(self) -> float:
+        """How many training steps there are in all, at least 1."""
+        return max(self.config.total_steps / self.samples_per_step, 1.0)
+
     @cached_property
     def init(self) -> Callable[[jax.Array], TrainState]:
         """(key) -> a fresh state: equal networks, different environments on every device."""
@@ -283,15 +295,20 @@ class Learner:
     def train_step(self) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
         """(state) -> the next state and metrics. Donates `state`; nothing in it visits the host."""
         mapped = self.compile_train_step()
-        return lambda state: mapped(self.placed_env, state)
+        return lambda state: mapped(self.placed_env, self.placed_updates, state)
 
-    def compile_train_step(self) -> Callable[[ImitationEnv, TrainState], tuple[TrainState, Metrics]]:
-        """Compile the training step for any environment of this one's structure, placed on the devices."""
+    def compile_train_step(
+        self,
+    ) -> Callable[[ImitationEnv, jax.Array, TrainState], tuple[TrainState, Metrics]]:
+        """Compile the training step for any environment of this one's structure and any number of updates.
 
-        def on_device(env: ImitationEnv, state: TrainState) -> tuple[TrainState, Metrics]:
-            return train_step(env, self.config, self.actor, self.critic, state)
+        Both, and the state, are placed on the devices.
+        """
 
-        return map_devices(self.devices, on_device, donate=(1,))
+        def on_device(env: ImitationEnv, updates: jax.Array, state: TrainState) -> tuple[TrainState, Metrics]:
+            return train_step(env, self.config, self.actor, self.critic, updates, state)
+
+        return map_devices(self.devices, on_device, donate=(2,))
 
     @cached_property
     def evaluate(self) -> Callable[[TrainState, jax.Array], EvaluationMetrics]:
@@ -311,6 +328,11 @@ class Learner:
     def placed_env(self) -> ImitationEnv:
         """The environment on every device."""
         return replicate(self.devices, self.env)
+
+    @cached_property
+    def placed_updates(self) -> jax.Array:
+        """The number of training steps on every device."""
+        return replicate(self.devices, jnp.float32(self.updates))
 
     def _split(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Return a key that all devices share, and one for each; both (D,)."""

@@ -136,7 +136,7 @@ class Population:
         self, env: ImitationEnv, numbers: Mapping[str, jax.Array], state: TrainState
     ) -> tuple[TrainState, Metrics]:
         env, config, actor, critic = self._learner(env, numbers)
-        return train_step(env, config, actor, critic, state)
+        return train_step(env, config, actor, critic, self.group[0].updates, state)
 
     def _evaluate(
         self, env: ImitationEnv, numbers: Mapping[str, jax.Array], state: TrainState, key: jax.Array

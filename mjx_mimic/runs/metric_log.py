@@ -80,6 +80,8 @@ class MetricLog:
         (path / "tb").mkdir(exist_ok=True)
         # Not `SummaryWriter`: its thread dies of a full disk, and then nobody empties its queue.
         self._board = EventsWriter(str(path / "tb" / "events"))
+        # When the training would have begun, had it never paused: TensorBoard's times are those of the rows.
+        self._began = time.time() - ((kept[-1].get("wall_time_s") or 0.0) if kept else 0.0)
         for row in kept:
             self._add_events(row)
         self._videos = path / VIDEOS
@@ -146,7 +148,9 @@ class MetricLog:
         for name, value in row.items():
             if value is not None:
                 event = Event(
-                    wall_time=time.time(), step=row["samples"], summary=scalar(curve_name(name), value)
+                    wall_time=self._began + (row.get("wall_time_s") or 0.0),
+                    step=row["samples"],
+                    summary=scalar(curve_name(name), value),
                 )
                 self._board.write_event(event)
 

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from rich.console import Console
+
 from mjx_mimic.common.cli import INTERRUPTED, heard
 
 
@@ -37,6 +39,8 @@ class Stop:
                     continue
                 if self.requested or not self.in_flight:
                     _say("stopped")
+                    with suppress(OSError, ValueError):
+                        Console().show_cursor(True)  # a progress bar has hidden it
                     os._exit(INTERRUPTED)
                 self.requested = True
                 _say("finishing the update in flight; interrupt again to stop at once")

@@ -1,5 +1,6 @@
 """The loop around the training step: when it reports, evaluates, saves, draws and stops."""
 
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -121,11 +122,11 @@ def lost(learner: Learner, progress: Progress, last: Metrics, run: Path) -> RunF
     # MuJoCo C replays the nominal robot only.
     is_nominal = learner.config.env.randomization == RandomizationConfig()
     engine = " --engine mujoco" if is_nominal else ""
+    replay = f"python -m mjx_mimic.evaluate --run {shlex.quote(str(run))} --checkpoint last --start training"
     return RunFailure(
         f"{MAX_SKIPPED_UPDATES} updates in a row were not finite, up to {progress.samples:,} samples with"
         f" a learning rate of {float(last.learning_rate):.3g}; the last checkpoint holds the state in which"
-        f" they failed, and python -m mjx_mimic.evaluate --run {run} --checkpoint last --start training"
-        f"{engine} replays it; start a new run with lower learning rates"
+        f" they failed, and {replay}{engine} replays it; start a new run with lower learning rates"
     )
 
 

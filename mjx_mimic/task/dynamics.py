@@ -1,7 +1,7 @@
 """How the robot of one episode differs from the model: drawn at the episode's start, applied in its physics.
 
-What does not vary is None, so it is neither stored nor computed. The same fields of the model are replaced in
-MJX, where each environment then has its own copy of them, and in MuJoCo in C.
+What is as in the model is None, so it is neither stored nor computed. The same fields of the model are
+replaced in MJX, where each environment then has its own copy of them, and in MuJoCo in C.
 """
 
 from collections.abc import Callable

@@ -15,7 +15,7 @@ CONTACT_HEIGHT = 0.005
 class TrackingErrors:
     """MimicKit's seven errors, and the mean body distance.
 
-    MimicKit `envs/deepmimic_env.py`, `compute_tracking_error`. With a mean over bodies, the fourth and the
+    MimicKit `envs/deepmimic_env.py`, `compute_tracking_error`. With a mean over bodies, the third and the
     eighth are also known as root-relative and global MPJPE.
     """
 

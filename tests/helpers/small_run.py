@@ -2,15 +2,21 @@
 
 import os
 import subprocess
+from collections.abc import Hashable, Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 import jax
 import numpy as np
 
 from helpers.processes import interruptible
 from mjx_mimic import train
+from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.clips.motion import Motion, make_motion
+from mjx_mimic.config import TrainConfig
+from mjx_mimic.learning.learner import Learner, make_learner
 from mjx_mimic.robot.constants import G1_JOINTS
+from mjx_mimic.runs import training_run
 
 STEPS = 8 * 4  # samples of one update
 SMALL = (
@@ -51,5 +57,17 @@ def start(runs: Path, out: str, total: int, *options: str, **variables: str) -> 
 
 
 def command(folder: Path, out: str, *arguments: str) -> int:
+    """A training in this process. Those of equal settings share what was traced for the first one."""
     clip = str(folder / "sway.npz")
-    return train.main(["--motion", clip, "--out", str(folder / out), *SMALL, *arguments])
+    with patch.object(training_run, "make_learner", _remembered_learner):
+        return train.main(["--motion", clip, "--out", str(folder / out), *SMALL, *arguments])
+
+
+_LEARNERS: dict[Hashable, Learner] = {}
+
+
+def _remembered_learner(config: TrainConfig, clips: Clips, devices: Sequence[jax.Device]) -> Learner:
+    key = (config, tuple(motion.digest for motion in clips.motions), tuple(devices))
+    if key not in _LEARNERS:
+        _LEARNERS[key] = make_learner(config, clips, devices)
+    return _LEARNERS[key]

@@ -193,6 +193,17 @@ def test_train_step_compiles_exactly_once(first_step):
     assert len(TRACED_STEPS) == traced
 
 
+def test_a_longer_training_is_the_same_program(learner):
+    state = learner.init(jax.random.key(0))
+
+    def program(total_steps: int) -> str:
+        other = replace(learner, config=replace(learner.config, total_steps=total_steps))
+        step = other.compile_train_step()
+        return step.lower(learner.placed_env, other.placed_updates, state).as_text()  # type: ignore[attr-defined]
+
+    assert program(10_000) == program(20_000)
+
+
 def test_train_step_moves_nothing_between_host_and_devices(learner):
     state = trained(learner, 8, 1)
     with jax.transfer_guard("disallow"):

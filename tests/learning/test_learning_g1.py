@@ -50,15 +50,16 @@ def histories() -> dict[int, list[Metrics]]:
 
     def train(sign: int) -> list[Metrics]:
         env = replace(learner.placed_env, sign=place(learner.devices, jnp.full(2, sign, jnp.float32)))
-        state, metrics = step(env, learner.init(jax.random.key(0)))
+        given = env, learner.placed_updates
+        state, metrics = step(*given, learner.init(jax.random.key(0)))
         history = [metrics]
         with jax.transfer_guard("disallow"):  # neither the simulation nor the learner visits the host
             with compilations() as compiled:
-                state, metrics = step(env, state)
+                state, metrics = step(*given, state)
             assert not compiled, "the types of the first state are not those that a training step returns"
             history.append(metrics)
             for _ in range(UPDATES - 2):
-                state, metrics = step(env, state)
+                state, metrics = step(*given, state)
                 history.append(metrics)
         return [first_device(metrics) for metrics in history]
 

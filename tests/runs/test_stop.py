@@ -2,7 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+
+import pytest
 
 from mjx_mimic.runs import stop
 from mjx_mimic.runs.stop import Stop
@@ -33,3 +37,29 @@ def test_a_broken_pipe_neither_keeps_a_training_alive_nor_ends_it_early(monkeypa
         os.kill(os.getpid(), signal.SIGTERM)
         assert ended.wait(10.0)
     assert codes == [130]
+
+
+BAR = """
+import time
+from mjx_mimic.runs.reports import Display
+from mjx_mimic.runs.stop import Stop
+with Stop().listening(), Display(10, 0):
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_stop_at_once_gives_the_terminal_its_cursor_back():
+    pty = pytest.importorskip("pty")
+    terminal, inner = pty.openpty()
+    process = subprocess.Popen([sys.executable, "-c", BAR], stdout=inner, env={**os.environ, "TERM": "xterm"})
+    os.close(inner)
+    seen = b""
+    while b"ready" not in seen:
+        seen += os.read(terminal, 1000)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    while b"stopped" not in seen or b"\x1b[?25h" not in seen:
+        seen += os.read(terminal, 1000)
+    os.close(terminal)
+    assert seen.rindex(b"\x1b[?25h") > seen.rindex(b"\x1b[?25l")

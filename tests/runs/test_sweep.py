@@ -103,7 +103,7 @@ def test_every_setting_clip_and_seed_is_a_run_and_one_step_is_compiled_for_all(
         assert rows[0]["eval_return"] is not None
         assert Checkpoints(out / run).restore_policy("last").samples == 4 * UPDATE
     before = len(TRACED_STEPS)
-    described.write_text(DESCRIPTION.replace("  more", "  none: {ppo.target_kl: 0.03}\n  more"))
+    described.write_text(ONE.replace("  more", "  none: {ppo.target_kl: 0.03}\n  more"))
     trained(described, "more")
     assert len(TRACED_STEPS) - before == traced  # as often with three settings as with two
 
