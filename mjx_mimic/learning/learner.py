@@ -25,8 +25,6 @@ from mjx_mimic.learning.metrics import AdvantageMoments, Metrics, summarize
 from mjx_mimic.learning.networks import (
     Actor,
     Critic,
-    make_actor,
-    make_critic,
     min_std_at,
     with_min_std,
 )
@@ -260,12 +258,12 @@ class Learner:
     @cached_property
     def actor(self) -> Actor:
         """The policy's network."""
-        return make_actor(self.config.network, self.env.num_actions, self.env.policy_inputs)
+        return Actor(self.config.network, self.env.num_actions, self.env.policy_inputs)
 
     @cached_property
     def critic(self) -> Critic:
         """The value function's network."""
-        return make_critic(self.config.network)
+        return Critic(self.config.network)
 
     @property
     def samples_per_step(self) -> int:

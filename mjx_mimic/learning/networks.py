@@ -66,60 +66,33 @@ class MLP(nn.Module):
 class Actor(nn.Module):
     """The policy's network: observations to means (..., A) and log standard deviations (A,)."""
 
-    hidden: Sequence[int]
+    config: NetworkConfig
     num_actions: int
-    activation: str
-    initial_std: float
-    learn_std: bool
-    initialization: str = "orthogonal"
-    min_std: float = 0.0
     inputs: int | None = None
     """Numbers of the observation that the policy sees, the first ones; None: all of them."""
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Map normalised observations (..., O) to means (..., A) and log standard deviations (A,)."""
-        observation = observation[..., : self.inputs]
-        inits = first_weights(self.initialization, output_scale=0.01, output_limit=0.01)
-        mean = MLP(self.hidden, self.num_actions, self.activation, *inits)(observation)
-        first = jnp.maximum(self.initial_std, self.min_std) if self.learn_std else self.initial_std
-        log_std = jnp.full((self.num_actions,), jnp.log(first))
-        if self.learn_std:
-            log_std = self.param(LOG_STD, lambda _: log_std)
-        return mean, log_std
+        c = self.config
+        inits = first_weights(c.initialization, output_scale=0.01, output_limit=0.01)
+        mlp = MLP(c.actor_hidden, self.num_actions, c.activation, *inits)
+        mean = mlp(observation[..., : self.inputs])
+        log_std = jnp.full((self.num_actions,), jnp.log(c.initial_std))
+        return mean, self.param(LOG_STD, lambda _: log_std) if c.learn_std else log_std
 
 
 class Critic(nn.Module):
     """The value function's network: observations to V(s) (...)."""
 
-    hidden: Sequence[int]
-    activation: str
-    initialization: str = "orthogonal"
+    config: NetworkConfig
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:
         """Map normalised observations (..., O) to values (...)."""
-        inits = first_weights(self.initialization, output_scale=1.0, output_limit=None)
-        return MLP(self.hidden, 1, self.activation, *inits)(observation)[..., 0]
-
-
-def make_actor(config: NetworkConfig, num_actions: int, inputs: int | None = None) -> Actor:
-    """Make the policy's network, which sees all of the observation, or its first `inputs` numbers."""
-    return Actor(
-        hidden=config.actor_hidden,
-        num_actions=num_actions,
-        activation=config.activation,
-        initial_std=config.initial_std,
-        learn_std=config.learn_std,
-        initialization=config.initialization,
-        min_std=config.min_std,
-        inputs=inputs,
-    )
-
-
-def make_critic(config: NetworkConfig) -> Critic:
-    """Make the value function's network."""
-    return Critic(config.critic_hidden, config.activation, config.initialization)
+        c = self.config
+        inits = first_weights(c.initialization, output_scale=1.0, output_limit=None)
+        return MLP(c.critic_hidden, 1, c.activation, *inits)(observation)[..., 0]
 
 
 def min_std_at(config: NetworkConfig, progress: jax.Array) -> jax.Array | float:

@@ -18,7 +18,7 @@ from mjx_mimic.common.files import replacing, unwritable, yaml_bytes
 from mjx_mimic.config import TrainConfig, Which
 from mjx_mimic.config_yaml import CONFIG_FILE, FORMAT, read_run, record_digest
 from mjx_mimic.learning.composite import AnyPolicy, BoltzmannChoice, CompositePolicy, Seats
-from mjx_mimic.learning.networks import make_actor, make_critic
+from mjx_mimic.learning.networks import Actor, Critic
 from mjx_mimic.learning.policy import Policy, ValueFunction
 from mjx_mimic.runs import own_clips
 from mjx_mimic.runs.checkpoints import Checkpoints
@@ -244,10 +244,10 @@ def load_networks(run: Path, checkpoint: Which, env: ImitationEnv) -> tuple[Poli
     config, _ = read_run(run)
     stored = Checkpoints(run).restore_policy(checkpoint)
     moments = replace(stored.normalizer, min_std=config.normalizer.min_std)
-    actor = make_actor(config.network, env.num_actions, env.policy_inputs)
+    actor = Actor(config.network, env.num_actions, env.policy_inputs)
     return (
         Policy(stored.actor, moments, actor),
-        ValueFunction(stored.critic, moments, make_critic(config.network)),
+        ValueFunction(stored.critic, moments, Critic(config.network)),
     )
 
 

@@ -271,7 +271,7 @@ def policy_graph(policy: Policy, metadata: dict[str, Any]) -> onnx.ModelProto:
         constants |= {f"kernel_{i}": dense["kernel"], f"bias_{i}": dense["bias"]}
         nodes.append(helper.make_node("Gemm", [f"hidden_{i}", f"kernel_{i}", f"bias_{i}"], [f"sum_{i}"]))
         if i < len(layers) - 1:
-            nodes += _activation(policy.network.activation, f"sum_{i}", f"hidden_{i + 1}")
+            nodes += _activation(policy.network.config.activation, f"sum_{i}", f"hidden_{i + 1}")
     nodes.append(helper.make_node("Clip", [f"sum_{len(layers) - 1}", "least", "most"], ["action"]))
     actions = len(layers[f"Dense_{len(layers) - 1}"]["bias"])
     graph = helper.make_graph(

@@ -25,7 +25,7 @@ from mjx_mimic.clips.editing import bent, with_loop
 from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.common import paths
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.config import EnvConfig
+from mjx_mimic.config import EnvConfig, NetworkConfig
 from mjx_mimic.learning import networks
 from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.learning.policy import Policy
@@ -54,7 +54,7 @@ def exported(finished, tmp_path_factory) -> Path:
 def controller_of(env: ImitationEnv) -> tuple[Policy, onnxruntime.InferenceSession]:
     """A policy of random weights, and its controller."""
     size = sum(env.observation_sizes().values())
-    actor = networks.Actor((16,), 29, "elu", 0.2, learn_std=True)
+    actor = networks.Actor(NetworkConfig((16,)), 29)
     params = jax.tree.map(lambda x: 3.0 * x, actor.init(jax.random.key(0), jnp.zeros(size)))
     policy = Policy(params, Normalizer(np.ones(size), np.zeros(size), np.ones(size)), actor)
     session = onnxruntime.InferenceSession(onnx_model.controller(policy, env, {}).SerializeToString())
@@ -125,7 +125,7 @@ def test_no_controller_chooses_the_best_of_several_clips(finished, tmp_path, mon
 def test_the_graph_is_the_policy(activation):
     """Random weights, moments over many magnitudes, inputs far outside; three hidden layers."""
     rng = np.random.default_rng(0)
-    actor = networks.Actor((32, 24, 16), 29, activation, 0.2, learn_std=True)
+    actor = networks.Actor(NetworkConfig((32, 24, 16), activation=activation), 29)
     params = actor.init(jax.random.key(0), jnp.zeros(40))
     params = jax.tree.map(lambda x: jnp.asarray(rng.normal(scale=0.3, size=x.shape), jnp.float32), params)
     variance = (10.0 ** rng.uniform(-8, 3, 40)).astype(np.float32)

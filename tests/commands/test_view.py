@@ -29,7 +29,7 @@ from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.clips.editing import with_loop
 from mjx_mimic.clips.formats import load_motion
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.config import EnvConfig
+from mjx_mimic.config import EnvConfig, NetworkConfig
 from mjx_mimic.display import desktop_window
 from mjx_mimic.display.live_policy import Live
 from mjx_mimic.display.playable import ClipPlayer
@@ -63,7 +63,7 @@ def env(clips) -> ImitationEnv:
 def policy(env) -> Policy:
     """Untrained, and far enough from zero to move the robot off its reference."""
     size = jax.eval_shape(env.observe, jax.eval_shape(env.reset_to, 0, 0.0)).shape
-    network = Actor((8,), env.num_actions, "elu", 0.2, learn_std=True)
+    network = Actor(NetworkConfig((8,)), env.num_actions)
     params = network.init(jax.random.key(0), jnp.zeros(size))
     params = jax.tree.map(lambda x: x + 0.03 * jax.random.normal(jax.random.key(1), x.shape), params)
     return Policy(params, Normalizer(jnp.ones(size), jnp.zeros(size), jnp.ones(size)), network)

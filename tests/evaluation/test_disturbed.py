@@ -19,7 +19,7 @@ from mjx_mimic.evaluation.engine import Engine
 from mjx_mimic.evaluation.episodes import Evaluation
 from mjx_mimic.evaluation.grid import Grid
 from mjx_mimic.evaluation.protocol import Protocol
-from mjx_mimic.learning.networks import make_actor
+from mjx_mimic.learning.networks import Actor
 from mjx_mimic.learning.normalizer import empty
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.task.making import make_env
@@ -29,7 +29,7 @@ from mjx_mimic.task.making import make_env
 def evaluation(robot) -> Evaluation:
     env = make_env([sway()], EnvConfig(), robot=robot)
     size = len(jax.jit(env.observe)(env.reset_to(jnp.int32(0), jnp.float32(0.0))))
-    actor = make_actor(NetworkConfig((4,), (4,)), env.num_actions)
+    actor = Actor(NetworkConfig((4,), (4,)), env.num_actions)
     policy = Policy(actor.init(jax.random.key(0), jnp.zeros(size)), empty(size), actor)
     return Evaluation(env, policy, Protocol(seconds=4.0, force_seconds=0.2))
 

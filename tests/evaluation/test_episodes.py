@@ -25,7 +25,7 @@ from mjx_mimic.evaluation.protocol import Protocol
 from mjx_mimic.evaluation.recording import Snapshot, recordings
 from mjx_mimic.evaluation.report import evaluate
 from mjx_mimic.learning import rollout
-from mjx_mimic.learning.networks import make_actor
+from mjx_mimic.learning.networks import Actor
 from mjx_mimic.learning.normalizer import empty
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.task import tracking_errors
@@ -51,7 +51,7 @@ def env(robot) -> ImitationEnv:
 def policy(env) -> Policy:
     """Untrained: acts as a PD controller that plays the clip."""
     observation = jax.jit(env.observe)(env.reset_to(jnp.int32(0), jnp.float32(0.0)))
-    actor = make_actor(NetworkConfig((8,), (8,)), env.num_actions)
+    actor = Actor(NetworkConfig((8,), (8,)), env.num_actions)
     return Policy(actor.init(jax.random.key(0), observation), empty(len(observation)), actor)
 
 

@@ -18,7 +18,7 @@ from mjx_mimic.learning import ppo
 from mjx_mimic.learning.devices import DEVICES, average, first_device, map_devices, place
 from mjx_mimic.learning.learner import Learner, TrainState, evaluate, make_batch
 from mjx_mimic.learning.metrics import AdvantageMoments, Metrics, summarize
-from mjx_mimic.learning.networks import Actor, Critic, make_actor, make_critic
+from mjx_mimic.learning.networks import Actor, Critic
 from mjx_mimic.learning.normalizer import Normalizer, empty
 from mjx_mimic.learning.policy import Policy, ValueFunction
 from mjx_mimic.learning.rollout import Transition, mean_of_known, rollout
@@ -383,6 +383,9 @@ def linear(slope: float, offset: float) -> dict:
     return {"params": {"MLP_0": {"Dense_0": layer}}}
 
 
+NO_LAYERS = NetworkConfig(actor_hidden=(), critic_hidden=())
+
+
 @pytest.fixture(scope="module")
 def rails() -> tuple[Normalizer, Transition]:
     """The normaliser and the rollout (T, N) of an environment of each kind, all functions linear."""
@@ -391,8 +394,8 @@ def rails() -> tuple[Normalizer, Transition]:
     params = linear(0.2, 0.1)
     params["params"]["log_std"] = jnp.full(1, jnp.log(0.4))
     moments = Normalizer(count=jnp.ones(1), mean=jnp.array([1.0]), variance=jnp.array([4.0]))
-    policy = Policy(params, moments, Actor((), 1, "tanh", 0.5, learn_std=True))
-    value_function = ValueFunction(linear(2.0, 0.5), moments, Critic((), "tanh"))
+    policy = Policy(params, moments, Actor(NO_LAYERS, 1))
+    value_function = ValueFunction(linear(2.0, 0.5), moments, Critic(NO_LAYERS))
     env = RailEnv(kind=jnp.int32(NEVER))
     _, last, steps = jax.jit(lambda key: rollout(env, policy, value_function, start, 8, key))(
         jax.random.key(1)
@@ -418,8 +421,8 @@ def test_the_value_after_a_clips_end_is_the_critics_or_0_as_in_mimickit(bootstra
     moments = Normalizer(count=jnp.ones(1), mean=jnp.zeros(1), variance=jnp.ones(1))
     params = linear(0.2, 0.1) | {}
     params["params"]["log_std"] = jnp.zeros(1)
-    policy = Policy(params, moments, Actor((), 1, "tanh", 0.5, learn_std=True))
-    value_function = ValueFunction(linear(2.0, 0.5), moments, Critic((), "tanh"))
+    policy = Policy(params, moments, Actor(NO_LAYERS, 1))
+    value_function = ValueFunction(linear(2.0, 0.5), moments, Critic(NO_LAYERS))
     env = EndingEnv(kind=jnp.int32(TIMES_OUT))
     start = jax.vmap(lambda _: env.reset(None))(jnp.arange(1))
     *_, steps = rollout(
@@ -434,8 +437,8 @@ def test_the_value_after_a_clips_end_is_the_critics_or_0_as_in_mimickit(bootstra
 def test_torchs_first_weights_are_uniform_within_their_limits():
     observation = jnp.zeros((1, 400))
     config = NetworkConfig((100,), (100,), "relu", initialization="torch")
-    actor = make_actor(config, 30).init(jax.random.key(0), observation)["params"]["MLP_0"]
-    critic = make_critic(config).init(jax.random.key(0), observation)["params"]["MLP_0"]
+    actor = Actor(config, 30).init(jax.random.key(0), observation)["params"]["MLP_0"]
+    critic = Critic(config).init(jax.random.key(0), observation)["params"]["MLP_0"]
     for layer, limit in (
         (actor["Dense_0"], 0.05),
         (actor["Dense_1"], 0.01),

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from mjx_mimic.config import EnvConfig, NetworkConfig, PenaltyConfig, RandomizationConfig
 from mjx_mimic.config_checks import check, sized
 from mjx_mimic.learning import normalizer as normalizing
-from mjx_mimic.learning.networks import make_actor
+from mjx_mimic.learning.networks import Actor
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.presets import PRESETS
 from mjx_mimic.robot.model import load_robot
@@ -118,7 +118,7 @@ def test_noise_is_on_the_policys_part_alone_and_comes_first(env, parts):
 
 
 def test_the_policy_does_not_depend_on_what_it_does_not_see(env):
-    actor = make_actor(NetworkConfig((8,), (8,)), 29, inputs=10)
+    actor = Actor(NetworkConfig((8,), (8,)), 29, inputs=10)
     observation = jax.random.normal(jax.random.key(1), (20,))
     params = actor.init(jax.random.key(0), observation)
     assert params["params"]["MLP_0"]["Dense_0"]["kernel"].shape == (10, 8)
