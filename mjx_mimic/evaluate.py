@@ -28,9 +28,10 @@ class EvaluateCommand:
     engine: EngineName = "mjx"
     """Physics engine: MJX as in training, or MuJoCo in C with the same model."""
     episodes: int = 0
-    """Number of episodes; 0: 256 on a CPU, 4096 on an accelerator. At least one per clip."""
+    """Number of episodes; 0: 256 on a CPU, 4096 on an accelerator. At least one per clip, and with skills one
+    per pair of clips."""
     start: Start = "both"
-    """Start episodes at random phases, at the clips' first frames (one per clip, if undisturbed and
+    """Start episodes at random phases, at the clips' first frames (as few as there can be, if undisturbed and
     without a goal), or both; or where the training's environments were at the last checkpoint, or at that of
     --checkpoint SAMPLES."""
     seconds: float = 10.0

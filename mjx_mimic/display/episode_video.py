@@ -37,7 +37,8 @@ DRAFT_WIDTH, DRAFT_HEIGHT = 320, 240
 def write_episode_video(policy: AnyPolicy, env: ImitationEnv, path: Path) -> None:
     """Draw an episode from the first clip's first frame, with the reference as a ghost.
 
-    Simulated by MuJoCo in C, which needs no minute to compile. Ends `AFTER_FAILURE_S` after a failure.
+    Of skills, all follow one another. MuJoCo in C simulates it, which needs no minute to compile. It ends
+    `AFTER_FAILURE_S` after a failure.
 
     Raises:
         UserError: the video cannot be written.
@@ -60,7 +61,8 @@ def _write_episode(
     policy: AnyPolicy, env: ImitationEnv, path: Path, seconds: float, draft: bool = False
 ) -> None:
     """Simulate `seconds` at most of an episode, draw it at full quality or as a draft, and print a line."""
-    evaluation = Evaluation(env, policy, Protocol(seconds))
+    plan = tuple(range(env.library.num_clips)) if env.config.clips == "skills" else ()  # all skills in turn
+    evaluation = Evaluation(env, policy, Protocol(seconds), plan=plan)
     outcome = run_in_mujoco(evaluation, np.array([True]), 0, model_to_watch(env), recorded=1)
     (recording,) = outcome.recordings
     failure = recording.failure
@@ -151,8 +153,16 @@ def episode_shot(recording: Recording, names: Sequence[str], times: NDArray, slo
             for time, step in zip(times, steps, strict=True)
         ],
         warnings=[warning if failure and step >= failure[0] else "" for step in steps],
-        markers=None if recording.markers is None else recording.markers[steps],
+        markers=None if recording.markers is None else _between(recording.markers, recording.fps, times),
     )
+
+
+def _between(points: NDArray, fps: float, times: NDArray) -> NDArray[np.float64]:
+    """Interpolate `points` (N, K, 3) m, `fps` rows per second, at `times` (T,) s; (T, K, 3)."""
+    rows = np.minimum(times * fps, len(points) - 1)
+    first = rows.astype(int)
+    share = (rows - first)[:, None, None]
+    return (1.0 - share) * points[first] + share * points[np.minimum(first + 1, len(points) - 1)]
 
 
 def _interpolated(qpos: NDArray, fps: float, times: NDArray) -> NDArray[np.float64]:

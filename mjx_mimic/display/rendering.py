@@ -90,7 +90,7 @@ def draw_clips(motions: Sequence[Motion], out: Path, options: VideoOptions) -> N
         UserError: there are too many clips, or the video cannot be written.
     """
     if len(motions) > MAX_SHOTS:
-        raise UserError(f"option --out: a video shows {MAX_SHOTS} clips, not {len(motions)}; name fewer")
+        raise UserError(f"{len(motions)} clips are too many for a video, which shows {MAX_SHOTS}; name fewer")
     longest = max(options.seconds if motion.cyclic else motion.length for motion in motions)
     times = frame_times(min(options.seconds, longest), options)
     draw([clip_shot(motion, times, options) for motion in motions], out, options)

@@ -14,7 +14,8 @@ from mjx_mimic.evaluation.engine import Engine
 from mjx_mimic.evaluation.episodes import Evaluation
 from mjx_mimic.evaluation.report import evaluate
 
-FIGURES = ("survived", "eval_return", "mpjpe_global")
+FIGURES = ("survived", "eval_return", "mpjpe_global", "goal_success")
+"""Metrics of a combination, those that the task has."""
 ACROSS, DOWN = ("friction", "noise"), ("mass", "delay")
 """Columns and rows of the heat map."""
 
@@ -105,5 +106,5 @@ def evaluate_grid(
     for condition in conditions:
         report = evaluate(evaluation.under(condition), clips, engine, episodes=episodes, start="random")
         total = report.results["random"]["total"]
-        rows.append({**condition, **{name: total[name]["mean"] for name in FIGURES}})
+        rows.append({**condition, **{name: total[name]["mean"] for name in FIGURES if name in total}})
     return Grid(engine.name, rows, evaluation.env.control_dt)

@@ -129,10 +129,11 @@ def evaluate(
         evaluation: task, policy and protocol.
         clips: names of the clips of its task.
         engine: that runs the episodes; None: MJX.
-        episodes: how many; 0: 256 on a CPU, 4096 on an accelerator. At least one per clip.
-        start: from random phases, from the clips' first frames (one per clip, if undisturbed and without a
-            goal), from both, or from the states `starts` of the evaluation, then each of them once unless
-            `episodes` says.
+        episodes: how many; 0: 256 on a CPU, 4096 on an accelerator. At least one per clip, and with skills
+            one per pair of clips.
+        start: from random phases, from the clips' first frames (as few, if undisturbed and without a goal),
+            from both, or from the states `starts` of the evaluation, then each of them once unless `episodes`
+            says.
         record: keep the first episode's simulated motion.
 
     Raises:

@@ -119,14 +119,15 @@ def train(
 
 def lost(learner: Learner, progress: Progress, last: Metrics, run: Path) -> RunFailure:
     """Say that `MAX_SKIPPED_UPDATES` in a row were not finite, and how to look into it."""
-    # MuJoCo C replays the nominal robot only.
-    is_nominal = learner.config.env.randomization == RandomizationConfig()
-    engine = " --engine mujoco" if is_nominal else ""
+    config = learner.config.env
+    # MuJoCo C replays the nominal robot only, and nobody an episode whose clips have phases of their own.
+    engine = " --engine mujoco" if config.randomization == RandomizationConfig() else ""
     replay = f"python -m mjx_mimic.evaluate --run {shlex.quote(str(run))} --checkpoint last --start training"
+    replayed = "" if config.clips == "best" else f", and {replay}{engine} replays it"
     return RunFailure(
         f"{MAX_SKIPPED_UPDATES} updates in a row were not finite, up to {progress.samples:,} samples with"
         f" a learning rate of {float(last.learning_rate):.3g}; the last checkpoint holds the state in which"
-        f" they failed, and {replay}{engine} replays it; start a new run with lower learning rates"
+        f" they failed{replayed}; start a new run with lower learning rates"
     )
 
 

@@ -81,7 +81,8 @@ def draw_plan(first: jax.Array, lengths: jax.Array, key: jax.Array) -> SkillStat
 
 def open_plan(key: jax.Array) -> SkillState:
     """Return the plan of a task with a `Choice`, which draws every skill."""
-    return SkillState(jnp.array([OPEN]), jnp.int32(0), jnp.int32(0), jax.random.key_data(key))
+    # Of two, as a plan of one skill and an open one after it, so that what is compiled serves both.
+    return SkillState(jnp.array([OPEN, OPEN]), jnp.int32(0), jnp.int32(0), jax.random.key_data(key))
 
 
 def parts(clip: jax.Array, num_clips: int) -> Parts:

@@ -106,6 +106,7 @@ def test_the_published_curve_is_read(shared):
         (["RUN", "--out", "curves.txt"], "end the name in .png, .pdf or .svg"),
         (["RUN", "--out", "nowhere/curves.png"], "cannot be written"),
         (["TABLE"], "is no table of MimicKit"),
+        (["--metric", "eval_return", "RUN"], "name them before --metric, which takes all names after it"),
     ],
 )
 def test_bad_input_is_refused_in_a_line(tmp_path, monkeypatch, capsys, options, words):

@@ -5,6 +5,7 @@ Single pictures are tested in `display/test_offscreen.py`, video files in `displ
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import imageio_ffmpeg
 import mujoco
@@ -180,7 +181,7 @@ def options(**changes) -> VideoOptions:
 
 
 def test_an_episode_is_shown_at_the_videos_moments():
-    episode = recording(10)
+    episode = replace(recording(10), markers=np.arange(33.0).reshape(11, 1, 3))
     times = np.array([0.0, 1 / 60, 1 / 30, 0.2, 10.0])
     shot = episode_video.episode_shot(episode, ["walk"], times)
     for shown, kept in ((shot.qpos, episode.qpos), (shot.reference, episode.reference)):
@@ -189,6 +190,7 @@ def test_an_episode_is_shown_at_the_videos_moments():
         turns = Rotation.from_quat(kept[:2, 3:7], scalar_first=True)
         between = Rotation.from_quat(shown[1, 3:7], scalar_first=True)
         assert (between.inv() * turns.mean()).magnitude() < 1e-6
+    np.testing.assert_allclose(shot.markers[:, 0, 0], [0.0, 1.5, 3.0, 18.0, 30.0], atol=1e-9)
     assert shot.captions[3] == ["walk   0.20 s", "phase 0.60   reward 0.40"]
     assert shot.captions[1] == ["walk   0.02 s", "phase 0.00   reward 1.00"]
     assert shot.captions[4] == ["walk   0.33 s", "phase 1.00   reward 0.00"]  # over by then
