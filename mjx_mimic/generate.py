@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from mjx_mimic.clips.formats import key_to_write, native
-from mjx_mimic.clips.motion import Motion
 from mjx_mimic.common import cli
 from mjx_mimic.common.files import require_writable
 from mjx_mimic.robot.mjcf import plain_g1
@@ -45,11 +44,6 @@ if TYPE_CHECKING:
     Choice = str
 else:
     Choice = Literal[(*NAMES, "all")]
-
-
-def build(name: str) -> Motion:
-    """Make the clip called `name`."""
-    return solve(SPECS[name]()).motion()
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def join(sources: Sequence[str], out: Path, blend: float, loop: str, force: bool
     """
     key = key_to_write(out, force)
     motion = functools.reduce(lambda a, b: editing.joined(a, b, blend), map(load_motion, sources))
-    motion = editing.with_loop(motion, loop)
+    motion = editing.named(editing.with_loop(motion, loop), out.stem)
     _save(out, motion, key)
     return [f"{out}: {key}, {summary(motion)}"]
 
@@ -103,7 +103,9 @@ def _make_cyclic(motion: Motion, _: bool) -> tuple[Motion, str]:
 
 
 def _cycles(motion: Motion, count: int) -> tuple[Motion, str]:
-    return editing.cycles(motion, count), f"{count} cycles, one after another"
+    turn = np.rad2deg(editing.with_loop(motion, "turn").cycle_turn)
+    turned = f", each turned on by {turn:.1f} degrees" if abs(turn) > 0.1 else ""
+    return editing.cycles(motion, count), f"{count} cycles, one after another{turned}"
 
 
 def _fps(motion: Motion, fps: float) -> tuple[Motion, str]:

@@ -290,8 +290,8 @@ def joined(first: Motion, second: Motion, blend: float) -> Motion:
 
 
 def _sliding(motion: Motion) -> float:
-    """Add up how far the standing feet slide, m."""
-    return float(np.linalg.norm(foot_contacts(plain_g1(), motion).slide, axis=2).sum())
+    """Add up how far the standing feet slide, m, of a clip that may float."""
+    return float(np.linalg.norm(foot_contacts(plain_g1(), lifted(motion)).slide, axis=2).sum())
 
 
 def _placed(qpos: Array, meets: Array) -> Array:

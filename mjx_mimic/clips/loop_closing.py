@@ -95,10 +95,11 @@ def find_loop(motion: Motion) -> LoopPoint:
             f"{motion.name}: the clip lasts {motion.length:.3g} s; a cycle needs more than {MIN_CYCLE_S:g} s"
         )
     stride = -(-motion.num_frames // _MAX_SEARCHED)
-    if stride > max(_SEARCH_STEP_S * motion.fps, 1.0):
+    longest_stride = max(int(_SEARCH_STEP_S * motion.fps), 1)
+    if stride > longest_stride:
         raise UserError(
             f"{motion.name}: {motion.length:.0f} s are too many to search for a cycle; cut the clip to"
-            f" {_MAX_SEARCHED * _SEARCH_STEP_S:.0f} s at most"
+            f" {int(_MAX_SEARCHED * longest_stride / motion.fps)} s at most"
         )
     features = _features(motion)
     first, last = _rough_loop(features[::stride], shortest / stride)

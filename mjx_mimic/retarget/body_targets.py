@@ -165,8 +165,7 @@ def _root_positions(
 ) -> Array:
     """Positions (T, 3) of the pelvis: hips in the person's place, at the person's height above the ankles."""
     hips = 0.5 * (person.points["left_hip"] + person.points["right_hip"])
-    ankle_height = np.mean([contacts[side].ankle_height for side in SIDES])
-    hips[:, 2] = (hips[:, 2] - ankle_height) * _LOWERED + build.ankle_height
+    hips[:, 2] = (hips[:, 2] - contacts[SIDES[0]].ankle_height) * _LOWERED + build.ankle_height
     return hips - pelvis.apply(build.hip * [1.0, 0.0, 1.0])
 
 
@@ -180,13 +179,13 @@ def _leg(person: Person, side: str, foot: HeelToeContacts, build: Build, hip: Ar
 
 def _foot_rotations(person: Person, side: str, foot: HeelToeContacts) -> Rotation:
     """Rotations of the robot's foot, T of them."""
-    toe = person.points[f"{side}_toe"]
-    forwards = toe - person.points[f"{side}_ankle"]
+    ankle, toe = person.points[f"{side}_ankle"], person.points[f"{side}_toe"]
+    forwards = toe - ankle
     up = np.tile([0.0, 0.0, 1.0], (len(toe), 1))
     level = _facing(np.cross(up, forwards), up)
     flat = np.flatnonzero(foot.flat)
-    if not len(flat):  # the lowest frames come nearest to it
-        flat = np.argsort(toe[:, 2])[: max(len(toe) // 20, 1)]
+    if not len(flat):  # the lowest frames come nearest to it, of heel and toes: at toe-off toes are low too
+        flat = np.argsort(ankle[:, 2] + toe[:, 2])[: max(len(toe) // 20, 1)]
     return _calibrated(person.rotations[f"{side}_ankle"], level, flat)
 
 

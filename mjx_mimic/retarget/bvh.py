@@ -29,6 +29,7 @@ _END_OF_FILE = "\x1a\0 \t\r\n"  # what DOS and others write after the last line
 _MAX_JOINTS = 1000
 _MAX_POSES = 10_000_000  # of about 100 bytes; 43 minutes of 32 joints at 120 frames/s
 _MAX_FPS = 10_000.0
+_ROUNDED = 9e-4  # of a frame time, which NTSC's are off from a whole rate's
 _FARTHEST = 1e9  # a larger length or angle is damage, and sums of the largest would overflow
 
 
@@ -39,18 +40,14 @@ class Bvh:
     Attributes:
         names: names of the joints, the root first, parents before their children, without end sites.
         parents: (J,) index of the parent, -1 for the root.
-        offsets: (J, 3) from the parent, in its frame.
         fps: frames per second.
-        angles: (T, J, 3) rad, the rotation channels of each joint in their order; 0 for a missing one.
         positions: (T, J, 3) of the joints in the world.
         rotations: (T, J, 4) unit quaternions wxyz, joint to world.
     """
 
     names: tuple[str, ...]
     parents: NDArray[np.int64]
-    offsets: Array
     fps: float
-    angles: Array
     positions: Array
     rotations: Array
 
@@ -220,7 +217,9 @@ def _motion(path: Path, lines: list[str], start: int, width: int) -> tuple[float
         row, column = bad[0]
         shown = quoted(table[row][column])[1:-1]
         _fail(path, rows[row][0], f"channel {column + 1} is {shown}; repair or cut these frames")
-    return 1.0 / seconds, values
+    whole = round(1.0 / seconds)
+    # Frame times are written with few digits: 0.033333 is of 30 frames/s, 0.0417 of 24, 0.033367 of 29.97.
+    return float(whole) if abs(whole * seconds - 1.0) < _ROUNDED else 1.0 / seconds, values
 
 
 def _header(path: Path, row: list[tuple[int, str]], name: str, what: str) -> float:
@@ -241,23 +240,22 @@ def _header(path: Path, row: list[tuple[int, str]], name: str, what: str) -> flo
 def _posed(joints: list[_Joint], fps: float, values: Array) -> Bvh:
     """Compute forward kinematics of all frames at once."""
     frames, count = len(values), len(joints)
-    angles = np.zeros((frames, count, 3))
     positions = np.empty((frames, count, 3))
     rotations: list[Rotation] = []
     column = 0
     for index, joint in enumerate(joints):
         local = np.tile(np.array(joint.offset), (frames, 1))
-        axes = ""
+        axes, angles = "", []
         for channel in joint.channels:
             if channel in _POSITIONS:
                 local[:, _POSITIONS.index(channel)] = values[:, column]
             else:
-                angles[:, index, len(axes)] = np.deg2rad(values[:, column])
+                angles.append(values[:, column])
                 axes += channel[0].upper()  # upper case: about the turned axes
             column += 1
         turn = Rotation.from_quat(np.tile([0.0, 0.0, 0.0, 1.0], (frames, 1)))
         if axes:
-            turn = Rotation.from_euler(axes, angles[:, index, : len(axes)])
+            turn = Rotation.from_euler(axes, np.stack(angles, axis=1), degrees=True)
         if joint.parent < 0:
             positions[:, index] = local
             rotations.append(turn)
@@ -268,9 +266,7 @@ def _posed(joints: list[_Joint], fps: float, values: Array) -> Bvh:
     return Bvh(
         names=tuple(joint.name for joint in joints),
         parents=np.array([joint.parent for joint in joints]),
-        offsets=np.array([joint.offset for joint in joints]),
         fps=fps,
-        angles=angles,
         positions=positions,
         rotations=np.stack([turn.as_quat(scalar_first=True) for turn in rotations], axis=1),
     )

@@ -3,6 +3,7 @@
 Heels and toes are held separately, so that a foot may roll over its toes. Metres at the robot's size, z up.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,7 @@ class HeelToeContacts:
 
     Attributes:
         heel, toe: (T,) bool, whether that end of the sole carries.
-        ankle_height: m, of the person's ankle in the file's frame when the foot is flat on the floor.
+        ankle_height: m, of the person's ankles in the file's frame when a foot is flat on the floor.
     """
 
     heel: Flags
@@ -41,23 +42,39 @@ class HeelToeContacts:
         return self.heel & self.toe
 
 
-def detect(ankle: Array, toe: Array, fps: float) -> HeelToeContacts:
-    """Find the contacts from the paths (T, 3) of ankle and toe: both are low and slow."""
-    heel_down, ankle_height = _down(ankle, fps)
-    toe_down, _ = _down(toe, fps)
-    return HeelToeContacts(heel_down, toe_down, ankle_height)
+def detect(feet: Mapping[str, tuple[Array, Array]], fps: float) -> dict[str, HeelToeContacts]:
+    """Find the contacts of each foot of a person from the paths (T, 3) of its ankle and toe: low and slow.
+
+    The feet stand on one floor: one that is held up throughout does not stand.
+    """
+    ankle_height, toe_height = (
+        min(_standing_height(path, fps) for path in paths) for paths in zip(*feet.values(), strict=True)
+    )
+    return {
+        side: HeelToeContacts(_down(ankle, ankle_height, fps), _down(toe, toe_height, fps), ankle_height)
+        for side, (ankle, toe) in feet.items()
+    }
 
 
-def _down(path: Array, fps: float) -> tuple[Flags, float]:
-    """Find when the joint stands (T,), and its height then."""
-    speed = np.linalg.norm(np.gradient(path, axis=0), axis=1) * fps
-    still = path[speed < _STILL, 2]
-    height = float(np.percentile(still, _LOWEST)) if len(still) else float(path[:, 2].min())
-    down = (path[:, 2] < height + _LOW) & (speed < _SLOW)
+def _speed(path: Array, fps: float) -> Array:
+    """Return the speed (T,) m/s of a path (T, 3)."""
+    return np.linalg.norm(np.gradient(path, axis=0), axis=1) * fps
+
+
+def _standing_height(path: Array, fps: float) -> float:
+    """Find how high a joint is when it stands, m."""
+    still = path[_speed(path, fps) < _STILL, 2]
+    return float(np.percentile(still, _LOWEST)) if len(still) else float(path[:, 2].min())
+
+
+def _down(path: Array, height: float, fps: float) -> Flags:
+    """Find when a joint stands (T,), whose height then is `height`."""
+    down = (path[:, 2] < height + _LOW) & (_speed(path, fps) < _SLOW)
     brief = np.ones(max(round(_BRIEF_S * fps), 1), bool)
     edge = len(brief)  # what lies beyond the ends is like the ends
     closed = binary_closing(np.pad(down, edge, mode="edge"), brief)
-    return binary_opening(closed, brief)[edge:-edge], height
+    opened: Flags = binary_opening(closed, brief)[edge:-edge]
+    return opened
 
 
 def held(corners: Array, foot: HeelToeContacts, radius: float) -> Array:

@@ -33,8 +33,9 @@ NAMES = {
 }
 """Names of the joints of a limb, the more telling first: a left arm goes before a left shoulder, which is a
 collarbone beside it, a foot beyond an ankle is the toes, and a leg above a shin is the thigh. LAFAN1, Mixamo,
-CMU, Rokoko, Noitom, Xsens, SMPL, SOMA, OptiTrack, Kinect, Poser, 3ds Max, Blender and Unreal Engine have
+CMU, Rokoko, Noitom, Xsens, SMPL, SOMA, OptiTrack, Kinect, Poser, 3ds Max and Unreal Engine have
 them, with the side before or after, as Left, left_ or l."""
+_SUFFIXES = ("jnt", "bone", "bind")  # that say that a joint is one
 _FOUND_BEFORE = {"hip": "knee", "toe": "ankle"}  # a leg that is the knee is no hip, and an ankle no toe
 ROLES = ("pelvis", "chest", "neck", *(f"{side}_{joint}" for side in SIDES for joint in NAMES))
 """What a joint can be. The toes may be missing."""
@@ -56,8 +57,8 @@ class Person:
 
     Attributes:
         fps: frames per second.
-        points: (T, 3) by role: "neck", "pelvis", and "left_" or "right_" hip, knee, ankle, toe, shoulder,
-            elbow, wrist.
+        points: (T, 3) by role: "neck", "pelvis", "chest", and "left_" or "right_" hip, knee, ankle, toe,
+            shoulder, elbow, wrist.
         rotations: T rotations by role, "pelvis", "chest", and "left_" or "right_" ankle and wrist: bone to
             world, whatever the bone's axes are.
     """
@@ -181,6 +182,7 @@ def _endings(name: str) -> list[str]:
     At last without its numbers, as in upperleg01.L.
     """
     lower = [word.lower() for word in words(name)]
+    lower = lower[:-1] if len(lower) > 1 and lower[-1] in _SUFFIXES else lower
     endings = ["".join(lower[first:]) for first in range(len(lower))]
     bare = [word for word in lower if not word.isdigit()]
     return endings + ["".join(bare[first:]) for first in range(len(bare))]
@@ -290,7 +292,6 @@ def resampled(person: Person, fps: float) -> Person:
     """Resample to another frame rate, without what moves faster than 8 Hz or than that rate can show."""
     length = (person.num_frames - 1) / person.fps
     times = np.arange(person.num_frames) / person.fps
-    # Frame times are written with few digits: 0.0083333 for 1/120.
     wanted = np.minimum(np.arange(np.floor(length * fps + 1e-3) + 1) / fps, length)
     if len(wanted) < 2:
         raise UserError(f"option --fps: {fps:g} leaves one frame of a recording of {length:.3g} s; give more")

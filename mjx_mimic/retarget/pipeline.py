@@ -209,10 +209,8 @@ def retarget(
     build = body_targets.build_of(model)
     scale = (build.thigh + build.shin) / person.leg_length()
     person = persons.scaled(persons.resampled(person, fps), scale)
-    contacts = {
-        side: foot_locking.detect(person.points[f"{side}_ankle"], person.points[f"{side}_toe"], fps)
-        for side in SIDES
-    }
+    feet = {side: (person.points[f"{side}_ankle"], person.points[f"{side}_toe"]) for side in SIDES}
+    contacts = foot_locking.detect(feet, fps)
     last = person.num_frames - 1 if end is None else round(end * fps)
     wanted = body_targets.targets_of(person, contacts, build).cut(slice(round(start * fps), last + 1))
     if len(wanted.soles) < 2:

@@ -140,7 +140,7 @@ def _of_first_cycle(dynamics: Dynamics, count: int) -> Dynamics:
 
 
 def _distance(point: Array, corners: Array) -> float:
-    """M from `point` (2,) to the convex hull of `corners` (C, 2); 0 inside."""
+    """Distance, m, from `point` (2,) to the convex hull of `corners` (C, 2); 0 inside."""
     away = (corners - point).T
     system = np.concatenate([away, np.full((1, len(corners)), _SUM_WEIGHT)])
     shares, _ = nnls(system, np.array([0.0, 0.0, _SUM_WEIGHT]), maxiter=10_000)

@@ -128,6 +128,13 @@ def test_limits_are_accepted_as_they_are_stated():
     assert editing.joined(short, short, 2.866).num_frames == 173
 
 
+def test_clips_are_joined_alike_whether_they_float_or_not(walk):
+    squat = load_motion("squat")
+    standing = editing.joined(walk, squat, 0.3)
+    floating = editing.joined(editing.lifted(walk, 0.05), editing.lifted(squat, 0.05), 0.3)
+    np.testing.assert_allclose(floating.qpos, standing.qpos + 0.05 * np.eye(36)[2], atol=1e-9)
+
+
 def test_a_clip_that_ends_has_no_cycles(walk):
     with pytest.raises(UserError, match="loop is 'clamp', so there are no cycles; convert with --make"):
         editing.cycles(editing.with_loop(walk, "clamp"), 3)
@@ -374,5 +381,5 @@ def test_clips_without_a_cycle_are_refused(walk):
         loop_closing.made_cyclic(clip(200, 50.0))  # stands still
     with pytest.raises(UserError, match=r"needs more than 0\.4 s"):
         loop_closing.made_cyclic(editing.cut(walk, 0.0, 0.3))
-    with pytest.raises(UserError, match="too many to search"):
+    with pytest.raises(UserError, match="too many to search for a cycle; cut the clip to 66 s at most"):
         loop_closing.find_loop(clip(6001, 30.0))

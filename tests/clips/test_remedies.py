@@ -164,6 +164,7 @@ def test_what_turns_is_said_and_remedied(capsys):
     with pytest.raises(UserError, match="cycles do not turn on; convert with --cycles 10"):
         main(["convert", "turn.npz", "turn.pkl"])
     assert main(["convert", "turn.npz", "ten.pkl", "--cycles", "10"]) == 0
+    assert "10 cycles, one after another, each turned on by 60.0 degrees" in capsys.readouterr().out
     assert main(["join", "turn.npz", "turn.npz", "--blend", "0", "--loop", "turn", "--out", "two.npz"]) == 0
     assert load_motion("two.npz").cycle_turn == pytest.approx(np.radians(120.0))
 
@@ -203,6 +204,7 @@ def test_joined_clips_meet_in_place_and_heading():
 )
 def test_clips_that_were_made_to_fit_are_good_when_they_are_joined(names, capsys):
     assert main(["join", *names, "--out", "joined.npz"]) == 0
+    assert load_motion("joined.npz").name == "joined"
     assert validate(load_motion("joined.npz")).verdict == "good"
     lengths = [load_motion(name).length for name in names]
     assert load_motion("joined.npz").length == pytest.approx(sum(lengths), abs=0.02 * len(names))

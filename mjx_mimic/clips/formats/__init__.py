@@ -251,7 +251,7 @@ def _kind(head: bytes, path: Path) -> Literal["archive", "pickle", "table"]:
         return "archive"
     if head.startswith(_PICKLE):
         return "pickle"
-    if head.startswith(b"HIERARCHY"):
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"HIERARCHY"):
         raise UserError(
             f"{path}: is a BVH recording of a person, not a clip of the robot; make one with"
             " python -m mjx_mimic.motion retarget"
