@@ -23,6 +23,10 @@ FORMAT = 2
 are called so in the metrics."""
 
 
+_FORMER = ("env.location.speed_scale", "env.location.heading_scale")
+"""Fields of runs made before `env.location.speed`, which can still be looked at."""
+
+
 def to_dict(config: TrainConfig) -> dict[str, Any]:
     """Return a plain nested dict for YAML, with lists for tuples."""
 
@@ -133,8 +137,19 @@ def _read_existing(file: Path, path: Path) -> Any:
 def _settings(values: Any, file: Path) -> TrainConfig:
     """Take the settings out of a run's record, or of a file that holds nothing else."""
     if isinstance(values, Mapping) and "config" in values:
-        values = values["config"]
+        values = _without_former(values["config"])
     return from_dict(values, file)
+
+
+def _without_former(values: Any, prefix: str = "") -> Any:
+    """Leave out what only the records of finished runs still hold."""
+    if not isinstance(values, Mapping):
+        return values
+    return {
+        name: _without_former(value, f"{prefix}{name}.")
+        for name, value in values.items()
+        if f"{prefix}{name}" not in _FORMER
+    }
 
 
 def read_run(run: Path) -> tuple[TrainConfig, Mapping[str, Any]]:

@@ -286,12 +286,15 @@ def joined(first: Motion, second: Motion, blend: float) -> Motion:
     faded = _faded(first, other, min(round(blend * first.fps) + 1, len(other), first.num_frames))
     if blend == 0.0:
         return faded
-    return min(_fitted(first, other, blend), faded, key=_sliding)
+    # Both stand where the clips do: the lowest point of a blend may dip into the floor for an instant.
+    _, clearance = floor_clearance(plain_g1(), np.concatenate([first.qpos, other]))
+    height = -float(clearance.min())
+    return min(_fitted(first, other, blend), faded, key=lambda clip: _sliding(lifted(clip, height)))
 
 
 def _sliding(motion: Motion) -> float:
-    """Add up how far the standing feet slide, m, of a clip that may float."""
-    return float(np.linalg.norm(foot_contacts(plain_g1(), lifted(motion)).slide, axis=2).sum())
+    """Add up how far the standing feet slide, m."""
+    return float(np.linalg.norm(foot_contacts(plain_g1(), motion).slide, axis=2).sum())
 
 
 def _placed(qpos: Array, meets: Array) -> Array:

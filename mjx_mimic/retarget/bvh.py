@@ -29,7 +29,7 @@ _END_OF_FILE = "\x1a\0 \t\r\n"  # what DOS and others write after the last line
 _MAX_JOINTS = 1000
 _MAX_POSES = 10_000_000  # of about 100 bytes; 43 minutes of 32 joints at 120 frames/s
 _MAX_FPS = 10_000.0
-_ROUNDED = 9e-4  # of a frame time, which NTSC's are off from a whole rate's
+_ROUNDED = (-2e-3, 9e-4)  # of a frame time; NTSC's are longer than a whole rate's by 1e-3
 _FARTHEST = 1e9  # a larger length or angle is damage, and sums of the largest would overflow
 
 
@@ -218,8 +218,9 @@ def _motion(path: Path, lines: list[str], start: int, width: int) -> tuple[float
         shown = quoted(table[row][column])[1:-1]
         _fail(path, rows[row][0], f"channel {column + 1} is {shown}; repair or cut these frames")
     whole = round(1.0 / seconds)
-    # Frame times are written with few digits: 0.033333 is of 30 frames/s, 0.0417 of 24, 0.033367 of 29.97.
-    return float(whole) if abs(whole * seconds - 1.0) < _ROUNDED else 1.0 / seconds, values
+    # Frame times are written with few digits: 0.0333 is of 30 frames/s, 0.0417 of 24, but 0.033367 of 29.97.
+    low, high = _ROUNDED
+    return float(whole) if low < whole * seconds - 1.0 < high else 1.0 / seconds, values
 
 
 def _header(path: Path, row: list[tuple[int, str]], name: str, what: str) -> float:

@@ -39,7 +39,7 @@ class Stop:
                     continue
                 if self.requested or not self.in_flight:
                     _say("stopped")
-                    with suppress(OSError, ValueError):
+                    with suppress(OSError, ValueError, SystemExit):
                         Console().show_cursor(True)  # a progress bar has hidden it
                     os._exit(INTERRUPTED)
                 self.requested = True

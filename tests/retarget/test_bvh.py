@@ -112,7 +112,7 @@ def test_poses_are_those_of_matrices_multiplied_by_hand(tmp_path):
 
 @pytest.mark.parametrize(
     ("written", "fps"),
-    [("0.033333", 30.0), ("0.0083333", 120.0), ("0.0417", 24.0), ("0.016667", 60.0)],
+    [("0.033333", 30.0), ("0.0333", 30.0), ("0.0083333", 120.0), ("0.0417", 24.0), ("0.016667", 60.0)],
 )
 def test_frame_times_of_few_digits_are_of_whole_rates(tmp_path, written, fps):
     assert read(tmp_path, TEXT.replace("Time: 0.04", f"Time: {written}")).fps == fps

@@ -205,7 +205,7 @@ def test_the_live_view_goes_on_to_what_is_chosen(composite):
     shown = open_run(composite, "best", 0)
     (live,) = shown.robots
     assert live.clips == ("sway 0.1", "sway 0.3", "sway 0.6")
-    np.testing.assert_array_equal(live.state.skills.plan, [OPEN])
+    np.testing.assert_array_equal(live.state.skills.plan, [OPEN, OPEN])
     live.select(2)
     for _ in range(30 * live.single_step):
         live.step()

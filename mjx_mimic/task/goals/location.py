@@ -23,6 +23,7 @@ class LocationState(GoalState):
     """Where to walk to, and how many points were reached."""
 
     point: jax.Array  # (2,) m in the world
+    distance: jax.Array  # () m from the root
     reached: jax.Array  # () int, points
     seconds: jax.Array  # () s until the last one of them was reached
 
@@ -47,8 +48,10 @@ class Location:
     def begin(self, situation: Situation, key: jax.Array) -> LocationState:
         """Draw a point around the robot."""
         kept, own = drawing(jax.random.key_data(key))
+        point = self._draw(situation.character, own)
+        distance = jnp.linalg.norm(point - situation.character.root_pos[:2])
         zero = jnp.float32(0.0)
-        return LocationState(kept, zero, self._draw(situation.character, own), jnp.int32(0), zero)
+        return LocationState(kept, zero, point, distance, jnp.int32(0), zero)
 
     def advance(self, state: LocationState, situation: Situation) -> LocationState:
         """Reward the speed at which the robot approaches the point, as a share of the wanted one.
@@ -69,6 +72,7 @@ class Location:
             key=jnp.where(is_there, kept, state.key),
             reward=jnp.where(is_there, 1.0, 0.5 + 0.5 * jnp.clip(approach, -1.0, 1.0)),
             point=jnp.where(is_there, self._draw(character, own), state.point),
+            distance=distance,
             reached=state.reached + is_there,
             seconds=jnp.where(is_there, situation.steps * situation.dt, state.seconds),
         )
