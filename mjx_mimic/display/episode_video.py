@@ -37,8 +37,8 @@ DRAFT_WIDTH, DRAFT_HEIGHT = 320, 240
 def write_episode_video(policy: AnyPolicy, env: ImitationEnv, path: Path) -> None:
     """Draw an episode from the first clip's first frame, with the reference as a ghost.
 
-    Skills follow one another, as far as it goes. MuJoCo in C simulates it, which needs no minute to compile. It ends
-    `AFTER_FAILURE_S` after a failure.
+    Skills follow one another, as far as it goes. MuJoCo in C simulates it, which needs no minute to compile.
+    It ends `AFTER_FAILURE_S` after a failure.
 
     Raises:
         UserError: the video cannot be written.
