@@ -22,7 +22,6 @@ FORMAT = 2
 2: a checkpoint holds everything at once, the log standard deviation is itself a parameter, and evaluations
 are called so in the metrics."""
 
-
 _FORMER = ("env.location.speed_scale", "env.location.heading_scale")
 """Fields of runs made before `env.location.speed`, which can still be looked at."""
 

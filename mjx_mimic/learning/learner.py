@@ -22,12 +22,7 @@ from mjx_mimic.learning import ppo
 from mjx_mimic.learning import rollout as rollouts
 from mjx_mimic.learning.devices import DEVICES, average, map_devices, place, replicate
 from mjx_mimic.learning.metrics import AdvantageMoments, Metrics, summarize
-from mjx_mimic.learning.networks import (
-    Actor,
-    Critic,
-    min_std_at,
-    with_min_std,
-)
+from mjx_mimic.learning.networks import Actor, Critic, min_std_at, with_min_std
 from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.learning.policy import Policy, ValueFunction
 from mjx_mimic.learning.rollout import EvaluationMetrics, Transition

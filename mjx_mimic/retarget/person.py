@@ -292,6 +292,7 @@ def resampled(person: Person, fps: float) -> Person:
     """Resample to another frame rate, without what moves faster than 8 Hz or than that rate can show."""
     length = (person.num_frames - 1) / person.fps
     times = np.arange(person.num_frames) / person.fps
+    # A length may miss a whole number of frames by what its frame time was rounded.
     wanted = np.minimum(np.arange(np.floor(length * fps + 1e-3) + 1) / fps, length)
     if len(wanted) < 2:
         raise UserError(f"option --fps: {fps:g} leaves one frame of a recording of {length:.3g} s; give more")

@@ -23,7 +23,7 @@ from mjx_mimic.config_yaml import read_run
 from mjx_mimic.learning.normalizer import CLIP
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.robot import rotation
-from mjx_mimic.robot.constants import G1_JOINTS, SELF_COLLISIONS
+from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import CharacterState, Robot, coordinates
 from mjx_mimic.runs import onnx_graph
@@ -210,7 +210,7 @@ def metadata(env: ImitationEnv, clips: Clips) -> dict[str, Any]:
 
     Lengths are in m, angles in rad, quaternions wxyz.
     """
-    config, robot = env.config, env.robot
+    config, robot, model = env.config, env.robot, env.robot.model
     centre = "reference" if config.action == "reference" else "zero"
     return {
         "joint_names": G1_JOINTS,
@@ -219,7 +219,7 @@ def metadata(env: ImitationEnv, clips: Clips) -> dict[str, Any]:
         "kp": robot.kp.tolist(),
         "kd": robot.kd.tolist(),
         "effort_limit": robot.effort_limit.tolist(),
-        "armature": robot.model.dof_armature[6:].tolist(),
+        "armature": model.dof_armature[6:].tolist(),
         "joint_range": robot.joint_range.tolist(),
         "default_joint_pos": load_mjcf().key("stand").qpos[7:].tolist(),
         "action_center": centre,
@@ -232,9 +232,10 @@ def metadata(env: ImitationEnv, clips: Clips) -> dict[str, Any]:
         "reference_steps_ahead": env.target_steps,
         "quaternion_order": "wxyz",
         "contacts": config.contacts,
-        "self_collisions": [[f"{shape}_collision" for shape in pair] for pair in SELF_COLLISIONS]
-        if config.self_collision
-        else [],
+        "self_collisions": [
+            [model.geom(shape).name for shape in pair]
+            for pair in zip(model.pair_geom1, model.pair_geom2, strict=True)
+        ],
         "imitates": config.clips,
         "clips": [
             {"name": clip.name, "digest": clip.digest, "loop": clip.loop, "seconds": clip.length}
