@@ -131,8 +131,13 @@ CONTACT_SHAPES: dict[ContactSet, tuple[str, ...]] = {
 "right_" and "_collision"."""
 
 SELF_COLLISIONS = (
-    *((f"left_{part}", f"right_{part}") for part in ("thigh", "shin", "linkage_brace")),
+    *((f"left_{part}", f"right_{part}") for part in ("thigh", "shin", "linkage_brace", "foot")),
     *((f"{side}_shin", f"{other}_linkage_brace") for side, other in (SIDES, SIDES[::-1])),
+    *(
+        (f"{side}_foot", f"{other}_{part}")
+        for side, other in (SIDES, SIDES[::-1])
+        for part in ("shin", "linkage_brace")
+    ),
     *(
         (f"{side}_{arm}", trunk)
         for side in SIDES

@@ -12,7 +12,8 @@ from mjx_mimic.robot.constants import CONTACT_SHAPES, G1_JOINTS, SELF_COLLISIONS
 VISUAL_GROUP = 2
 """Geom group of what is only drawn."""
 COLLISION_GROUP = 3
-"""Geom group of the shapes that stand for the robot's surface, whether they may touch the floor or not."""
+"""Geom group of the shapes that stand for the robot's surface, whether they may touch the floor or not. Not
+in it are the feet's capsules, which only the other leg meets."""
 
 
 def load_mjcf(

@@ -23,7 +23,7 @@ from mjx_mimic.robot.constants import (
     ContactSet,
     PhysicsImpl,
 )
-from mjx_mimic.robot.mjcf import effort_limits, joint_ranges, load_mjcf
+from mjx_mimic.robot.mjcf import COLLISION_GROUP, effort_limits, joint_ranges, load_mjcf
 from mjx_mimic.robot.mjx_warp import PhysicsState, WarpPhysics
 from mjx_mimic.robot.quiet_mjx import mjx
 
@@ -223,19 +223,15 @@ def load_robot(
     assert (model.jnt_qposadr[joints] == 7 + np.arange(len(joints))).all()
     assert (actuators == np.arange(len(joints))).all()
 
-    geoms = [model.geom(i).name for i in range(model.ngeom)]
-    soles = [[model.geom(name).id for name in foot] for foot in SOLE_GEOMS]
+    soles = np.array([[model.geom(name).id for name in foot] for foot in SOLE_GEOMS])
     ground_bodies = tuple(ground_bodies) or GROUND_BODIES[contacts]
     if ground_bodies == ALL_BODIES:
         ground_bodies = body_names
     _check_bodies("--env.ground-bodies", ground_bodies, body_names)
     _check_bodies("--env.key-bodies", key_bodies, body_names)
     allowed = [model.body(name).id for name in ground_bodies]
-    guarded = [
-        i
-        for i, name in enumerate(geoms)
-        if name.endswith("_collision") and model.geom_bodyid[i] not in allowed
-    ]
+    surface = np.setdiff1d(np.flatnonzero(model.geom_group == COLLISION_GROUP), soles)
+    guarded = surface[~np.isin(model.geom_bodyid[surface], allowed)]
     # `clearance` knows spheres (half length 0) and capsules.
     shapes = [int(mujoco.mjtGeom.mjGEOM_SPHERE), int(mujoco.mjtGeom.mjGEOM_CAPSULE)]
     assert np.isin(model.geom_type[guarded], shapes).all()
@@ -254,8 +250,8 @@ def load_robot(
         effort_limit=effort_limits(model),
         kp=model.actuator_gainprm[actuators, 0],
         kd=-model.actuator_biasprm[actuators, 2],
-        guarded_geoms=np.array(guarded, int),
-        sole_geoms=np.array(soles),
+        guarded_geoms=guarded,
+        sole_geoms=soles,
         warp=WarpPhysics.make(model, mjx_data, device) if impl == "warp" else None,
     )
 

@@ -87,7 +87,8 @@ def floor_distance(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> flo
 
 
 def is_collision(name: str) -> bool:
-    return name.endswith("_collision")
+    """Whether a geom is a link's surface; a foot has others, see `test_a_foot_is_as_large_as_published`."""
+    return name.endswith("_collision") and "_foot" not in name
 
 
 def test_joints_are_unitrees_in_unitrees_order(robot, published):
@@ -170,10 +171,9 @@ def test_motors_push_towards_their_target_up_to_the_effort_limit(robot):
 
 
 def test_collision_shapes_are_the_published_ones(robot, published):
-    """All but the feet's, which are four spheres a sole here and three capsules there."""
+    """All but the feet's: four spheres under each and a capsule here, three capsules there."""
     ours = {g for g in names(robot.model, "geom", robot.model.ngeom) if is_collision(g)}
-    theirs = {g for g in names(published, "geom", published.ngeom) if is_collision(g)}
-    assert ours == {g for g in theirs if "_foot" not in g}
+    assert ours == {g for g in names(published, "geom", published.ngeom) if is_collision(g)}
     for name in ours:
         a, b = robot.model.geom(name), published.geom(name)
         assert robot.model.body(a.bodyid[0]).name == published.body(b.bodyid[0]).name, name
@@ -181,6 +181,25 @@ def test_collision_shapes_are_the_published_ones(robot, published):
             np.testing.assert_allclose(
                 getattr(a, field), getattr(b, field), rtol=0.0, atol=1e-9, err_msg=name
             )
+
+
+def test_a_foot_is_as_large_as_published(robot, published):
+    """The capsule that the other leg meets spans the three of the published foot, to the sole."""
+
+    def extent(model: mujoco.MjModel, side: str) -> np.ndarray:
+        """Least and largest coordinates of the capsules' surface along the foot's axes."""
+        capsules = [g for g in range(model.ngeom) if model.geom(g).name.startswith(f"{side}_foot")]
+        size, centre = model.geom_size[capsules, :2], model.geom_pos[capsules]
+        matrix = np.zeros((len(capsules), 9))
+        for one, quat in zip(matrix, model.geom_quat[capsules], strict=True):
+            mujoco.mju_quat2Mat(one, quat)
+        reach = np.abs(matrix.reshape(-1, 3, 3)[:, :, 2]) * size[:, 1:] + size[:, :1]
+        return np.stack([(centre - reach).min(axis=0), (centre + reach).max(axis=0)])
+
+    for side in SIDES:
+        ours, theirs = extent(robot.model, side), extent(published, side)
+        np.testing.assert_allclose(ours[:, :2], theirs[:, :2], atol=1e-6)
+        np.testing.assert_allclose(ours[0, 2], theirs[0, 2], atol=1e-6)
 
 
 def test_kinematics_and_dynamics_equal_the_published_models(robot, published, poses):
@@ -316,15 +335,20 @@ def test_what_may_be_on_the_floor_is_a_list():
     assert "--env.key-bodies: no body nose" in refusal(load_robot, key_bodies=["head_link", "nose"])
 
 
-def test_with_self_collision_arms_and_legs_stop_at_each_other_in_mjx_as_in_mujoco():
+@pytest.mark.parametrize(("hip_roll", "link"), [(0.35, "shin"), (0.2, "foot")])
+def test_with_self_collision_arms_and_legs_stop_at_each_other_in_mjx_as_in_mujoco(hip_roll, link):
     robot = load_robot(self_collision=True)
     model = robot.model
     qpos = np.concatenate([[0, 0, 2, 1, 0, 0, 0], np.zeros(JOINTS)])
-    for joint, angle in (("left_hip_roll", -0.35), ("right_hip_roll", 0.35), ("left_shoulder_roll", -0.4)):
+    for joint, angle in (
+        ("left_hip_roll", -hip_roll),
+        ("right_hip_roll", hip_roll),
+        ("left_shoulder_roll", -0.4),
+    ):
         qpos[model.joint(f"{joint}_joint").qposadr] = angle
     data = solved(model, qpos)
     found = {tuple(sorted(model.geom(g).name for g in pair)): i for i, pair in enumerate(data.contact.geom)}
-    assert ("left_shin_collision", "right_shin_collision") in found
+    assert (f"left_{link}_collision", f"right_{link}_collision") in found
     assert any("left_hand" in first or "left_wrist" in first or "left_elbow" in first for first, _ in found)
     assert touching(load_mjcf(), solved(load_mjcf(), qpos)) == set()
 
