@@ -4,25 +4,30 @@ A table stands between `<!-- generated: NAME -->` and `<!-- end -->`. With `--ch
 exit code is 1 if a document is out of date.
 """
 
+import ast
+import inspect
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import is_dataclass, replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
 from mjx_mimic.clips import load_motion
 from mjx_mimic.clips.formats import FORMATS
-from mjx_mimic.config import EnvConfig
+from mjx_mimic.config import EnvConfig, NoiseConfig
 from mjx_mimic.evaluation import Evaluation, summary
 from mjx_mimic.mimickit_files import KEYS
+from mjx_mimic.presets import PRESETS, Preset
 from mjx_mimic.task import ImitationEnv, make_env
 from mjx_mimic.task.observation import LAYOUTS
 
 DOCS = Path(__file__).parent
-PAGES = ("clips.md", "reference.md", "evaluation.md", "from_mimickit.md")
+PAGES = ("clips.md", "learning.md", "reference.md", "evaluation.md", "from_mimickit.md")
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 CONTENTS = {
@@ -131,6 +136,71 @@ def mimickit_table(kind: str) -> str:
     return "\n".join(rows)
 
 
+DISTURBED: tuple[Preset, ...] = ("default", "robust", "deploy")
+
+
+def presets_table() -> str:
+    """Return the table of all settings in which `robust` or `deploy` differ from the default."""
+    rows = [
+        "| setting | meaning | " + " | ".join(f"`{name}`" for name in DISTURBED) + " |",
+        "|---|---|---|---|---|",
+    ]
+    settings = zip(*(_settings(PRESETS[name]) for name in DISTURBED), strict=True)
+    for (option, meaning, default), (_, _, robust), (_, _, deploy) in settings:
+        if not default == robust == deploy:
+            values = " | ".join(map(_value, (default, robust, deploy)))
+            rows.append(f"| `{option}` | {meaning} | {values} |")
+    return "\n".join(rows)
+
+
+def noise_table() -> str:
+    """Return the table of what `--noise 1` adds to each sensor."""
+    rows = ["| setting | meaning | standard deviation |", "|---|---|---|"]
+    rows += [
+        f"| `{option}` | {meaning} | {value} |"
+        for option, meaning, value in _settings(NoiseConfig(), "env.noise.")
+    ]
+    return "\n".join(rows)
+
+
+def _settings(config: Any, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Yield option, meaning and value of each field of a dataclass of settings, nested ones in place."""
+    meanings = _field_docs(type(config))
+    for name, value in vars(config).items():
+        option = prefix + name.replace("_", "-")
+        if is_dataclass(value):
+            yield from _settings(value, f"{option}.")
+        else:
+            yield f"--{option}", meanings.get(name, ""), value
+
+
+def _field_docs(cls: type) -> dict[str, str]:
+    """Return what the string under each field of a dataclass says, on one line and without the full stop."""
+    tree = ast.parse(inspect.getsource(cls))
+    body = next(node for node in tree.body if isinstance(node, ast.ClassDef)).body
+    found = {}
+    for field, after in pairwise(body):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(after, ast.Expr)
+            and isinstance(after.value, ast.Constant)
+        ):
+            found[field.target.id] = " ".join(str(after.value.value).split()).removesuffix(".")
+    return found
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, tuple):
+        low, high = value
+        return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if value is None:
+        return "-"
+    return str(value) if not isinstance(value, bool) else ("yes" if value else "no")
+
+
 def filled(text: str, tables: Mapping[str, str]) -> str:
     """Return a document with every marked block replaced by the table of its name."""
     return BLOCK.sub(lambda block: f"{block[1]}\n{tables[block[2]]}\n\n{block[3]}", text)
@@ -143,6 +213,8 @@ def make_tables() -> dict[str, str]:
         "formats": formats_table(),
         "observations": observations_table(),
         "metrics": metrics_table(),
+        "presets": presets_table(),
+        "noise": noise_table(),
         **keys,
     }
 

@@ -318,7 +318,7 @@ class EnvConfig:
     """Bodies that may be on the floor without a fall (MimicKit `contact_bodies`); `all`: nothing is a fall;
     empty: those of the shanks and feet, with `full` forearms and hands too, with `body` all."""
     self_collision: bool = False
-    """Whether the legs collide with each other, and the arms with trunk and thighs."""
+    """Whether legs and feet collide with each other, and arms with trunk and thighs."""
     randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
 

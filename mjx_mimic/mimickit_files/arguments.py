@@ -44,7 +44,7 @@ def _out(draft: Draft, key: str, value: str) -> None:
 
 ARGUMENTS = {
     "mode": Key("evaluate, view", "`train` only; the others are commands of their own", str, KEEP, _mode),
-    "visualize": Key("view", "a training shows nothing; watch its run", bool, KEEP, _visualize),
+    "visualize": Key("view", "training shows nothing; `view --follow` shows the run", bool, KEEP, _visualize),
     "num_envs": plain(
         "envs_per_accelerator", int, "per device in MimicKit; --num-envs of our command line is the total"
     ),
@@ -60,7 +60,9 @@ ARGUMENTS = {
         KEEP,
         _model,
     ),
-    "max_samples": plain("total_steps", int, "the same; MimicKit trains without end if it is not given"),
+    "max_samples": plain(
+        "total_steps", int, "the same; without it, 300 M per accelerator (in MimicKit, without end)"
+    ),
     "rand_seed": plain("seed", int, "the same; without it, 0 here and the clock in MimicKit"),
     "devices": Key(
         "JAX_PLATFORMS, CUDA_VISIBLE_DEVICES",
@@ -69,14 +71,14 @@ ARGUMENTS = {
     ),
     "master_port": Key(
         "",
-        "one process takes all devices of a machine; those of several are told by --coordinator",
+        "no effect: one process uses all devices of a machine; for several processes give --coordinator",
     ),
     "logger": Key("--wandb PROJECT", "TensorBoard and metrics.jsonl always, W&B too", neutral=(["tb"],)),
     "save_int_models": Key("--keep-checkpoints", "all keeps every checkpoint", bool, neutral=(False,)),
     "test_episodes": Key("evaluate --episodes", "of its test mode, which is a command here"),
     "video": Key(
         "--video, --no-video",
-        "the same on the command line; False in a file is `--video-interval 0`, with one at the end",
+        "the same when typed; False in a file is `--video-interval 0`, which still writes the last video",
         bool,
         KEEP,
         _video,

@@ -28,7 +28,7 @@ def _control_mode(draft: Draft, key: str, value: str) -> None:
 
 ENGINE = {
     "engine_name": Key("", "the engine is MuJoCo MJX"),
-    "control_mode": Key("", "pos; vel, torque and none are refused", str, "none", _control_mode),
+    "control_mode": Key("", "pos and pd_explicit; others are refused", str, "none", _control_mode),
     "control_freq": Key("--env.control-hz", "the same", float, 10.0, _control_hz),
     "sim_freq": Key(
         "--env.physics-hz",

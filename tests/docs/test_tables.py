@@ -59,3 +59,15 @@ def test_parts_stand_in_the_order_of_the_observation(generator):
     for (name, size), piece in zip(sizes.items(), pieces, strict=True):
         assert piece.shape == (size,), name
         np.testing.assert_allclose(piece, parts[name], atol=1e-6, err_msg=name)
+
+
+def test_a_preset_is_told_by_all_settings_that_are_not_the_default(generator, tables):
+    rows = [
+        [cell.strip() for cell in row.strip("|").split("|")] for row in tables["presets"].splitlines()[2:]
+    ]
+    told = {option: (default, robust, deploy) for option, _, default, robust, deploy in rows}
+    assert told["`--env.history`"] == ("1", "1", "4")
+    assert told["`--env.randomization.mass`"] == ("1", "0.9 to 1.1", "0.9 to 1.1")
+    assert told["`--env.self-collision`"] == ("no", "yes", "yes")
+    assert all(meaning for _, meaning, *_ in rows)
+    assert all(len(set(values)) > 1 for values in told.values())
