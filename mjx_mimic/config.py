@@ -417,7 +417,7 @@ class TrainConfig:
     """Clips to imitate: files, names of bundled clips, folders, patterns such as "clips/*.pkl", or MimicKit's
     YAML lists with weights."""
     motion_weights: Annotated[tuple[float, ...], Within(0.0, 1e6)] = ()
-    """How often episodes start in the clips of each --motion, relative to the others; empty: equally."""
+    """Weight of each clip of each --motion: how often episodes start in it; empty: equally often."""
     skip_bad: bool = False
     """Leave out clips that cannot be read, each with a warning."""
     start_sampling: Literal["uniform", "failure"] = "uniform"

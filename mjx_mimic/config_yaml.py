@@ -22,8 +22,8 @@ FORMAT = 2
 2: a checkpoint holds everything at once, the log standard deviation is itself a parameter, and evaluations
 are called so in the metrics."""
 
-_FORMER = ("env.location.speed_scale", "env.location.heading_scale")
-"""Fields of runs made before `env.location.speed`, which can still be looked at."""
+_MAX_RECORD_BYTES = 2**26
+"""Of the configuration in a run folder, with about 120 bytes for each of its clips."""
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:
@@ -125,30 +125,28 @@ def read_config(path: Path) -> TrainConfig:
     return _settings(_read_existing(file, path), file)
 
 
+def read_record(run: Path) -> Any:
+    """Read what stands in the configuration of a run folder, of whatever format and whoever wrote it.
+
+    Raises:
+        UserError: there is none, or it is no YAML.
+    """
+    return _read_existing(run / CONFIG_FILE, run)
+
+
 def _read_existing(file: Path, path: Path) -> Any:
     if not os.path.exists(file):
         is_file = path.suffix.lower() in (".yaml", ".yml") and not os.path.exists(path)
         what = "no such file" if is_file else f"no run in this folder ({CONFIG_FILE} is missing)"
         raise UserError(f"{path}: {what}; check the path")
-    return read_yaml(file)
+    return read_yaml(file, _MAX_RECORD_BYTES)
 
 
 def _settings(values: Any, file: Path) -> TrainConfig:
     """Take the settings out of a run's record, or of a file that holds nothing else."""
     if isinstance(values, Mapping) and "config" in values:
-        values = _without_former(values["config"])
+        values = values["config"]
     return from_dict(values, file)
-
-
-def _without_former(values: Any, prefix: str = "") -> Any:
-    """Leave out what only the records of finished runs still hold."""
-    if not isinstance(values, Mapping):
-        return values
-    return {
-        name: _without_former(value, f"{prefix}{name}.")
-        for name, value in values.items()
-        if f"{prefix}{name}" not in _FORMER
-    }
 
 
 def read_run(run: Path) -> tuple[TrainConfig, Mapping[str, Any]]:
@@ -161,14 +159,14 @@ def read_run(run: Path) -> tuple[TrainConfig, Mapping[str, Any]]:
         UserError: no run in this folder, one of another format, or a record that was cut short or edited.
     """
     file = run / CONFIG_FILE
-    record = _read_existing(file, run)
-    config = _settings(record, file)
+    record = read_record(run)
     if not isinstance(record, Mapping) or record.get("format") != FORMAT:
         found = record.get("format", 1) if isinstance(record, Mapping) else "unknown"
         raise UserError(
             f"{file}: the run is of format {bare(found)}, this version of mjx_mimic reads {FORMAT}; use the"
             " version that made it"
         )
+    config = _settings(record, file)
     try:
         is_whole = record.get("digest") == record_digest(record)
     except TypeError:  # names of fields that are no text were never written

@@ -133,7 +133,7 @@ def main(arguments: Sequence[str]) -> int:
     if not is_writer:
         return 0 if finished else cli.INTERRUPTED
     if not finished:
-        print(f"interrupted; to resume: python -m mjx_mimic.train --out {shlex.quote(str(out))} --resume")
+        print(f"interrupted; to resume: {_resume_command(command, out)}")
         return cli.INTERRUPTED
     best = runs.Checkpoints(out).progress().best_eval_return
     if best is not None:
@@ -145,6 +145,20 @@ def main(arguments: Sequence[str]) -> int:
         except Exception as error:  # whatever a machine may lack: what was asked for is trained
             print(f"no video of the trained policy: {one_line(str(error))}", flush=True)
     return 0
+
+
+def _resume_command(command: TrainCommand, out: Path) -> str:
+    """Return what to type to go on, with the options that no run folder keeps."""
+    parts = ["python", "-m", "mjx_mimic.train", "--out", str(out), "--resume"]
+    for option, value in (
+        ("--wandb", command.wandb),
+        ("--coordinator", command.coordinator),
+        ("--num-processes", command.num_processes),
+        ("--process-id", command.process_id),
+    ):
+        parts += [option, str(value)] if value is not None else []
+    parts += ["--distributed"] * command.distributed + ["--no-video"] * (not command.video)
+    return shlex.join(parts)
 
 
 if __name__ == "__main__":

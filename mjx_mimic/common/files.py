@@ -18,6 +18,7 @@ from mjx_mimic.common.errors import DiskFailure, UserError, bare, quoted
 
 MAX_FILE_BYTES = 2**30
 MAX_YAML_BYTES = 2**20
+"""Of a file of settings."""
 MAX_YAML_DEPTH = 20
 MAX_YAML_DIGITS = 400
 """Of an integer; float64 ends at 309."""
@@ -62,18 +63,22 @@ def read_bytes(path: Path, limit: int = MAX_FILE_BYTES, remedy: str = "") -> byt
         ) from error
 
 
-def read_yaml(path: Path) -> Any:
+def read_yaml(path: Path, limit: int = MAX_YAML_BYTES) -> Any:
     """Read a YAML file of plain values: mappings, lists, text, numbers, booleans and null.
 
     Bounded in size, depth and digits; without aliases, which could make it grow beyond any bound; without
     dates and tags; with each name once in a mapping. Numbers such as 1e-4 are numbers, and 1:30 is text
     (YAML 1.1 has it the other way round).
 
+    Args:
+        path: the file.
+        limit: bytes that it may have.
+
     Raises:
         UserError: the file cannot be read, or is not such YAML.
     """
     try:
-        return yaml.load(_settings_text(path), _PlainLoader)
+        return yaml.load(_settings_text(path, limit), _PlainLoader)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({why(error)}); check the path") from None
     except yaml.MarkedYAMLError as error:
@@ -99,13 +104,13 @@ def read_text(path: Path) -> str:
         raise UserError(f"{path}: cannot be read ({why(error)}); check the path") from None
 
 
-def _settings_text(path: Path) -> str:
+def _settings_text(path: Path, limit: int = MAX_YAML_BYTES) -> str:
     """Return the text of a small file; OSError, ValueError or UserError if there is none."""
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):  # a pipe or device could block or never end
         raise UserError(f"{path}: is a folder, a pipe or a device; give a file of settings")
-    if status.st_size > MAX_YAML_BYTES:
-        raise UserError(f"{path}: is larger than {MAX_YAML_BYTES // 1024} KiB; give a file of settings")
+    if status.st_size > limit:
+        raise UserError(f"{path}: is larger than {limit // 1024} KiB; give a file of settings")
     return path.read_bytes().decode("utf-8-sig")
 
 

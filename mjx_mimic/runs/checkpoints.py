@@ -6,6 +6,7 @@ beside its place and renames it when it is whole; then the digests of all its fi
 them it counts. One whose files are no longer those is named, and the one before it is used.
 """
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -137,9 +138,12 @@ class Checkpoints:
 
         found = self._newest(read)
         # What is newer than this one is damaged, and would be in the way of the training's own.
-        for step in self._steps():
+        for step in self._steps() if is_first() else ():
             if found is None or int(step.name) > int(found[0]):
-                shutil.rmtree(step, ignore_errors=True)
+                aside = step.with_name(f"{step.name}.damaged")
+                shutil.rmtree(aside, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    step.rename(aside)
         return found and found[1:]
 
     def progress(self) -> Progress:
@@ -294,11 +298,7 @@ def _damage(step: Path) -> str | None:
     for name in expected:
         if found.get(name) != expected[name]:
             return f"{bare(name)} {'has changed' if name in found else 'is missing'}"
-    for name in found:
-        is_hidden = Path(name).name.startswith(".")  # as is what a file manager leaves
-        if name not in expected and not is_hidden:
-            return f"{bare(name)} is not in {DIGESTS}"
-    return None
+    return None  # more files than these do no harm
 
 
 def _json(file: Path) -> Any:

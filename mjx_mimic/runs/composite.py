@@ -7,9 +7,10 @@ all their clips as skills.
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mjx_mimic import config_yaml
 from mjx_mimic.clips.dataset import Clips, told_apart
@@ -68,6 +69,36 @@ def compose(runs: Sequence[Path], out: Path, temperature: float) -> list[str]:
     record[folder.COMPOSITE] = {"temperature": float(temperature), "members": about}
     record["digest"] = record_digest(record)
     folder.claim(out)
+    with folder.locked(out):
+        folder.claim(out)  # by nobody meanwhile
+        _write(out, runs, steps, clips, joined, record)
+    return [
+        f"{out}: {', '.join(motion.name for motion in found.motions)} of {run} ({step.name} samples)"
+        for run, step, found in zip(runs, steps, clips, strict=True)
+    ]
+
+
+def _write(
+    out: Path,
+    runs: Sequence[Path],
+    steps: Sequence[Path],
+    clips: Sequence[Clips],
+    joined: Clips,
+    record: Mapping[str, Any],
+) -> None:
+    """Write the composite run's folder, or nothing.
+
+    Args:
+        out: the folder.
+        runs: of the members.
+        steps: checkpoint of each member.
+        clips: of each member.
+        joined: all of them.
+        record: the configuration.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
     parts = (folder.member_folder(out, 0).parent, out / own_clips.FOLDER)
     try:
         # Moved at the end, so that nothing half-made stays.
@@ -88,10 +119,6 @@ def compose(runs: Sequence[Path], out: Path, temperature: float) -> list[str]:
         if isinstance(error, OSError):
             raise unwritable(out, error) from None
         raise
-    return [
-        f"{out}: {', '.join(motion.name for motion in found.motions)} of {run} ({step.name} samples)"
-        for run, step, found in zip(runs, steps, clips, strict=True)
-    ]
 
 
 def _read_member(run: Path) -> TrainConfig:

@@ -18,8 +18,8 @@ from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.summary import scalar
 
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.common.files import read_yaml, replacing
-from mjx_mimic.config_yaml import CONFIG_FILE
+from mjx_mimic.common.files import replacing
+from mjx_mimic.config_yaml import read_record
 
 METRICS_FILE = "metrics.jsonl"
 VIDEOS = "videos"
@@ -93,7 +93,7 @@ class MetricLog:
         if wandb_project:
             import wandb  # an extra
 
-            settings = read_yaml(path / CONFIG_FILE)
+            settings = read_record(path)
             self._wandb = wandb.init(
                 project=wandb_project,
                 name=path.name,

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.common.files import read_bytes, read_yaml, replacing
+from mjx_mimic.common.files import read_bytes, replacing
 from mjx_mimic.config import TrainConfig
-from mjx_mimic.config_yaml import CONFIG_FILE, read_config
+from mjx_mimic.config_yaml import read_config, read_record
 from mjx_mimic.runs.metric_log import METRICS_FILE, read_rows
 
 Metrics = dict[str, NDArray[np.float64]]
@@ -122,7 +122,7 @@ def grouped(runs: Sequence[Path]) -> list[list[Path]]:
 def _made_with(run: Path) -> tuple[TrainConfig, str]:
     """Read what a run was made with, but for seed and length: settings, first networks, clips' contents."""
     config = replace(read_config(run), seed=0, total_steps=0)
-    record = read_yaml(run / CONFIG_FILE)  # of any format, as `read_config` does
+    record = read_record(run)  # of any format, as `read_config` does
     clips = record.get("clips") if isinstance(record.get("clips"), list) else []
     contents = [(clip.get("digest"), clip.get("weight")) for clip in clips if isinstance(clip, Mapping)]
     return config, repr((record.get("init_from"), contents))

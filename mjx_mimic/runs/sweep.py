@@ -60,7 +60,7 @@ def run(sweep: Sweep, out: Path, source: Path, trust: bool = False) -> bool:
     """
     devices = tuple(jax.local_devices())
     everyone = [
-        replace(member, config=sized(member.config, devices[0].platform, len(devices)))
+        replace(member, config=sized(_as_begun(member), devices[0].platform, len(devices)))
         for member in members(sweep, out, source)
     ]
     missing = _begin(sweep, everyone, devices, trust)
@@ -83,6 +83,13 @@ def run(sweep: Sweep, out: Path, source: Path, trust: bool = False) -> bool:
                     return False
     print(write_report(out, everyone))
     return True
+
+
+def _as_begun(member: Member) -> TrainConfig:
+    """Return a training's settings; one that has begun on other cores keeps its number of environments."""
+    if member.config.num_envs or not os.path.exists(member.path / CONFIG_FILE):
+        return member.config
+    return replace(member.config, num_envs=read_run(member.path)[0].num_envs)
 
 
 @dataclass(frozen=True)

@@ -499,6 +499,35 @@ def test_clips_of_nested_dicts_have_the_names_of_their_folders(tmp_path, clip):
     assert load_motion(f"{file}#2").name == "set a/run"
 
 
+NAMES = {
+    "integer keys": (lambda a, b: {0: motion_lib(a), 1: motion_lib(b)}, ["1", "2"]),
+    "a file of qpos in a dict": (lambda a, b: {"a": qpos(a, 2), "b": qpos(b)}, ["a/1", "a/2", "b"]),
+    "qpos by name": (lambda a, b: {"walk": qpos(a), "run": qpos(b)}, ["walk", "run"]),
+    "lists of one": (lambda a, b: {"walk": [motion_lib(a)], "run": [motion_lib(b)]}, ["walk", "run"]),
+    "a list": (lambda a, b: {"motions": [motion_lib(a), motion_lib(b)]}, ["motions/1", "motions/2"]),
+}
+
+
+def qpos(motion, count=1):
+    """LocoMuJoCo's fields of `count` trajectories."""
+    found = clip_files.locomujoco(motion)
+    found |= {"split_points": np.linspace(0, len(found["qpos"]), count + 1).astype(int)}
+    return {name: np.asarray(value).tolist() for name, value in found.items()}
+
+
+@pytest.mark.parametrize(("contents", "expected"), NAMES.values(), ids=NAMES)
+def test_clips_of_a_file_go_by_their_names_or_by_their_numbers_from_1(tmp_path, clip, contents, expected):
+    later = edited(clip, root_pos=clip.root_pos + np.array([1.0, 0.0, 0.0]))
+    file = write_pickle(tmp_path / "set.pkl", contents(clip, later))
+    found = load_all(file)[0]
+    assert [name.rpartition("#")[2] for name in found] == expected
+    for number, (name, motion) in enumerate(zip(expected, found.values(), strict=True), 1):
+        for label in (name, str(number)):
+            assert load_motion(f"{file}#{label}").digest == motion.digest
+    first, *_, last = found.values()
+    assert last.root_pos[0, 0] > first.root_pos[0, 0] + 0.5
+
+
 @pytest.mark.parametrize("name", ["dt", "timestep", "frame_time"])
 def test_milliseconds_between_frames_are_refused(tmp_path, clip, name):
     fields = motion_lib(clip)
@@ -531,6 +560,32 @@ def test_bodies_with_names_are_held_against_the_angles(tmp_path, clip):
     message = refusal(load_motion, write_npz(tmp_path / "clip.npz", fields))
     assert "body_positions is" in message
     assert "from where the joint angles put the bodies" in message
+
+
+def test_bodies_with_names_show_that_their_quaternions_are_xyzw(tmp_path, clip):
+    fields = amp(clip)
+    fields["body_rotations"] = np.roll(fields["body_rotations"], -1, axis=2)
+    told: list[str] = []
+    reading = Reading(tell=told.append)
+    assert_same(load_motion(write_npz(tmp_path / "clip.npz", fields), reading), clip)
+    assert told == ["body_rotations is xyzw, by where the bodies are"]
+
+
+def test_what_is_filled_cut_and_set_to_0_is_told(tmp_path, clip):
+    rows = np.array(clip_files.unitree(clip))
+    rows[[0, 3, 4]] = np.nan
+    told: list[str] = []
+    file = write_csv(tmp_path / "clip.csv", rows.tolist())
+    read = load_motion(file, Reading(drop_bad=True, tell=told.append))
+    assert read.num_frames == clip.num_frames - 1
+    assert told == [f"filled 2 bad frames of {clip.num_frames}, and cut 1 at the ends"]
+    told.clear()
+    missing = [G1_JOINTS.index(name) for name in ("waist_roll_joint", "waist_pitch_joint")]
+    names = [name for index, name in enumerate(G1_JOINTS) if index not in missing]
+    rows = np.delete(np.array(clip_files.unitree(clip)), [7 + index for index in missing], axis=1)
+    file = write_csv(tmp_path / "few.csv", rows.tolist(), (*ROOT, *names))
+    load_motion(file, Reading(pad=True, tell=told.append))
+    assert told == ["set waist_roll_joint, waist_pitch_joint to 0"]
 
 
 def test_the_pelvis_alone_tells_no_order(tmp_path, clip):

@@ -14,6 +14,7 @@ from mjx_mimic.clips import formats
 from mjx_mimic.clips.editing import with_loop
 from mjx_mimic.clips.formats import beyondmimic as beyondmimic_format
 from mjx_mimic.clips.formats import load_all, load_motion, save_motion
+from mjx_mimic.clips.formats import mimickit as mimickit_format
 from mjx_mimic.clips.formats.base import Reading
 from mjx_mimic.clips.motion import Motion
 
@@ -372,6 +373,13 @@ def test_a_real_mimickit_clip_written_again_is_the_same_to_mimickit(tmp_path, sh
 def test_what_a_format_cannot_hold_is_refused_and_nothing_written(tmp_path, key, fps, loop, message):
     file = tmp_path / "clip"
     assert refusal(save_motion, file, with_loop(walk(fps), loop), key) == f"{file}: {message}"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_pickle_that_is_too_large_to_be_read_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(mimickit_format, "MAX_BYTES", 10_000)
+    message = refusal(save_motion, tmp_path / "clip.pkl", walk(), "mimickit")
+    assert message.endswith("write a .npz, or convert --fps 120")
     assert not list(tmp_path.iterdir())
 
 

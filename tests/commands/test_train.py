@@ -22,6 +22,7 @@ from mjx_mimic import config_yaml, train
 from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.clips.formats import native
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.files import yaml_bytes
 from mjx_mimic.config import EnvConfig, NetworkConfig, PPOConfig, TrainConfig
 from mjx_mimic.config_checks import check_bounds, check_effects, sized
 from mjx_mimic.learning import make_learner
@@ -288,8 +289,32 @@ def test_a_run_of_another_format_is_not_resumed(refused, clip, tmp_path):
     out = tmp_path / "run"
     folder.create(out, sized(TrainConfig(motion=(str(clip),)), "cpu", 2), Clips((sway(),), (1.0,)), 2)
     file = out / "config.yaml"
-    file.write_text(file.read_text().replace(f"format: {folder.FORMAT}\n", ""))
-    assert "is of format 1" in refused("--resume", "--out", str(out))
+    text = file.read_text().replace(f"format: {folder.FORMAT}\n", "").replace("  push: ", "  kicks: ")
+    file.write_text(text)
+    with pytest.raises(UserError, match="is of format 1"):  # not that it has fields of other names
+        config_yaml.read_run(out)
+
+
+def test_what_is_typed_to_resume_has_the_options_that_no_run_folder_keeps():
+    options = ["--wandb", "my project", "--no-video", "--coordinator", "a:1", "--num-processes", "2"]
+    command = train.parse([*options, "--process-id", "0"])
+    expected = "python -m mjx_mimic.train --out runs/x --resume --wandb 'my project' --coordinator a:1"
+    expected += " --num-processes 2 --process-id 0 --no-video"
+    assert train._resume_command(command, Path("runs/x")) == expected
+    assert train._resume_command(train.parse([]), Path("runs/x")).endswith("--out runs/x --resume")
+
+
+def test_a_run_of_ten_thousand_clips_is_read(tmp_path):
+    clip = {"name": "a_clip_of_a_long_name_indeed", "digest": "0" * 64, "weight": 1.0}
+    record = {
+        "format": config_yaml.FORMAT,
+        "config": config_yaml.to_dict(TrainConfig()),
+        "clips": [clip] * 10_000,
+    }
+    record["digest"] = config_yaml.record_digest(record)
+    (tmp_path / "config.yaml").write_bytes(yaml_bytes(record))
+    assert (tmp_path / "config.yaml").stat().st_size > 2**20
+    assert config_yaml.read_run(tmp_path) == (TrainConfig(), record)
 
 
 def test_config_survives_yaml(tmp_path):

@@ -124,6 +124,12 @@ def test_the_one_before_is_used_where_the_newest_is_damaged(run, saved, learner,
     assert len(told) == 1
     assert "checkpoints/1536" in told[0]
     assert not (run / "checkpoints" / "1536").exists()  # it would be in the way
+    assert (run / "checkpoints" / "1536.damaged").is_dir()  # it may be whole, and only unreadable today
+
+
+def test_what_others_put_beside_the_files_of_a_checkpoint_is_no_damage(run, learner):
+    (run / "checkpoints" / "1536" / "Thumbs.db").write_bytes(b"x")
+    assert Checkpoints(run).restore_training(learner.init(jax.random.key(1)))[1].samples == 1536
 
 
 @pytest.mark.parametrize("change", [truncate, flip, Path.unlink], ids=["truncated", "flipped", "missing"])

@@ -14,15 +14,18 @@ import numpy as np
 import pytest
 from helpers.point_env import POINT_CONFIG, TRACED_STEPS, PointEnv
 from helpers.refusals import command_refusal, refusal
+from helpers.small_run import sway
 
 from mjx_mimic import sweep as command
 from mjx_mimic.clips import editing
+from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.clips.formats import load_motion, save_motion
 from mjx_mimic.common.errors import RunFailure, UserError
 from mjx_mimic.config import TrainConfig
+from mjx_mimic.config_checks import sized
 from mjx_mimic.config_yaml import read_run
 from mjx_mimic.learning.learner import Learner
-from mjx_mimic.runs import sweep, sweep_plan
+from mjx_mimic.runs import folder, sweep, sweep_plan
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.metric_log import read_rows
 from mjx_mimic.runs.stop import Stop
@@ -230,6 +233,14 @@ def test_a_sweep_goes_on_on_another_number_of_devices(described, monkeypatch):
     run = out / "default" / "walk-0"
     assert [row["samples"] for row in figures(run)] == [2 * UPDATE, 4 * UPDATE]
     assert read_run(run)[1]["devices"] == 2
+
+
+def test_a_training_that_has_begun_keeps_its_environments_on_other_cores(tmp_path):
+    config = replace(POINT_CONFIG, num_envs=0)
+    member = Member("default", "walk", config, tmp_path)
+    assert sweep._as_begun(member) == config
+    folder.create(tmp_path, sized(config, "cpu", 3), Clips((sway(),), (1.0,)), 3)
+    assert sweep._as_begun(member).num_envs == sized(config, "cpu", 3).num_envs
 
 
 def test_a_sweep_that_is_stopped_before_an_evaluation_writes_its_report(described, stops, monkeypatch):

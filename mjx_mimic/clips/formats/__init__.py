@@ -198,6 +198,8 @@ def _identify(path: Path) -> dict[str, tuple[Format, Any]]:
     found = _clips_in(contents, container, path, path.stem)
     if not found:
         raise UserError(f"{path}: unknown clip format ({_shown(contents)}); {_nearest(contents, container)}")
+    if all(name.isdecimal() for name in found):  # names that are numbers would contradict those from 1
+        return {str(number): clip for number, clip in enumerate(found.values(), 1)}
     return found
 
 
@@ -208,11 +210,11 @@ def _clips_in(
     for known in FORMATS:
         if known.container == container and known.matches(contents, path):
             parts = known.split(contents, path) if known.split else {name: contents}
-            return {part: (known, fields) for part, fields in parts.items()}
+            return {part if len(parts) > 1 else name: (known, fields) for part, fields in parts.items()}
     found: dict[str, tuple[Format, Any]] = {}
     for key, value in contents.items() if isinstance(contents, dict) and depth < _MAX_DEPTH else ():
         if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-            value = {str(number): item for number, item in enumerate(value, 1)}
+            value = {str(number): item for number, item in enumerate(value, 1)} if value[1:] else value[0]
         if isinstance(value, dict):
             inner = _clips_in(value, container, path, str(key), depth + 1)
             found |= {

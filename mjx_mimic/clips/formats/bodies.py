@@ -1,10 +1,12 @@
 """Clips that store poses of named bodies beside named joints (`.npz`), as IsaacLab's AMP motions do.
 
 `dof_names` and `body_names`, `dof_positions` (T, J) rad, `body_positions` (T, B, 3) m and `body_rotations`
-(T, B, 4) wxyz in the world, and `fps`. The root is the body "pelvis", or the first one.
+(T, B, 4) in the world, and `fps`. Quaternions are wxyz, or xyzw where only that puts the bodies where they
+are. The root is the body "pelvis", or the first one.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,16 @@ def build(fields: Mapping[str, Any], path: Path) -> RawClip:
         dof_pos=dof_pos,
         joint_names=joint_names,
     )
+
+    def away(raw: RawClip) -> float:
+        pose = np.concatenate([raw.root_pos, raw.root_quat], axis=1)
+        return _distance(raw.dof_pos, raw.joint_names, pose, bodies, stored)
+
+    swapped = replace(
+        raw, root_quat=np.roll(raw.root_quat, 1, axis=1), note=f"{turns} is xyzw, by where the bodies are"
+    )
+    if away(swapped) <= LINK_TOLERANCE < away(raw):
+        return swapped
     check_bodies(raw, np.concatenate([raw.root_pos, raw.root_quat], axis=1), bodies, stored, places, path)
     return raw
 

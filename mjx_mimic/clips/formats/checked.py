@@ -47,10 +47,10 @@ def motion_of(raw: RawClip, path: Path, terms: Terms, reading: Reading) -> Motio
     if reading.start is not None or reading.end is not None:
         raw = _part(raw, *frame_range(counts[0], fps, reading.start or 0.0, reading.end, str(path)))
     if reading.drop_bad:
-        raw = _without_bad_frames(raw, path)
+        raw = _without_bad_frames(raw, path, reading)
     _check_finite(raw, path, terms)
     if reading.pad:
-        raw = _padded(raw)
+        raw = _padded(raw, reading)
     sanity.check_metres(raw.root_pos, terms.position, path)
     read = raw.motion(fps, path)
     turns = sanity.whole_turns(read.dof_pos)
@@ -109,8 +109,8 @@ def _part(raw: RawClip, first: int, last: int) -> RawClip:
     )
 
 
-def _without_bad_frames(raw: RawClip, path: Path) -> RawClip:
-    """Cut bad frames off the ends, and fill those in between by interpolation."""
+def _without_bad_frames(raw: RawClip, path: Path, reading: Reading) -> RawClip:
+    """Cut bad frames off the ends, and fill those in between by interpolation; tell how many."""
     with np.errstate(over="ignore", invalid="ignore"):
         norm = np.linalg.norm(raw.root_quat, axis=1)
         good = np.abs(norm - 1.0) <= UNIT_TOLERANCE
@@ -132,6 +132,9 @@ def _without_bad_frames(raw: RawClip, path: Path) -> RawClip:
         return np.stack(columns, axis=1)
 
     bad = ~good[frames]
+    reading.tell(
+        f"filled {bad.sum()} bad frames of {len(good)}, and cut {len(good) - len(frames)} at the ends"
+    )
     root_quat = raw.root_quat[frames].copy()
     root_quat[bad] = turns(frames[bad]).as_quat(scalar_first=True) if bad.any() else root_quat[bad]
     return replace(
@@ -152,9 +155,11 @@ def _check_finite(raw: RawClip, path: Path, terms: Terms) -> None:
     sanity.check_distance(raw.root_pos, terms.position, path)
 
 
-def _padded(raw: RawClip) -> RawClip:
-    """Set the joints of the G1 that the file lacks to 0."""
+def _padded(raw: RawClip, reading: Reading) -> RawClip:
+    """Set the joints of the G1 that the file lacks to 0, and tell which."""
     missing = [name for name in G1_JOINTS if name not in raw.joint_names]
+    if missing:
+        reading.tell(f"set {', '.join(missing)} to 0")
     zeros = np.zeros((len(raw.dof_pos), len(missing)))
     return replace(
         raw,

@@ -3,7 +3,7 @@
 Cells are separated by tabs, semicolons, bars, commas, or else by spaces: by the first of these that the
 first row has. Lines that start with "#", "%" or "//" are comments; empty cells are NaN. There are as many
 columns as names, or as cells up to the last one that is not empty in some row; cells beyond are left out.
-With other separators than commas, numbers may have decimal commas.
+With tabs, semicolons or bars between them, numbers may have decimal commas.
 """
 
 import re

@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips.formats.base import Format, RawClip, Terms
 from mjx_mimic.clips.formats.fields import FEW_JOINTS, first_shape, rate, require, scalar, unnamed_joints
+from mjx_mimic.clips.formats.safe_pickle import MAX_BYTES
 from mjx_mimic.clips.motion import Motion, real_array
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import replacing
@@ -69,15 +70,21 @@ def write(path: str | Path, motion: Motion) -> None:
     """Write a clip as MimicKit does: a pickled dict of `loop_mode`, `fps` and `frames`, plain numbers only.
 
     Raises:
-        UserError: the frame rate is not a whole number, the clip turns on from cycle to cycle, or the file
-            cannot be written.
+        UserError: the frame rate is not a whole number, the clip turns on from cycle to cycle, the file would
+            be too large to be read, or it cannot be written.
     """
     check(path, motion.fps, motion.loop, motion.length)
     turn = Rotation.from_quat(motion.root_quat, scalar_first=True).as_rotvec()
     frames = np.concatenate([motion.root_pos, turn, motion.dof_pos], axis=1)
     loop_mode = next(mode for mode, loop in _LOOPS.items() if loop == motion.loop)
+    data = pickle.dumps({"loop_mode": loop_mode, "fps": int(motion.fps), "frames": frames.tolist()}, 4)
+    if len(data) > MAX_BYTES:
+        raise UserError(
+            f"{path}: {len(frames)} frames are {len(data) / 2**20:.0f} MiB, and pickles are read up to"
+            f" {MAX_BYTES // 2**20} MiB; write a .npz, or convert --fps 120"
+        )
     with replacing(path) as file:
-        pickle.dump({"loop_mode": loop_mode, "fps": int(motion.fps), "frames": frames.tolist()}, file, 4)
+        file.write(data)
 
 
 def check(path: str | Path, fps: float, loop: str, length: float) -> None:
