@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mjx_mimic.common.errors import UserError, bare, quoted
-from mjx_mimic.common.files import read_yaml
+from mjx_mimic.common.files import MAX_YAML_BYTES, read_yaml
 from mjx_mimic.config import TrainConfig
 
 CONFIG_FILE = "config.yaml"
@@ -24,6 +24,9 @@ are called so in the metrics."""
 
 _MAX_RECORD_BYTES = 2**26
 """Of the configuration in a run folder, with about 120 bytes for each of its clips."""
+
+_FORMER = ("env.location.speed_scale", "env.location.heading_scale")
+"""Fields of runs made before `env.location.speed`, which can still be looked at."""
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:
@@ -139,14 +142,25 @@ def _read_existing(file: Path, path: Path) -> Any:
         is_file = path.suffix.lower() in (".yaml", ".yml") and not os.path.exists(path)
         what = "no such file" if is_file else f"no run in this folder ({CONFIG_FILE} is missing)"
         raise UserError(f"{path}: {what}; check the path")
-    return read_yaml(file, _MAX_RECORD_BYTES)
+    return read_yaml(file, MAX_YAML_BYTES if file == path else _MAX_RECORD_BYTES)
 
 
 def _settings(values: Any, file: Path) -> TrainConfig:
     """Take the settings out of a run's record, or of a file that holds nothing else."""
     if isinstance(values, Mapping) and "config" in values:
-        values = values["config"]
+        values = _without_former(values["config"])
     return from_dict(values, file)
+
+
+def _without_former(values: Any, prefix: str = "") -> Any:
+    """Leave out what only the records of finished runs still hold."""
+    if not isinstance(values, Mapping):
+        return values
+    return {
+        name: _without_former(value, f"{prefix}{name}.")
+        for name, value in values.items()
+        if f"{prefix}{name}" not in _FORMER
+    }
 
 
 def read_run(run: Path) -> tuple[TrainConfig, Mapping[str, Any]]:

@@ -61,7 +61,7 @@ def load_clips(entries: Sequence[str], weights: Sequence[float] = (), skip_bad: 
         weights: weight of each clip of an entry, multiplied by its weight in a YAML list; empty: 1.
         skip_bad: leave clips out that cannot be read, as long as one can.
 
-    A file that holds several clips stands for all of them, as a folder does. Clips of the same name are
+    A file that holds several clips stands for all of them, which share its weight. Clips of the same name are
     numbered.
 
     Raises:
@@ -86,7 +86,7 @@ def load_clips(entries: Sequence[str], weights: Sequence[float] = (), skip_bad: 
             left_out.append(error)
             continue
         motions += read.values()
-        shares += [listed.weight for _ in read]
+        shares += [listed.weight / len(read) for _ in read]
         files += read
         formats += [known for _ in read]
         left_out += bad

@@ -253,14 +253,6 @@ def test_one_bad_clip_of_many_is_named(folder):
     assert refusal(str(folder)).startswith(str(bad))
 
 
-def test_each_clip_of_a_file_has_the_weight_of_the_file_as_those_of_a_folder_have(folder):
-    frames = [[0.0, 0.0, 0.79, *([0.0] * 31), 0.01 * t] for t in range(3)]
-    clip = {"loop_mode": 0, "fps": 30, "frames": frames}
-    (folder / "two.pkl").write_bytes(pickle.dumps({"x": clip, "y": clip}))
-    clips = load_clips([str(folder / "two.pkl"), str(folder / "deep")], [3.0, 2.0])
-    assert clips.weights == (3.0, 3.0, 2.0, 2.0)
-
-
 def test_weights_go_with_their_entries(folder):
     shares = (1.0, 2.0, 3.0)
     for order in itertools.permutations(range(3)):

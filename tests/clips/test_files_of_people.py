@@ -571,7 +571,7 @@ def test_bodies_with_names_show_that_their_quaternions_are_xyzw(tmp_path, clip):
     assert told == ["body_rotations is xyzw, by where the bodies are"]
 
 
-def test_what_is_filled_cut_and_set_to_0_is_told(tmp_path, clip):
+def test_how_many_bad_frames_were_filled_and_cut_is_told(tmp_path, clip):
     rows = np.array(clip_files.unitree(clip))
     rows[[0, 3, 4]] = np.nan
     told: list[str] = []
@@ -579,13 +579,6 @@ def test_what_is_filled_cut_and_set_to_0_is_told(tmp_path, clip):
     read = load_motion(file, Reading(drop_bad=True, tell=told.append))
     assert read.num_frames == clip.num_frames - 1
     assert told == [f"filled 2 bad frames of {clip.num_frames}, and cut 1 at the ends"]
-    told.clear()
-    missing = [G1_JOINTS.index(name) for name in ("waist_roll_joint", "waist_pitch_joint")]
-    names = [name for index, name in enumerate(G1_JOINTS) if index not in missing]
-    rows = np.delete(np.array(clip_files.unitree(clip)), [7 + index for index in missing], axis=1)
-    file = write_csv(tmp_path / "few.csv", rows.tolist(), (*ROOT, *names))
-    load_motion(file, Reading(pad=True, tell=told.append))
-    assert told == ["set waist_roll_joint, waist_pitch_joint to 0"]
 
 
 def test_the_pelvis_alone_tells_no_order(tmp_path, clip):

@@ -305,12 +305,9 @@ def test_what_is_typed_to_resume_has_the_options_that_no_run_folder_keeps():
 
 
 def test_a_run_of_ten_thousand_clips_is_read(tmp_path):
-    clip = {"name": "a_clip_of_a_long_name_indeed", "digest": "0" * 64, "weight": 1.0}
-    record = {
-        "format": config_yaml.FORMAT,
-        "config": config_yaml.to_dict(TrainConfig()),
-        "clips": [clip] * 10_000,
-    }
+    clips = [{"name": f"a_clip_of_a_long_name_{i}", "digest": "0" * 64, "weight": 1.0} for i in range(10_000)]
+    settings = config_yaml.to_dict(TrainConfig())
+    record = {"format": config_yaml.FORMAT, "config": settings, "clips": clips}
     record["digest"] = config_yaml.record_digest(record)
     (tmp_path / "config.yaml").write_bytes(yaml_bytes(record))
     assert (tmp_path / "config.yaml").stat().st_size > 2**20

@@ -50,7 +50,7 @@ def motion_of(raw: RawClip, path: Path, terms: Terms, reading: Reading) -> Motio
         raw = _without_bad_frames(raw, path, reading)
     _check_finite(raw, path, terms)
     if reading.pad:
-        raw = _padded(raw, reading)
+        raw = _padded(raw)
     sanity.check_metres(raw.root_pos, terms.position, path)
     read = raw.motion(fps, path)
     turns = sanity.whole_turns(read.dof_pos)
@@ -155,11 +155,9 @@ def _check_finite(raw: RawClip, path: Path, terms: Terms) -> None:
     sanity.check_distance(raw.root_pos, terms.position, path)
 
 
-def _padded(raw: RawClip, reading: Reading) -> RawClip:
-    """Set the joints of the G1 that the file lacks to 0, and tell which."""
+def _padded(raw: RawClip) -> RawClip:
+    """Set the joints of the G1 that the file lacks to 0."""
     missing = [name for name in G1_JOINTS if name not in raw.joint_names]
-    if missing:
-        reading.tell(f"set {', '.join(missing)} to 0")
     zeros = np.zeros((len(raw.dof_pos), len(missing)))
     return replace(
         raw,
