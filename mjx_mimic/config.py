@@ -417,8 +417,8 @@ class TrainConfig:
     """Clips to imitate: files, names of bundled clips, folders, patterns such as "clips/*.pkl", or MimicKit's
     YAML lists with weights."""
     motion_weights: Annotated[tuple[float, ...], Within(0.0, 1e6)] = ()
-    """How often episodes start in each clip of each --motion, relative to the others; a file's clips share it;
-    empty: 1."""
+    """How often episodes start in each clip of each --motion, relative to the others (clips of one file share
+    it); empty: equally."""
     skip_bad: bool = False
     """Leave out clips that cannot be read, each with a warning."""
     start_sampling: Literal["uniform", "failure"] = "uniform"
