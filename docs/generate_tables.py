@@ -194,11 +194,11 @@ def _value(value: Any) -> str:
     if isinstance(value, tuple):
         low, high = value
         return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:g}"
-    if value is None:
-        return "-"
-    return str(value) if not isinstance(value, bool) else ("yes" if value else "no")
+    return "-" if value is None else str(value)
 
 
 def filled(text: str, tables: Mapping[str, str]) -> str:

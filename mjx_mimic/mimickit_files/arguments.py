@@ -71,7 +71,7 @@ ARGUMENTS = {
     ),
     "master_port": Key(
         "",
-        "no effect: one process uses all devices of a machine; for several processes give --coordinator",
+        "one process uses all devices of a machine; for several processes give --coordinator",
     ),
     "logger": Key("--wandb PROJECT", "TensorBoard and metrics.jsonl always, W&B too", neutral=(["tb"],)),
     "save_int_models": Key("--keep-checkpoints", "all keeps every checkpoint", bool, neutral=(False,)),

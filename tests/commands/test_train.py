@@ -289,8 +289,9 @@ def test_a_run_of_another_format_is_not_resumed(refused, clip, tmp_path):
     out = tmp_path / "run"
     folder.create(out, sized(TrainConfig(motion=(str(clip),)), "cpu", 2), Clips((sway(),), (1.0,)), 2)
     file = out / "config.yaml"
-    text = file.read_text().replace(f"format: {folder.FORMAT}\n", "").replace("  push: ", "  kicks: ")
-    file.write_text(text)
+    file.write_text(file.read_text().replace(f"format: {folder.FORMAT}\n", ""))
+    assert "is of format 1" in refused("--resume", "--out", str(out))
+    file.write_text(file.read_text().replace("  push: ", "  kicks: "))
     with pytest.raises(UserError, match="is of format 1"):  # not that it has fields of other names
         config_yaml.read_run(out)
 

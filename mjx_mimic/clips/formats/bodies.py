@@ -50,18 +50,15 @@ def build(fields: Mapping[str, Any], path: Path) -> RawClip:
         dof_pos=dof_pos,
         joint_names=joint_names,
     )
-
-    def away(raw: RawClip) -> float:
-        pose = np.concatenate([raw.root_pos, raw.root_quat], axis=1)
-        return _distance(raw.dof_pos, raw.joint_names, pose, bodies, stored)
-
     swapped = replace(
         raw, root_quat=np.roll(raw.root_quat, 1, axis=1), note=f"{turns} is xyzw, by where the bodies are"
     )
-    if away(swapped) <= LINK_TOLERANCE < away(raw):
-        return swapped
+    for clip in (raw, swapped):
+        pose = np.concatenate([clip.root_pos, clip.root_quat], axis=1)
+        if _distance(clip.dof_pos, clip.joint_names, pose, bodies, stored) <= LINK_TOLERANCE:
+            return clip
     check_bodies(raw, np.concatenate([raw.root_pos, raw.root_quat], axis=1), bodies, stored, places, path)
-    return raw
+    return raw  # it lacks joints of the G1, so its bodies may well be elsewhere
 
 
 def check_bodies(
