@@ -96,10 +96,13 @@ class Critic(nn.Module):
 
 
 def min_std_at(config: NetworkConfig, progress: jax.Array) -> jax.Array | float:
-    """Return the floor under the standard deviation () after a share `progress` () of the training."""
+    """Return the floor under the standard deviation () after a share `progress` () of the training.
+
+    It falls linearly from `min_std` to `final_min_std` over the last fifth.
+    """
     if config.final_min_std is None:
         return config.min_std
-    return config.min_std + progress * (config.final_min_std - config.min_std)
+    return jnp.interp(progress, jnp.array([0.8, 1.0]), jnp.array([config.min_std, config.final_min_std]))
 
 
 def with_min_std(params: Any, min_std: jax.Array | float) -> Any:

@@ -197,9 +197,9 @@ def test_a_learned_std_does_not_fall_below_its_floor():
     assert networks.with_min_std(learned, 0.0) is learned
 
 
-def test_the_floor_of_the_standard_deviation_falls_linearly_over_the_training():
+def test_the_floor_of_the_standard_deviation_falls_linearly_over_the_last_fifth_of_the_training():
     config = NetworkConfig(min_std=0.12, final_min_std=0.04)
-    shares = jnp.array([0.0, 0.25, 1.0])
+    shares = jnp.array([0.4, 0.85, 1.0])
     floors = jax.vmap(lambda share: networks.min_std_at(config, share))(shares)
     np.testing.assert_allclose(floors, [0.12, 0.1, 0.04], rtol=1e-6)
     params = {"params": {"log_std": jnp.log(jnp.array([0.09, 0.2]))}}
