@@ -100,13 +100,13 @@ PRESETS: dict[Preset, TrainConfig] = {
         ),
         ppo=PPOConfig(discount=0.985),
     ),
-    # Control steps of 20 ms instead of 33; discount, rollout and delay are about as long in seconds.
+    # Control steps of 20 ms instead of 33; discount and delay are about as long in seconds.
     "deploy": TrainConfig(
         push=1.5,
         noise=1.0,
         disturbance_ramp=0.4,
         network=NetworkConfig(min_std=0.12, final_min_std=0.05),
-        unroll_length=48,
+        unroll_length=32,
         env=EnvConfig(
             observation="onboard",
             history=4,
