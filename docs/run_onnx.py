@@ -8,6 +8,7 @@ import argparse
 import json
 import math
 import os
+import sys
 
 import mujoco
 import numpy as np
@@ -15,6 +16,14 @@ import onnxruntime
 
 LEAST_PHYSICS_HZ = 500
 """Steps a second. MuJoCo's motors act by the beginning of a step, so the step has to be short."""
+METADATA = ("joint_names", "control_hz", "kp", "kd", "effort_limit", "armature", "clips")
+"""Keys of an exported model that are read here."""
+
+
+def refuse(message):
+    """Say in one line what is wrong with the input and what to do, and end with exit code 2."""
+    print("error:", " ".join(message.split()), file=sys.stderr)
+    sys.exit(2)
 
 
 def load(scene, about, physics_hz):
@@ -28,9 +37,10 @@ def load(scene, about, physics_hz):
             if spec.geom(first) and spec.geom(second):
                 spec.add_pair(geomname1=first, geomname2=second, condim=1)
     spec.option.timestep, spec.option.iterations, spec.option.ls_iterations = 1.0 / physics_hz, 100, 50
-    if spec.body("pelvis") is None:
-        raise ValueError("there is no body 'pelvis'")
-    spec.body("pelvis").add_site(name="inertial sensor")
+    pelvis = spec.body("pelvis")
+    if pelvis is None or [joint.type for joint in pelvis.joints] != [mujoco.mjtJoint.mjJNT_FREE]:
+        raise ValueError("there is no body 'pelvis' with a free joint")
+    pelvis.add_site(name="inertial sensor")
     kinds = {
         "root_quat": mujoco.mjtSensor.mjSENS_FRAMEQUAT,
         "gyro": mujoco.mjtSensor.mjSENS_GYRO,
@@ -90,12 +100,18 @@ def motors_of(model, about):
 
 def opened(policy):
     """Return the session of a controller, and its metadata."""
-    session = onnxruntime.InferenceSession(policy)
-    about = {key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items()}
+    try:
+        session = onnxruntime.InferenceSession(policy)
+        about = {key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items()}
+    except Exception as error:  # ONNX Runtime's own types, and ValueError for metadata that are no JSON
+        refuse(f"{policy}: is no model of `mjx-mimic export` ({error}); export it again")
+    missing = [key for key in METADATA if key not in about]
+    if missing:
+        refuse(f"{policy}: its metadata lack {', '.join(missing)}; use a model of `mjx-mimic export`")
     if "starts" not in about:
-        raise SystemExit(f"{policy}: takes observations; export it without --inputs observation")
+        refuse(f"{policy}: takes observations; export it without --inputs observation")
     if any(value.name == "goal" for value in session.get_inputs()):
-        raise SystemExit(f"{policy}: pursues a goal, which nobody sets here; feed its input `goal` yourself")
+        refuse(f"{policy}: pursues a goal, which nobody sets here; feed its input `goal` yourself")
     if about.get("contacts", "feet") != "feet":
         contacts = about["contacts"]
         print(
@@ -109,17 +125,17 @@ def main(policy, scene, clip, seconds, rest):
     clips = about["clips"]
     names = [c["name"] for c in clips]
     if clip and clip not in names:
-        raise SystemExit(f"option --clip: {policy} has no clip {clip!r}; give one of {', '.join(names)}")
+        refuse(f"option --clip: {policy} has no clip {clip!r}; give one of {', '.join(names)}")
     number = names.index(clip) if clip else 0
     hz = about["control_hz"]
     substeps = math.ceil(LEAST_PHYSICS_HZ / hz)
     try:
         model, readings = load(scene, about, hz * substeps)
         motors = motors_of(model, about)
+        data = mujoco.MjData(model)
+        put(model, data, about["joint_names"], about["starts"][number])
     except (ValueError, KeyError) as error:
-        raise SystemExit(f"{scene}: is no G1 that this policy can drive ({error})") from None
-    data = mujoco.MjData(model)
-    put(model, data, about["joint_names"], about["starts"][number])
+        refuse(f"{scene}: is no G1 that this policy can drive ({error}); use one like assets/g1/scene.xml")
     if rest:
         data.qvel[:] = 0.0
     wanted = {value.name for value in session.get_inputs()}
@@ -130,14 +146,23 @@ def main(policy, scene, clip, seconds, rest):
     if "first_history" in about:
         memory["history"] = np.array(about["first_history"][number], np.float32)
     lowest = np.inf
-    for step in range(round(seconds * hz)):
+    for step in range(max(1, round(seconds * hz))):
         mujoco.mj_forward(model, data)  # so that the sensors show the state of now
         feeds = readings(data) | memory | {"clip": np.int32(number), "time": np.float32(step / hz)}
         given = {name: np.asarray(value) for name, value in feeds.items() if name in wanted}
-        found = dict(zip(outputs, session.run(outputs, given), strict=True))
-        memory = {"last_action": found["action"], "history": found.get("next_history")}
-        data.ctrl[motors] = found["motor_target"]
+        try:
+            found = dict(zip(outputs, session.run(outputs, given), strict=True))
+            memory = {"last_action": found["action"], "history": found.get("next_history")}
+            data.ctrl[motors] = found["motor_target"]
+        except Exception as error:  # ONNX Runtime's own types for inputs, ValueError and KeyError for outputs
+            refuse(f"{policy}: its inputs or outputs are no controller's ({error}); export it again")
         mujoco.mj_step(model, data, nstep=substeps)
+        # MuJoCo puts a state that is not finite back to the scene's first one, and goes on.
+        if data.warning.number[mujoco.mjtWarning.mjWARN_BADQPOS :].any():
+            raise SystemExit(
+                f"error: the simulation blew up within {(step + 1) / hz:.2f} s (a number is not finite or far"
+                " too large); compare the scene's joints and motors with the metadata"
+            )
         lowest = min(lowest, data.body("pelvis").xpos[2])
     height = data.body("pelvis").xpos[2]
     print(f"after {seconds:g} s the pelvis is {height:.3f} m high; its lowest was {lowest:.3f} m")
@@ -153,9 +178,11 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rest", action="store_true", help="start in the clip's first pose, but at rest")
     options = parser.parse_args()
-    if not (options.policy.endswith(".onnx") and options.scene.endswith(".xml")):
+    if not (options.policy.lower().endswith(".onnx") and options.scene.lower().endswith(".xml")):
         parser.error("give POLICY.onnx and SCENE.xml; the clips are in the policy (--clip NAME)")
     for file in (options.policy, options.scene):
         if not os.path.isfile(file):
             parser.error(f"{file}: no such file")
+    if not 0.0 < options.seconds <= 1e6:
+        parser.error(f"option --seconds: {options.seconds} will not do; use a number above 0, at most 1e6")
     main(**vars(options))

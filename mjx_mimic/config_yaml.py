@@ -142,7 +142,8 @@ def _read_existing(file: Path, path: Path) -> Any:
         is_file = path.suffix.lower() in (".yaml", ".yml") and not os.path.exists(path)
         what = "no such file" if is_file else f"no run in this folder ({CONFIG_FILE} is missing)"
         raise UserError(f"{path}: {what}; check the path")
-    return read_yaml(file, MAX_YAML_BYTES if file == path else _MAX_RECORD_BYTES)
+    is_record = path.name == CONFIG_FILE or file != path
+    return read_yaml(file, _MAX_RECORD_BYTES if is_record else MAX_YAML_BYTES)
 
 
 def _settings(values: Any, file: Path) -> TrainConfig:

@@ -13,7 +13,7 @@ from mjx_mimic.common import cli
 from mjx_mimic.common.errors import UserError, one_line
 from mjx_mimic.common.processes import Cluster, is_first, joined
 from mjx_mimic.config import TrainConfig
-from mjx_mimic.config_yaml import read_config
+from mjx_mimic.config_yaml import read_config, read_run
 from mjx_mimic.display import gl
 from mjx_mimic.presets import PRESETS, Preset
 
@@ -82,7 +82,7 @@ def parse(arguments: Sequence[str]) -> TrainCommand:
     elif first.config:
         start = read_config(first.config)
     elif first.resume and not first.preset:
-        start = read_config(first.out)
+        start, _ = read_run(first.out)
     else:
         start = PRESETS[first.preset or "default"]
     command = cli.parse(TrainCommand, arguments, default=replace(first, train=start), prog=PROGRAM)

@@ -162,11 +162,12 @@ class Checkpoints:
         """
 
         def read(step: Path) -> tuple[dict[str, Any], int]:
-            if which == "best" and _progress(step).best_eval_return is None:
+            progress = _progress(step)
+            if which == "best" and progress.best_eval_return is None:
                 raise UserError(
                     f"{step}: no evaluation yet, so no best policy; use --checkpoint last or train longer"
                 )
-            return _restore(step, "best" if which == "best" else "last"), _progress(step).samples
+            return _restore(step, "best" if which == "best" else "last"), progress.samples
 
         found, samples = self._chosen(which, read)
         return StoredPolicy(found["actor"], found["critic"], Normalizer(**found["normalizer"]), samples)

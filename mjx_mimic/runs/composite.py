@@ -68,9 +68,7 @@ def compose(runs: Sequence[Path], out: Path, temperature: float) -> list[str]:
     ]
     record[folder.COMPOSITE] = {"temperature": float(temperature), "members": about}
     record["digest"] = record_digest(record)
-    folder.claim(out)
-    with folder.locked(out):
-        folder.claim(out)  # by nobody meanwhile
+    with folder.claimed(out):
         _write(out, runs, steps, clips, joined, record)
     return [
         f"{out}: {', '.join(motion.name for motion in found.motions)} of {run} ({step.name} samples)"

@@ -22,7 +22,7 @@ from mjx_mimic.learning.networks import Actor, Critic
 from mjx_mimic.learning.policy import Policy, ValueFunction
 from mjx_mimic.runs import own_clips
 from mjx_mimic.runs.checkpoints import Checkpoints
-from mjx_mimic.runs.lock import locked
+from mjx_mimic.runs.lock import LOCK_FILE, locked
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.goals import STATES
@@ -68,10 +68,32 @@ def new_run(
     Raises:
         UserError: the folder is in use already or cannot be written.
     """
-    claim(path)
-    with locked(path):
+    with claimed(path):
         create(path, config, clips, devices, init_from)
         yield
+
+
+@contextlib.contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """Make the folder of a new run, and hold it against other trainings.
+
+    A folder that was made here is removed again if it fails before there is a run in it.
+
+    Raises:
+        UserError: the folder is in use already or cannot be written.
+    """
+    is_new = not os.path.exists(path)
+    claim(path)
+    with locked(path):
+        claim(path)  # by nobody meanwhile
+        try:
+            yield
+        except BaseException:
+            if is_new and not os.path.exists(path / CONFIG_FILE):
+                with contextlib.suppress(OSError):
+                    (path / LOCK_FILE).unlink()
+                    path.rmdir()
+            raise
 
 
 def claim(path: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from mjx_mimic import __version__
 from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import replacing
@@ -27,6 +28,7 @@ from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.robot.mjcf import load_mjcf
 from mjx_mimic.robot.model import CharacterState, Robot, coordinates
 from mjx_mimic.runs import onnx_graph
+from mjx_mimic.runs.checkpoints import Checkpoints
 from mjx_mimic.runs.folder import load_policy, load_run_clips, require_one_policy
 from mjx_mimic.task import skills
 from mjx_mimic.task.env import ImitationEnv
@@ -59,7 +61,7 @@ def export_policy(run: Path, checkpoint: Which, out: Path, inputs: Inputs = "sen
             " does that; export it with --inputs observation"
         )
     assert isinstance(policy, Policy)
-    about = metadata(env, clips)
+    about = metadata(env, clips) | origin(run, checkpoint)
     model = policy_graph(policy, about) if inputs == "observation" else controller(policy, env, about)
     with replacing(out) as file:
         file.write(model.SerializeToString())
@@ -241,6 +243,18 @@ def metadata(env: ImitationEnv, clips: Clips) -> dict[str, Any]:
             {"name": clip.name, "digest": clip.digest, "loop": clip.loop, "seconds": clip.length}
             for clip in clips.motions
         ],
+    }
+
+
+def origin(run: Path, checkpoint: Which) -> dict[str, Any]:
+    """Return where a policy comes from: its run, which checkpoint of it, its samples, and who exports it."""
+    progress = Checkpoints(run).progress()
+    samples = {"best": progress.best_samples, "last": progress.samples}.get(str(checkpoint), checkpoint)
+    return {
+        "run": str(run.absolute()),
+        "checkpoint": str(checkpoint),
+        "samples": samples,
+        "mjx_mimic_version": __version__,
     }
 
 

@@ -63,7 +63,7 @@ def run(sweep: Sweep, out: Path, source: Path, trust: bool = False) -> bool:
         replace(member, config=sized(_as_begun(member), devices[0].platform, len(devices)))
         for member in members(sweep, out, source)
     ]
-    missing = _begin(sweep, everyone, devices, trust)
+    missing = _to_train(sweep, everyone, devices, trust)
     print(f"{out}: {len(everyone)} trainings, {len(everyone) - len(missing)} of them complete", flush=True)
     stop, groups = Stop(), grouped(missing)
     sizes = [sweep.together or default_together(group[0].member.config, devices) for group in groups]
@@ -103,7 +103,9 @@ class Item:
     """How far it is."""
 
 
-def _begin(sweep: Sweep, everyone: list[Member], devices: tuple[jax.Device, ...], trust: bool) -> list[Item]:
+def _to_train(
+    sweep: Sweep, everyone: list[Member], devices: tuple[jax.Device, ...], trust: bool
+) -> list[Item]:
     """Check all trainings, put their contact sets into `everyone`, and return those that are not complete.
 
     Raises:

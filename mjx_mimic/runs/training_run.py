@@ -20,15 +20,15 @@ from mjx_mimic.common.processes import first_before_others, is_first, require_sa
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_checks import check_effects, sized
 from mjx_mimic.config_yaml import read_run
-from mjx_mimic.learning.devices import all_devices, devices_for, place
-from mjx_mimic.learning.learner import Learner, make_learner, redistribute
+from mjx_mimic.learning.devices import Devices, all_devices, devices_for, place
+from mjx_mimic.learning.learner import Learner, TrainState, make_learner, redistribute
 from mjx_mimic.robot.constants import ALL_BODIES, GROUND_BODIES
 from mjx_mimic.runs import folder
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
 from mjx_mimic.runs.lock import locked
 from mjx_mimic.runs.metric_log import MetricLog
 from mjx_mimic.runs.training_loop import WriteVideo, train
-from mjx_mimic.runs.warm_start import Source, read_source, start_from
+from mjx_mimic.runs.warm_start import Source, described, read_source, start_from
 from mjx_mimic.task.goals import doubts
 from mjx_mimic.task.making import with_contacts
 
@@ -93,12 +93,12 @@ def train_run(
     if config.physics_impl == "warp" and devices[0].platform == "cpu":
         print("warning: option --physics-impl: warp takes about ten times as long as jax on a CPU")
     source = read_source(init_from, learner, clips) if init_from else None
-    require_same(_ingredients(folder.record(config, clips, len(devices), source.record if source else None)))
+    origin = source.record if source else None
+    require_same(_ingredients(folder.record(config, clips, len(devices), origin)))
     held: AbstractContextManager[None] = nullcontext()
     if resume:
         folder.check_resumable(out, config, clips, len(devices))
     if is_first():
-        origin = source.record if source else None
         held = locked(out) if resume else folder.new_run(out, config, clips, len(devices), origin)
     with held:
         return _train(out, learner, clips, resume, wandb_project, source, write_video), out
@@ -208,10 +208,8 @@ def _train(
             f"{out}: was stopped before its first checkpoint; remove it and start anew with --init-from"
         )
     if source:
-        print(
-            f"networks and normaliser of {source.run} ({source.which}, at {source.stored.samples:,} samples)"
-            + ("; the value function starts anew" if source.has_new_value_function else "")
-        )
+        for line in described(source, config):
+            print(line)
         state = start_from(learner, state, source)
     if restored and restored[1].samples >= config.total_steps:
         print(f"complete already at {restored[1].samples:,} samples; a larger --total-steps trains on")
@@ -223,18 +221,22 @@ def _train(
         if restored:
             state, progress = restored
             print(f"resumed at {progress.samples:,} samples")
-            before = len(state.iteration)
-            if before != len(devices):
-                print(
-                    f"from {before} to {len(devices)} devices: the environments are redistributed, with new"
-                    " random numbers, so the training goes on, but not to the bit"
-                )
-                state = redistribute(state, len(devices))
-            state = place(devices, state)
+            state = _placed(devices, state)
         else:
             checkpoints.save(state, progress, is_best=False)  # so that there always is one
         with MetricLog(out, names, progress.samples, wandb_project) if is_first() else nullcontext() as log:
             return train(learner, state, progress, checkpoints, log, write_video)
+
+
+def _placed(devices: Devices, state: TrainState) -> TrainState:
+    """Return a restored state on these devices, from however many it was saved."""
+    before = len(state.iteration)
+    if before != len(devices):
+        print(
+            f"from {before} to {len(devices)} devices: the environments are redistributed, with new random"
+            " numbers, so the training goes on, but not to the bit"
+        )
+    return place(devices, redistribute(state, len(devices)))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,19 @@ def read_source(text: str, learner: Learner, clips: Clips) -> Source:
     added = _require_fit(name, config, past, len(stored["clips"]), learner)
     is_new = past.privileged_sizes() != learner.env.privileged_sizes()
     return Source(Path(name), which, config, Checkpoints(Path(name)).restore_policy(which), added, is_new)
+
+
+def described(source: Source, config: TrainConfig) -> Iterator[str]:
+    """Yield lines for people: what a new run with the settings `config` starts from, and what begins anew."""
+    anew = "; the value function starts anew" if source.has_new_value_function else ""
+    samples = source.stored.samples
+    yield f"networks and normaliser of {source.run} ({source.which}, at {samples:,} samples){anew}"
+    if config.disturbance_ramp:
+        grown = round(config.disturbance_ramp * config.total_steps)
+        yield (
+            f"disturbances grow again from 0 over the first {grown:,} samples; with --disturbance-ramp 0 they"
+            " are whole from the start"
+        )
 
 
 def _require_fit(

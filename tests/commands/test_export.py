@@ -9,17 +9,20 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from helpers.refusals import refusal
 from helpers.robots import RigidRobot
+from onnx import helper, numpy_helper
 from scipy.spatial.transform import Rotation
 
-from mjx_mimic import export
+from mjx_mimic import __version__, export
 from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.clips.editing import bent, with_loop
 from mjx_mimic.clips.formats import load_motion
@@ -29,8 +32,10 @@ from mjx_mimic.config import EnvConfig, NetworkConfig
 from mjx_mimic.learning import networks
 from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.learning.policy import Policy
+from mjx_mimic.robot.constants import G1_JOINTS
 from mjx_mimic.runs import load_policy, onnx_graph
 from mjx_mimic.runs import onnx as onnx_model
+from mjx_mimic.runs.checkpoints import Checkpoints
 from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.making import make_env
 from mjx_mimic.task.observation import LAYOUTS
@@ -161,8 +166,25 @@ def test_a_run_is_exported_with_its_normaliser_and_what_a_deployer_needs(exporte
             EnvConfig().action_scale * about["effort_limit"][joint] / about["kp"][joint]
         )
     assert about["control_hz"] == 30.0
+    assert about["run"] == str(finished / "whole")
+    assert about["checkpoint"] == "best"
+    assert about["samples"] == Checkpoints(finished / "whole").progress().best_samples
+    assert about["mjx_mimic_version"] == __version__
     assert about["clips"][0]["digest"] == load_motion(finished / "sway.npz").digest
     assert sum(size for _, size in about["observation_parts"]) == 123
+
+
+def test_the_origin_of_a_policy_is_its_run_and_how_long_it_was_trained(finished):
+    run = finished / "whole"
+    progress = Checkpoints(run).progress()
+    assert onnx_model.origin(run, "best")["samples"] == progress.best_samples
+    assert onnx_model.origin(run, "last")["samples"] == progress.samples
+    assert onnx_model.origin(run, 96) | {"mjx_mimic_version": ""} == {
+        "run": str(run),
+        "checkpoint": "96",
+        "samples": 96,
+        "mjx_mimic_version": "",
+    }
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -308,7 +330,7 @@ def test_the_example_runs_a_controller_from_sensors_without_jax(finished, tmp_pa
         assert words in done.stderr
     text = EXAMPLE.read_text()
     assert "mjx_mimic" not in text
-    assert len([line for line in text.splitlines() if line.strip()]) <= 145
+    assert len([line for line in text.splitlines() if line.strip()]) <= 170
 
 
 def test_links_touch_in_the_example_as_in_training(walk):
@@ -319,6 +341,116 @@ def test_links_touch_in_the_example_as_in_training(walk):
         model, _ = load(scene, json.loads(json.dumps(onnx_model.metadata(env, load_clips(["walk"])))), 500)
         assert model.npair == env.robot.model.npair
         np.testing.assert_array_equal(model.pair_dim, env.robot.model.pair_dim)
+
+
+SCENE = str(paths.assets_dir() / "g1" / "scene.xml")
+ABOUT = {
+    "joint_names": G1_JOINTS,
+    "control_hz": 50.0,
+    **{name: [1.0] * 29 for name in ("kp", "kd", "effort_limit", "armature")},
+    "clips": [{"name": "sway", "loop": "wrap", "seconds": 1.0}],
+    "starts": [{"qpos": [0.0, 0.0, 0.79, 1.0] + [0.0] * 32, "qvel": [0.0] * 35}],
+}
+
+
+def constant_controller(
+    about: dict[str, Any], joints: int = 29, target: float = 0.0, inputs: tuple = ()
+) -> bytes:
+    """A model with this metadata, whose targets (joints,) are all `target`."""
+    float32 = onnx.TensorProto.FLOAT
+    values = numpy_helper.from_array(np.full(joints, target, np.float32))
+    outputs = ("motor_target", "action")
+    graph = helper.make_graph(
+        [helper.make_node("Constant", [], [name], value=values) for name in outputs],
+        "controller",
+        [helper.make_tensor_value_info(name, float32, shape) for name, shape in inputs],
+        [helper.make_tensor_value_info(name, float32, [joints]) for name in outputs],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, {key: json.dumps(value) for key, value in about.items()})
+    return model.SerializeToString()
+
+
+@pytest.fixture
+def example(tmp_path, monkeypatch, capsys):
+    """Runs the example on a model and a scene in this process; returns its exit code and what it printed."""
+    monkeypatch.chdir(tmp_path)  # for MuJoCo's log
+
+    def call(model: bytes, scene: str = SCENE, *options: str) -> tuple[Any, str]:
+        Path("policy.onnx").write_bytes(model)
+        arguments = [str(EXAMPLE), "policy.onnx", scene, *(options or ("--seconds", "0.1"))]
+        monkeypatch.setattr(sys, "argv", arguments)
+        try:
+            runpy.run_path(str(EXAMPLE), run_name="__main__")
+        except SystemExit as end:
+            if isinstance(end.code, str):
+                return 1, end.code
+            return end.code, capsys.readouterr().err
+        return 0, capsys.readouterr().out
+
+    return call
+
+
+def test_the_example_names_a_file_that_is_no_controller(example):
+    def without(name):
+        return {key: value for key, value in ABOUT.items() if key != name}
+
+    foreign = onnx.load_from_string(constant_controller({}))
+    helper.set_model_props(foreign, {"author": "somebody"})
+    for model, words in (
+        (b"", "is no model of `mjx-mimic export`"),
+        (b"no model", "is no model of `mjx-mimic export`"),
+        (foreign.SerializeToString(), "is no model of `mjx-mimic export`"),
+        (constant_controller({}), "its metadata lack joint_names, control_hz"),
+        (constant_controller(without("armature")), "its metadata lack armature; "),
+        (constant_controller(without("starts")), "export it without --inputs observation"),
+        (constant_controller(ABOUT, joints=28), "its inputs or outputs are no controller's"),
+        (constant_controller(ABOUT, inputs=[("camera", [3])]), "its inputs or outputs are no controller's"),
+        (constant_controller(ABOUT, inputs=[("gyro", [4])]), "its inputs or outputs are no controller's"),
+        (constant_controller(ABOUT, inputs=[("goal", [2])]), "pursues a goal"),
+    ):
+        code, printed = example(model)
+        assert code == 2, printed
+        assert printed.startswith("error: policy.onnx: ")
+        assert len(printed.splitlines()) == 1
+        assert words in printed
+
+
+def test_the_example_names_a_scene_that_has_no_such_robot(example):
+    robot = (paths.assets_dir() / "g1" / "g1.xml").read_text()
+    free = '<freejoint name="root"/>'
+    assert free in robot
+    Path("free.xml").write_text(robot)
+    assert example(constant_controller(ABOUT), "free.xml")[0] == 0
+    bad = (
+        robot.replace(free, ""),
+        robot.replace(free, '<joint type="slide"/>'),
+        "<mujoco><nothing/></mujoco>",
+        "text",
+    )
+    for text in (*bad, "<mujoco/>", robot.replace("waist_yaw", "hip")):
+        Path("bad.xml").write_text(text)
+        code, printed = example(constant_controller(ABOUT), "bad.xml")
+        assert code == 2, printed
+        assert printed.startswith("error: bad.xml: is no G1 that this policy can drive (")
+        assert len(printed.splitlines()) == 1
+        assert ("with a free joint" in printed) == (text in (*bad[:2], "<mujoco/>"))
+
+
+def test_a_simulation_that_blows_up_is_no_fall(example):
+    """MuJoCo resets such a state by itself, and goes on."""
+    fast = {**ABOUT, "starts": [{**ABOUT["starts"][0], "qvel": [1e11] * 35}]}
+    for model in (constant_controller(fast), constant_controller(ABOUT, target=np.nan)):
+        code, printed = example(model)
+        assert code == 1, printed
+        assert printed.startswith("error: the simulation blew up within 0.02 s")
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+def test_the_example_refuses_what_is_no_duration(seconds, example):
+    code, printed = example(constant_controller(ABOUT), SCENE, "--seconds", seconds)
+    assert code == 2
+    assert "option --seconds" in printed
 
 
 # Bad input ---------------------------------------------------------------------------------------------

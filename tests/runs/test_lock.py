@@ -1,5 +1,6 @@
 """One writer per run folder, and a lock that dies with its owner."""
 
+import contextlib
 import errno
 import os
 import signal
@@ -7,8 +8,11 @@ import subprocess
 import sys
 
 import pytest
+from helpers.refusals import refusal
 
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.config_yaml import CONFIG_FILE
+from mjx_mimic.runs import folder
 from mjx_mimic.runs.lock import LOCK_FILE, locked
 
 HOLD = """
@@ -65,3 +69,34 @@ def test_a_file_system_without_locks_is_warned_of(tmp_path, monkeypatch, capsys)
         assert (tmp_path / LOCK_FILE).read_text() == f"{os.getpid()}\n"
     assert "warning" in (text := capsys.readouterr().out)
     assert "start no second training" in text
+
+
+def test_a_new_folder_goes_again_where_no_run_comes_of_it(tmp_path):
+    def write_and_stop(run, files):
+        with folder.claimed(run):
+            for name in files:
+                (run / name).touch()
+            raise KeyboardInterrupt
+
+    def stop(run, *files):
+        with pytest.raises(KeyboardInterrupt):
+            write_and_stop(run, files)
+        return run.exists() and sorted(file.name for file in run.iterdir())
+
+    assert stop(tmp_path / "nothing") is False
+    assert stop(tmp_path / "run", CONFIG_FILE) == [LOCK_FILE, CONFIG_FILE]
+    assert stop(tmp_path / "visited", "notes.txt") == ["notes.txt"]
+    (tmp_path / "there").mkdir()
+    assert stop(tmp_path / "there") == [LOCK_FILE]
+
+
+def test_a_run_that_came_just_before_the_lock_is_neither_joined_nor_removed(tmp_path, monkeypatch):
+    @contextlib.contextmanager
+    def late(run):
+        (run / CONFIG_FILE).touch()
+        yield
+
+    monkeypatch.setattr(folder, "locked", late)
+    claimed = folder.claimed(tmp_path / "run")
+    assert "holds a run already" in refusal(claimed.__enter__)
+    assert (tmp_path / "run" / CONFIG_FILE).exists()

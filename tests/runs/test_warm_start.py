@@ -304,6 +304,19 @@ def test_added_numbers_change_nothing_at_first(trained, min_std):
     assert normalizer.min_std == min_std
 
 
+def test_what_begins_anew_is_said(trained):
+    """Of disturbances with the samples over which they grow."""
+    stored = trained.restore_policy("last")
+    source = warm_start.Source(Path("runs/a"), "last", POINT_CONFIG, stored, has_new_value_function=True)
+    (line,) = warm_start.described(source, replace(POINT_CONFIG, push=1.0))
+    assert line == (
+        "networks and normaliser of runs/a (last, at 1,024 samples); the value function starts anew"
+    )
+    ramp = replace(POINT_CONFIG, push=1.0, disturbance_ramp=0.4, total_steps=20_000_000)
+    _, line = warm_start.described(source, ramp)
+    assert "grow again from 0 over the first 8,000,000 samples; with --disturbance-ramp 0 " in line
+
+
 def test_a_run_goes_on_from_another_and_says_so(finished, capsys):
     """With another seed and reward; a killed one is not resumed as if it had been a first run."""
     source = finished / "whole"
