@@ -28,8 +28,8 @@ class EvaluateCommand:
     engine: EngineName = "mjx"
     """Physics engine: MJX as in training, or MuJoCo in C with the same model."""
     episodes: int = 0
-    """Number of episodes; 0: 256 on a CPU, 4096 on an accelerator. At least one per clip, and with skills one
-    per pair of clips."""
+    """Number of episodes, rounded up so that each clip, and with skills each pair of clips, has as many; 0:
+    256 on a CPU, 4096 on an accelerator."""
     start: Start = "both"
     """Start episodes at random phases, at the clips' first frames (as few as there can be, if undisturbed and
     without a goal), or both; or where the training's environments were at the last checkpoint, or at that of
@@ -76,9 +76,10 @@ class EvaluateCommand:
     """Let the legs collide with each other, and the arms with trunk and thighs, also where they did not in
     training."""
     mjcf: Annotated[Path | None, cli.shown("FILE")] = None
-    """With the engine mujoco: another G1 with the same joint names."""
+    """With the engine mujoco: another G1 with the same joint names, in a scene of its own."""
     solver_iterations: int = 0
-    """With the engine mujoco: iterations of the contact solver; 0: as in training."""
+    """With the engine mujoco: most iterations of the contact solver in a physics step; with 100 it has
+    converged. 0: as many as in training, or with --mjcf as the file says."""
     physics_hz: float = 0.0
     """With the engine mujoco: physics steps per second, a multiple of the control rate; 0: as in training."""
     seed: int = 0
@@ -244,6 +245,12 @@ def check(command: EvaluateCommand) -> None:
             command.find_limit and (command.episodes > 0 or command.direction != "forward"),
             "it takes its own number of episodes in each of the four directions; leave --episodes and"
             " --direction out",
+        ),
+        (
+            "--seconds",
+            command.find_limit and command.seconds < 4.0 + command.duration,
+            "--find-limit has a force after 1 to 3 s, for --duration, and a second after it; give at least"
+            f" {4.0 + command.duration:g}",
         ),
         (
             "--plot",

@@ -14,7 +14,7 @@ from mjx_mimic.config_checks import check_physics_rate
 from mjx_mimic.evaluation.episode import Outcome
 from mjx_mimic.evaluation.episodes import Evaluation
 from mjx_mimic.evaluation.mjx_engine import run_in_mjx
-from mjx_mimic.evaluation.mujoco_engine import load_other, run_in_mujoco, with_fields
+from mjx_mimic.evaluation.mujoco_engine import free_joint, load_other, run_in_mujoco, with_fields
 from mjx_mimic.task.dynamics import Dynamics, model_fields
 
 
@@ -26,9 +26,9 @@ class Engine:
     seed: int = 0
     """Of start phases, pushes and noise."""
     mjcf: Path | None = None
-    """With MuJoCo in C: another G1 with the same joint names."""
+    """With MuJoCo in C: another G1 with the same joint names, in a scene of its own."""
     solver_iterations: int = 0
-    """With MuJoCo in C: iterations of the contact solver; 0: as in training."""
+    """With MuJoCo in C: most iterations of the contact solver in a physics step; 0: the model's."""
     physics_hz: float = 0.0
     """With MuJoCo in C: physics steps per second, a multiple of the control rate; 0: as in training."""
 
@@ -44,7 +44,9 @@ class Engine:
 
     def mass(self, evaluation: Evaluation) -> float:
         """Return the mass of the episodes' robot, kg."""
-        return float(self.model(evaluation).body_mass.sum())
+        model = self.model(evaluation)
+        root = model.jnt_bodyid[free_joint(model)]
+        return float(model.body_mass[model.body_rootid == root].sum())
 
     def run(self, evaluation: Evaluation, at_first: NDArray[np.bool_], recorded: int = 0) -> Outcome:
         """Run N episodes.

@@ -7,6 +7,7 @@ from flax import struct
 
 from mjx_mimic.evaluation.mjlab_metrics import MjlabErrors
 from mjx_mimic.evaluation.recording import Recording
+from mjx_mimic.task.termination import Causes
 from mjx_mimic.task.tracking_errors import Effort, TrackingErrors
 
 PHASE_BINS = 50
@@ -25,6 +26,7 @@ class Episode:
     steps: jax.Array  # () control steps with a finite state
     horizon: jax.Array  # () control steps that the episode should have
     running: jax.Array  # () bool, early termination has not happened yet
+    causes: Causes  # () bool, of early termination, or as long as that has not happened of the last step
     broken: jax.Array  # () bool, a state was not finite
     episode_length: jax.Array  # () control steps until early termination
     episode_return: jax.Array  # () reward until early termination

@@ -27,7 +27,7 @@ from mjx_mimic.task.disturbances import PUSH_INTERVAL_S, pushed, sensed
 from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.skills import OPEN
 from mjx_mimic.task.states import EnvState
-from mjx_mimic.task.termination import body_distances, with_endings
+from mjx_mimic.task.termination import Causes, body_distances, with_endings
 from mjx_mimic.task.tracking_errors import Effort, no_errors
 
 GOLDEN_RATIO = round((math.sqrt(5.0) - 1.0) / 2.0 * 2**32)
@@ -95,6 +95,7 @@ class Evaluation:
             steps=jnp.int32(0),
             horizon=self._horizon(state.clip, phase),
             running=jnp.bool_(True),
+            causes=Causes(*[jnp.bool_(False)] * 5),
             broken=jnp.bool_(False),
             episode_length=jnp.int32(0),
             episode_return=zero,
@@ -218,13 +219,15 @@ class Evaluation:
         """Return the control step () at which the force begins: after 1 to 3 s."""
         return episode.push_offset + round(self.env.config.control_hz)
 
-    def feels_force(self, episode: Episode) -> jax.Array:
-        """Return whether an episode (...) is long enough for the whole force and the second after it.
+    def is_long_enough(self, episode: Episode) -> jax.Array:
+        """Return whether an episode (...) has room for the force, or else the first kick, and a second more.
 
         A robot that falls needs that second. Only such an episode tells whether it survives.
         """
-        after = round(self.env.config.control_hz)
-        return self.force_start(episode) + self.force_steps + after <= episode.horizon
+        second = round(self.env.config.control_hz)
+        if self.forces is None:
+            return episode.push_offset + 1 + second <= episode.horizon
+        return self.force_start(episode) + self.force_steps + second <= episode.horizon
 
     def measure(
         self, episode: Episode, state: EnvState, action: jax.Array, effort: Effort
@@ -272,6 +275,9 @@ class Evaluation:
             horizon=horizon,
             steps=episode.steps + counts,
             running=running,
+            causes=jax.tree.map(
+                lambda new, old: jnp.where(episode.running & inside, new, old), causes, episode.causes
+            ),
             broken=episode.broken | (causes.nonfinite & inside),
             episode_length=episode.episode_length + (episode.running & inside),
             episode_return=episode.episode_return + jnp.where(episode.running & counts, reward, 0.0),

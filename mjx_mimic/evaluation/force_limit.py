@@ -21,7 +21,9 @@ SURVIVORS = 0.9
 MOST_FORCE = 1600.0
 """Where the search begins, N."""
 ROUNDS = 7
-"""Bisections, to 12.5 N."""
+"""Bisections."""
+RESOLUTION = MOST_FORCE / 2**ROUNDS
+"""The smallest force that is tested, and how exact a limit is, N."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class ForceLimits:
     """What a search found."""
 
     newtons: Mapping[str, float]
-    """By direction, as the robot sees it."""
+    """By direction, as the robot sees it; 0: not even `RESOLUTION` was survived."""
     seconds: float
     """How long each force acts."""
     mass: float
@@ -39,18 +41,18 @@ class ForceLimits:
 
     def show(self, title: str) -> None:
         """Print the limits, and the speed that the smallest one gives the robot."""
-        resolution = MOST_FORCE / 2**ROUNDS
-        found = ", ".join(
-            f"{name} {'at least ' if force >= MOST_FORCE - resolution else ''}{force:.0f} N"
-            for name, force in self.newtons.items()
-        )
+        found = ", ".join(f"{name} {_shown(force)}" for name, force in self.newtons.items())
         worst = min(self.newtons.values())
-        speed = worst * self.seconds / self.mass
+        speed = f"; {worst:.0f} N change {self.mass:.1f} kg by {worst * self.seconds / self.mass:.2f} m/s"
         print(
             f"{title}: largest force on the pelvis for {self.seconds:g} s that {SURVIVORS:.0%} of"
-            f" {self.episodes} episodes survive: {found}; {worst:.0f} N change {self.mass:.1f} kg by"
-            f" {speed:.2f} m/s"
+            f" {self.episodes} episodes survive: {found}{speed if worst else ''}"
         )
+        if self.episodes < EPISODES / 2:
+            print(
+                f"warning: only {self.episodes} episodes count: the others fail before the force, or their"
+                " clip ends within a second after it"
+            )
 
     def write_json(self, path: Path, more: Mapping[str, Any]) -> None:
         """Write the limits, and `more` fields before them."""
@@ -62,8 +64,8 @@ def find_limits(evaluation: Evaluation, engine: Engine) -> ForceLimits:
 
     Args:
         evaluation: task, policy and protocol, whose `force_seconds` each force acts.
-        engine: that runs the episodes, from random phases. Those whose clip ends before the force, or within
-            a second after it, do not count.
+        engine: that runs the episodes, from random phases. Those that fail before the force, or whose clip
+            ends within a second after it, do not count.
 
     Raises:
         UserError: in some direction none counts.
@@ -78,14 +80,15 @@ def find_limits(evaluation: Evaluation, engine: Engine) -> ForceLimits:
         forces = np.repeat(middle[:, None] * directions, episodes, axis=0)
         forced = replace(evaluation, forces=jnp.asarray(forces, jnp.float32))
         episode = engine.run(forced, at_first).episode
+        is_pushed = forced.is_long_enough(episode) & (episode.episode_length > forced.force_start(episode))
         survived, felt = (
-            np.asarray(values).reshape(len(directions), episodes)
-            for values in (episode.survived, forced.feels_force(episode))
+            np.asarray(values).reshape(len(directions), episodes) for values in (episode.survived, is_pushed)
         )
         if not felt.any(axis=1).all():
             raise UserError(
-                "option --find-limit: the clips end before a force has acted, or within a second after it; it"
-                " takes clips that repeat"
+                "option --find-limit: every episode fails before the force acts (after 1 to 3 s), or its clip"
+                " ends within a second after it; take a policy that survives undisturbed, and clips that"
+                " repeat or are longer"
             )
         counted = min(counted, int(felt.sum(axis=1).min()))
         share = survived.mean(axis=1, where=felt)
@@ -93,3 +96,10 @@ def find_limits(evaluation: Evaluation, engine: Engine) -> ForceLimits:
     found = dict(zip(DIRECTIONS, low.tolist(), strict=True))
     seconds = evaluation.force_steps * evaluation.env.control_dt
     return ForceLimits(found, seconds, engine.mass(evaluation), counted)
+
+
+def _shown(newtons: float) -> str:
+    """Show a limit; at either end of the search nothing else was tested."""
+    if newtons < RESOLUTION:
+        return f"less than {RESOLUTION:g} N"
+    return f"{'at least ' if newtons >= MOST_FORCE - RESOLUTION else ''}{newtons:.0f} N"

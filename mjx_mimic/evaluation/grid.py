@@ -29,19 +29,25 @@ class Grid:
     """Conditions by name, then the means of `FIGURES`."""
     control_dt: float
     """Length of a control step, s, in which delays are counted."""
+    warnings: Sequence[str] = ()
+    """What is to be known of the episodes, a line each."""
 
     def show(self, title: str) -> None:
-        """Print one line for each combination."""
+        """Print one line for each combination, and the warnings."""
         table = Table(title=f"{title}, {self.engine}", title_justify="left")
         for name in self.rows[0]:
             table.add_column(name, justify="right")
         for row in self.rows:
             table.add_row(*(self._cell(name, value) for name, value in row.items()))
         Console(width=max(100, Console().width)).print(table)
+        for line in self.warnings:
+            print(f"warning: {line}")
 
     def write_json(self, path: Path, more: Mapping[str, Any]) -> None:
         """Write all rows, and `more` fields before them."""
-        write_json(path, {**more, "engine": self.engine, "grid": self.rows}, indent=1)
+        write_json(
+            path, {**more, "engine": self.engine, "warnings": self.warnings, "grid": self.rows}, indent=1
+        )
 
     def write_plot(self, path: Path) -> None:
         """Write a PNG: a heat map of the share that survived.
@@ -103,8 +109,10 @@ def evaluate_grid(
         episodes: of each; 0: as `evaluate` has it.
     """
     rows = []
+    warnings: dict[str, None] = {}
     for condition in conditions:
         report = evaluate(evaluation.under(condition), clips, engine, episodes=episodes, start="random")
         total = report.results["random"]["total"]
         rows.append({**condition, **{name: total[name]["mean"] for name in FIGURES if name in total}})
-    return Grid(engine.name, rows, evaluation.env.control_dt)
+        warnings |= dict.fromkeys(report.results["warnings"])  # mostly the same ones under all conditions
+    return Grid(engine.name, rows, evaluation.env.control_dt, tuple(warnings))

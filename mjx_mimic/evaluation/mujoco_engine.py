@@ -188,7 +188,7 @@ def _snapshots(
 
 
 def free_joint(model: mujoco.MjModel) -> int:
-    """Return the free joint of the robot: other things in the scene may have some too."""
+    """Return the first joint of the robot, its free one: other things may have some too. -1: it has none."""
     hip = model.joint(G1_JOINTS[0])
     return int(model.body_jntadr[model.body_rootid[model.jnt_bodyid[hip.id]]])
 
@@ -250,6 +250,7 @@ def load_other(path: Path, robot: Robot) -> mujoco.MjModel:
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: --mjcf cannot be compiled ({reason}); mend the model") from None
-    if model.jnt_type[free_joint(model)] != mujoco.mjtJoint.mjJNT_FREE:
+    root = free_joint(model)
+    if root < 0 or model.jnt_type[root] != mujoco.mjtJoint.mjJNT_FREE:
         raise UserError(f"{path}: --mjcf has no free joint of the robot; give a model whose pelvis floats")
     return model

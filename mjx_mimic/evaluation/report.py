@@ -1,7 +1,8 @@
 """A whole evaluation: which episodes to run, the table of their metrics, and the files that hold it."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ from mjx_mimic.common.files import write_json
 from mjx_mimic.config import Start
 from mjx_mimic.evaluation import plot, summary
 from mjx_mimic.evaluation.engine import Engine
-from mjx_mimic.evaluation.episode import Outcome
+from mjx_mimic.evaluation.episode import Episode, Outcome
 from mjx_mimic.evaluation.episodes import Evaluation
 
 EPISODES_ON_CPU = 256
 EPISODES_ON_ACCELERATOR = 4096
+CLIPS_NAMED = 5
+"""In a warning, at most."""
 HEADINGS = {
     "random": "from random phases",
     "first": "from the first frame",
@@ -48,7 +51,7 @@ class Report:
     outcome: Outcome
 
     def show(self, title: str) -> None:
-        """Print the table, with a line per clip where there are several."""
+        """Print the table, a line per clip where there are several, why episodes failed, and warnings."""
         results = self.results
         counts = ", ".join(f"{results[kind]['episodes']} {HEADINGS[kind]}" for kind in self.metrics)
         title = f"{title}, {results['engine']}: episodes {counts}; {results['wall_time_s']:.0f} s"
@@ -60,6 +63,9 @@ class Report:
             table.add_row(row[0].name, row[0].unit, *map(_cell, row), row[0].meaning)
         Console(width=max(150, Console().width)).print(table)
         for kind in self.metrics:
+            if results[kind]["ended_by"]:
+                causes = (f"ended_by_{name} {count}" for name, count in results[kind]["ended_by"].items())
+                print(f"{HEADINGS[kind]}, episodes that failed: {', '.join(causes)}")
             for clip in results[kind].get("clips", ()):
                 figures = ", ".join(
                     f"{name} {clip[name]['mean']:.4g}"
@@ -73,6 +79,8 @@ class Report:
                     for following, share in row.items()
                 )
                 print(f"{HEADINGS[kind]}, survived from {name} to: {shares}")
+        for line in results["warnings"]:
+            print(f"warning: {line}")
 
     def write_json(self, path: Path, more: Mapping[str, Any]) -> None:
         """Write all figures, and `more` fields before them."""
@@ -129,8 +137,8 @@ def evaluate(
         evaluation: task, policy and protocol.
         clips: names of the clips of its task.
         engine: that runs the episodes; None: MJX.
-        episodes: how many; 0: 256 on a CPU, 4096 on an accelerator. At least one per clip, and with skills
-            one per pair of clips.
+        episodes: how many, rounded up so that each clip, and with skills each pair of clips, has as many; 0:
+            256 on a CPU, 4096 on an accelerator.
         start: from random phases, from the clips' first frames (as few, if undisturbed and without a goal),
             from both, or from the states `starts` of the evaluation, then each of them once unless `episodes`
             says.
@@ -147,10 +155,12 @@ def evaluate(
             " at a phase of its own; leave it out"
         )
     engine = Engine() if engine is None else engine
-    default = EPISODES_ON_CPU if jax.default_backend() == "cpu" else EPISODES_ON_ACCELERATOR
+    wanted = episodes
     if evaluation.starts is not None:
-        default = len(evaluation.starts.clip)
-    episodes = max(episodes or default, evaluation.kinds)
+        episodes = episodes or len(evaluation.starts.clip)
+    else:
+        default = EPISODES_ON_CPU if jax.default_backend() == "cpu" else EPISODES_ON_ACCELERATOR
+        episodes = -(-(episodes or default) // evaluation.kinds) * evaluation.kinds
     protocol = evaluation.protocol
     noise = protocol.noise or 0.0
     differ = protocol.push > 0 or noise > 0 or evaluation.forces is not None or evaluation.is_open
@@ -165,12 +175,12 @@ def evaluate(
     results |= {**asdict(protocol), "noise": noise, "seed": engine.seed}
     if evaluation.forces is not None:
         results["forces"] = np.asarray(evaluation.forces).tolist()
-        too_short = int((~np.asarray(evaluation.feels_force(outcome.episode))).sum())
-        if too_short:
-            print(
-                f"warning: {too_short} of {len(at_first)} episodes end with their clip before the force, or"
-                " within a second after it"
-            )
+    results["warnings"] = list(_warnings(evaluation, outcome.episode, clips))
+    if wanted and episodes != wanted:
+        what = "clip" if evaluation.kinds == len(clips) else "pair of clips"
+        results["warnings"].append(
+            f"option --episodes: {episodes} instead of {wanted}, so that each {what} has as many"
+        )
     metrics = {}
     elsewhere = "training" if start == "training" else "random"
     for kind, chosen in ((elsewhere, ~at_first), ("first", at_first)):
@@ -181,10 +191,29 @@ def evaluate(
             metrics[kind] = summary.episode_metrics(episode, evaluation.env.control_dt, measures)
             table = summary.table(metrics[kind], episode.clip, clips)
             results[kind] = {"episodes": int(chosen.sum()), **table}
-            results[kind]["failures"] = summary.failures(episode, clips)
+            failures = summary.failures(episode, clips)
+            causes = Counter(failure["ended_by"] for failure in failures)
+            results[kind] |= {"ended_by": dict(causes.most_common()), "failures": failures}
             if evaluation.env.config.clips == "skills":
                 survived = next(m.values for m in metrics[kind] if m.name == "survived")
                 results[kind]["transitions"] = summary.transitions(
                     survived, episode.clip, episode.following, clips
                 )
     return Report(clips, metrics, results, outcome)
+
+
+def _warnings(evaluation: Evaluation, episode: Episode, clips: Sequence[str]) -> Iterator[str]:
+    """Say how many of N episodes are too short for what is to disturb them, and in which clips."""
+    if evaluation.forces is None and not evaluation.protocol.push:
+        return
+    is_short = ~np.asarray(evaluation.is_long_enough(episode))
+    if not is_short.any():
+        return
+    what = "the first kick" if evaluation.forces is None else "the force"
+    found = Counter(clips[int(clip)] for clip in episode.clip[is_short])
+    named = ", ".join(f"{name} {count}" for name, count in found.most_common(CLIPS_NAMED))
+    more = f" and {len(found) - CLIPS_NAMED} more clips" if len(found) > CLIPS_NAMED else ""
+    yield (
+        f"{is_short.sum()} of {len(is_short)} episodes end before {what}, or within a second after it, and do"
+        f" not tell who survives it: {named}{more}"
+    )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -143,13 +144,14 @@ def episode_metrics(
 
 
 def failures(episode: Episode, clips: Sequence[str]) -> list[dict[str, Any]]:
-    """Return of each episode that early termination ended the clip and phase of its start, and its length."""
+    """Return of each episode that early termination ended how it started, its length, and the cause."""
     failed = np.flatnonzero(~np.asarray(episode.survived))
     return [
         {
             "clip": clips[int(episode.clip[index])],
             "start_phase": float(episode.start_phase[index]),
             "episode_length": int(episode.episode_length[index]),
+            "ended_by": jax.tree.map(lambda flags, index=index: flags[index], episode.causes).failure,
         }
         for index in failed
     ]

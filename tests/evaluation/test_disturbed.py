@@ -13,12 +13,13 @@ from helpers.small_run import sway
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.config import DIRECTIONS, EnvConfig, NetworkConfig
-from mjx_mimic.evaluate import EvaluateCommand, conditions
+from mjx_mimic.evaluate import EvaluateCommand, check, conditions
 from mjx_mimic.evaluation import force_limit, mjlab_metrics, mujoco_engine
 from mjx_mimic.evaluation.engine import Engine
 from mjx_mimic.evaluation.episodes import Evaluation
-from mjx_mimic.evaluation.grid import Grid
+from mjx_mimic.evaluation.grid import Grid, evaluate_grid
 from mjx_mimic.evaluation.protocol import Protocol
+from mjx_mimic.evaluation.report import evaluate
 from mjx_mimic.learning.networks import Actor
 from mjx_mimic.learning.normalizer import empty
 from mjx_mimic.learning.policy import Policy
@@ -100,13 +101,15 @@ def test_the_largest_force_is_found_in_each_direction(evaluation, capsys):
                 reach[is_of] = limits[name]
             # Of two clips the second ends half a second after the force, and is survived by all.
             short = episode % 2 == 1
-            survived = short | (np.linalg.norm(forces, axis=1) <= reach)
+            early = episode % 8 == 0  # fails in the last step before the force
+            survived = short | (np.linalg.norm(forces, axis=1) <= reach) & ~early
             horizon = np.where(short, 67, 300)
-            return SimpleNamespace(
-                episode=SimpleNamespace(
-                    survived=survived, horizon=horizon, push_offset=np.full(len(forces), 20)
-                )
+            length = np.where(early, 50, np.where(survived, horizon, 60))
+            offset = np.full(len(forces), 20)
+            found = SimpleNamespace(
+                survived=survived, horizon=horizon, push_offset=offset, episode_length=length
             )
+            return SimpleNamespace(episode=found)
 
     evaluation = evaluation.under({"mass": 0.8, "force_seconds": 0.05})
     found = force_limit.find_limits(evaluation, Stub())
@@ -114,11 +117,13 @@ def test_the_largest_force_is_found_in_each_direction(evaluation, capsys):
     for name, newtons in found.newtons.items():
         assert 0.0 <= min(limits[name], force_limit.MOST_FORCE) - newtons <= resolution or name == "right"
     assert found.newtons["right"] == 0.0
-    assert found.episodes == force_limit.EPISODES // 2  # the others have no second left to fall in
+    # Of the others, half have no second left to fall in, and an eighth fail before.
+    assert found.episodes == force_limit.EPISODES * 3 // 8
     found.show("a run")
     shown = " ".join(capsys.readouterr().out.split())
     assert "left at least 1588 N" in shown
     assert "forward 325 N" in shown
+    assert "right less than 12.5 N warning: only 24 episodes count" in shown
     assert found.mass == pytest.approx(0.8 * evaluation.env.robot.model.body_mass.sum(), rel=1e-5)
     assert found.seconds == pytest.approx(2.0 / 30.0)  # whole control steps
 
@@ -140,28 +145,83 @@ def test_every_direction_has_all_pairs_of_skills(robot, evaluation, capsys):
                 np.testing.assert_array_equal(counts, np.ones(81))
             survived = np.ones(len(at_first), bool)
             episode = SimpleNamespace(
-                survived=survived, horizon=300 * survived, push_offset=np.zeros(len(at_first), int)
+                survived=survived,
+                horizon=300 * survived,
+                push_offset=np.zeros(len(at_first), int),
+                episode_length=300 * survived,
             )
             return SimpleNamespace(episode=episode)
 
     found = force_limit.find_limits(evaluation, Stub())
     assert found.episodes == 81
     found.show("a run")
-    assert "90% of 81 episodes" in " ".join(capsys.readouterr().out.split())
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "90% of 81 episodes" in shown
+    assert "warning" not in shown
 
 
-def test_a_search_in_clips_that_end_before_the_force_is_refused(evaluation):
+@pytest.mark.parametrize(("horizon", "length"), [(50, 50), (300, 20)])
+def test_a_search_in_episodes_that_end_before_the_force_is_refused(evaluation, horizon, length):
     class Stub(Engine):
         def run(self, evaluation, at_first, recorded=0):
-            count = len(at_first)
-            return SimpleNamespace(
-                episode=SimpleNamespace(
-                    survived=np.ones(count), horizon=np.full(count, 50), push_offset=np.full(count, 15)
-                )
-            )
+            columns = {"horizon": horizon, "episode_length": length, "push_offset": 15}
+            columns = {name: np.full(len(at_first), value) for name, value in columns.items()}
+            survived = columns["episode_length"] >= horizon
+            return SimpleNamespace(episode=SimpleNamespace(survived=survived, **columns))
 
     message = refusal(force_limit.find_limits, evaluation, Stub())
-    assert message.startswith("option --find-limit: the clips end before")
+    assert message.startswith("option --find-limit: every episode fails before the force")
+
+
+def test_a_search_has_time_for_the_force_and_a_second_after_it():
+    command = EvaluateCommand("run", find_limit=True, seconds=4.4, duration=0.5)
+    message = refusal(check, command)
+    assert message.startswith("option --seconds: --find-limit has a force after 1 to 3 s")
+    assert message.endswith("give at least 4.5")
+    check(replace(command, seconds=4.5))
+
+
+@pytest.fixture(scope="module")
+def short_and_long(robot, evaluation) -> Evaluation:
+    """Of two clips the second does not repeat, and lasts a second."""
+    env = make_env([sway(), replace(sway(), name="short", loop="clamp")], EnvConfig(), robot=robot)
+    return replace(evaluation, env=env)
+
+
+class Begun(Engine):
+    """Does not run episodes, and has all of them survive to their end."""
+
+    def run(self, evaluation, at_first, recorded=0):
+        index = jnp.arange(len(at_first))
+        begun = jax.jit(Evaluation.begin_all, static_argnums=3)(evaluation, index, at_first, 0)
+        episode = jax.tree.map(np.asarray, replace(begun[1], episode_length=begun[1].horizon))
+        return SimpleNamespace(episode=episode)
+
+
+@pytest.mark.parametrize("what", ["kick", "force"])
+def test_clips_too_short_for_what_disturbs_them_are_named(short_and_long, what, capsys):
+    is_kick = what == "kick"
+    whole = short_and_long.under({"push": 0.5}) if is_kick else short_and_long.with_force("left", 50.0)
+    report = evaluate(whole, ["sway", "short"], Begun(), episodes=4, start="random")
+    name = "the first kick" if is_kick else "the force"
+    line = f"2 of 4 episodes end before {name}, or within a second after it"
+    assert report.results["warnings"] == [f"{line}, and do not tell who survives it: short 2"]
+    report.show("a run")
+    printed = capsys.readouterr().out
+    assert f"warning: {line}" in printed
+    assert "episodes that failed" not in printed
+    undisturbed = evaluate(short_and_long, ["sway", "short"], Begun(), episodes=4, start="random")
+    assert undisturbed.results["warnings"] == []
+
+
+def test_each_clip_has_as_many_episodes_and_a_grid_says_so_once(short_and_long, capsys):
+    masses = [{"mass": 0.9}, {"mass": 1.1}]
+    grid = evaluate_grid(short_and_long, ["sway", "short"], masses, Begun(), episodes=3)
+    grid.show("a run")
+    assert len(grid.rows) == 2
+    assert capsys.readouterr().out.count("warning: option --episodes: 4 instead of 3, so that each clip") == 1
+    report = evaluate(short_and_long, ["sway", "short"], Begun(), episodes=3, start="random")
+    assert [row["survived"]["count"] for row in report.results["random"]["clips"]] == [2, 2]
 
 
 def test_conditions_are_every_combination():

@@ -205,6 +205,7 @@ def test_a_clip_that_does_not_repeat_is_survived_at_its_end(env, policy):
     np.testing.assert_array_equal(found.episode_length, np.minimum(found.horizon, 40))
     listed = summary.failures(found, ["stop"])
     assert [entry["episode_length"] for entry in listed] == [40] * failed.sum()
+    assert {entry["ended_by"] for entry in listed} == {"deviation"}
     np.testing.assert_allclose([entry["start_phase"] for entry in listed], found.start_phase[failed])
     assert outcome.figures.failures.sum() == failed.sum()
 
@@ -229,6 +230,7 @@ def test_what_breaks_after_the_end_of_a_clip_is_no_failure_by_any_metric(env, po
     np.testing.assert_array_equal(found.survived, whole_ones)
     np.testing.assert_array_equal(found.broken, ~whole_ones)
     assert not (found.mjlab_running & ~whole_ones).any()
+    assert {entry["ended_by"] for entry in summary.failures(found, ["stop"])} == {"nonfinite"}
     metrics = {metric.name: metric.values for metric in summary.episode_metrics(found, env.control_dt)}
     np.testing.assert_array_equal(metrics["mjlab_success"] > 0, found.mjlab_running)
 
@@ -435,6 +437,19 @@ def test_the_table_has_total_and_clips(in_c, env):
     assert "clips" not in summary.table(found, clip * 0, ["a"])
 
 
+def test_a_line_tells_why_episodes_failed(in_c, evaluation, capsys):
+    class Ran(Engine):
+        def run(self, evaluation, at_first, recorded=0):
+            return in_c
+
+    report = evaluate(evaluation(), ["walk"], Ran(), episodes=EPISODES, start="random")
+    counts = report.results["random"]["ended_by"]
+    assert sum(counts.values()) == (~in_c.episode.survived).sum() > 0
+    report.show("a run")
+    causes = ", ".join(f"ended_by_{name} {count}" for name, count in counts.items())
+    assert f"from random phases, episodes that failed: {causes}\n" in capsys.readouterr().out
+
+
 def test_mujoco_does_not_go_on_from_robots_that_differ(evaluation, env):
     state = env.reset_to(jnp.int32(0), jnp.float32(0.0))
     states = jax.tree.map(lambda x: x[None], replace(state, dynamics=Dynamics(mass=jnp.float32(1.1))))
@@ -483,6 +498,8 @@ def test_the_same_seed_gives_the_same_episodes(evaluation, in_c):
 def test_recordings_are_the_episodes(in_c, in_mjx):
     for outcome in (in_c, in_mjx):
         assert len(outcome.recordings) == EPISODES
+        causes = [recording.failure[1] for recording in outcome.recordings if recording.failure]
+        assert [entry["ended_by"] for entry in summary.failures(outcome.episode, ["walk"])] == causes
         for i, recording in enumerate(outcome.recordings):
             episode = jax.tree.map(lambda x, i=i: x[i], outcome.episode)
             assert recording.qpos.shape == recording.reference.shape == (STEPS + 1, 36)
@@ -566,7 +583,7 @@ def test_episodes_start_at_the_first_frame_or_anywhere(evaluation, env):
 # Another model -----------------------------------------------------------------------------------------
 
 
-def test_another_g1_is_driven_by_our_motors_alone(robot, shared, tmp_path):
+def test_another_g1_is_driven_by_our_motors_alone(env, robot, shared, tmp_path):
     spec = mujoco.MjSpec.from_file(str(shared / "g1" / "g1_mimickit.xml"))
     for part in [geom for geom in spec.geoms if geom.meshname] + list(spec.meshes):
         spec.delete(part)  # their files are not there
@@ -593,6 +610,15 @@ def test_another_g1_is_driven_by_our_motors_alone(robot, shared, tmp_path):
     np.testing.assert_allclose(other.actuator_forcerange[:, 1], robot.effort_limit)
     assert other.opt.timestep == robot.model.opt.timestep
     assert other.opt.integrator == robot.model.opt.integrator  # another would damp the motors twice
+    heavy = other.body_mass.sum() - other.body("ball").mass[0]
+    found = Engine("mujoco", mjcf=tmp_path / "other.xml").mass(Evaluation(env, policy=None))
+    assert found == pytest.approx(heavy)
+    # Fixed to the world, it is refused, also where something else is free.
+    spec.delete(next(joint for joint in spec.joints if joint.type == mujoco.mjtJoint.mjJNT_FREE))
+    ball_after = f"{ball}</worldbody>"
+    (tmp_path / "fixed.xml").write_text(spec.to_xml().replace("</worldbody>", ball_after, 1))
+    message = refusal(mujoco_engine.load_other, tmp_path / "fixed.xml", robot)
+    assert "--mjcf has no free joint of the robot" in message
 
 
 BAD_MODELS = {
