@@ -212,9 +212,9 @@ def check_effects(config: TrainConfig) -> None:
     remedy = "use 0; a fixed standard deviation needs no floor"
     has_floor = config.network.min_std > 0.0
     _require(config.network.learn_std or not has_floor, "--network.min-std", config.network.min_std, remedy)
+    final = config.network.final_std
     remedy = "use a number up to --network.min-std, from which it falls"
-    final = config.network.final_min_std
-    _require(final is None or final <= config.network.min_std, "--network.final-min-std", final, remedy)
+    _require(final is None or final <= config.network.min_std, "--network.final-std", final, remedy)
     remedy = "use one or skills; the clips' cycles end at different times"
     counts_cycles = env.goal in ("strike", "throw")
     _require(env.clips != "best" or not counts_cycles, "--env.clips", env.clips, remedy)

@@ -88,7 +88,7 @@ PRESETS: dict[Preset, TrainConfig] = {
         push=1.5,
         noise=1.0,
         disturbance_ramp=0.4,
-        network=NetworkConfig(min_std=0.12, final_min_std=0.05),
+        network=NetworkConfig(min_std=0.12, final_std=0.05),
         unroll_length=32,
         env=EnvConfig(
             privileged_critic=True,
@@ -105,7 +105,7 @@ PRESETS: dict[Preset, TrainConfig] = {
         push=1.5,
         noise=1.0,
         disturbance_ramp=0.4,
-        network=NetworkConfig(min_std=0.12, final_min_std=0.05),
+        network=NetworkConfig(min_std=0.12, final_std=0.05),
         unroll_length=32,
         env=EnvConfig(
             observation="onboard",

@@ -22,7 +22,7 @@ from mjx_mimic.learning import ppo
 from mjx_mimic.learning import rollout as rollouts
 from mjx_mimic.learning.devices import DEVICES, average, map_devices, place, replicate
 from mjx_mimic.learning.metrics import AdvantageMoments, Metrics, summarize
-from mjx_mimic.learning.networks import Actor, Critic, min_std_at, with_min_std
+from mjx_mimic.learning.networks import Actor, Critic, std_limits, with_std_within
 from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.learning.policy import Policy, ValueFunction
 from mjx_mimic.learning.rollout import EvaluationMetrics, Transition
@@ -134,9 +134,9 @@ def train_step(
     progress = jnp.minimum(state.iteration / updates, 1.0)
     if config.disturbance_ramp:
         env = replace(env, disturbance=jnp.minimum(progress / config.disturbance_ramp, 1.0))
-    ppo_config, min_std = ppo.at_progress(config.ppo, progress), min_std_at(config.network, progress)
-    # The floor may have risen where a training goes on with more samples in all.
-    state = replace(state, actor=replace(state.actor, params=with_min_std(state.actor.params, min_std)))
+    ppo_config, limits = ppo.at_progress(config.ppo, progress), std_limits(config.network, progress)
+    # The limits may be others than those of the last update.
+    state = replace(state, actor=replace(state.actor, params=with_std_within(state.actor.params, limits)))
     env_state, observation, transitions = rollouts.rollout(
         env,
         Policy(state.actor.params, state.normalizer, actor),
@@ -154,7 +154,7 @@ def train_step(
         state.critic, critic.apply, batch, ppo_config, critic_key, average
     )
     new_actor, actor_metrics = ppo.update_actor(
-        state.actor, actor.apply, batch, ppo_config, actor_key, average, min_std
+        state.actor, actor.apply, batch, ppo_config, actor_key, average, limits
     )
     new_moments = normalizing.update(
         state.normalizer, transitions.observation, DEVICES, config.normalizer.samples

@@ -95,26 +95,33 @@ class Critic(nn.Module):
         return MLP(c.critic_hidden, 1, c.activation, *inits)(observation)[..., 0]
 
 
-def min_std_at(config: NetworkConfig, progress: jax.Array) -> jax.Array | float:
-    """Return the floor under the standard deviation () after a share `progress` () of the training.
+Limits = tuple[jax.Array | float, jax.Array | float]
+"""Least and largest standard deviation."""
 
-    It falls linearly from `min_std` to `final_min_std` over the last fifth.
+
+def std_limits(config: NetworkConfig, progress: jax.Array | float) -> Limits | None:
+    """Return between what the standard deviation is held after a share `progress` () of the training.
+
+    At least at `min_std`; with `final_std`, over the last fifth at most on the line from one to the other.
+    None: no limits.
     """
-    if config.final_min_std is None:
-        return config.min_std
-    return jnp.interp(progress, jnp.array([0.8, 1.0]), jnp.array([config.min_std, config.final_min_std]))
+    floor, final = config.min_std, config.final_std
+    if final is None:
+        return (floor, jnp.inf) if floor else None
+    is_last = progress > 0.8
+    line = jnp.interp(progress, jnp.array([0.8, 1.0]), jnp.array([floor, final]))
+    return jnp.where(is_last, final, floor), jnp.where(is_last, line, jnp.inf)
 
 
-def with_min_std(params: Any, min_std: jax.Array | float) -> Any:
-    """Return an actor's parameters with its standard deviations, where it learns them, at least `min_std`.
+def with_std_within(params: Any, limits: Limits | None) -> Any:
+    """Return an actor's parameters with its standard deviations, where it learns them, within limits.
 
     The parameter itself is held: below a floor in the network it would have no gradient, and stay there.
     """
-    is_none = isinstance(min_std, float) and min_std == 0.0
-    if is_none or LOG_STD not in params["params"]:
+    if limits is None or LOG_STD not in params["params"]:
         return params
-    floored = jnp.maximum(params["params"][LOG_STD], jnp.log(min_std))
-    return {**params, "params": {**params["params"], LOG_STD: floored}}
+    held = jnp.clip(params["params"][LOG_STD], *(jnp.log(limit) for limit in limits))
+    return {**params, "params": {**params["params"], LOG_STD: held}}
 
 
 def log_prob(mean: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:

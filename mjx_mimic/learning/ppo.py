@@ -253,7 +253,7 @@ def update_actor(
     config: PPOConfig,
     key: jax.Array,
     average: Callable = lambda tree: tree,
-    min_std: jax.Array | float = 0.0,
+    std_limits: networks.Limits | None = None,
 ) -> tuple[NetworkState, ActorMetrics]:
     """Train the policy on a batch: epochs of minibatch steps.
 
@@ -264,7 +264,7 @@ def update_actor(
         config: the update's settings.
         key: shuffles the batch.
         average: averages a tree over devices.
-        min_std: least standard deviation after a step, if it is learned.
+        std_limits: of the standard deviation after a step, if it is learned.
 
     Returns:
         The new state, and the metrics of every step, (epochs, minibatches).
@@ -276,7 +276,7 @@ def update_actor(
         gradient, metrics = average((gradient, metrics))
         learning_rate = adapt_learning_rate(state.learning_rate, metrics.kl, config)
         state = apply_gradient(replace(state, learning_rate=learning_rate), gradient, optimizer)
-        return replace(state, params=networks.with_min_std(state.params, min_std)), metrics
+        return replace(state, params=networks.with_std_within(state.params, std_limits)), metrics
 
     return _epochs(step, state, batch, config.actor_epochs, config.actor_minibatches, key)
 

@@ -169,7 +169,7 @@ def warn_of_another_length(config: TrainConfig, before: int) -> None:
     """Say what it means for a resumed training to have other `total_steps` than before."""
     changes = {
         "the wanted KL divergence": config.ppo.target_kl is not None,
-        "the floor under the standard deviation": config.network.final_min_std is not None,
+        "the standard deviation": config.network.final_std is not None,
         "the ramp of the disturbances": config.disturbance_ramp > 0.0,
     }
     changing = [what for what, changes_over_time in changes.items() if changes_over_time]

@@ -17,7 +17,7 @@ from mjx_mimic.config import TrainConfig, Which
 from mjx_mimic.config_yaml import read_run
 from mjx_mimic.learning.devices import first_device, replicate
 from mjx_mimic.learning.learner import Learner, TrainState
-from mjx_mimic.learning.networks import LOG_STD, with_min_std
+from mjx_mimic.learning.networks import LOG_STD, std_limits, with_std_within
 from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.runs.checkpoints import Checkpoints, StoredPolicy
 from mjx_mimic.runs.folder import require_one_policy
@@ -142,7 +142,7 @@ def start_from(learner: Learner, state: TrainState, source: Source) -> TrainStat
     log_std = params.pop(LOG_STD, fixed)
     if learner.config.network.learn_std:
         params[LOG_STD] = log_std
-    params = with_min_std({"params": params}, learner.config.network.min_std)
+    params = with_std_within({"params": params}, std_limits(learner.config.network, 0.0))
     fresh = first_device((state.critic.params, state.normalizer))
     critic, moments = source.stored.critic, source.stored.normalizer
     if source.has_new_value_function:

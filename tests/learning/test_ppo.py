@@ -192,20 +192,24 @@ def test_actor_starts_near_zero_with_the_std_asked_for_and_learns_it_only_if_tol
 
 def test_a_learned_std_does_not_fall_below_its_floor():
     learned = {"params": {"MLP_0": {}, "log_std": jnp.log(jnp.array([0.05, 0.1, 0.3]))}}
-    held = networks.with_min_std(learned, 0.1)["params"]["log_std"]
+    floor = networks.std_limits(NetworkConfig(min_std=0.1), 0.5)
+    held = networks.with_std_within(learned, floor)["params"]["log_std"]
     np.testing.assert_allclose(jnp.exp(held), [0.1, 0.1, 0.3], rtol=1e-6)
-    assert networks.with_min_std(learned, 0.0) is learned
+    assert networks.std_limits(NetworkConfig(), 0.5) is None
+    assert networks.with_std_within(learned, None) is learned
 
 
-def test_the_floor_of_the_standard_deviation_falls_linearly_over_the_last_fifth_of_the_training():
-    config = NetworkConfig(min_std=0.12, final_min_std=0.04)
-    shares = jnp.array([0.4, 0.85, 1.0])
-    floors = jax.vmap(lambda share: networks.min_std_at(config, share))(shares)
-    np.testing.assert_allclose(floors, [0.12, 0.1, 0.04], rtol=1e-6)
-    params = {"params": {"log_std": jnp.log(jnp.array([0.09, 0.2]))}}
-    held = jax.vmap(lambda floor: networks.with_min_std(params, floor)["params"]["log_std"])(floors)
-    np.testing.assert_allclose(np.exp(held), [[0.12, 0.2], [0.1, 0.2], [0.09, 0.2]], rtol=1e-6)
-    assert networks.min_std_at(replace(config, final_min_std=None), shares) == 0.12
+def test_the_standard_deviation_falls_linearly_over_the_last_fifth_of_the_training():
+    config = NetworkConfig(min_std=0.12, final_std=0.04)
+    params = {"params": {"log_std": jnp.log(jnp.array([0.01, 0.09, 0.2]))}}
+
+    @jax.vmap
+    def held(share):
+        return networks.with_std_within(params, networks.std_limits(config, share))["params"]["log_std"]
+
+    found = np.exp(held(jnp.array([0.0, 0.8, 0.85, 1.0])))
+    by_hand = [[0.12, 0.12, 0.2], [0.12, 0.12, 0.2], [0.04, 0.09, 0.1], [0.04, 0.04, 0.04]]
+    np.testing.assert_allclose(found, by_hand, rtol=1e-5)
 
 
 def test_a_standard_deviation_that_fell_to_its_floor_rises_again():
@@ -226,7 +230,9 @@ def test_a_standard_deviation_that_fell_to_its_floor_rises_again():
             advantage=sign * 10.0 * far,
             value_target=far,
         )
-        after, _ = ppo.update_actor(state, actor.apply, batch, config, jax.random.key(2), min_std=0.1)
+        after, _ = ppo.update_actor(
+            state, actor.apply, batch, config, jax.random.key(2), std_limits=(0.1, jnp.inf)
+        )
         found = float(jnp.exp(after.params["params"]["log_std"])[0])
         assert found > 0.1005 if sign > 0 else found == pytest.approx(0.1)
 
