@@ -213,7 +213,7 @@ def check_effects(config: TrainConfig) -> None:
     has_floor = config.network.min_std > 0.0
     _require(config.network.learn_std or not has_floor, "--network.min-std", config.network.min_std, remedy)
     final = config.network.final_std
-    remedy = "use a number up to --network.min-std, from which it falls"
+    remedy = "it falls from --network.min-std; set that too, to as much or more"
     _require(final is None or final <= config.network.min_std, "--network.final-std", final, remedy)
     remedy = "use one or skills; the clips' cycles end at different times"
     counts_cycles = env.goal in ("strike", "throw")

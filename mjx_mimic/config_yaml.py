@@ -25,8 +25,8 @@ are called so in the metrics."""
 _MAX_RECORD_BYTES = 2**26
 """Of the configuration in a run folder, with about 120 bytes for each of its clips."""
 
-_FORMER = ("env.location.speed_scale", "env.location.heading_scale")
-"""Fields of runs made before `env.location.speed`, which can still be looked at."""
+_FORMER = ("env.location.speed_scale", "env.location.heading_scale", "network.final_min_std")
+"""Fields of runs made by earlier versions, which can still be looked at."""
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:
@@ -162,6 +162,17 @@ def _without_former(values: Any, prefix: str = "") -> Any:
         for name, value in values.items()
         if f"{prefix}{name}" not in _FORMER
     }
+
+
+def former_field(record: Mapping[str, Any]) -> str | None:
+    """Return a setting of a run's record that is none any more and was not left out, or None."""
+    for name in _FORMER:
+        value: Any = record["config"]
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if value is not None:
+            return name
+    return None
 
 
 def read_run(run: Path) -> tuple[TrainConfig, Mapping[str, Any]]:

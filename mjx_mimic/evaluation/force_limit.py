@@ -48,15 +48,22 @@ class ForceLimits:
             f"{title}: largest force on the pelvis for {self.seconds:g} s that {SURVIVORS:.0%} of"
             f" {self.episodes} episodes survive: {found}{speed if worst else ''}"
         )
-        if self.episodes < EPISODES / 2:
-            print(
-                f"warning: only {self.episodes} episodes count: the others fail before the force, or their"
-                " clip ends within a second after it"
-            )
+        for warning in self.warnings:
+            print(f"warning: {warning}")
+
+    @property
+    def warnings(self) -> list[str]:
+        """What makes the limits doubtful."""
+        if self.episodes >= EPISODES / 2:
+            return []
+        return [
+            f"only {self.episodes} episodes count: the others fail before the force, or their clip ends"
+            " within a second after it"
+        ]
 
     def write_json(self, path: Path, more: Mapping[str, Any]) -> None:
         """Write the limits, and `more` fields before them."""
-        write_json(path, {**more, **asdict(self)}, indent=1)
+        write_json(path, {**more, **asdict(self), "warnings": self.warnings}, indent=1)
 
 
 def find_limits(evaluation: Evaluation, engine: Engine) -> ForceLimits:
@@ -86,9 +93,9 @@ def find_limits(evaluation: Evaluation, engine: Engine) -> ForceLimits:
         )
         if not felt.any(axis=1).all():
             raise UserError(
-                "option --find-limit: every episode fails before the force acts (after 1 to 3 s), or its clip"
-                " ends within a second after it; take a policy that survives undisturbed, and clips that"
-                " repeat or are longer"
+                "option --find-limit: in some direction every episode fails before the force acts (after 1 to"
+                " 3 s), or its clip ends within a second after it; take a policy that survives undisturbed, and"
+                " clips that repeat or are longer"
             )
         counted = min(counted, int(felt.sum(axis=1).min()))
         share = survived.mean(axis=1, where=felt)

@@ -176,7 +176,7 @@ def evaluate(
     if evaluation.forces is not None:
         results["forces"] = np.asarray(evaluation.forces).tolist()
     results["warnings"] = list(_warnings(evaluation, outcome.episode, clips))
-    if wanted and episodes != wanted:
+    if wanted and episodes != wanted and (from_random or differ):
         what = "clip" if evaluation.kinds == len(clips) else "pair of clips"
         results["warnings"].append(
             f"option --episodes: {episodes} instead of {wanted}, so that each {what} has as many"

@@ -56,7 +56,11 @@ def create(
     claim(path)
     with replacing(path / CONFIG_FILE) as file:
         file.write(yaml_bytes(record(config, clips, devices, init_from)))
-    own_clips.write(path, clips)
+    try:
+        own_clips.write(path, clips)
+    except UserError:
+        (path / CONFIG_FILE).unlink()
+        raise
 
 
 @contextlib.contextmanager
@@ -144,6 +148,11 @@ def check_resumable(path: Path, config: TrainConfig, clips: Clips, devices: int)
     """
     past, stored = read_run(path)
     require_one_policy(path, stored, "trained further")
+    if former := config_yaml.former_field(stored):
+        raise UserError(
+            f"{path / CONFIG_FILE}: '{former}' is no setting any more; start anew with"
+            f" --init-from {path}:last"
+        )
     wanted = record(config, clips, devices)
     found = config_yaml.difference(replace(past, **{n: getattr(config, n) for n in MAY_CHANGE}), config)
     if found:

@@ -75,7 +75,7 @@ def described(source: Source, config: TrainConfig) -> Iterator[str]:
     if config.disturbance_ramp:
         grown = round(config.disturbance_ramp * config.total_steps)
         yield (
-            f"disturbances grow again from 0 over the first {grown:,} samples; with --disturbance-ramp 0 they"
+            f"disturbances grow from 0 over the first {grown:,} samples; with --disturbance-ramp 0 they"
             " are whole from the start"
         )
 

@@ -57,7 +57,7 @@ def test_unknown_options_presets_and_values(refused):
 
 
 def test_a_finished_run_with_fields_of_before_is_read(refused, tmp_path):
-    location = {"env": {"location": {"speed_scale": 2.5}}}
+    location = {"env": {"location": {"speed_scale": 2.5}}, "network": {"final_min_std": None}}
     file = tmp_path / "old.yaml"
     file.write_text(yaml.safe_dump(location))
     assert "unknown field 'env.location.speed_scale'" in refused("--config", str(file))
@@ -66,7 +66,10 @@ def test_a_finished_run_with_fields_of_before_is_read(refused, tmp_path):
     record = {"format": config_yaml.FORMAT, "config": {"seed": 3, **location}}
     record["digest"] = config_yaml.record_digest(record)
     (run / "config.yaml").write_text(yaml.safe_dump(record))
-    assert config_yaml.read_run(run)[0].seed == 3
+    found, record = config_yaml.read_run(run)
+    assert found.seed == 3
+    assert config_yaml.former_field(record) == "env.location.speed_scale"
+    assert config_yaml.former_field({"config": {"network": {"final_min_std": None}}}) is None
 
 
 @pytest.mark.parametrize(
@@ -74,6 +77,7 @@ def test_a_finished_run_with_fields_of_before_is_read(refused, tmp_path):
     [
         (TrainConfig(disturbance_ramp=0.4), "--disturbance-ramp"),
         (TrainConfig(network=NetworkConfig(learn_std=False, min_std=0.1)), "--network.min-std"),
+        (TrainConfig(network=NetworkConfig(final_std=0.05)), "--network.final-std"),
         (TrainConfig(env=EnvConfig(clips="best", goal="strike")), "--env.clips"),
     ],
 )

@@ -170,7 +170,7 @@ def test_a_search_in_episodes_that_end_before_the_force_is_refused(evaluation, h
             return SimpleNamespace(episode=SimpleNamespace(survived=survived, **columns))
 
     message = refusal(force_limit.find_limits, evaluation, Stub())
-    assert message.startswith("option --find-limit: every episode fails before the force")
+    assert message.startswith("option --find-limit: in some direction every episode fails before the force")
 
 
 def test_a_search_has_time_for_the_force_and_a_second_after_it():

@@ -177,6 +177,16 @@ def test_a_floor_that_has_risen_is_not_a_jump_of_the_policy(learner, devices):
     assert metrics.std >= network.min_std * (1.0 - 1e-6)
 
 
+def test_the_standard_deviation_falls_in_the_last_fifth_of_the_training(learner, devices):
+    start = POINT_CONFIG.network.initial_std
+    network = replace(POINT_CONFIG.network, min_std=start, final_std=0.2 * start)
+    falling = Learner(PointEnv(sign=jnp.float32(1.0)), replace(POINT_CONFIG, network=network), devices)
+    assert first_device(falling.train_step(falling.init(jax.random.key(0)))[1]).std >= start * (1.0 - 1e-6)
+    state = falling.init(jax.random.key(0))
+    late = replace(state, iteration=jnp.full_like(state.iteration, round(0.9 * falling.updates)))
+    assert first_device(falling.train_step(late)[1]).std <= 0.62 * start
+
+
 def test_train_step_compiles_exactly_once(first_step):
     learner, compiled_first = first_step
     assert len(compiled_first) == 1

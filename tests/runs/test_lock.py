@@ -10,7 +10,9 @@ import sys
 import pytest
 from helpers.refusals import refusal
 
+from mjx_mimic.clips.dataset import Clips
 from mjx_mimic.common.errors import UserError
+from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_yaml import CONFIG_FILE
 from mjx_mimic.runs import folder
 from mjx_mimic.runs.lock import LOCK_FILE, locked
@@ -100,3 +102,13 @@ def test_a_run_that_came_just_before_the_lock_is_neither_joined_nor_removed(tmp_
     claimed = folder.claimed(tmp_path / "run")
     assert "holds a run already" in refusal(claimed.__enter__)
     assert (tmp_path / "run" / CONFIG_FILE).exists()
+
+
+def test_a_start_whose_clips_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
+    def full(run, clips):
+        raise UserError("the disk is full")
+
+    monkeypatch.setattr(folder.own_clips, "write", full)
+    started = folder.new_run(tmp_path / "run", TrainConfig(), Clips((), ()), devices=1)
+    assert "the disk is full" in refusal(started.__enter__)
+    assert not (tmp_path / "run").exists()

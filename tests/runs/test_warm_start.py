@@ -314,7 +314,7 @@ def test_what_begins_anew_is_said(trained):
     )
     ramp = replace(POINT_CONFIG, push=1.0, disturbance_ramp=0.4, total_steps=20_000_000)
     _, line = warm_start.described(source, ramp)
-    assert "grow again from 0 over the first 8,000,000 samples; with --disturbance-ramp 0 " in line
+    assert "grow from 0 over the first 8,000,000 samples; with --disturbance-ramp 0 " in line
 
 
 def test_a_run_goes_on_from_another_and_says_so(finished, capsys):
