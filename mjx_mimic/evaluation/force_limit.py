@@ -94,8 +94,8 @@ def find_limits(evaluation: Evaluation, engine: Engine) -> ForceLimits:
         if not felt.any(axis=1).all():
             raise UserError(
                 "option --find-limit: in some direction every episode fails before the force acts (after 1 to"
-                " 3 s), or its clip ends within a second after it; take a policy that survives undisturbed, and"
-                " clips that repeat or are longer"
+                " 3 s), or its clip ends within a second after it; take a policy that survives undisturbed,"
+                " and clips that repeat or are longer"
             )
         counted = min(counted, int(felt.sum(axis=1).min()))
         share = survived.mean(axis=1, where=felt)
