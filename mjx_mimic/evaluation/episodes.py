@@ -164,6 +164,10 @@ class Evaluation:
         clips = self.env.library.num_clips
         return clips**2 if self.env.config.clips == "skills" and not self.is_open else clips
 
+    def whole_turns(self, episodes: int) -> int:
+        """Return the least number of episodes, at least so many, that has all `kinds` equally often."""
+        return -(-episodes // self.kinds) * self.kinds
+
     @property
     def is_open(self) -> bool:
         """Whether the task chooses the skills of the episodes."""

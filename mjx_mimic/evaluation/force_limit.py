@@ -80,7 +80,7 @@ def find_limits(evaluation: Evaluation, engine: Engine) -> ForceLimits:
     directions = np.array(list(DIRECTIONS.values()))
     low, high = np.zeros(len(directions)), np.full(len(directions), MOST_FORCE)
     # Episodes take the clips, or the pairs of skills, in turn: each direction has all of them equally often.
-    episodes = -(-EPISODES // evaluation.kinds) * evaluation.kinds
+    episodes = evaluation.whole_turns(EPISODES)
     at_first, counted = np.zeros(episodes * len(directions), bool), episodes
     for _ in range(ROUNDS):
         middle = (low + high) / 2.0

@@ -160,7 +160,7 @@ def evaluate(
         episodes = episodes or len(evaluation.starts.clip)
     else:
         default = EPISODES_ON_CPU if jax.default_backend() == "cpu" else EPISODES_ON_ACCELERATOR
-        episodes = -(-(episodes or default) // evaluation.kinds) * evaluation.kinds
+        episodes = evaluation.whole_turns(episodes or default)
     protocol = evaluation.protocol
     noise = protocol.noise or 0.0
     differ = protocol.push > 0 or noise > 0 or evaluation.forces is not None or evaluation.is_open
