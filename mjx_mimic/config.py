@@ -340,8 +340,9 @@ class NetworkConfig:
     min_std: Annotated[float, Within(0.0, 10.0)] = 0.0
     """Floor under the standard deviation that is learned: whoever explores no more finds no other step."""
     final_std: Annotated[float | None, Within(1e-4, 10.0)] = None
-    """Largest standard deviation at the training's end. This limit falls linearly from min_std over the last
-    fifth: loud exploration finds a way to stand, and quiet actions are better ones. None: no limit."""
+    """Largest standard deviation at the training's end. Over the last fifth this limit falls linearly from
+    min_std, to which a larger one drops at once: loud exploration finds a way to stand, and quiet actions are
+    better ones. None: no limit."""
     initialization: Literal["orthogonal", "torch"] = "orthogonal"
     """First weights: orthogonal, or uniform in +-1/sqrt(inputs) as torch and so MimicKit have them. With SGD
     their size is a step size."""

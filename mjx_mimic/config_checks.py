@@ -147,6 +147,11 @@ def _shows_phase(config: TrainConfig) -> bool:
     return env.observation != "mimickit" if env.phase is None else env.phase
 
 
+def _counts_key_bodies(config: TrainConfig) -> bool:
+    env = config.env
+    return env.reward == "mimickit" or env.observation not in ("compact", "onboard")
+
+
 _EFFECTS: dict[str, tuple[Callable[[TrainConfig], bool], str]] = {
     **{f"env.{name}": (_has_goal(name), f"--env.goal {name}") for name in typing.get_args(GoalName)[1:]},
     **{
@@ -159,6 +164,12 @@ _EFFECTS: dict[str, tuple[Callable[[TrainConfig], bool], str]] = {
     "env.action_scale": (lambda config: config.env.action == "reference", "--env.action reference"),
     "env.phase_frequencies": (_shows_phase, "--env.phase"),
     "env.noise": (lambda config: config.noise > 0.0, "--noise"),
+    **{
+        f"env.noise.{name}": (lambda config: config.env.observation != "onboard", "another --env.observation")
+        for name in ("position", "velocity")
+    },
+    "env.key_bodies": (_counts_key_bodies, "--env.reward mimickit"),
+    "ppo.entropy_weight": (lambda config: config.network.learn_std, "--network.learn-std"),
     **{
         f"ppo.{name}": (lambda config: config.ppo.target_kl is not None, "--ppo.target-kl")
         for name in ("final_kl", "min_rate", "max_rate")
@@ -209,12 +220,17 @@ def check_effects(config: TrainConfig) -> None:
     moves = config.push or config.noise or env.randomization != RandomizationConfig()
     remedy = "add what it lets grow: --push, --noise or --env.randomization"
     _require(bool(moves) or not ramp, "--disturbance-ramp", ramp, remedy)
+    network = config.network
+    floor, final = network.min_std, network.final_std
+    remedy = "use None; a fixed standard deviation does not fall"
+    _require(network.learn_std or final is None, "--network.final-std", final, remedy)
+    remedy = "it falls from --network.min-std; use as much there or more, or None here"
+    _require(final is None or final <= floor, "--network.final-std", final, remedy)
     remedy = "use 0; a fixed standard deviation needs no floor"
-    has_floor = config.network.min_std > 0.0
-    _require(config.network.learn_std or not has_floor, "--network.min-std", config.network.min_std, remedy)
-    final = config.network.final_std
-    remedy = "it falls from --network.min-std; set that too, to as much or more"
-    _require(final is None or final <= config.network.min_std, "--network.final-std", final, remedy)
+    _require(network.learn_std or not floor, "--network.min-std", floor, remedy)
+    remedy = "use one from --network.min-std, at which it would begin anyway"
+    begins = not network.learn_std or network.initial_std >= floor
+    _require(begins, "--network.initial-std", network.initial_std, remedy)
     remedy = "use one or skills; the clips' cycles end at different times"
     counts_cycles = env.goal in ("strike", "throw")
     _require(env.clips != "best" or not counts_cycles, "--env.clips", env.clips, remedy)

@@ -242,6 +242,11 @@ def check(command: EvaluateCommand) -> None:
         ),
         (
             "--find-limit",
+            command.find_limit and command.push > 0.0,
+            "robots that a kick fells would count against the force; leave --push out",
+        ),
+        (
+            "--find-limit",
             command.find_limit and (command.episodes > 0 or command.direction != "forward"),
             "it takes its own number of episodes in each of the four directions; leave --episodes and"
             " --direction out",

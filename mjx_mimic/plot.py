@@ -37,8 +37,6 @@ def main(arguments: Sequence[str]) -> int:
     command = cli.parse(PlotCommand, arguments, prog=PROGRAM)
     if not command.runs:
         raise UserError("no run folder is named; name them before --metric, which takes all names after it")
-    if not command.metric:
-        raise UserError("option --metric: is empty; name at least one")
     if command.out.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise UserError(f"option --out: {command.out} will not do; end the name in .png, .pdf or .svg")
     require_writable("--out", command.out)

@@ -28,13 +28,20 @@ def parse(kind: Any, arguments: Sequence[str], **options: Any) -> Any:
     tyro itself prints what is wrong with an option, and exits with 2.
 
     Raises:
-        UserError: an option of several values stands there twice: tyro takes the last ones alone.
+        UserError: an option of several values stands there twice, of which tyro takes the last ones alone, or
+            without a value, with which tyro does nothing.
     """
-    given = [part.partition("=")[0].replace("_", "-") for part in arguments if part.startswith("--")]
+    places = [index for index, part in enumerate(arguments) if part.startswith("--")]
+    given = [arguments[index].partition("=")[0].replace("_", "-") for index in places]
     lists = _lists(kind)
-    for name in given:
-        if given.count(name) > 1 and name[2:].rpartition(".")[2] in lists:
+    for index, name in zip(places, given, strict=True):
+        if name[2:].rpartition(".")[2] not in lists:
+            continue
+        if given.count(name) > 1:
             raise UserError(f"option {name}: stands there twice; give it once, with all its values after it")
+        is_last = index + 1 == len(arguments) or index + 1 in places
+        if is_last and "=" not in arguments[index]:
+            raise UserError(f"option {name}: has no value; name at least one after it, or leave it out")
     return tyro.cli(kind, args=list(arguments), **options)
 
 

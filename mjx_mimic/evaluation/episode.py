@@ -35,7 +35,7 @@ class Episode:
     effort: Effort  # () sums
     foot_slip: jax.Array  # () sum, m/s
     action_change: jax.Array  # () sum of the mean absolute difference to the action before
-    deviation: jax.Array  # () m, largest mean body distance, from the roots where place does not count
+    deviation: jax.Array  # () m, largest mean body distance
     mjlab_running: jax.Array  # () bool, mjlab would not have ended it yet
     mjlab_steps: jax.Array  # () control steps until then
     mjlab_errors: MjlabErrors  # () sums until then

@@ -270,8 +270,10 @@ class Evaluation:
         running = episode.running & ~(inside & (causes.terminated | ~counts))
         slip = tracking_errors.foot_slip(episode.sole_pos, character.sole_pos, env.control_dt)
         change = jnp.where(episode.steps == 0, 0.0, jnp.abs(action - episode.action).mean())
-        deviation = body_distances(character, target, env.track_root).mean()
-        mjlab_errors, mjlab_ends = mjlab_metrics.mjlab_errors(env.robot, character, target)
+        deviation = body_distances(character, target).mean()
+        moved = not env.track_root and not env.pursues  # which mjlab's reference is not
+        in_world = env.robot.character_state(*env.reference_coordinates(state)) if moved else target
+        mjlab_errors, mjlab_ends = mjlab_metrics.mjlab_errors(env.robot, character, in_world)
         is_tracked = episode.mjlab_running & counts
         new_episode = replace(
             episode,

@@ -76,7 +76,7 @@ def episode_metrics(
                 f"success_{limit:g}m",
                 "share",
                 (whole & (np.asarray(episode.deviation) <= limit)) * 1.0,
-                f"mean body distance never over {limit:g} m, from the roots where place does not count",
+                f"mean body distance never over {limit:g} m",
             )
             for limit in SUCCESS_LIMITS
         ),

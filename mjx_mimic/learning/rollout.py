@@ -11,7 +11,7 @@ from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.reward import RewardTerms
 from mjx_mimic.task.states import EnvState
 from mjx_mimic.task.termination import Causes
-from mjx_mimic.task.tracking_errors import TrackingErrors, no_errors
+from mjx_mimic.task.tracking_errors import TrackingErrors
 
 CONTROL_STEPS = "control_steps"
 """Scope (`jax.named_scope`) of a rollout in a compiled program."""
@@ -140,35 +140,33 @@ def evaluate(
     quantile = (index + jax.random.uniform(start_key, (num_episodes,))) / episodes
     state, observation = jax.vmap(env.reset)(jax.random.split(reset_key, num_episodes), quantile)
 
-    def control_step(carry: tuple, key: jax.Array) -> tuple[tuple, None]:
-        state, observation, running, survived, total, length, finite_steps, errors, goal = carry
+    def control_step(carry: tuple, key: jax.Array) -> tuple[tuple, tuple]:
+        state, observation = carry
         keys = jax.random.split(key, num_episodes)
         state, result = jax.vmap(env.step)(state, policy.act(observation), keys)
-        total = total + jnp.where(running, result.reward, 0.0)
-        length = length + running
-        is_measured = running & ~result.causes.nonfinite
-        finite_steps = finite_steps + is_measured
-        errors = jax.tree.map(
-            lambda total, error: total + jnp.where(is_measured, error, 0.0), errors, result.errors
-        )
-        goal = jax.tree.map(lambda old, new: jnp.where(is_measured, new, old), goal, result.goal_results)
-        survived = survived & ~(running & result.causes.terminated)
-        running = running & ~(result.causes.terminated | result.causes.truncated)
-        episodes = (running, survived, total, length, finite_steps, errors, goal)
-        return (state, result.observation, *episodes), None
+        yielded = (result.reward, result.causes, result.errors, result.goal_results)
+        return (state, result.observation), yielded
 
-    zero = jnp.zeros(num_episodes)
-    errors = jax.tree.map(lambda _: zero, no_errors())
-    goal = jax.tree.map(lambda _: zero, env.goal_results(jax.tree.map(lambda x: x[0], state)))
-    every = jnp.ones(num_episodes, bool)
-    start = (state, observation, every, every, zero, zero, zero, errors, goal)
     keys = jax.random.split(step_key, env.episode_steps)
-    (*_, survived, total, length, finite_steps, errors, goal), _ = jax.lax.scan(control_step, start, keys)
+    _, (reward, causes, errors, goal) = jax.lax.scan(control_step, (state, observation), keys)
+    ends = causes.terminated | causes.truncated  # (T, N)
+    running = jnp.cumsum(ends, axis=0) - ends == 0  # to its first end, that control step included
+    measured = running & ~causes.nonfinite
+    steps = measured.sum(axis=0)
+    survived = ~jnp.any(running & causes.terminated, axis=0)
     # An episode whose first control step breaks the simulation has no errors.
-    errors = jax.tree.map(lambda x: x / finite_steps, errors)
+    errors = jax.tree.map(lambda x: jnp.where(measured, x, 0.0).sum(axis=0) / steps, errors)
+    last = jnp.maximum(steps - 1, 0)
+    goal = jax.tree.map(lambda x: jnp.where(steps > 0, x[last, jnp.arange(num_episodes)], 0.0), goal)
     if "success" in goal:  # whoever falls has not succeeded
         goal = goal | {"success": jnp.where(survived, goal["success"], 0.0)}
-    figures = EvaluationMetrics(total, length, survived, errors, goal)
+    figures = EvaluationMetrics(
+        eval_return=jnp.where(running, reward, 0.0).sum(axis=0),
+        eval_episode_length=running.sum(axis=0),
+        eval_survived=survived,
+        errors=errors,
+        goal=goal,
+    )
     return jax.tree.map(lambda values: mean_of_known(values, axis_name), figures)
 
 

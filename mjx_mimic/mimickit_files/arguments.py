@@ -11,10 +11,7 @@ def _mode(draft: Draft, key: str, value: str) -> None:
         draft.refuse(key, f"is {bare(value)}: {OTHER_COMMANDS}")
 
 
-WATCH = (
-    "a training shows nothing; leave it out, and type 'python -m mjx_mimic.view --run RUN' once there is a"
-    " checkpoint"
-)
+WATCH = "a training shows nothing; beside it, type 'python -m mjx_mimic.view --run RUN --follow'"
 MODEL = (
     "MimicKit's .pt files are not read; to start from a policy of a run here, type --init-from RUN, to go on"
     " with a run --resume --out RUN, to test or watch it 'python -m mjx_mimic.evaluate|view --run RUN'"
@@ -22,8 +19,6 @@ MODEL = (
 
 
 def _visualize(draft: Draft, key: str, value: bool) -> None:
-    if value and draft.is_typed(key):
-        draft.refuse(key, WATCH)
     if value:
         draft.tell(key, WATCH)
 
@@ -44,7 +39,9 @@ def _out(draft: Draft, key: str, value: str) -> None:
 
 ARGUMENTS = {
     "mode": Key("evaluate, view", "`train` only; the others are commands of their own", str, KEEP, _mode),
-    "visualize": Key("view", "training shows nothing; `view --follow` shows the run", bool, KEEP, _visualize),
+    "visualize": Key(
+        "view", "told: a training shows nothing; `view --follow` shows the run", bool, KEEP, _visualize
+    ),
     "num_envs": plain(
         "envs_per_accelerator", int, "per device in MimicKit; --num-envs of our command line is the total"
     ),

@@ -12,7 +12,7 @@ from mjx_mimic.common.cli import require_range
 from mjx_mimic.common.errors import UserError, bare
 from mjx_mimic.common.files import read_text, read_yaml
 from mjx_mimic.config import TrainConfig
-from mjx_mimic.mimickit_files.arguments import ARGUMENTS
+from mjx_mimic.mimickit_files.arguments import ARGUMENTS, WATCH
 from mjx_mimic.mimickit_files.draft import KEEP, REQUIRED, Draft, Key, not_found
 from mjx_mimic.mimickit_files.keys import KEYS
 from mjx_mimic.presets import PRESETS
@@ -77,6 +77,8 @@ def check_options(theirs: Mapping[str, list[str]]) -> None:
     """
     draft = Draft(Path(), motion_is_given=True, typed=theirs)
     _read_arguments(draft, {}, theirs)
+    if draft.values.get("visualize"):
+        draft.refuse("visualize", f"is MimicKit's: {WATCH}")
     for name in theirs:
         if name not in ("mode", "visualize"):
             ours = ARGUMENTS[name].setting

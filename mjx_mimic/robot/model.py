@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
 
 import jax
 import jax.numpy as jnp
@@ -56,26 +55,6 @@ class CharacterState:
     com_pos: jax.Array  # (..., 3) whole-body centre of mass
     sole_pos: jax.Array  # (..., 2, S, 3) lowest points of the soles' spheres, left and right
     clearance: jax.Array  # (..., G) height of each guarded geom's lowest point
-
-    def in_heading_frame(self) -> Self:
-        """Return the state as seen from the floor below its root, turned to face along x.
-
-        `body_quat` and `sole_pos` stay in the world frame: nothing that is compared in this one needs them.
-        """
-        turn = rotation.conjugate(rotation.heading_quat(self.root_quat))
-        below = self.root_pos.at[..., 2].set(0.0)
-
-        def seen(positions: jax.Array) -> jax.Array:
-            return rotation.rotate(turn[..., None, :], positions - below[..., None, :])
-
-        return self.replace(  # type: ignore[attr-defined]
-            root_pos=self.root_pos - below,
-            root_quat=rotation.multiply(turn, self.root_quat),
-            root_vel=rotation.rotate(turn, self.root_vel),
-            root_ang_vel=rotation.rotate(turn, self.root_ang_vel),
-            body_pos=seen(self.body_pos),
-            com_pos=rotation.rotate(turn, self.com_pos - below),
-        )
 
 
 @dataclass(frozen=True, eq=False)

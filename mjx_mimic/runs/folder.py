@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import version
@@ -15,18 +16,19 @@ from mjx_mimic import __version__, config_yaml
 from mjx_mimic.clips.dataset import Clips, load_clips
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import replacing, unwritable, yaml_bytes
-from mjx_mimic.config import TrainConfig, Which
+from mjx_mimic.config import EnvConfig, TrainConfig, Which
 from mjx_mimic.config_yaml import CONFIG_FILE, FORMAT, read_run, record_digest
 from mjx_mimic.learning.composite import AnyPolicy, BoltzmannChoice, CompositePolicy, Seats
 from mjx_mimic.learning.networks import Actor, Critic
 from mjx_mimic.learning.policy import Policy, ValueFunction
+from mjx_mimic.robot.constants import ContactSet
 from mjx_mimic.runs import own_clips
 from mjx_mimic.runs.checkpoints import Checkpoints
 from mjx_mimic.runs.lock import LOCK_FILE, locked
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.goals import STATES
-from mjx_mimic.task.making import make_env
+from mjx_mimic.task.making import make_env, with_contacts
 from mjx_mimic.task.skills import SkillState
 from mjx_mimic.task.states import EnvState
 
@@ -262,8 +264,21 @@ def load_policy(
         )
     if config.env.clips == "best" and given == 1:
         raise UserError(f"{run}: imitates the best of several clips; leave --clip out, or name several clips")
+    if not are_unchanged(clips, stored):
+        _warn_of_contacts(run, config.env, clips)
     env = make_env(clips.motions, config.env, weights=clips.weights)
     return load_networks(run, checkpoint, env)[0], env
+
+
+def _warn_of_contacts(run: Path, config: EnvConfig, clips: Clips) -> None:
+    """Say where other clips than a run's own touch the floor with more than its robot does."""
+    needed = with_contacts(replace(config, contacts="auto"), clips.motions).contacts
+    sets = typing.get_args(ContactSet)
+    if sets.index(needed) > sets.index(config.contacts):
+        print(
+            f"warning: {run}: was trained with --env.contacts {config.contacts}, and these clips need"
+            f" {needed}: a robot with anything else on the floor counts as fallen"
+        )
 
 
 def load_networks(run: Path, checkpoint: Which, env: ImitationEnv) -> tuple[Policy, ValueFunction]:

@@ -36,7 +36,7 @@ from mjx_mimic.runs.training_loop import (
     has_multiple,
     judged,
 )
-from mjx_mimic.runs.training_run import check_clips, check_memory, told_as_failure
+from mjx_mimic.runs.training_run import changing, check_clips, check_memory, told_as_failure
 from mjx_mimic.task.making import with_contacts
 
 ENVS_TOGETHER = 8192
@@ -133,7 +133,7 @@ def _to_train(
         env_config = with_contacts(env_config, clips.motions)
         member = everyone[index] = replace(member, config=replace(member.config, env=env_config))
         if not is_begun and member.setting not in told:
-            check_effects(member.config)
+            _check_setting(sweep, member)
             told.add(member.setting)
         if (member.setting, member.clip) not in checked:  # they differ by their seeds alone
             check_clips(member.config, clips, trust)
@@ -149,6 +149,18 @@ def _to_train(
             learner = replace(learners[task], config=config)  # their clips are on the device once
             missing.append(Item(member, learner, clips, done.samples))
     return missing
+
+
+def _check_setting(sweep: Sweep, member: Member) -> None:
+    """Check the settings of a new training, and warn of what `minutes` may leave unchanged."""
+    check_effects(member.config)
+    words = changing(member.config)
+    if sweep.minutes is not None and words:
+        print(
+            f"warning: setting {member.setting}: what changes over {member.config.total_steps:,} samples"
+            f" ({', '.join(words)}) is cut off after {sweep.minutes:g} minutes; set 'samples' to about as"
+            " many as there is time for"
+        )
 
 
 def default_together(config: TrainConfig, devices: Devices) -> int:

@@ -165,18 +165,22 @@ def check_memory(learner: Learner, together: int = 1) -> None:
     print(f"warning: {message}, by an estimate")
 
 
-def warn_of_another_length(config: TrainConfig, before: int) -> None:
-    """Say what it means for a resumed training to have other `total_steps` than before."""
+def changing(config: TrainConfig) -> list[str]:
+    """Return what changes over the length of a training, in words."""
     changes = {
         "the wanted KL divergence": config.ppo.target_kl is not None,
         "the standard deviation": config.network.final_std is not None,
         "the ramp of the disturbances": config.disturbance_ramp > 0.0,
     }
-    changing = [what for what, changes_over_time in changes.items() if changes_over_time]
-    if changing and config.total_steps != before:
+    return [what for what, changes_over_time in changes.items() if changes_over_time]
+
+
+def warn_of_another_length(config: TrainConfig, before: int) -> None:
+    """Say what it means for a resumed training to have other `total_steps` than before."""
+    if changing(config) and config.total_steps != before:
         print(
             f"warning: {config.total_steps:,} samples in all instead of {before:,}: as in a training that had"
-            f" this length from the start go on {' and '.join(changing)}"
+            f" this length from the start go on {' and '.join(changing(config))}"
         )
 
 

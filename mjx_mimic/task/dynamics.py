@@ -171,9 +171,9 @@ def motor_targets(
     if dynamics.delay is None or earlier is None:
         return jnp.broadcast_to(pd_target, (substeps, *pd_target.shape))
     offset = 0.0 if dynamics.joint_offset is None else dynamics.joint_offset
-    targets = jnp.concatenate([pd_target[None], earlier - offset])
-    # Control steps from the start of each physics step until the newest target arrives.
-    left = dynamics.delay - jnp.arange(substeps) / substeps
-    age = jnp.clip(jnp.ceil(left), 1, len(earlier)).astype(jnp.int32)
-    share = jnp.clip(substeps * (left - age + 1), 0.0, 1.0)[:, None]
-    return share * targets[age] + (1.0 - share) * targets[age - 1]
+    targets = [pd_target, *(earlier - offset)]
+    seen = jnp.broadcast_to(targets[-1], (substeps, *pd_target.shape))
+    for age in reversed(range(len(earlier))):  # each newer target takes over from when it arrives
+        share = jnp.clip(jnp.arange(1, substeps + 1) - substeps * (dynamics.delay - age), 0.0, 1.0)
+        seen = seen + share[:, None] * (targets[age] - seen)
+    return seen

@@ -113,7 +113,7 @@ class ImitationEnv:
 
         `key` draws its goal and its skills; None: always the same ones.
         """
-        qpos, qvel = reference.lookup(self.library, clip, time)
+        qpos, qvel = self.start_coordinates(clip, time)
         state = EnvState(
             qpos=qpos,
             qvel=qvel,
@@ -133,6 +133,10 @@ class ImitationEnv:
             plan = skills.open_plan(skill_key) if is_open else skills.draw_plan(clip, lengths, skill_key)
             state = replace(state, skills=plan)
         return self._with_history(state)
+
+    def start_coordinates(self, clip: jax.Array, time: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return qpos (36,) and qvel (35,) of a start, its velocity smoothed over a control step each way."""
+        return reference.smooth_start(self.library, clip, time, self.control_dt)
 
     def _with_goal(self, state: EnvState, key: jax.Array) -> EnvState:
         """Return a state at the start of an episode with the goal that the key of `reset_to` draws."""
@@ -349,13 +353,13 @@ class ImitationEnv:
         return reference.carried(qpos, qvel, now[:7], state.qpos[:7])
 
     def reference(self, state: EnvState, ahead: int = 0) -> CharacterState:
-        """Return the reference with its bodies `ahead` control steps from now."""
-        return self.robot.character_state(*self.reference_coordinates(state, ahead))
+        """Return `shown_coordinates` with its bodies: what reward, ends and errors compare the robot with."""
+        return self.robot.character_state(*self.shown_coordinates(state, ahead))
 
     def shown_coordinates(self, state: EnvState, ahead: int = 0) -> tuple[jax.Array, jax.Array]:
-        """Return the same as it is shown.
+        """Return what `reference_coordinates` does, for whoever compares the robot with it or looks at it.
 
-        Where place and heading do not count, it is as if the reference now stood at the robot's.
+        Where place and heading do not count, the reference now is at the robot's.
         """
         found = reference.lookup(self.library, state.clip, self.clip_time(state, ahead))
         return self._from_robot(state, *found) if self.goes_with_robot else found
@@ -481,17 +485,11 @@ class ImitationEnv:
         return sizes
 
     def compute_reward(self, state: CharacterState, target: CharacterState) -> tuple[jax.Array, RewardTerms]:
-        """Return the imitation reward () and its terms, each in (0, 1]; see `reward`."""
+        """Return the imitation reward () and its terms, each in (0, 1]; `target` is from `reference`."""
         if self.config.reward == "paper":
-            return paper_reward(self.robot, state, target, self.track_root, self.config.paper_reward)
-        return mimickit_reward(
-            self.robot,
-            state,
-            target,
-            self.track_root,
-            self.config.mimickit_reward,
-            self.config.joint_weights,
-        )
+            return paper_reward(self.robot, state, target, self.config.paper_reward)
+        config = self.config
+        return mimickit_reward(self.robot, state, target, config.mimickit_reward, config.joint_weights)
 
     @property
     def goal(self) -> Goal | None:

@@ -215,6 +215,29 @@ def lookup(
     return qpos, qvel
 
 
+def smooth_start(
+    library: MotionLibrary, clip: jax.Array, time: jax.Array, span: float
+) -> tuple[jax.Array, jax.Array]:
+    """Look up how a robot is put onto the reference.
+
+    The pose is that of `lookup`. The velocity is the mean of those `span` s before, now and `span` s later:
+    one difference between two frames is as rough as the clip, and to start with it is to start with a kick.
+
+    Args:
+        library: the clips.
+        clip: () index of the clip.
+        time: () s since the clip's first frame.
+        span: s.
+
+    Returns:
+        qpos (7 + J,) and qvel (6 + J,) as from `lookup`.
+    """
+    qpos, _ = lookup(library, clip, time)
+    times = time + span * jnp.array([-1.0, 0.0, 1.0])
+    _, qvel = lookup(library, jnp.broadcast_to(clip, times.shape), times)
+    return qpos, jnp.mean(qvel, axis=0)
+
+
 def _turn(half_turn: jax.Array, cycle: jax.Array, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return the turn about z (..., 4) and the displacement (..., 3) m of all cycles so far.
 

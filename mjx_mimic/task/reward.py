@@ -1,6 +1,7 @@
-"""Imitation rewards: pure functions of the simulated and the reference state.
+"""Imitation rewards: pure functions of the simulated and the reference state, in the world frame.
 
 Each term is exp(-scale error) in (0, 1]; a reward is the sum of its terms, weighted by the configuration.
+Where place and heading do not count, the reference has been moved to the robot's (`ImitationEnv.reference`).
 """
 
 from collections.abc import Sequence
@@ -55,26 +56,19 @@ def mimickit_reward(
     robot: Robot,
     state: CharacterState,
     reference: CharacterState,
-    track_root: bool = True,
     config: MimicKitRewardConfig | None = None,
     joint_weights: Sequence[float] | np.ndarray = (),
 ) -> tuple[jax.Array, MimicKitTerms]:
     """Compute MimicKit's G1 reward (...) (`envs/deepmimic_env.py`, `compute_reward`).
 
-    With `track_root` the root's horizontal position and heading count, in the world frame; without it
-    only what is left in each character's own heading frame does.
-
     Args:
         robot: whose key bodies count.
         state: simulated.
         reference: at the same time.
-        track_root: see above.
         config: weights and scales; None: the published ones, with which the reward is in (0, 1].
         joint_weights: (J,); empty: the published ones.
     """
     c = MimicKitRewardConfig() if config is None else config
-    if not track_root:
-        state, reference = state.in_heading_frame(), reference.in_heading_frame()
     key_offset = robot.key_offsets(reference) - robot.key_offsets(state)
     weight = jnp.asarray(joint_weights if len(joint_weights) else JOINT_WEIGHT, jnp.float32)
     weight = jnp.broadcast_to(weight, state.dof_pos.shape)
@@ -102,7 +96,6 @@ def paper_reward(
     robot: Robot,
     state: CharacterState,
     reference: CharacterState,
-    track_root: bool = True,
     config: PaperRewardConfig | None = None,
 ) -> tuple[jax.Array, PaperTerms]:
     """Compute DeepMimic's reward (...) (Peng et al. 2018, Reward).
@@ -114,12 +107,9 @@ def paper_reward(
         robot: whose feet and hands count.
         state: simulated.
         reference: at the same time.
-        track_root: as in `mimickit_reward`.
         config: weights and scales; None: the printed ones, with which the reward is in (0, 1].
     """
     c = PaperRewardConfig() if config is None else config
-    if not track_root:
-        state, reference = state.in_heading_frame(), reference.in_heading_frame()
     root_turn = jnp.square(rotation.angle_between(state.root_quat, reference.root_quat))
     root_spin = _squared_norm(reference.root_ang_vel - state.root_ang_vel)
     pose_error = _squared_norm(reference.dof_pos - state.dof_pos) + root_turn

@@ -116,9 +116,6 @@ EVALUATE, VIEW = "python -m mjx_mimic.evaluate --run RUN", "python -m mjx_mimic.
     [
         (["--mode", "test"], ["option --mode: is test", EVALUATE, VIEW]),
         (["--mode", "test", "--model_file", "model.pt", "--visualize", "true"], [EVALUATE, VIEW]),
-        (["--visualize", "true"], ["option --visualize: ", VIEW]),
-        (["--visualize"], ["option --visualize: ", VIEW]),
-        (["--mode", "train", "--visualize", "True"], ["option --visualize: ", VIEW]),
         (["--model_file", "model.pt"], ["option --model_file: is model.pt", "--init-from RUN"]),
         (["--mode", "train", "--model-file=model.pt"], ["--init-from RUN", "mjx_mimic.evaluate|view"]),
         (["--mode", "fly"], ["option --mode: is fly"]),
@@ -128,6 +125,15 @@ def test_what_is_another_command_here(refused, arg_file, with_file, options, wor
     message = refused(*options, *(["--arg_file", arg_file] if with_file else []))
     for word in words:
         assert word in message
+
+
+@pytest.mark.parametrize(
+    "options", [["--visualize", "true"], ["--visualize"], ["--mode", "train", "--visualize", "True"]]
+)
+def test_who_wants_to_watch_a_training_is_told_how(refused, arg_file, options, capsys):
+    train.parse([*options, "--arg-file", arg_file])
+    assert f"{VIEW} --follow" in capsys.readouterr().out
+    assert f"{VIEW} --follow" in refused(*options)  # without files, the option is none of ours
 
 
 @pytest.mark.parametrize(

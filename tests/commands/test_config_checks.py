@@ -9,6 +9,7 @@ from mjx_mimic.config import (
     EnvConfig,
     HeadingConfig,
     MimicKitRewardConfig,
+    NetworkConfig,
     NoiseConfig,
     PaperRewardConfig,
     PPOConfig,
@@ -19,6 +20,8 @@ from mjx_mimic.presets import PRESETS
 from mjx_mimic.task.observation import LAYOUTS
 
 STEEP, TILTED = MimicKitRewardConfig(pose_scale=1.0), NoiseConfig(tilt=0.1)
+VAGUE = NoiseConfig(velocity=0.5)
+FIXED = {"network": NetworkConfig(learn_std=False), "ppo": PPOConfig(entropy_weight=0.01)}
 HEAVY = PaperRewardConfig(root_weight=0.2)
 
 
@@ -33,6 +36,9 @@ HEAVY = PaperRewardConfig(root_weight=0.2)
         ({"joint_weights": (1.0,) * 29, "reward": "paper"}, {}, "env.joint-weights", "mimickit"),
         ({"paper_reward": HEAVY}, {}, "env.paper-reward.root-weight", "--env.reward paper"),
         ({"noise": TILTED}, {}, "env.noise.tilt", "--noise"),
+        ({"noise": VAGUE, "observation": "onboard"}, {"noise": 1.0}, "env.noise.velocity", "observation"),
+        ({"key_bodies": ("pelvis",), "reward": "paper"}, {}, "env.key-bodies", "--env.reward mimickit"),
+        ({}, FIXED, "ppo.entropy-weight", "--network.learn-std"),
         ({"action": "mimickit", "action_scale": 0.5}, {}, "env.action-scale", "--env.action reference"),
         ({}, {"ppo": PPOConfig(target_kl=None, final_kl=0.02)}, "ppo.final-kl", "--ppo.target-kl"),
         ({}, {"ppo": PPOConfig(target_kl=None, max_rate=0.1)}, "ppo.max-rate", "--ppo.target-kl"),

@@ -78,6 +78,8 @@ def test_a_finished_run_with_fields_of_before_is_read(refused, tmp_path):
         (TrainConfig(disturbance_ramp=0.4), "--disturbance-ramp"),
         (TrainConfig(network=NetworkConfig(learn_std=False, min_std=0.1)), "--network.min-std"),
         (TrainConfig(network=NetworkConfig(final_std=0.05)), "--network.final-std"),
+        (TrainConfig(network=NetworkConfig(learn_std=False, final_std=0.05)), "--network.final-std"),
+        (TrainConfig(network=NetworkConfig(initial_std=0.1, min_std=0.12)), "--network.initial-std"),
         (TrainConfig(env=EnvConfig(clips="best", goal="strike")), "--env.clips"),
     ],
 )

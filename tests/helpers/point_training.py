@@ -3,12 +3,12 @@
 import contextlib
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 
+from helpers.processes import interruptible
 from mjx_mimic import train
 from mjx_mimic.common import cli, processes
 
@@ -20,18 +20,24 @@ SETTINGS = (
 )
 
 
-def start(folder: Path, name: str, *options: str, devices: int = 1, log: str = "") -> subprocess.Popen:
-    """Start a training in the run folder `name` on so many devices; what it prints goes to `<log>.txt`."""
+def start(
+    folder: Path, name: str, *options: str, devices: int = 1, log: str = "", **variables: str
+) -> subprocess.Popen:
+    """Start a training in the run folder `name` on so many devices; what it prints is added to `<log>.txt`.
+
+    `variables` are added to its environment.
+    """
     roots = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([*roots, os.environ.get("PYTHONPATH", "")]),
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={devices}",
         "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
+        **variables,
     }
-    command = [sys.executable, "-m", "helpers.point_training", *SETTINGS, "--out", str(folder / name)]
-    with (folder / f"{log or name}.txt").open("w") as output:
-        return subprocess.Popen([*command, *options], stdout=output, stderr=output, env=environment)
+    arguments = ["-m", "helpers.point_training", *SETTINGS, "--out", str(folder / name), *options]
+    with (folder / f"{log or name}.txt").open("a") as output:
+        return subprocess.Popen(interruptible(arguments), stdout=output, stderr=output, env=environment)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from flax import struct
 
 from mjx_mimic.robot import rotation
 from mjx_mimic.robot.model import CharacterState, Robot, coordinates
+from mjx_mimic.task import reference
 from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.states import EnvState, PhysicsTrace
 
@@ -30,6 +31,9 @@ class RigidRobot(Robot):
 @struct.dataclass
 class GlidingEnv(ImitationEnv):
     """The real task with free flight for physics: what was kicked moves on, whatever the motors do."""
+
+    def start_coordinates(self, clip: jax.Array, time: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return reference.lookup(self.library, clip, time)
 
     def simulate(
         self, state: EnvState, pd_target: jax.Array, *, force: jax.Array | None = None

@@ -1,7 +1,7 @@
 """Runs that are composed of others: who acts, what is chosen, what is refused, and the commands on them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from mjx_mimic.display.side_by_side import open_run
 from mjx_mimic.learning.learner import Learner
 from mjx_mimic.runs import folder, own_clips
 from mjx_mimic.runs.checkpoints import Checkpoints, Progress
+from mjx_mimic.task import making
 from mjx_mimic.task.making import make_env
 from mjx_mimic.task.skills import OPEN
 
@@ -39,9 +40,13 @@ CONFIG = TrainConfig(num_envs=2, network=NetworkConfig((16,), (16,)), env=ENV)
 OTHER = replace(CONFIG, network=NetworkConfig((8, 8), (24,), "tanh", learn_std=False))
 
 
-@pytest.fixture(scope="module")
-def rigid(robot) -> RigidRobot:
-    return RigidRobot(**vars(robot))
+@pytest.fixture(scope="module", autouse=True)
+def rigid(robot) -> Iterator[RigidRobot]:
+    """The robot of all tasks here: what is asked is who acts, and when."""
+    light = RigidRobot(**vars(robot))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(making, "load_robot", lambda *_, **__: light)
+        yield light
 
 
 @pytest.fixture(scope="module")
@@ -183,10 +188,10 @@ def test_evaluate_finds_every_transition_and_what_is_chosen(composite, tmp_path,
     shares = [share for row in each["transitions"].values() for share in row.values()]
     assert all(share is None or 0.0 <= share <= 1.0 for share in shares)
     assert shares.count(None) < 9  # who falls in the first clip goes on to no other
-    chosen = [*shared, "--episodes", "6", "--transitions", "chosen", "--json", str(tmp_path / "chosen.json")]
+    chosen = [*shared, "--episodes", "9", "--transitions", "chosen", "--json", str(tmp_path / "chosen.json")]
     assert evaluate.main(chosen) == 0
     found = json.loads((tmp_path / "chosen.json").read_text())["first"]
-    assert found["episodes"] == 6
+    assert found["episodes"] == 9
     assert list(found["transitions"]) == names
     assert "survived from sway 0.1 to: sway 0.1" in capsys.readouterr().out
 

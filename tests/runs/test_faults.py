@@ -1,4 +1,4 @@
-"""Trainings as processes: killed, interrupted, stopped for a while, their folder taken away.
+"""Trainings of a point as processes: killed, interrupted, stopped for a while, their folder taken away.
 
 An interrupt and a removed folder by default; `pytest -m faults` kills twenty times and tries all signals.
 """
@@ -14,7 +14,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from helpers.small_run import STEPS, start
+from helpers import point_training
+from helpers.point_training import UPDATE
 
 from mjx_mimic.runs.checkpoints import Checkpoints
 
@@ -29,8 +30,18 @@ def thorough(pytestconfig) -> bool:
 
 @pytest.fixture(scope="session")
 def total(thorough) -> int:
-    """Samples of a training; few are those of the session's own one."""
-    return (400 if thorough else 4) * STEPS
+    """Samples of a training."""
+    return (4000 if thorough else 4) * UPDATE
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("faults")
+
+
+def start(runs: Path, out: str, total: int, *options: str, **variables: str) -> subprocess.Popen:
+    more = ("--total-steps", str(total), *options)
+    return point_training.start(runs, out, *more, devices=2, **variables)
 
 
 def wait_for(runs: Path, out: str, text: str, process: subprocess.Popen) -> None:
@@ -51,12 +62,10 @@ def resume_to_the_end(runs: Path, out: str, total: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(finished, thorough, total) -> Path:
-    if not thorough:
-        return finished / "whole"
-    process = start(finished, "uninterrupted", total)
-    assert process.wait(timeout=300) == 0, (finished / "uninterrupted.txt").read_text()
-    return finished / "uninterrupted"
+def uninterrupted(runs, total) -> Path:
+    process = start(runs, "uninterrupted", total)
+    assert process.wait(timeout=300) == 0, (runs / "uninterrupted.txt").read_text()
+    return runs / "uninterrupted"
 
 
 def assert_same_end(left: Path, right: Path) -> None:
@@ -64,92 +73,92 @@ def assert_same_end(left: Path, right: Path) -> None:
     jax.tree.map(np.testing.assert_array_equal, vars(one), vars(other))
 
 
-def test_kills_lose_nothing(finished, uninterrupted, thorough, total):
+def test_kills_lose_nothing(runs, uninterrupted, thorough, total):
     """At random moments from the first second on; the end is that of a run without a kill, to the bit."""
     if not thorough:
         pytest.skip("run with -m faults")
     kills = 20
     rng = np.random.default_rng(0)
-    process = start(finished, "killed", total)
+    process = start(runs, "killed", total)
     for number in range(kills):
         if number % 2:  # while updates and checkpoints follow each other
-            wait_for(finished, "killed", "first update", process)
+            wait_for(runs, "killed", "first update", process)
             time.sleep(rng.uniform(0.0, 0.5))
         else:
             time.sleep(rng.uniform(1.0, 12.0))
         process.kill()
         process.wait()
-        (finished / "killed.txt").write_text("")
-        resume = ["--resume"] if (finished / "killed" / "config.yaml").exists() else []
-        process = start(finished, "killed", total, *resume)
+        (runs / "killed.txt").write_text("")
+        resume = ["--resume"] if (runs / "killed" / "config.yaml").exists() else []
+        process = start(runs, "killed", total, *resume)
     process.kill()
     process.wait()
-    resume_to_the_end(finished, "killed", total)
-    assert_same_end(finished / "killed", uninterrupted)
-    assert not list((finished / "killed" / "checkpoints").glob("*tmp*"))
+    resume_to_the_end(runs, "killed", total)
+    assert_same_end(runs / "killed", uninterrupted)
+    assert not list((runs / "killed" / "checkpoints").glob("*tmp*"))
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_while_compiling_a_signal_ends_the_training_at_once(finished, thorough, total, name):
+def test_while_compiling_a_signal_ends_the_training_at_once(runs, thorough, name):
     if name != "SIGINT" and not thorough:
         pytest.skip("run with -m faults")
     out = f"compiling_{name}"
-    process = start(finished, out, total)
-    wait_for(finished, out, "compiling", process)
+    process = start(runs, out, 10**9)
+    wait_for(runs, out, "compiling", process)
     process.send_signal(getattr(signal, name))
     assert process.wait(timeout=60) == 130
-    assert "Traceback" not in (finished / f"{out}.txt").read_text()
+    assert "Traceback" not in (runs / f"{out}.txt").read_text()
 
 
-def test_while_training_a_signal_ends_it_with_a_checkpoint(finished, uninterrupted, thorough, total):
+def test_while_training_a_signal_ends_it_with_a_checkpoint(runs, uninterrupted, thorough, total):
     if not thorough:
         pytest.skip("run with -m faults; test_training_loop interrupts a training in this process")
-    process = start(finished, "signalled", total)
-    wait_for(finished, "signalled", "first update", process)
+    process = start(runs, "signalled", total)
+    wait_for(runs, "signalled", "first update", process)
     process.send_signal(signal.SIGTERM)
     code = process.wait(timeout=60)
-    printed = (finished / "signalled.txt").read_text()
+    printed = (runs / "signalled.txt").read_text()
     assert code in (0, 130)  # 0: it was at its end already
     assert "Traceback" not in printed
     if code == 130:
         assert "finishing the update in flight" in printed
-        assert "resumed at" in resume_to_the_end(finished, "signalled", total)
-    assert_same_end(finished / "signalled", uninterrupted)
+        assert "resumed at" in resume_to_the_end(runs, "signalled", total)
+    assert_same_end(runs / "signalled", uninterrupted)
 
 
-def test_a_training_that_is_held_up_goes_on(finished, uninterrupted, thorough, total):
+def test_a_training_that_is_held_up_goes_on(runs, uninterrupted, thorough, total):
     """A laptop that sleeps: XLA's collectives wait for one another far longer than their time-outs were."""
     if not thorough:
         pytest.skip("run with -m faults: the time-outs are of minutes")
-    process = start(finished, "held", total)
-    wait_for(finished, "held", "first update", process)
+    process = start(runs, "held", total)
+    wait_for(runs, "held", "first update", process)
     process.send_signal(signal.SIGSTOP)
     time.sleep(120)
     process.send_signal(signal.SIGCONT)
     assert process.wait(timeout=300) == 0
-    assert_same_end(finished / "held", uninterrupted)
+    assert_same_end(runs / "held", uninterrupted)
 
 
-def test_a_folder_that_is_removed_is_not_success(finished):
-    process = start(finished, "removed", 10**9)
-    wait_for(finished, "removed", "first update", process)
-    while (finished / "removed").exists():
-        shutil.rmtree(finished / "removed", ignore_errors=True)
+def test_a_folder_that_is_removed_is_not_success(runs):
+    process = start(runs, "removed", 10**9)
+    wait_for(runs, "removed", "first update", process)
+    while (runs / "removed").exists():
+        shutil.rmtree(runs / "removed", ignore_errors=True)
     assert process.wait(timeout=120) == 1
-    printed = (finished / "removed.txt").read_text()
+    printed = (runs / "removed.txt").read_text()
     assert "Traceback" not in printed
     assert printed.splitlines()[-1].startswith("error: ")
 
 
-def test_a_folder_that_cannot_be_written_any_more_ends_in_a_line(finished):
+def test_a_folder_that_cannot_be_written_any_more_ends_in_a_line(runs):
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere")
-    process = start(finished, "readonly", 10**9)
-    wait_for(finished, "readonly", "first update", process)
-    (finished / "readonly").chmod(0o500)
+    process = start(runs, "readonly", 10**9)
+    wait_for(runs, "readonly", "first update", process)
+    (runs / "readonly").chmod(0o500)
     assert process.wait(timeout=120) == 1
-    (finished / "readonly").chmod(0o700)
-    assert "Traceback" not in (finished / "readonly.txt").read_text()
+    (runs / "readonly").chmod(0o700)
+    assert "Traceback" not in (runs / "readonly.txt").read_text()
 
 
 @pytest.fixture
@@ -165,12 +174,12 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.parametrize("when", ["from the start", "compiling", "first update"])
-def test_a_full_disk_ends_a_training_in_a_line(finished, uninterrupted, thorough, total, small_disk, when):
+def test_a_full_disk_ends_a_training_in_a_line(runs, uninterrupted, thorough, total, small_disk, when):
     """Its last checkpoint is whole, and with space again it goes on to the same end."""
     if when == "compiling" and not thorough:
         pytest.skip("run with -m faults")
     out = f"full_{when.replace(' ', '_')}"
-    (finished / out).symlink_to(small_disk, target_is_directory=True)
+    (runs / out).symlink_to(small_disk, target_is_directory=True)
     filling = small_disk / ".filling"
 
     def fill() -> None:
@@ -181,41 +190,39 @@ def test_a_full_disk_ends_a_training_in_a_line(finished, uninterrupted, thorough
     if when == "from the start":
         fill()
         with filling.open("r+b") as file:
-            file.truncate(filling.stat().st_size - 2**14)  # for the configuration
-    process = start(finished, out, 10**9 if when == "first update" else total)
+            file.truncate(filling.stat().st_size - 2**16)  # for configuration and clip
+    process = start(runs, out, 10**9 if when == "first update" else total)
     if when != "from the start":
-        wait_for(finished, out, when, process)
+        wait_for(runs, out, when, process)
         fill()
     code = process.wait(timeout=180)
-    printed = (finished / f"{out}.txt").read_text()
+    printed = (runs / f"{out}.txt").read_text()
     assert code == 1, printed
     assert "Traceback" not in printed
     assert "No space left" in printed.splitlines()[-1]
     assert [line for line in printed.splitlines() if line.startswith("error: ")] == printed.splitlines()[-1:]
     filling.unlink()
-    (finished / f"{out}.txt").write_text("")
+    (runs / f"{out}.txt").write_text("")
     if when == "first update":
-        assert Checkpoints(finished / out).restore_policy("last")
+        assert Checkpoints(runs / out).restore_policy("last")
     else:
-        resume_to_the_end(finished, out, total)
-        assert_same_end(finished / out, uninterrupted)
+        resume_to_the_end(runs, out, total)
+        assert_same_end(runs / out, uninterrupted)
 
 
-def test_a_training_with_a_damaged_compilation_cache_goes_on(
-    finished, uninterrupted, thorough, total, tmp_path
-):
+def test_a_training_with_a_damaged_compilation_cache_goes_on(runs, uninterrupted, thorough, total, tmp_path):
     """Every file of it is garbage, or cut short; `common/test_cli.py` does it to a small program."""
     if not thorough:
         pytest.skip("run with -m faults")
     cache = tmp_path / "cache"
     variables = {"JAX_COMPILATION_CACHE_DIR": str(cache)}
-    assert start(finished, "cached", STEPS, **variables).wait(timeout=900) == 0  # all is compiled
+    assert start(runs, "cached", UPDATE, **variables).wait(timeout=900) == 0  # all is compiled
     files = [path for path in cache.rglob("*") if path.is_file()]
     assert files
     for number, path in enumerate(files):
         contents = path.read_bytes()
         path.write_bytes(b"garbage" if number % 2 else contents[: len(contents) // 2])
-    process = start(finished, "damaged_cache", total, **variables)
-    assert process.wait(timeout=900) == 0, (finished / "damaged_cache.txt").read_text()
-    assert "Traceback" not in (finished / "damaged_cache.txt").read_text()
-    assert_same_end(finished / "damaged_cache", uninterrupted)
+    process = start(runs, "damaged_cache", total, **variables)
+    assert process.wait(timeout=900) == 0, (runs / "damaged_cache.txt").read_text()
+    assert "Traceback" not in (runs / "damaged_cache.txt").read_text()
+    assert_same_end(runs / "damaged_cache", uninterrupted)

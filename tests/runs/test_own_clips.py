@@ -9,9 +9,10 @@ from helpers.refusals import refusal
 from helpers.small_run import sway
 
 from mjx_mimic.clips.dataset import Clips, load_clips
+from mjx_mimic.clips.editing import edited
 from mjx_mimic.clips.formats import native
 from mjx_mimic.clips.motion import Motion
-from mjx_mimic.config import TrainConfig
+from mjx_mimic.config import EnvConfig, TrainConfig
 from mjx_mimic.config_checks import sized
 from mjx_mimic.runs import folder, own_clips
 
@@ -74,3 +75,14 @@ def test_a_run_without_copies_reads_the_files_themselves_while_they_are_the_same
     assert folder.load_run_clips(run).motions[1].digest == sway(0.2).digest
     native.write("b.npz", sway(0.25))
     assert refusal(folder.load_run_clips, run).startswith(f"{run}: a clip has changed since it was trained;")
+
+
+def test_other_clips_that_need_more_contacts_are_warned_of(capsys):
+    """A robot that lies on its face, and one that stands on its feet."""
+    count = sway().num_frames
+    lying = edited(
+        sway(), root_pos=[[0.0, 0.0, 0.1]] * count, root_quat=[[0.5**0.5, 0.0, 0.5**0.5, 0.0]] * count
+    )
+    for contacts, motion, warned in (("feet", lying, True), ("body", lying, False), ("feet", sway(), False)):
+        folder._warn_of_contacts(Path("run"), EnvConfig(contacts=contacts), Clips((motion,), (1.0,)))
+        assert ("contacts feet, and these clips need body" in capsys.readouterr().out) == warned

@@ -112,9 +112,9 @@ def test_every_setting_clip_and_seed_is_a_run_and_one_step_is_compiled_for_all(
 
 
 def test_side_by_side_they_are_what_they_are_one_after_the_other(described, finished):
-    described.write_text(DESCRIPTION + "together: 3\n")
+    described.write_text(DESCRIPTION.replace("[0, 1]", "[0]") + "together: 3\n")  # three and one
     other = trained(described, "together")
-    for run in ("default/walk-0", "more_KL/kick-1"):
+    for run in ("default/walk-0", "more_KL/kick-0"):
         for a, b in zip(figures(finished / run), figures(other / run), strict=True):
             assert a.keys() == b.keys()
             np.testing.assert_allclose(a["eval_return"], b["eval_return"], rtol=0.02)
@@ -142,6 +142,7 @@ def stops(monkeypatch) -> list[Stop]:
 
 
 def test_a_stopped_sweep_goes_on_where_it_was(described, finished, stops, monkeypatch):
+    described.write_text(DESCRIPTION.replace("[walk, kick]", "[walk]"))
     out = described.parent / "stopped"
     evaluate, calls = sweep.evaluate, []
 
@@ -155,7 +156,7 @@ def test_a_stopped_sweep_goes_on_where_it_was(described, finished, stops, monkey
     assert not sweep.run(read_sweep(described), out, described)
     assert len(list(out.glob("*/*/config.yaml"))) == 2
     assert sweep.run(read_sweep(described), out, described)
-    for run in ("default/walk-0", "default/walk-1", "more_KL/kick-1"):
+    for run in ("default/walk-0", "default/walk-1", "more_KL/walk-1"):
         found = [row for row in figures(out / run) if "eval_return" in row]
         assert [row["samples"] for row in found] == [2 * UPDATE, 4 * UPDATE]
         wanted = figures(finished / run)
@@ -264,8 +265,9 @@ def test_a_training_whose_updates_are_not_finite_ends_and_the_sweep_goes_on(desc
         sweep, "make_learner", lambda config, clips, devices: Learner(broken, config, devices)
     )
     monkeypatch.setattr(sweep, "MAX_SKIPPED_UPDATES", 3)
+    described.write_text(ONE)
     out = trained(described)
-    assert capsys.readouterr().out.count(": update after update was not finite") == 8
+    assert capsys.readouterr().out.count(": update after update was not finite") == 2
     for run in out.glob("*/*/metrics.jsonl"):
         assert figures(run.parent)[-1]["samples"] == 3 * UPDATE
 
@@ -327,6 +329,17 @@ def test_a_clip_that_is_not_fit_is_refused_unless_it_is_trusted(described, capsy
         " torn.npz",
         " torn.npz",
     ]
+
+
+def test_minutes_that_cut_off_what_changes_are_warned_of(described, capsys):
+    described.write_text(ONE.replace("default: {}", "still: {ppo.target_kl: null}") + "minutes: 5\n")
+    found = read_sweep(described)
+    for member in members(found, described.parent, described):
+        sweep._check_setting(found, member)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "is cut off after 5 minutes" in line
+    assert line.startswith("warning: setting more KL: ")
+    assert "(the wanted KL divergence)" in line
 
 
 def test_minutes_end_a_training(described, monkeypatch):

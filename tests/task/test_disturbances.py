@@ -43,19 +43,29 @@ def plain() -> Learner:
     return learner_with(0.0, 0.0)
 
 
-def drift_after_a_step(learner: Learner) -> tuple[np.ndarray, TrainState]:
-    """Horizontal speed (ENVS,) beyond the reference's after one training step, and the state."""
-    state, _ = learner.train_step(learner.init(jax.random.key(0)))
+@pytest.fixture(scope="module")
+def rough() -> Learner:
+    """Its disturbances grow over five updates."""
+    return learner_with(0.3, 1.0, ramp=0.5)
+
+
+def drift_after_a_step(learner: Learner, updates: int = 0) -> tuple[np.ndarray, TrainState]:
+    """Horizontal speed (ENVS,) beyond the reference's after one training step, and the state.
+
+    `updates` are said to have been made before it.
+    """
+    begun = learner.init(jax.random.key(0))
+    begun = replace(begun, iteration=begun.iteration + jnp.int32(updates))
+    state, _ = learner.train_step(begun)
     after = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), state.env)
     wanted = jax.vmap(learner.env.reference_coordinates)(after)[1]
     return np.linalg.norm(np.asarray(after.qvel - wanted)[:, :2], axis=1), state
 
 
-def test_training_is_disturbed_and_its_evaluations_are_not(plain):
+def test_training_is_disturbed_and_its_evaluations_are_not(plain, rough):
     calm, state = drift_after_a_step(plain)
     assert calm.max() < 1e-5
-    rough = learner_with(0.3, 1.0)
-    kicked, _ = drift_after_a_step(rough)
+    kicked, _ = drift_after_a_step(rough, updates=5)
     # 16 steps of 1/30 s, a kick every 2 s: about a quarter have one or more.
     assert 0.1 < (kicked > 1e-3).mean() < 0.45
     assert kicked.max() < 0.9
@@ -63,15 +73,14 @@ def test_training_is_disturbed_and_its_evaluations_are_not(plain):
     jax.tree.map(np.testing.assert_array_equal, *evaluations)
 
 
-def test_disturbances_grow_with_the_training():
+def test_disturbances_grow_with_the_training(rough):
     """From none in the first of the five updates that a ramp of half the training has."""
-    learner = learner_with(0.3, 1.0, ramp=0.5)
-    first, state = drift_after_a_step(learner)
+    first, state = drift_after_a_step(rough)
     assert first.max() < 1e-5
     for _ in range(4):
-        state, _ = learner.train_step(state)
+        state, _ = rough.train_step(state)
     after = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), state.env)
-    wanted = jax.vmap(learner.env.reference_coordinates)(after)[1]
+    wanted = jax.vmap(rough.env.reference_coordinates)(after)[1]
     assert np.linalg.norm(np.asarray(after.qvel - wanted)[:, :2], axis=1).max() > 0.05
 
 

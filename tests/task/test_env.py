@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
+from helpers.mimickit_reward import mimickit_terms
 from helpers.robots import RigidRobot
 from scipy import stats
 from scipy.spatial.transform import Rotation
@@ -145,6 +146,13 @@ def lookup(env) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
     return call
 
 
+def start_of(lookup, state: EnvState) -> tuple[np.ndarray, np.ndarray]:
+    """qpos and qvel (N, ...) with which episodes begin at `start_time`."""
+    qpos, _ = lookup(state.clip, state.start_time)
+    times = [state.start_time + offset for offset in np.float32([-DT, 0.0, DT])]
+    return qpos, np.mean([lookup(state.clip, time)[1] for time in times], axis=0)
+
+
 def in_mujoco(model: mujoco.MjModel, qpos: np.ndarray) -> mujoco.MjData:
     """Kinematics in MuJoCo C."""
     data = mujoco.MjData(model)
@@ -209,7 +217,7 @@ def resets(reset) -> tuple[EnvState, np.ndarray]:
 
 def test_reset_is_the_whole_reference_state_at_its_time(resets, lookup, clips):
     state, _ = resets
-    qpos, qvel = lookup(state.clip, state.start_time)
+    qpos, qvel = start_of(lookup, state)
     np.testing.assert_allclose(state.qpos, qpos, rtol=0.0, atol=1e-6)
     np.testing.assert_allclose(state.qvel, qvel, rtol=0.0, atol=1e-5)
     assert np.ptp(qvel[:, 6:], axis=0).min() > 0.1  # it moves, too
@@ -440,21 +448,44 @@ def test_return_adds_up_and_steps_count(flight):
         np.testing.assert_array_equal(getattr(following, field), getattr(state, field))
 
 
-@pytest.mark.parametrize(("name", "track_root"), [("mimickit", True), ("mimickit", False), ("paper", False)])
+@pytest.mark.parametrize("track_root", [True, False])
+@pytest.mark.parametrize("name", ["mimickit", "paper"])
 def test_config_chooses_the_reward(light, some_states, name, track_root):
     chosen = replace(light, config=replace(light.config, reward=name, track_root=track_root))
 
     def rewards(state: EnvState, shift: jax.Array) -> tuple:
-        own = chosen.character(state)
-        away = replace(own, root_pos=own.root_pos + shift, body_pos=own.body_pos + shift)
-        return chosen.compute_reward(away, chosen.reference(state, ahead=5))
+        away = replace(state, qpos=state.qpos.at[:3].add(shift))
+        return chosen.compute_reward(chosen.character(away), chosen.reference(away))
 
     compiled = jax.jit(jax.vmap(rewards, in_axes=(0, None)))
     near, terms = compiled(some_states, np.zeros(3))
     far, _ = compiled(some_states, np.array([0.3, 0.0, 0.0]))
     assert ("centre_of_mass" in {f.name for f in fields(terms)}) == (name == "paper")
-    sees_place = name == "paper" or track_root
-    np.testing.assert_array_equal(near - far > 0.01, sees_place)
+    np.testing.assert_array_equal(near - far > 0.01, track_root)
+    np.testing.assert_array_equal(np.abs(near - far) < 1e-5, not track_root)
+
+
+def test_without_place_and_heading_rewards_compare_heading_frames(robot, env, some_states):
+    blind = replace(env, config=replace(env.config, track_root=False))
+
+    @jax.jit
+    @jax.vmap
+    def compared(state: EnvState) -> tuple:
+        own = blind.character(state)
+        in_world = robot.character_state(*blind.reference_coordinates(state))
+        return own, in_world, blind.compute_reward(own, blind.reference(state))[1]
+
+    draw = np.random.default_rng(8)
+    off = np.linspace(0.0, 0.3, ENVS)[:, None]
+    qpos, qvel = (x + off * draw.normal(size=x.shape) for x in (some_states.qpos, some_states.qvel))
+    spin = Rotation.from_euler("zyx", draw.uniform(-1.0, 1.0, (ENVS, 3)) * [3.0, 0.4, 0.4])
+    qpos[:, 3:7] = (spin * Rotation.from_quat(qpos[:, 3:7], scalar_first=True)).as_quat(scalar_first=True)
+    qpos[:, :2] += draw.normal(size=(ENVS, 2)) * 4.0
+    state = replace(some_states, qpos=qpos.astype(np.float32), qvel=qvel.astype(np.float32))
+    own, in_world, terms = jax.tree.map(lambda x: np.asarray(x, np.float64), compared(state))
+    for name, wanted in mimickit_terms(robot, own, in_world, track_root=False).items():
+        np.testing.assert_allclose(getattr(terms, name), wanted, rtol=0.0, atol=1e-4, err_msg=name)
+        assert np.ptp(wanted) > 0.02
 
 
 # --- ends of episodes -----------------------------------------------------------------------------------
@@ -653,7 +684,7 @@ def test_after_the_end_a_new_episode_starts_on_the_reference(scenes, episode, lo
     for following, result in ((scenes[1], scenes[2]), (states[EPISODE_STEPS], results[EPISODE_STEPS - 1])):
         done = ended(result)
         assert done.sum() >= 9
-        qpos, qvel = lookup(following.clip, following.start_time)
+        qpos, qvel = start_of(lookup, following)
         np.testing.assert_allclose(following.qpos[done], qpos[done], rtol=0.0, atol=1e-6)
         np.testing.assert_allclose(following.qvel[done], qvel[done], rtol=0.0, atol=1e-5)
         assert set(following.clip[done]) <= {SWAY, STEP_OUT}

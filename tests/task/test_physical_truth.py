@@ -383,13 +383,15 @@ def see(env) -> Callable[[EnvState], Seen]:
 
     def look(state: EnvState) -> tuple:
         # Kinematics once, of own state and of the reference now and at coming steps: else it compiles long.
+        blind = replace(env, config=replace(env.config, track_root=False))
         coordinates = [
             (state.qpos, state.qvel),
+            blind.shown_coordinates(state),
             *(env.reference_coordinates(state, ahead) for ahead in range(4)),
         ]
         stacked = jax.tree.map(lambda *arrays: jnp.stack(arrays), *coordinates)
         characters = jax.vmap(env.robot.character_state)(*stacked)
-        own, *targets = (jax.tree.map(lambda array, i=i: array[i], characters) for i in range(5))
+        own, carried, *targets = (jax.tree.map(lambda array, i=i: array[i], characters) for i in range(6))
         parts = {
             name: layout.parts(
                 env.robot,
@@ -399,9 +401,10 @@ def see(env) -> Callable[[EnvState], Seen]:
             )
             for name, layout in LAYOUTS.items()
         }
+        tasks = {name: replace(env, config=config) for name, config in REWARDS.items()}
         rewards = {
-            name: replace(env, config=config).compute_reward(own, targets[0])[0]
-            for name, config in REWARDS.items()
+            name: task.compute_reward(own, targets[0] if task.track_root else carried)[0]
+            for name, task in tasks.items()
         }
         return parts, rewards, env.causes(state, own, targets[0]).terminated
 

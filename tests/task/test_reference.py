@@ -259,6 +259,42 @@ def test_velocity_is_that_of_the_lower_frame_throughout_an_interval(library):
         np.testing.assert_allclose(qvel[:, :3], np.diff(motion.root_pos, axis=0) * motion.fps, rtol=1e-5)
 
 
+@pytest.mark.parametrize("clip", range(len(CLIPS)))
+def test_a_start_has_the_pose_of_its_time_and_the_mean_velocity_around_it(library, clip):
+    motion = CLIPS[clip]
+    times = np.float32(np.random.default_rng(3).uniform(0.0, motion.length, PIECE))
+    starts = jax.jit(jax.vmap(lambda time: reference.smooth_start(library, jnp.int32(clip), time, 0.04)))
+    qpos, qvel = (np.asarray(array, np.float64) for array in starts(times))
+    around = [times.astype(float) + offset for offset in (-0.04, 0.0, 0.04)]
+    frames = np.array(around) * motion.fps
+    clear = (np.abs(frames - np.round(frames)) > 1e-2).all(axis=0)  # of a frame, at which velocities jump
+    assert clear.sum() > PIECE / 2
+    assert_same_qpos(qpos, expected(motion, around[1])[0])
+    wanted = np.mean([expected(motion, time)[1] for time in around], axis=0)
+    np.testing.assert_allclose(qvel[clear], wanted[clear], rtol=1e-5, atol=1e-3)
+
+
+def test_a_start_on_a_rough_clip_is_no_kick():
+    """Of a walk whose root was captured 5 mm off, a velocity between two frames is off by 0.2 m/s."""
+    walk = cycles(load_motion("walk"), 20)
+    frames = walk.qpos[::2]
+    rough = frames + np.pad(np.random.default_rng(4).normal(0.0, 5e-3, (len(frames), 3)), ((0, 0), (0, 33)))
+    clips = [Motion.from_qpos(qpos, name="walk", fps=30.0, loop="clamp") for qpos in (frames, rough)]
+    times = jnp.linspace(0.1, clips[0].length - 0.1, 500)
+
+    @jax.vmap
+    def velocities(time):
+        libraries = [reference.make_library([clip]) for clip in clips]
+        looked_up = [reference.lookup(library, jnp.int32(0), time)[1] for library in libraries]
+        started = [reference.smooth_start(library, jnp.int32(0), time, 1 / 30)[1] for library in libraries]
+        return looked_up, started
+
+    (smooth, between_frames), (_, at_starts) = velocities(times)
+    kicks = [np.std(np.asarray(found - smooth)[:, :3]) for found in (between_frames, at_starts)]
+    assert kicks[0] > 0.19
+    assert kicks[1] < 0.1
+
+
 def test_turns_too_small_for_mimickit_have_no_velocity():
     turns = np.array([1e-6, 1.9e-5, -1.9e-5, 2.1e-5, -2.1e-5, 1e-3])
     angles = np.concatenate([[0.0], np.cumsum(turns)])
