@@ -511,7 +511,7 @@ def test_recordings_are_the_episodes(in_c, in_mjx):
             assert recording.qpos.shape == recording.reference.shape == (STEPS + 1, 36)
             assert recording.fps == 30.0
             np.testing.assert_array_equal(recording.qpos[0], recording.reference[0])
-            np.testing.assert_allclose(recording.reward[0], 1.0, atol=1e-5)
+            np.testing.assert_allclose(recording.reward[0], 1.0, atol=0.01)  # a start's velocity is smoothed
             np.testing.assert_allclose(recording.reward[1:].sum(), episode.reward, rtol=1e-5)
             steps = recording.failure[0] if recording.failure else STEPS
             assert steps == episode.episode_length
