@@ -19,7 +19,7 @@ import numpy as np
 
 from mjx_mimic.clips import load_motion
 from mjx_mimic.clips.formats import FORMATS
-from mjx_mimic.config import EnvConfig, NoiseConfig
+from mjx_mimic.config import EnvConfig, NoiseConfig, TrainConfig
 from mjx_mimic.evaluation import Evaluation, summary
 from mjx_mimic.mimickit_files import KEYS
 from mjx_mimic.presets import PRESETS, Preset
@@ -145,12 +145,19 @@ def presets_table() -> str:
         "| setting | meaning | " + " | ".join(f"`{name}`" for name in DISTURBED) + " |",
         "|---|---|---|---|---|",
     ]
-    settings = zip(*(_settings(PRESETS[name]) for name in DISTURBED), strict=True)
+    settings = zip(*(_settings(as_it_acts(PRESETS[name])) for name in DISTURBED), strict=True)
     for (option, meaning, default), (_, _, robust), (_, _, deploy) in settings:
         if not default == robust == deploy:
             values = " | ".join(map(_value, (default, robust, deploy)))
             rows.append(f"| `{option}` | {meaning} | {values} |")
     return "\n".join(rows)
+
+
+def as_it_acts(config: TrainConfig) -> TrainConfig:
+    """Return settings with what their layout of the observation implies."""
+    env = config.env
+    tracks = env.track_root and LAYOUTS[env.observation].shows_place
+    return replace(config, env=replace(env, track_root=tracks))
 
 
 def noise_table() -> str:

@@ -294,9 +294,8 @@ class EnvConfig:
     key_bodies: tuple[str, ...] = KEY_BODIES
     """Bodies whose positions MimicKit's reward and layouts count."""
     track_root: bool = True
-    """Whether the root's place and heading count, in reward and termination. Without, robot and reference are
-    compared each from its own root, and the reference is observed from the robot's place and heading; layouts
-    that do not show the place imply it."""
+    """Whether the root's place and heading count, in reward and termination. Without, the reference is moved
+    to the robot's in every control step; layouts that do not show the place imply it."""
     max_deviation: Annotated[float | None, Within(1e-3, 100.0)] = 0.5
     """Distance of a body from its reference that ends an episode early, m; None: no distance does."""
     fall_ends: bool = True

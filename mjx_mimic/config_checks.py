@@ -147,6 +147,10 @@ def _shows_phase(config: TrainConfig) -> bool:
     return env.observation != "mimickit" if env.phase is None else env.phase
 
 
+def _shows_place(config: TrainConfig) -> bool:
+    return config.env.observation != "onboard" or config.env.goal in ("location", "strike", "throw")
+
+
 def _counts_key_bodies(config: TrainConfig) -> bool:
     env = config.env
     return env.reward == "mimickit" or env.observation not in ("compact", "onboard")
@@ -164,10 +168,8 @@ _EFFECTS: dict[str, tuple[Callable[[TrainConfig], bool], str]] = {
     "env.action_scale": (lambda config: config.env.action == "reference", "--env.action reference"),
     "env.phase_frequencies": (_shows_phase, "--env.phase"),
     "env.noise": (lambda config: config.noise > 0.0, "--noise"),
-    **{
-        f"env.noise.{name}": (lambda config: config.env.observation != "onboard", "another --env.observation")
-        for name in ("position", "velocity")
-    },
+    "env.noise.position": (_shows_place, "another --env.observation"),
+    "env.noise.velocity": (lambda config: config.env.observation != "onboard", "another --env.observation"),
     "env.key_bodies": (_counts_key_bodies, "--env.reward mimickit"),
     "ppo.entropy_weight": (lambda config: config.network.learn_std, "--network.learn-std"),
     **{

@@ -112,7 +112,6 @@ PRESETS: dict[Preset, TrainConfig] = {
             observation="onboard",
             history=4,
             privileged_critic=True,
-            track_root=False,
             max_deviation=1.0,
             control_hz=50.0,
             physics_hz=100.0,

@@ -25,22 +25,22 @@ COLLECTIVE_TIMEOUT_S = 24 * 3600
 def parse(kind: Any, arguments: Sequence[str], **options: Any) -> Any:
     """Parse a command line into the dataclass `kind`.
 
-    tyro itself prints what is wrong with an option, and exits with 2.
+    tyro itself prints what is wrong with an option, and exits with 2. Over a `default`, which a file may have
+    made, an option of several values may stand there without one: it empties the list.
 
     Raises:
         UserError: an option of several values stands there twice, of which tyro takes the last ones alone, or
-            without a value, with which tyro does nothing.
+            without a value, where that does nothing.
     """
-    places = [index for index, part in enumerate(arguments) if part.startswith("--")]
-    given = [arguments[index].partition("=")[0].replace("_", "-") for index in places]
-    lists = _lists(kind)
-    for index, name in zip(places, given, strict=True):
+    lists, may_be_empty = _lists(kind), bool(options.keys() & {"default", "return_unknown_args"})
+    given = [part.partition("=")[0].replace("_", "-") if part.startswith("--") else "" for part in arguments]
+    for name, part, following in zip(given, arguments, [*arguments[1:], "--"], strict=True):
         if name[2:].rpartition(".")[2] not in lists:
             continue
         if given.count(name) > 1:
             raise UserError(f"option {name}: stands there twice; give it once, with all its values after it")
-        is_last = index + 1 == len(arguments) or index + 1 in places
-        if is_last and "=" not in arguments[index]:
+        is_empty = "=" not in part and following.startswith("--") and following != "--help"
+        if is_empty and not may_be_empty:
             raise UserError(f"option {name}: has no value; name at least one after it, or leave it out")
     return tyro.cli(kind, args=list(arguments), **options)
 

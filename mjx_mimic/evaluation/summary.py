@@ -84,7 +84,7 @@ def episode_metrics(
             "mpjpe_global",
             "mm",
             mean(errors.global_body_position, MILLI),
-            "mean distance of the bodies, in the world",
+            "mean distance of the bodies; where place does not count, from the reference moved to the robot",
         ),
         EpisodeMetric(
             "mpjpe_root",

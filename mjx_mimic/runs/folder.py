@@ -273,11 +273,11 @@ def load_policy(
 def _warn_of_contacts(run: Path, config: EnvConfig, clips: Clips) -> None:
     """Say where other clips than a run's own touch the floor with more than its robot does."""
     needed = with_contacts(replace(config, contacts="auto"), clips.motions).contacts
-    sets = typing.get_args(ContactSet)
-    if sets.index(needed) > sets.index(config.contacts):
+    sets = ("auto", *typing.get_args(ContactSet))
+    if config.contacts != "auto" and sets.index(needed) > sets.index(config.contacts):
         print(
             f"warning: {run}: was trained with --env.contacts {config.contacts}, and these clips need"
-            f" {needed}: a robot with anything else on the floor counts as fallen"
+            f" {needed}: with anything else on the floor the robot falls through it or counts as fallen"
         )
 
 

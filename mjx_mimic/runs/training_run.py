@@ -168,7 +168,8 @@ def check_memory(learner: Learner, together: int = 1) -> None:
 def changing(config: TrainConfig) -> list[str]:
     """Return what changes over the length of a training, in words."""
     changes = {
-        "the wanted KL divergence": config.ppo.target_kl is not None,
+        "the wanted KL divergence": config.ppo.target_kl is not None
+        and config.ppo.final_kl < config.ppo.target_kl,
         "the standard deviation": config.network.final_std is not None,
         "the ramp of the disturbances": config.disturbance_ramp > 0.0,
     }

@@ -109,7 +109,7 @@ class ImitationEnv:
         return replace(state, history=jnp.tile(self.reading(state), (self.config.history - 1, 1)))
 
     def reset_to(self, clip: jax.Array, time: jax.Array, key: jax.Array | None = None) -> EnvState:
-        """Return the state of the reference of `clip` () at `time` () s, of the nominal robot.
+        """Return the state at a start on the reference of `clip` () at `time` () s, of the nominal robot.
 
         `key` draws its goal and its skills; None: always the same ones.
         """

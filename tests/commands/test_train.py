@@ -89,6 +89,13 @@ def test_what_would_have_no_effect_is_refused_of_a_new_training(config, option):
         check_effects(preset)
 
 
+def test_an_option_without_values_empties_the_list_of_a_file(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text("env: {target_steps: [1, 2]}")
+    command = train.parse(["--config", str(path), "--env.target-steps", "--seed", "3"])
+    assert (command.train.env.target_steps, command.train.seed) == ((), 3)
+
+
 def test_the_interval_of_evaluations_is_sized_for_the_machine():
     assert sized(TrainConfig(), "cpu", 2).eval_interval == 500_000
     assert sized(TrainConfig(), "gpu", 1).eval_interval == 13_000_000

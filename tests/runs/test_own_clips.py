@@ -1,6 +1,7 @@
 """A run keeps its clips: it can be moved, and a file that changes later does not change it."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,12 +78,19 @@ def test_a_run_without_copies_reads_the_files_themselves_while_they_are_the_same
     assert refusal(folder.load_run_clips, run).startswith(f"{run}: a clip has changed since it was trained;")
 
 
-def test_other_clips_that_need_more_contacts_are_warned_of(capsys):
-    """A robot that lies on its face, and one that stands on its feet."""
+def test_other_clips_that_need_more_contacts_are_warned_of(tmp_path, capsys):
+    """A robot that lies on its face, and one that stands on its feet, for runs of two contact sets."""
     count = sway().num_frames
     lying = edited(
         sway(), root_pos=[[0.0, 0.0, 0.1]] * count, root_quat=[[0.5**0.5, 0.0, 0.5**0.5, 0.0]] * count
     )
-    for contacts, motion, warned in (("feet", lying, True), ("body", lying, False), ("feet", sway(), False)):
-        folder._warn_of_contacts(Path("run"), EnvConfig(contacts=contacts), Clips((motion,), (1.0,)))
+    for contacts, motion, warned in (
+        ("feet", lying, True),
+        ("body", lying, False),
+        ("feet", sway(0.3), False),
+    ):
+        run = tmp_path / f"{contacts} {warned}"
+        config = replace(sized(TrainConfig(), "cpu", 2), env=EnvConfig(contacts=contacts))
+        folder.create(run, config, Clips((sway(),), (1.0,)), 2)
+        assert "no checkpoint" in refusal(folder.load_policy, run, "last", Clips((motion,), (1.0,)))
         assert ("contacts feet, and these clips need body" in capsys.readouterr().out) == warned

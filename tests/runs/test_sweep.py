@@ -105,6 +105,7 @@ def test_every_setting_clip_and_seed_is_a_run_and_one_step_is_compiled_for_all(
         assert [row["samples"] for row in rows] == [2 * UPDATE, 4 * UPDATE]
         assert rows[0]["eval_return"] is not None
         assert Checkpoints(out / run).restore_policy("last").samples == 4 * UPDATE
+    assert traced > 0
     before = len(TRACED_STEPS)
     described.write_text(ONE.replace("  more", "  none: {ppo.target_kl: 0.03}\n  more"))
     trained(described, "more")
@@ -332,7 +333,9 @@ def test_a_clip_that_is_not_fit_is_refused_unless_it_is_trusted(described, capsy
 
 
 def test_minutes_that_cut_off_what_changes_are_warned_of(described, capsys):
-    described.write_text(ONE.replace("default: {}", "still: {ppo.target_kl: null}") + "minutes: 5\n")
+    described.write_text(
+        ONE.replace("default: {}", "still: {ppo.target_kl: null, ppo.max_rate: 0.001}") + "minutes: 5\n"
+    )
     found = read_sweep(described)
     for member in members(found, described.parent, described):
         sweep._check_setting(found, member)
