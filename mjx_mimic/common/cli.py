@@ -34,7 +34,7 @@ def parse(kind: Any, arguments: Sequence[str], **options: Any) -> Any:
     """
     lists, may_be_empty = _lists(kind), bool(options.keys() & {"default", "return_unknown_args"})
     given = [part.partition("=")[0].replace("_", "-") if part.startswith("--") else "" for part in arguments]
-    for name, part, following in zip(given, arguments, [*arguments[1:], "--"], strict=True):
+    for name, part, following in zip(given, arguments, [*arguments, "--"][1:], strict=True):
         if name[2:].rpartition(".")[2] not in lists:
             continue
         if given.count(name) > 1:
