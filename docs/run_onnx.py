@@ -91,6 +91,8 @@ def motors_of(model, about):
         "armature": (model.dof_armature[dofs], about["armature"]),
         "stiffness": (model.jnt_stiffness[numbers], 0.0),
         "damping": (model.dof_damping[dofs], 0.0),
+        "frictionloss": (model.dof_frictionloss[dofs], 0.0),
+        "limit of targets": (model.actuator_ctrllimited[motors], 0),
     }
     for name, (values, wanted) in here.items():
         if not np.allclose(values, wanted, rtol=0.01):
@@ -120,6 +122,16 @@ def opened(policy):
     return session, about
 
 
+def first_memory(about, number, rest):
+    """Return what the first step is told of those before it; at rest, that nothing has moved."""
+    memory = {"last_action": np.zeros(len(about["joint_names"]), np.float32)}
+    if "first_history" in about:
+        memory["history"] = np.array(about["first_history"][number], np.float32)
+        if rest:  # gravity 3, gyro 3, angles 29, velocities 29, last action 29
+            memory["history"][:, 3:6] = memory["history"][:, 35:64] = 0.0
+    return memory
+
+
 def main(policy, scene, clip, seconds, rest):
     session, about = opened(policy)
     clips = about["clips"]
@@ -142,9 +154,7 @@ def main(policy, scene, clip, seconds, rest):
     outputs = [value.name for value in session.get_outputs()]
     if clips[number]["loop"] == "clamp":  # a clip that ends
         seconds = min(seconds, clips[number]["seconds"])
-    memory = {"last_action": np.zeros(len(motors), np.float32)}
-    if "first_history" in about:
-        memory["history"] = np.array(about["first_history"][number], np.float32)
+    memory = first_memory(about, number, rest)
     lowest = np.inf
     for step in range(max(1, round(seconds * hz))):
         mujoco.mj_forward(model, data)  # so that the sensors show the state of now

@@ -277,7 +277,7 @@ class BrowserView:
         self._followed = self.session.playable.data.qpos[:2].copy()
 
     def _follow(self, root: NDArray) -> None:
-        if self._following.value:
+        if self._following.value and np.isfinite(root).all():
             share = 1.0 - math.exp(-1.0 / (FRAMES_PER_SECOND * _CAMERA_LAG_S))
             self._followed += share * (root - self._followed)
         x, y = self._followed + self._middle

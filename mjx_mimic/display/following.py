@@ -53,11 +53,11 @@ class Follower:
         found = replace(policy, params=stored.actor, normalizer=moments)
         if _shapes(found) != _shapes(policy):
             print(
-                f"checkpoint {stored.samples} is not shown: it is of another run; start the view again",
+                f"checkpoint {newest} is not shown: it is of another run; start the view again",
                 flush=True,
             )
             return None
-        print(f"checkpoint {stored.samples}: the {self._which} policy is shown from here on", flush=True)
+        print(f"checkpoint {newest}: the {self._which} policy is shown from here on", flush=True)
         return found
 
 

@@ -63,7 +63,7 @@ class StoredPolicy:
     critic: Params
     normalizer: Normalizer
     samples: int
-    """Samples of the training at this checkpoint."""
+    """Samples of the training when these were its networks."""
 
 
 class Checkpoints:
@@ -167,7 +167,9 @@ class Checkpoints:
                 raise UserError(
                     f"{step}: no evaluation yet, so no best policy; use --checkpoint last or train longer"
                 )
-            return _restore(step, "best" if which == "best" else "last"), progress.samples
+            if which == "best":
+                return _restore(step, "best"), progress.best_samples or 0
+            return _restore(step, "last"), progress.samples
 
         found, samples = self._chosen(which, read)
         return StoredPolicy(found["actor"], found["critic"], Normalizer(**found["normalizer"]), samples)

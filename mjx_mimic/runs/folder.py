@@ -60,7 +60,7 @@ def create(
         file.write(yaml_bytes(record(config, clips, devices, init_from)))
     try:
         own_clips.write(path, clips)
-    except UserError:
+    except BaseException:  # a full disk, an interrupt: without its clips it is no run
         (path / CONFIG_FILE).unlink()
         raise
 

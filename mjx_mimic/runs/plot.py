@@ -120,8 +120,8 @@ def grouped(runs: Sequence[Path]) -> list[list[Path]]:
 
 
 def _made_with(run: Path) -> tuple[TrainConfig, str]:
-    """Read what a run was made with, but for seed and length: settings, first networks, clips' contents."""
-    config = replace(read_config(run), seed=0, total_steps=0)
+    """Read what a run was made with, but for its seed: settings, first networks, clips' contents."""
+    config = replace(read_config(run), seed=0)
     record = read_record(run)  # of any format, as `read_config` does
     clips = record.get("clips") if isinstance(record.get("clips"), list) else []
     contents = [(clip.get("digest"), clip.get("weight")) for clip in clips if isinstance(clip, Mapping)]

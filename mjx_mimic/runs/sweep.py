@@ -86,10 +86,13 @@ def run(sweep: Sweep, out: Path, source: Path, trust: bool = False) -> bool:
 
 
 def _as_begun(member: Member) -> TrainConfig:
-    """Return a training's settings; one that has begun on other cores keeps its number of environments."""
-    if member.config.num_envs or not os.path.exists(member.path / CONFIG_FILE):
-        return member.config
-    return replace(member.config, num_envs=read_run(member.path)[0].num_envs)
+    """Return a training's settings; one that has begun on other cores keeps what was sized for those."""
+    own = member.config
+    if not os.path.exists(member.path / CONFIG_FILE):
+        return own
+    past, _ = read_run(member.path)
+    names = ("num_envs", "total_steps", "eval_interval")
+    return replace(own, **{name: getattr(own, name) or getattr(past, name) for name in names})
 
 
 @dataclass(frozen=True)

@@ -134,14 +134,24 @@ def clip_name(motion: str) -> str:
     return Path(file).stem + (f"-{clip}" if clip else "")
 
 
+ELSEWHERE = {
+    "motion": "write the sweep's own field 'motion'",
+    "motion_weights": "name a YAML list of clips with weights in 'motion'",
+    "seed": "write the sweep's own field 'seeds'",
+    "total_steps": "write the sweep's own field 'samples'",
+    "video_interval": "leave it out, a sweep writes no videos",
+}
+"""Settings of a training that a setting of a sweep may not have, and what to do instead."""
+
+
 def place_in(values: dict[str, Any], name: str, value: Any, where: str) -> None:
     """Set a field by its dotted name in a nested dict.
 
     Raises:
         UserError: there is no such field, or it is a section, or one that the sweep has itself.
     """
-    if name in ("motion", "motion_weights", "seed", "total_steps"):
-        raise UserError(f"{where}: {name} has a field of its own; use that")
+    if name in ELSEWHERE:
+        raise UserError(f"{where}: {name} cannot be set here; {ELSEWHERE[name]}")
     *parents, last = name.split(".")
     inner: Any = values
     for parent in parents:

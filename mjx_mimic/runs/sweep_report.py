@@ -58,7 +58,8 @@ def table(everyone: Sequence[Member]) -> str:
     head = ["clip", "setting", "seeds", "M samples", "evaluation return"]
     head += [f"{name}: M samples, min" for name in names]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for (clip, setting), group in by_cell(everyone).items():
+    cells = by_cell(everyone).items()
+    for clip, setting, group in [(clip, *cell) for clip, settings in cells for cell in settings.items()]:
         outcomes = [found for member in group if (found := outcome(member.path))]
         if not outcomes:
             continue
@@ -67,9 +68,9 @@ def table(everyone: Sequence[Member]) -> str:
         if len(returns) > 1:
             text += f" ({min(returns):.1f} to {max(returns):.1f})"
         far = " to ".join(dict.fromkeys(f"{x:.2f}" for x in (min(samples), max(samples))))
-        cells = [clip, setting, str(len(outcomes)), far, text, median_cost([o.complete for o in outcomes])]
-        cells += [median_cost([o.thresholds[i] for o in outcomes]) for i in range(len(THRESHOLDS))]
-        lines.append("| " + " | ".join(cells) + " |")
+        line = [clip, setting, str(len(outcomes)), far, text, median_cost([o.complete for o in outcomes])]
+        line += [median_cost([o.thresholds[i] for o in outcomes]) for i in range(len(THRESHOLDS))]
+        lines.append("| " + " | ".join(line) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -79,13 +80,11 @@ def median_cost(costs: Sequence[tuple[float, float] | None]) -> str:
     return f"{samples / 1e6:.2f}, {minutes:.1f}" if np.isfinite(samples) else "-"
 
 
-def by_cell(everyone: Sequence[Member]) -> dict[tuple[str, str], list[Member]]:
-    """Put the seeds of each clip and setting together."""
-    cells: dict[tuple[str, str], list[Member]] = {}
-    for clip in dict.fromkeys(member.clip for member in everyone):
-        for member in everyone:
-            if member.clip == clip:
-                cells.setdefault((clip, member.setting), []).append(member)
+def by_cell(everyone: Sequence[Member]) -> dict[str, dict[str, list[Member]]]:
+    """Put the seeds together, by clip and setting."""
+    cells: dict[str, dict[str, list[Member]]] = {}
+    for member in everyone:
+        cells.setdefault(member.clip, {}).setdefault(member.setting, []).append(member)
     return cells
 
 
@@ -99,19 +98,11 @@ def write_report(out: Path, everyone: Sequence[Member]) -> str:
     with replacing(out / "table.md") as file:
         file.write(text.encode())
     cells = by_cell(everyone)
-    clips = list(dict.fromkeys(clip for clip, _ in cells))
-    figure = Figure(figsize=(7.0 * len(clips), 5.0), layout="constrained")
-    for panel, clip in zip(figure.subplots(1, len(clips), squeeze=False)[0], clips, strict=True):
-        for (other, setting), group in cells.items():
-            if other != clip:
-                continue
-            runs = [member.path for member in group if (member.path / METRICS_FILE).exists()]
-            metrics = {run: read_metrics(run) for run in runs}
-            evaluated = {
-                run: found
-                for run, found in metrics.items()
-                if np.isfinite(found.get("eval_return", [])).any()
-            }
+    figure = Figure(figsize=(7.0 * len(cells), 5.0), layout="constrained")
+    panels = figure.subplots(1, len(cells), squeeze=False)[0]
+    for panel, (clip, settings) in zip(panels, cells.items(), strict=True):
+        for setting, group in settings.items():
+            evaluated = {m.path: read_metrics(m.path) for m in group if outcome(m.path)}
             if evaluated:
                 draw_group(panel, evaluated, setting, "eval_return", "samples")
         panel.set(title=clip, xlabel="samples, millions", ylabel="evaluation return")

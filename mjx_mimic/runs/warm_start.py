@@ -46,7 +46,7 @@ class Source:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What the new run's configuration says about it; the samples are those of the checkpoint read."""
+        """What the new run's configuration says about it; the samples are those of its networks."""
         return {"run": str(self.run), "checkpoint": self.which, "samples": self.stored.samples}
 
 

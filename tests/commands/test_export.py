@@ -330,7 +330,17 @@ def test_the_example_runs_a_controller_from_sensors_without_jax(finished, tmp_pa
         assert words in done.stderr
     text = EXAMPLE.read_text()
     assert "mjx_mimic" not in text
-    assert len([line for line in text.splitlines() if line.strip()]) <= 170
+    assert len([line for line in text.splitlines() if line.strip()]) <= 180
+
+
+def test_from_a_standstill_the_example_remembers_that_nothing_moved():
+    first_memory = runpy.run_path(str(EXAMPLE))["first_memory"]
+    rows = 1.0 + np.arange(3 * 93).reshape(1, 3, 93)  # gravity, gyro, angles, velocities, last action
+    about = {"joint_names": G1_JOINTS, "first_history": rows.tolist()}
+    moving, resting = (first_memory(about, 0, rest)["history"] for rest in (False, True))
+    np.testing.assert_array_equal(moving, rows[0])
+    np.testing.assert_array_equal(np.flatnonzero(resting[0] == 0.0), [3, 4, 5, *range(35, 64)])
+    np.testing.assert_array_equal(resting[resting != 0.0], moving[resting != 0.0])
 
 
 def test_links_touch_in_the_example_as_in_training(walk):

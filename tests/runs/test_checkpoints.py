@@ -33,7 +33,8 @@ def saved(learner, tmp_path_factory) -> tuple[Path, list[TrainState]]:
     for number in range(4):
         if number:
             state, _ = learner.train_step(state)
-        progress = Progress(number * 512, float(number), None if number == 0 else 7.0)
+        best = (7.0, 512) if number else (None, None)
+        progress = Progress(number * 512, float(number), *best)
         checkpoints.save(state, progress, is_best=number == 1)
         states.append(jax.tree.map(np.copy, to_host(state)))
     return run, states
@@ -56,7 +57,7 @@ def test_the_two_newest_are_kept_and_the_last_one_is_restored_to_the_bit(saved, 
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["1024", "1536"]
     state, progress = Checkpoints(run).restore_training(learner.init(jax.random.key(1)))
     assert_equal(to_host(state), states[3])
-    assert progress == Progress(1536, 3.0, 7.0)
+    assert progress == Progress(1536, 3.0, 7.0, 512)
 
 
 def test_best_and_last_are_those_of_their_updates(saved):
@@ -71,6 +72,7 @@ def test_a_resumed_training_keeps_its_best_policy(run, learner):
     checkpoints = Checkpoints(run)
     state, progress = checkpoints.restore_training(learner.init(jax.random.key(1)))
     best = checkpoints.restore_policy("best")
+    assert best.samples == 512  # its own, not the checkpoint's
     state, _ = learner.train_step(place(learner.devices, state))
     checkpoints.save(state, replace(progress, samples=2048), is_best=False)
     jax.tree.map(np.testing.assert_array_equal, checkpoints.restore_policy("best").actor, best.actor)

@@ -11,7 +11,7 @@ import pytest
 from helpers.refusals import refusal
 
 from mjx_mimic.clips.dataset import Clips
-from mjx_mimic.common.errors import UserError
+from mjx_mimic.common.errors import DiskFailure, UserError
 from mjx_mimic.config import TrainConfig
 from mjx_mimic.config_yaml import CONFIG_FILE
 from mjx_mimic.runs import folder
@@ -105,10 +105,13 @@ def test_a_run_that_came_just_before_the_lock_is_neither_joined_nor_removed(tmp_
 
 
 def test_a_start_whose_clips_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
-    def full(run, clips):
-        raise UserError("the disk is full")
+    for error in (UserError("the folder is gone"), DiskFailure("the disk is full"), KeyboardInterrupt()):
 
-    monkeypatch.setattr(folder.own_clips, "write", full)
-    started = folder.new_run(tmp_path / "run", TrainConfig(), Clips((), ()), devices=1)
-    assert "the disk is full" in refusal(started.__enter__)
-    assert not (tmp_path / "run").exists()
+        def fail(run, clips, error=error):
+            raise error
+
+        monkeypatch.setattr(folder.own_clips, "write", fail)
+        started = folder.new_run(tmp_path / "run", TrainConfig(), Clips((), ()), devices=1)
+        with pytest.raises(type(error)):
+            started.__enter__()
+        assert not (tmp_path / "run").exists()

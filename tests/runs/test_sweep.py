@@ -238,11 +238,13 @@ def test_a_sweep_goes_on_on_another_number_of_devices(described, monkeypatch):
 
 
 def test_a_training_that_has_begun_keeps_its_environments_on_other_cores(tmp_path):
-    config = replace(POINT_CONFIG, num_envs=0)
+    config = replace(POINT_CONFIG, num_envs=0, total_steps=0, eval_interval=0)
     member = Member("default", "walk", config, tmp_path)
     assert sweep._as_begun(member) == config
     folder.create(tmp_path, sized(config, "cpu", 3), Clips((sway(),), (1.0,)), 3)
-    assert sweep._as_begun(member).num_envs == sized(config, "cpu", 3).num_envs
+    begun, there, here = sweep._as_begun(member), sized(config, "cpu", 3), sized(config, "cpu", 2)
+    for name in ("num_envs", "total_steps", "eval_interval"):
+        assert getattr(begun, name) == getattr(there, name) != getattr(here, name)
 
 
 def test_a_sweep_that_is_stopped_before_an_evaluation_writes_its_report(described, stops, monkeypatch):
@@ -423,8 +425,8 @@ def test_descriptions_that_will_not_do(tmp_path, text, message):
         ("settings: {a: {ppo.klip: 1}}", "setting a: unknown field 'ppo.klip'"),
         ("settings: {a: {ppo.clip.b: 1}}", "setting a: unknown field 'ppo.clip.b'"),
         ("settings: {a: {ppo.clip: big}}", "field 'ppo.clip' is"),
-        ("settings: {a: {seed: 1}}", "seed has a field of its own"),
-        ("common: {total-steps: 1}", "total_steps has a field of its own"),
+        ("settings: {a: {seed: 1}}", "seed cannot be set here; write the sweep's own field 'seeds'"),
+        ("common: {total-steps: 1}", "total_steps cannot be set here; write the sweep's own field 'samples'"),
         ("settings: {a: {ppo: {clip: 0.1}}}", "setting a: ppo is a section; write its fields one by one"),
         ("settings: {a/b: {}, a_b: {}}", "give settings and clips other names"),
         ("seeds: [1, 1]", "give settings and clips other names"),
