@@ -57,7 +57,7 @@ class Follower:
                 flush=True,
             )
             return None
-        print(f"checkpoint {newest}: the {self._which} policy is shown from here on", flush=True)
+        print(f"the {self._which} policy, of {stored.samples:,} samples, is shown from here on", flush=True)
         return found
 
 

@@ -56,7 +56,7 @@ def test_a_second_checkpoint_is_loaded_once(follower, saved, states, policy, lea
     jax.tree.map(np.testing.assert_array_equal, found.normalizer, wanted.normalizer)
     assert jax.tree.structure(found) == jax.tree.structure(policy)  # so nothing is compiled again
     (line,) = capsys.readouterr().out.splitlines()
-    assert line == "checkpoint 200: the last policy is shown from here on"
+    assert line == "the last policy, of 200 samples, is shown from here on"
     assert follower.load_newer(found) is None
     assert capsys.readouterr().out == ""
 
@@ -109,7 +109,7 @@ def test_a_damaged_newest_checkpoint_is_tried_once(follower, saved, states, poli
     saved.save(states[1], Progress(200), is_best=False)
     damaged(tmp_path / "checkpoints" / "200")
     assert follower.load_newer(policy) is not None  # the older one
-    assert "checkpoint 100: the last policy is shown" in capsys.readouterr().out
+    assert "the last policy, of 100 samples, is shown" in capsys.readouterr().out
     assert follower.load_newer(policy) is None
     assert capsys.readouterr().out == ""
 
