@@ -54,7 +54,7 @@ def trained(tmp_path_factory):
     state, checkpoints = learner.init(jax.random.key(0)), Checkpoints(tmp_path_factory.mktemp("source"))
     for _ in range(2):
         state, _ = learner.train_step(state)
-    checkpoints.save(state, Progress(1024, 1.0, 7.0), is_best=True)
+    checkpoints.save(state, Progress(1024, 1.0, 7.0, 1024), is_best=True)
     return checkpoints
 
 
