@@ -71,11 +71,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Of several processes, none then waits at the end for another one's long file.
     """
+    waiting = set()
     for item in items:
         if "finished" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
+            waiting.add(item.path)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    waiting = {item.path for item in items if "finished" in getattr(item, "fixturenames", ())}
 
     def place(item: pytest.Item) -> int:
         """One process makes what `finished` shares, and another meanwhile does what needs it not."""

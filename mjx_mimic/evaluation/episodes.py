@@ -27,7 +27,7 @@ from mjx_mimic.task.disturbances import PUSH_INTERVAL_S, pushed, sensed
 from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.skills import OPEN
 from mjx_mimic.task.states import EnvState
-from mjx_mimic.task.termination import Causes, body_distances, with_endings
+from mjx_mimic.task.termination import Causes, with_endings
 from mjx_mimic.task.tracking_errors import Effort, no_errors
 
 GOLDEN_RATIO = round((math.sqrt(5.0) - 1.0) / 2.0 * 2**32)
@@ -270,7 +270,7 @@ class Evaluation:
         running = episode.running & ~(inside & (causes.terminated | ~counts))
         slip = tracking_errors.foot_slip(episode.sole_pos, character.sole_pos, env.control_dt)
         change = jnp.where(episode.steps == 0, 0.0, jnp.abs(action - episode.action).mean())
-        deviation = body_distances(character, target).mean()
+        deviation = errors.global_body_position
         moved = not env.track_root and not env.pursues  # which mjlab's reference is not
         in_world = env.robot.character_state(*env.reference_coordinates(state)) if moved else target
         mjlab_errors, mjlab_ends = mjlab_metrics.mjlab_errors(env.robot, character, in_world)

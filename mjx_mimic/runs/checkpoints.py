@@ -49,6 +49,10 @@ class Progress:
     best_samples: int | None = None
     """Samples at the evaluation that chose the best policy; None before the first one."""
 
+    def samples_of(self, which: Which) -> int:
+        """Return the samples of the best policy, or of any other one of this checkpoint."""
+        return (self.best_samples or 0) if which == "best" else self.samples
+
     def judged(self, best_eval_return: float, is_best: bool) -> Self:
         """Return the progress after an evaluation of the policy at hand, which is the best one or not."""
         chosen_at = self.samples if is_best else self.best_samples
@@ -167,9 +171,7 @@ class Checkpoints:
                 raise UserError(
                     f"{step}: no evaluation yet, so no best policy; use --checkpoint last or train longer"
                 )
-            if which == "best":
-                return _restore(step, "best"), progress.best_samples or 0
-            return _restore(step, "last"), progress.samples
+            return _restore(step, "best" if which == "best" else "last"), progress.samples_of(which)
 
         found, samples = self._chosen(which, read)
         return StoredPolicy(found["actor"], found["critic"], Normalizer(**found["normalizer"]), samples)

@@ -248,8 +248,8 @@ def metadata(env: ImitationEnv, clips: Clips) -> dict[str, Any]:
 
 def origin(run: Path, checkpoint: Which) -> dict[str, Any]:
     """Return where a policy comes from: its run, which checkpoint of it, its samples, and who exports it."""
-    progress = Checkpoints(run).progress()
-    samples = {"best": progress.best_samples, "last": progress.samples}.get(str(checkpoint), checkpoint)
+    is_count = isinstance(checkpoint, int)
+    samples = checkpoint if is_count else Checkpoints(run).progress().samples_of(checkpoint)
     return {
         "run": str(run.absolute()),
         "checkpoint": str(checkpoint),

@@ -232,10 +232,9 @@ def smooth_start(
     Returns:
         qpos (7 + J,) and qvel (6 + J,) as from `lookup`.
     """
-    qpos, _ = lookup(library, clip, time)
     times = time + span * jnp.array([-1.0, 0.0, 1.0])
-    _, qvel = lookup(library, jnp.broadcast_to(clip, times.shape), times)
-    return qpos, jnp.mean(qvel, axis=0)
+    qpos, qvel = lookup(library, jnp.broadcast_to(clip, times.shape), times)
+    return qpos[1], jnp.mean(qvel, axis=0)
 
 
 def _turn(half_turn: jax.Array, cycle: jax.Array, shift: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -59,12 +59,8 @@ def has_deviated(
     Without `track_root` each body is seen from its own root, in the root's own frame (MimicKit with
     `global_obs` False): neither place nor heading counts, nor how the robot leans.
     """
-    return jnp.any(body_distances(state, reference, track_root) > limit, axis=-1)
-
-
-def body_distances(state: CharacterState, reference: CharacterState, track_root: bool = True) -> jax.Array:
-    """Return how far each body is from its reference (..., B) m; `track_root` as for `has_deviated`."""
-    return jnp.linalg.norm(_bodies(state, track_root) - _bodies(reference, track_root), axis=-1)
+    distances = jnp.linalg.norm(_bodies(state, track_root) - _bodies(reference, track_root), axis=-1)
+    return jnp.any(distances > limit, axis=-1)
 
 
 def _bodies(state: CharacterState, track_root: bool) -> jax.Array:

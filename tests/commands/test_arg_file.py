@@ -133,7 +133,9 @@ def test_what_is_another_command_here(refused, arg_file, with_file, options, wor
 def test_who_wants_to_watch_a_training_is_told_how(refused, arg_file, options, capsys):
     train.parse([*options, "--arg-file", arg_file])
     assert f"{VIEW} --follow" in capsys.readouterr().out
-    assert f"{VIEW} --follow" in refused(*options)  # without files, the option is none of ours
+    message = refused(*options)  # without files, the option is none of ours
+    assert "option --visualize: " in message
+    assert f"{VIEW} --follow" in message
 
 
 @pytest.mark.parametrize(
