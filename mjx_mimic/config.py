@@ -417,8 +417,10 @@ class TrainConfig:
     """Clips to imitate: files, names of bundled clips, folders, patterns such as "clips/*.pkl", or MimicKit's
     YAML lists with weights."""
     motion_weights: Annotated[tuple[float, ...], Within(0.0, 1e6)] = ()
-    """How often episodes start in each clip of each --motion, relative to the others (clips of one file share
-    it); empty: equally."""
+    """Share of each --motion, relative to the others (clips of one file share it); empty: equal shares."""
+    motion_share: Literal["steps", "starts"] = "steps"
+    """What the clips share: control steps, so that a clip on which episodes fail early is practised as much
+    as the others; or starts of episodes, as in MimicKit."""
     skip_bad: bool = False
     """Leave out clips that cannot be read, each with a warning."""
     start_sampling: Literal["uniform", "failure"] = "uniform"

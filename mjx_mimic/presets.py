@@ -52,6 +52,7 @@ PRESETS: dict[Preset, TrainConfig] = {
     # Its physics is another engine's, at the same rate. There every shape collides; here the legs do, because
     # whatever else touches the floor ends the episode.
     "mimickit": TrainConfig(
+        motion_share="starts",
         envs_per_accelerator=4096,
         unroll_length=32,
         env=EnvConfig(

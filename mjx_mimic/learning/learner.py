@@ -48,7 +48,7 @@ class TrainState:
     env: EnvState  # (N, ...)
     observation: jax.Array  # (N, O), what the next action is chosen on
     key: jax.Array
-    failures: start_sampling.FailureTally
+    tally: start_sampling.Tally
     iteration: jax.Array  # () int, updates so far
 
 
@@ -84,7 +84,7 @@ def init_state(
         env=env_state,
         observation=observation,
         key=key,
-        failures=start_sampling.empty_tally(env.starts),
+        tally=start_sampling.empty_tally(env.starts),
         iteration=jnp.int32(0),
     )
     # The types that a training step returns: from a weak one it would be compiled again for its second call.
@@ -129,8 +129,7 @@ def train_step(
     networks and normaliser stay as they were, while the environments go on.
     """
     key, rollout_key, actor_key, critic_key = jax.random.split(state.key, 4)
-    if config.start_sampling == "failure":
-        env = replace(env, starts=start_sampling.prioritize_failures(env.starts, state.failures))
+    env = replace(env, starts=starts_in_force(env, config, state.tally))
     progress = jnp.minimum(state.iteration / updates, 1.0)
     if config.disturbance_ramp:
         env = replace(env, disturbance=jnp.minimum(progress / config.disturbance_ramp, 1.0))
@@ -187,12 +186,24 @@ def train_step(
         env=env_state,
         observation=observation,
         key=key,
-        failures=start_sampling.update_tally(
-            state.failures, transitions.segment, transitions.causes.terminated, DEVICES
+        tally=start_sampling.update_tally(
+            state.tally, transitions.segment, transitions.done, transitions.causes.terminated, DEVICES
         ),
         iteration=state.iteration + 1,
     )
     return new_state, metrics
+
+
+def starts_in_force(
+    env: ImitationEnv, config: TrainConfig, tally: start_sampling.Tally
+) -> start_sampling.StartDistribution:
+    """Return where episodes start after what has happened so far."""
+    starts = env.starts
+    if config.motion_share == "steps" and len(starts.first) > 1 and env.config.clips == "one":
+        starts = start_sampling.share_steps(starts, tally)
+    if config.start_sampling == "failure":
+        starts = start_sampling.prioritize_failures(starts, tally)
+    return starts
 
 
 def all_finite(tree: Any) -> jax.Array:

@@ -63,8 +63,12 @@ def read_source(text: str, learner: Learner, clips: Clips) -> Source:
     require_one_policy(Path(name), stored, "started from")
     past = make_env(clips.motions[:1], replace(config.env, clips="one"))  # which any task may have
     added = _require_fit(name, config, past, len(stored["clips"]), learner)
+    policy = Checkpoints(Path(name)).restore_policy(which)
     is_new = past.privileged_sizes() != learner.env.privileged_sizes()
-    return Source(Path(name), which, config, Checkpoints(Path(name)).restore_policy(which), added, is_new)
+    # One of an earlier version may have seen other numbers with the same settings.
+    observed = sum((learner.env.observation_sizes() | learner.env.privileged_sizes()).values())
+    is_new |= len(policy.normalizer.mean) != observed - (added.stop - added.start)
+    return Source(Path(name), which, config, policy, added, is_new)
 
 
 def described(source: Source, config: TrainConfig) -> Iterator[str]:

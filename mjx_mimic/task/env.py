@@ -97,10 +97,23 @@ class ImitationEnv:
     def with_dynamics(self, state: EnvState, robot: Dynamics) -> EnvState:
         """Return a state at the start of an episode whose robot is another."""
         state = replace(state, dynamics=robot, targets=None)
-        if robot.delay is not None:  # targets are angles as the encoders show them
-            angles = self.encoded(state).qpos[7:]
-            state = replace(state, targets=jnp.tile(angles, (math.ceil(MOST_DELAY), 1)))
+        if robot.delay is not None:
+            state = replace(state, targets=self._targets_on_their_way(state))
         return self._with_history(state)
+
+    def _targets_on_their_way(self, state: EnvState) -> jax.Array:
+        """Return the PD targets (H, J) rad of the control steps before, the newest first.
+
+        Where none are remembered, the joint angles, as the encoders show them.
+        """
+        if state.targets is not None:
+            return state.targets
+        return jnp.tile(self.encoded(state).qpos[7:], (math.ceil(MOST_DELAY), 1))
+
+    @property
+    def is_delayed(self) -> bool:
+        """Whether PD targets reach the motors of some episodes later."""
+        return self.config.randomization.delay != RandomizationConfig().delay
 
     def _with_history(self, state: EnvState) -> EnvState:
         """Return a state at the start of an episode, before which the sensors have shown nothing else."""
@@ -431,6 +444,10 @@ class ImitationEnv:
         phase = observation.Phase(self.phase(state), frequencies=0)
         targets = {1: self.robot.character_state(*self.shown_coordinates(state, 1))}
         parts = observation.compact(self.robot, self.character(state), targets, phase)
+        if state.action is not None and self.layout.readings is None:  # else the policy sees it too
+            parts["last action"] = state.action
+        if self.is_delayed:  # what the motors will be asked for before the next action reaches them
+            parts["targets on their way"] = self._targets_on_their_way(state).ravel()
         # An episode of the nominal robot shows what is nominal, so that there are always as many numbers.
         nominal = dynamics.draw(self.config.randomization, self.robot, jax.random.key(0), 0.0)
         values = {

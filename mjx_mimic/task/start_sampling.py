@@ -1,6 +1,7 @@
-"""Where episodes start: a clip by its weight, and a time in it, uniform or more often where the policy fails.
+"""Where episodes start: in which clip, and at which time in it.
 
-Reference state initialisation of DeepMimic.
+Reference state initialisation of DeepMimic. Clips share the starts or the control steps by their weights;
+within a clip starts are uniform, or more often where the policy fails.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,8 @@ FADE = 0.5
 UNIFORM_SHARE = 0.2
 """Share of the starts that is uniform whatever fails, so that what is mastered is not forgotten."""
 PRIOR_STEPS = 100.0
-"""Control steps at the average rate of failure that every segment is credited with, visited or not."""
+"""Control steps at the average rate of failure that every segment is credited with, visited or not; and every
+clip with as many in episodes of the average length."""
 
 
 @struct.dataclass
@@ -32,18 +34,19 @@ class StartDistribution:
     time: jax.Array  # (B,) s, its beginning in the clip
     length: jax.Array  # (B,) s
     following: jax.Array  # (B,) int, the next one of the same clip; at the end of a clamped clip itself
-    share: jax.Array  # (B,) chance of being sampled by weights alone; sums to 1
+    share: jax.Array  # (B,) chance of being sampled whatever fails; sums to 1
     cumulative: jax.Array  # (B,) running sum of the chances in force
     first: jax.Array  # (C,) int, of each clip
     count: jax.Array  # (C,) int, of each clip
 
 
 @struct.dataclass
-class FailureTally:
-    """Control steps taken and episodes failed in every segment, the older the less they count."""
+class Tally:
+    """What happened in every segment, the older the less it counts."""
 
-    steps: jax.Array  # (B,)
-    failures: jax.Array  # (B,)
+    steps: jax.Array  # (B,) control steps
+    episodes: jax.Array  # (B,) that ended
+    failures: jax.Array  # (B,) of those, ended by a failure
 
 
 def make_starts(
@@ -104,18 +107,22 @@ def segment_of(starts: StartDistribution, clip: jax.Array, phase: jax.Array) -> 
     return starts.first[clip] + jnp.minimum(index, starts.count[clip] - 1)
 
 
-def empty_tally(starts: StartDistribution) -> FailureTally:
+def empty_tally(starts: StartDistribution) -> Tally:
     """Return a tally before any control step."""
-    return FailureTally(jnp.zeros_like(starts.share), jnp.zeros_like(starts.share))
+    nothing = jnp.zeros_like(starts.share)
+    return Tally(nothing, nothing, nothing)
 
 
-def update_tally(tally: FailureTally, segment: jax.Array, failed: jax.Array, axis_name: str) -> FailureTally:
+def update_tally(
+    tally: Tally, segment: jax.Array, done: jax.Array, failed: jax.Array, axis_name: str
+) -> Tally:
     """Add a rollout of all devices to the tally.
 
     Args:
         tally: before it.
         segment: (...) int, where each control step was.
-        failed: (...) bool, whether it ended in a failure.
+        done: (...) bool, whether it ended its episode.
+        failed: (...) bool, whether that was a failure.
         axis_name: of the mapped devices.
     """
 
@@ -123,16 +130,29 @@ def update_tally(tally: FailureTally, segment: jax.Array, failed: jax.Array, axi
         sums = jnp.zeros_like(tally.steps).at[segment].add(values.astype(jnp.float32))
         return jax.lax.psum(sums, axis_name)
 
-    return FailureTally(
-        KEEP * tally.steps + count(jnp.ones(segment.shape)), KEEP * tally.failures + count(failed)
-    )
+    new = Tally(count(jnp.ones(segment.shape)), count(done), count(failed))
+    return jax.tree.map(lambda old, new: KEEP * old + new, tally, new)
 
 
-def prioritize_failures(starts: StartDistribution, tally: FailureTally) -> StartDistribution:
-    """Return starts with chances in proportion to the rate of failure ahead.
+def share_steps(starts: StartDistribution, tally: Tally) -> StartDistribution:
+    """Return starts by which clips share the control steps by their weights, instead of the starts.
 
-    chance_b ~ share_b (u + (1 - u) score_b / mean score), score_b = sum_k FADE^k rate_{b + k}: failures per
-    control step, not failures, so that being sampled often does not by itself make a segment likelier.
+    chance_c ~ weight_c / mean length of its episodes. Where those are equal, nothing changes.
+    """
+    steps, episodes = _of_clips(starts, tally.steps), _of_clips(starts, tally.episodes)
+    mean_length = jnp.maximum(tally.steps.sum() / jnp.maximum(tally.episodes.sum(), 1.0), 1.0)
+    length = (steps + PRIOR_STEPS) / (episodes + PRIOR_STEPS / mean_length)
+    chance = starts.share / length[starts.clip]
+    share = chance / chance.sum()
+    return replace(starts, share=share, cumulative=jnp.cumsum(share))
+
+
+def prioritize_failures(starts: StartDistribution, tally: Tally) -> StartDistribution:
+    """Return starts whose chances within each clip are in proportion to the rate of failure ahead.
+
+    chance_b ~ share_b (u + (1 - u) score_b / mean score of the clip), score_b = sum_k FADE^k rate_{b + k}:
+    failures per control step, not failures, so that being sampled often does not by itself make a segment
+    likelier.
     """
     mean_rate = tally.failures.sum() / jnp.maximum(tally.steps.sum(), 1.0)
     rate = (tally.failures + PRIOR_STEPS * mean_rate) / (tally.steps + PRIOR_STEPS)
@@ -140,7 +160,12 @@ def prioritize_failures(starts: StartDistribution, tally: FailureTally) -> Start
     for step in range(LOOK_AHEAD):
         score += FADE**step * rate[ahead]
         ahead = starts.following[ahead]
-    mean_score = (starts.share * score).sum()
+    mean_score = (_of_clips(starts, score) / starts.count)[starts.clip]  # segments of a clip are equally long
     relative = jnp.where(mean_score > 0.0, score / jnp.where(mean_score > 0.0, mean_score, 1.0), 1.0)
     chance = starts.share * (UNIFORM_SHARE + (1.0 - UNIFORM_SHARE) * relative)
     return replace(starts, cumulative=jnp.cumsum(chance))
+
+
+def _of_clips(starts: StartDistribution, values: jax.Array) -> jax.Array:
+    """Sum numbers (B,) of segments over each clip, (C,)."""
+    return jnp.zeros_like(values, shape=starts.first.shape).at[starts.clip].add(values)

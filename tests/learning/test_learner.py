@@ -12,18 +12,22 @@ import scipy.stats
 from flax import struct
 from helpers.compiling import compilations
 from helpers.point_env import ONE_CLIP, POINT_CONFIG, TRACED_STEPS, PointEnv, causes, step_result
+from helpers.small_run import sway
 
-from mjx_mimic.config import EnvConfig, NetworkConfig, PPOConfig
+from mjx_mimic.config import EnvConfig, NetworkConfig, PPOConfig, TrainConfig
 from mjx_mimic.learning import ppo
 from mjx_mimic.learning.devices import DEVICES, average, first_device, map_devices, place
-from mjx_mimic.learning.learner import Learner, TrainState, evaluate, make_batch
+from mjx_mimic.learning.learner import Learner, TrainState, evaluate, make_batch, starts_in_force
 from mjx_mimic.learning.metrics import AdvantageMoments, Metrics, summarize
 from mjx_mimic.learning.networks import Actor, Critic
 from mjx_mimic.learning.normalizer import Normalizer, empty
 from mjx_mimic.learning.policy import Policy, ValueFunction
 from mjx_mimic.learning.rollout import Transition, mean_of_known, rollout
 from mjx_mimic.learning.rollout import evaluate as rollout_evaluate
+from mjx_mimic.presets import PRESETS
 from mjx_mimic.runs.checkpoints import to_host
+from mjx_mimic.task import start_sampling
+from mjx_mimic.task.making import make_env
 from mjx_mimic.task.reward import MimicKitTerms
 from mjx_mimic.task.start_sampling import StartDistribution
 from mjx_mimic.task.states import StepResult
@@ -649,6 +653,20 @@ def test_figures_of_clips_add_up_to_the_whole(learner):
     np.testing.assert_allclose(metrics.clips.episode_return[0] / episodes, metrics.train_return, rtol=1e-5)
     ended = metrics.ended_by
     np.testing.assert_allclose(metrics.clips.failures[0] / steps, ended.fall + ended.deviation, rtol=1e-5)
+
+
+def test_a_training_of_several_clips_shares_their_practice_as_it_is_asked_to(robot):
+    env = make_env([sway(), sway(0.2)], EnvConfig(), robot=robot)
+    tally = start_sampling.Tally(jnp.array([1e4, 1e6]), jnp.array([1e3, 1e3]), jnp.zeros(2))
+
+    def shares(clips: str = "one", **settings) -> np.ndarray:
+        task = env.with_config(EnvConfig(clips=clips))
+        return np.asarray(starts_in_force(task, TrainConfig(**settings), tally).share)
+
+    np.testing.assert_allclose(shares(), [0.99, 0.01], atol=0.01)
+    np.testing.assert_array_equal(shares(motion_share="starts"), [0.5, 0.5])
+    np.testing.assert_array_equal(shares("skills"), [0.5, 0.5])  # whose episodes are of several clips
+    assert PRESETS["mimickit"].motion_share == "starts"
 
 
 def test_the_critic_learns_to_explain_returns(fleeing_learner):

@@ -196,6 +196,20 @@ def test_a_training_killed_in_its_very_first_save_starts_from_the_beginning(save
     assert Checkpoints(tmp_path / "run").progress().samples == 0
 
 
+def test_the_state_of_another_version_is_refused_and_left_as_it_is(run, saved, learner):
+    checkpoints, state = Checkpoints(run), learner.init(jax.random.key(1))
+    before = sorted(path.name for path in (run / "checkpoints").iterdir())
+    wider = jax.tree.map(lambda x: jnp.concatenate([x, x], -1), state.normalizer)
+    for other, field in (
+        (replace(state, normalizer=wider), "'normalizer/count'"),
+        (replace(state, tally={"steps": state.tally.steps}), "'tally/episodes'"),
+    ):
+        message = refusal(checkpoints.restore_training, other)
+        assert field in message
+        assert "--init-from" in message
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == before
+
+
 @pytest.mark.parametrize("stray", ["9999", "notes", "7.orbax-checkpoint-tmp"])
 def test_stray_folders_hide_no_checkpoint(run, saved, learner, stray):
     (run / "checkpoints" / stray).mkdir()
@@ -277,7 +291,7 @@ def test_a_checkpoint_of_two_devices_goes_on_with_one_and_back(run, saved, learn
     one = Learner(learner.env, learner.config, learner.devices[:1])
     before, (state, progress) = saved[1][3], Checkpoints(run).restore_training(one.init(jax.random.key(1)))
     state = redistribute(state, 1)
-    for name in ("actor", "critic", "normalizer", "failures", "iteration"):
+    for name in ("actor", "critic", "normalizer", "tally", "iteration"):
         expected = jax.tree.map(lambda leaf: leaf[:1], getattr(before, name))
         jax.tree.map(np.testing.assert_array_equal, getattr(state, name), expected)
     np.testing.assert_array_equal(state.env.position[0], before.env.position.reshape(-1, 2))

@@ -27,6 +27,7 @@ from mjx_mimic.config import (
     TrainConfig,
 )
 from mjx_mimic.config_checks import sized
+from mjx_mimic.learning import normalizer as normalizing
 from mjx_mimic.learning.devices import first_device
 from mjx_mimic.learning.learner import Learner, make_learner
 from mjx_mimic.learning.networks import LOG_STD
@@ -205,18 +206,24 @@ def test_a_goal_may_be_added_at_the_end_of_what_the_policy_sees(trained, tmp_pat
 
 
 @counts_alone
-def test_a_value_function_of_as_many_other_numbers_starts_anew(trained, tmp_path):
-    """Friction is one number, and so is the delay."""
-    friction, delay = RandomizationConfig(friction=(0.5, 1.0)), RandomizationConfig(delay=(0.0, 1.0))
+def test_a_value_function_of_other_numbers_starts_anew(trained, tmp_path, monkeypatch):
+    """Mass is one number, and so is friction; an earlier version may have shown fewer."""
+    friction, mass = RandomizationConfig(friction=(0.5, 1.0)), RandomizationConfig(mass=(0.9, 1.1))
     env = EnvConfig(privileged_critic=True, randomization=friction)
     folder.create(tmp_path / "run", sized(TrainConfig(env=env), "cpu", 2), CLIPS, 2)
     (tmp_path / "run" / "checkpoints").symlink_to(trained.folder)
-    for now, is_new in (
-        (env, False),
-        (replace(env, randomization=delay), True),
-        (replace(env, goal="heading"), False),
-        (replace(env, privileged_critic=False), True),
+    stored = trained.restore_policy("best")
+    past = making.make_env(CLIPS.motions, env)
+    seen = sum((past.observation_sizes() | past.privileged_sizes()).values())
+    for now, observed, is_new in (
+        (env, seen, False),
+        (env, seen - 29, True),
+        (replace(env, randomization=mass), seen, True),
+        (replace(env, goal="heading"), seen, False),
+        (replace(env, privileged_critic=False), seen, True),
     ):
+        of_its_time = replace(stored, normalizer=normalizing.empty(observed, 0.1))
+        monkeypatch.setattr(Checkpoints, "restore_policy", lambda self, which, s=of_its_time: s)
         learner = make_learner(sized(TrainConfig(env=now), "cpu", 2), CLIPS, jax.local_devices())
         source = warm_start.read_source(str(tmp_path / "run"), learner, CLIPS)
         assert source.has_new_value_function == is_new

@@ -87,6 +87,34 @@ def test_encoders_show_their_offset_and_the_value_function_the_truth(env, parts)
     np.testing.assert_allclose(privileged["value function: joint_offset"], 0.01 * np.ones(29), atol=1e-6)
 
 
+def test_the_value_function_sees_what_is_on_its_way_to_the_motors_and_what_a_change_is_measured_from(robot):
+    config = EnvConfig(
+        privileged_critic=True,
+        penalty=PenaltyConfig(action_change=1.0),
+        randomization=RandomizationConfig(delay=(0.0, 1.0), joint_offset=0.05),
+    )
+    env = make_env([sway()], config, robot=robot)
+    state = env.draw_start(jax.random.key(3))
+    first = env.privileged_parts(state)
+    encoded = np.asarray(env.encoded(state).qpos[7:])
+    np.testing.assert_array_equal(first["value function: targets on their way"], np.tile(encoded, 2))
+    np.testing.assert_array_equal(first["value function: last action"], np.zeros(29))
+    actions = jnp.stack([jnp.full(29, 0.3), jnp.linspace(-1.0, 1.0, 29)])
+    targets = []
+    for action in actions:
+        state, target = env.command(state, action)
+        _, state = env.motor_targets(state, target, env.substeps)
+        targets.append(target)
+    then = env.privileged_parts(state)
+    on_their_way = np.concatenate([targets[1], targets[0]])
+    np.testing.assert_array_equal(then["value function: targets on their way"], on_their_way)
+    np.testing.assert_array_equal(then["value function: last action"], actions[1])
+    assert env.privileged_sizes() == {name: part.shape[-1] for name, part in then.items()}
+    # The nominal robot, which no delay was drawn for, shows as many numbers.
+    nominal = env.privileged_parts(env.reset_to(jnp.int32(0), jnp.float32(0.2)))
+    assert env.privileged_sizes() == {name: part.shape[-1] for name, part in nominal.items()}
+
+
 def test_place_and_heading_are_not_seen(env, parts):
     state = some_state(env)
     turn = Rotation.from_euler("z", 1.1) * Rotation.from_quat(np.asarray(state.qpos[3:7]), scalar_first=True)

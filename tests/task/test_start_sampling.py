@@ -13,14 +13,15 @@ from mjx_mimic.task.start_sampling import (
     KEEP,
     PRIOR_STEPS,
     UNIFORM_SHARE,
-    FailureTally,
     StartDistribution,
+    Tally,
     at_quantile,
     empty_tally,
     make_starts,
     prioritize_failures,
     sample,
     segment_of,
+    share_steps,
     update_tally,
 )
 
@@ -98,54 +99,89 @@ def test_quantiles_go_through_the_clips_in_order_by_their_weight():
 
 
 def tally_of(
-    starts: StartDistribution, segment: list, failed: list, tally: FailureTally | None = None
-) -> FailureTally:
-    """Two devices, each with a row of `segment` and `failed`."""
+    starts: StartDistribution, segment: list, done: list, failed: list, tally: Tally | None = None
+) -> Tally:
+    """Two devices, each with a row of `segment`, `done` and `failed`."""
     tally = tally or empty_tally(starts)
-    count = jax.vmap(update_tally, (None, 0, 0, None), axis_name="devices")
-    both = count(tally, jnp.asarray(segment), jnp.asarray(failed), "devices")
+    count = jax.vmap(update_tally, (None, 0, 0, 0, None), axis_name="devices")
+    both = count(tally, *map(jnp.asarray, (segment, done, failed)), "devices")
     np.testing.assert_array_equal(both.steps[0], both.steps[1])
     return jax.tree.map(lambda x: x[0], both)
 
 
 def test_the_tally_counts_over_devices_and_fades(starts):
-    first = tally_of(starts, [[0, 1, 1], [1, 6, 6]], [[False, True, False], [True, False, True]])
+    done = [[False, True, True], [True, False, True]]
+    first = tally_of(starts, [[0, 1, 1], [1, 6, 6]], done, [[False, True, False], [True, False, True]])
     assert first.steps.tolist() == [1, 3, 0, 0, 0, 0, 2, 0]
+    assert first.episodes.tolist() == [0, 3, 0, 0, 0, 0, 1, 0]
     assert first.failures.tolist() == [0, 2, 0, 0, 0, 0, 1, 0]
-    second = tally_of(starts, [[0], [0]], [[True], [False]], first)
+    second = tally_of(starts, [[0], [0]], [[True], [True]], [[True], [False]], first)
     np.testing.assert_allclose(second.steps, KEEP * np.array(first.steps) + [2, 0, 0, 0, 0, 0, 0, 0])
+    np.testing.assert_allclose(second.episodes, KEEP * np.array(first.episodes) + [2, 0, 0, 0, 0, 0, 0, 0])
     np.testing.assert_allclose(second.failures, KEEP * np.array(first.failures) + [1, 0, 0, 0, 0, 0, 0, 0])
 
 
+def test_where_episodes_last_equally_long_clips_share_starts_and_steps_alike(starts):
+    steps = jnp.array([100.0, 300.0, 0.0, 200.0, 50.0, 1e4, 0.0, 0.0])
+    for tally in (empty_tally(starts), Tally(steps, steps / 50.0, steps / 100.0)):
+        shared = share_steps(starts, tally)
+        np.testing.assert_allclose(shared.share, starts.share, rtol=1e-5)
+        np.testing.assert_allclose(chances(shared), starts.share, rtol=1e-5)
+
+
+@pytest.mark.parametrize("seconds", [None, 0.5], ids=["whole clips", "segments"])
+def test_clips_share_the_control_steps_by_their_weights(seconds):
+    """Whatever their episodes last: 12, 240 and 60 control steps, in updates of 500 starts."""
+    starts = make_starts(LENGTHS, WRAPS, WEIGHTS, seconds)
+    lengths, tally, clips = np.array([12.0, 240.0, 60.0]), empty_tally(starts), np.asarray(starts.clip)
+    for _ in range(200):
+        shared = share_steps(starts, tally)
+        episodes = 500 * chances(shared)
+        new = Tally(*map(jnp.asarray, (episodes * lengths[clips], episodes, 0.0 * episodes)))
+        tally = jax.tree.map(lambda old, new: KEEP * old + new, tally, new)
+    steps = np.bincount(clips, np.asarray(tally.steps))
+    np.testing.assert_allclose(steps / steps.sum(), [0.25, 0.5, 0.25], rtol=0.02)
+    np.testing.assert_allclose(shared.share.sum(), 1.0, rtol=1e-5)
+    # Uniform within a clip, as before.
+    relative = chances(shared) / np.asarray(starts.share)
+    for clip in range(3):
+        np.testing.assert_allclose(relative[clips == clip], relative[clips == clip][0], rtol=1e-3)
+
+
 def test_without_failures_chances_are_those_of_the_weights(starts):
-    for tally in (empty_tally(starts), replace(empty_tally(starts), steps=jnp.full(8, 1e4))):
+    nothing = empty_tally(starts)
+    for tally in (nothing, replace(nothing, steps=jnp.full(8, 1e4))):
         np.testing.assert_allclose(chances(prioritize_failures(starts, tally)), starts.share, rtol=1e-5)
 
 
 def test_chances_follow_the_rate_of_failure_ahead(starts):
-    # Visited a thousand times each; segment 1 fails often, and its visits do not matter.
+    # Visited equally often; segment 1 fails often, 6 a little, and visits do not matter.
     steps = np.full(8, 1e6)
     failures = np.zeros(8)
-    failures[1] = 1e5
-    tally = FailureTally(jnp.asarray(steps, jnp.float32), jnp.asarray(failures, jnp.float32))
+    failures[[1, 6]] = 1e5, 1e4
+    tally = Tally(*(jnp.asarray(x, jnp.float32) for x in (steps, failures, failures)))
     rate = (failures + PRIOR_STEPS * failures.sum() / steps.sum()) / (steps + PRIOR_STEPS)
     # Cyclic clip 0: those before segment 1 are 0 and, over the end, 3.
     ahead = [[0, 1, 2], [1, 2, 3], [2, 3, 0], [3, 0, 1], [4, 4, 4], [5, 6, 7], [6, 7, 7], [7, 7, 7]]
     score = rate[ahead] @ np.array([1.0, FADE, FADE**2])
-    share = np.asarray(starts.share, float)
-    expected = share * (UNIFORM_SHARE + (1.0 - UNIFORM_SHARE) * score / (share @ score))
+    share, clips = np.asarray(starts.share, float), np.asarray(starts.clip)
+    mean = (np.bincount(clips, score) / np.bincount(clips))[clips]
+    expected = share * (UNIFORM_SHARE + (1.0 - UNIFORM_SHARE) * score / mean)
     found = chances(prioritize_failures(starts, tally))
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
-    np.testing.assert_allclose(found.sum(), 1.0, rtol=1e-5)
+    # Each clip keeps its share.
+    np.testing.assert_allclose(np.bincount(clips, found), [0.25, 0.5, 0.25], rtol=1e-4)
     assert np.all(found >= UNIFORM_SHARE * share - 1e-6)
-    assert np.argmax(found / share) == 1
+    assert np.argmax(found[:4]) == 1
     assert found[0] > found[3] > found[2]
-    often = FailureTally(tally.steps.at[1].mul(10.0), tally.failures.at[1].mul(10.0))
+    assert np.argmax(found[5:]) == 1
+    often = Tally(*(x.at[1].mul(10.0) for x in (tally.steps, tally.episodes, tally.failures)))
     np.testing.assert_allclose(chances(prioritize_failures(starts, often)), found, rtol=0.02)
 
 
 def test_draws_follow_the_chances_in_force(starts):
-    tally = FailureTally(jnp.full(8, 1e3), jnp.asarray([0, 0, 90, 0, 0, 0, 0, 40], jnp.float32))
+    failures = jnp.asarray([0, 0, 90, 0, 0, 0, 0, 40], jnp.float32)
+    tally = Tally(jnp.full(8, 1e3), failures, failures)
     by_failure = prioritize_failures(starts, tally)
     clip, time = drawn(by_failure, seed=3)
     found = np.asarray(segment_of(starts, jnp.asarray(clip), jnp.asarray(time) / jnp.asarray(LENGTHS)[clip]))
