@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -135,8 +135,8 @@ class Checkpoints:
         target = to_host(like)
 
         def read(step: Path) -> tuple[str, TrainState, Progress]:
-            _require_same_state(step, target)
             training = _restore(step, "training", target)
+            _require_same_sizes(step, training, target)
             self._best = _restore(step, "best")
             state = replace(training, key=jax.random.wrap_key_data(training.key))
             return step.name, state, _progress(step)
@@ -268,7 +268,10 @@ class Checkpoints:
                 print(f"{step}: the checkpoint is damaged ({damage}); using the one before", file=sys.stderr)
         if tried <= {self.folder / "0"}:  # nothing is lost of a training that has not begun
             return None
-        raise UserError(f"{self.folder}: every checkpoint is damaged; restore the folder or start anew")
+        raise UserError(
+            f"{self.folder}: every checkpoint is damaged or of another version of mjx_mimic; restore the folder,"
+            " use that version, or start anew"
+        )
 
 
 def _alone() -> ocp.options.MultiprocessingOptions:
@@ -331,39 +334,21 @@ def _progress(step: Path) -> Progress:
     return progress
 
 
-def _require_same_state(step: Path, state: TrainState) -> None:
-    """Refuse the checkpoint of a version of mjx_mimic whose states are others, on any number of devices.
+def _require_same_sizes(step: Path, stored: TrainState, state: TrainState) -> None:
+    """Refuse a checkpoint whose arrays have other sizes than this state's, but for devices and environments.
 
     Raises:
-        UserError: an array is missing, too many or of another size.
+        UserError: another version of mjx_mimic made it.
     """
-
-    def sizes(tree: Any) -> set[tuple[str, tuple[int, ...]]]:
-        """Without the axes of devices and environments."""
-        leaves = jax.tree_util.tree_leaves_with_path(tree)
-        named = [
-            (jax.tree_util.keystr(path, simple=True, separator="/"), leaf.shape) for path, leaf in leaves
-        ]
-        return {(n, size[2 if n.startswith(("env/", "observation")) else 1 :]) for n, size in named}
-
-    with _reading("training"):
-        stored = sizes(ocp.StandardCheckpointHandler().metadata(step / "training").tree)
-    differing = stored ^ sizes(state)
-    if differing:
-        raise UserError(
-            f"{step}: '{min(differing)[0]}' is not what it is in this version of mjx_mimic; resume with the"
-            " version that made the run, or let a new run start from its policy with --init-from"
-        )
-
-
-@contextlib.contextmanager
-def _reading(name: str) -> Iterator[None]:
-    """Turn whatever is raised while one item of a checkpoint is read into a ValueError."""
-    try:
-        yield
-    except Exception as error:  # orbax and what it is made of raise a dozen types on damaged files
-        reason = bare(" ".join(str(error).split()))
-        raise ValueError(f"{name} cannot be read: {type(error).__name__} {reason}") from error
+    arrays = zip(*map(jax.tree_util.tree_leaves_with_path, (stored, state)), strict=True)
+    for (path, found), (_, expected) in arrays:
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        first = 2 if name.startswith(("env.", "observation")) else 1
+        if found.shape[first:] != expected.shape[first:]:
+            raise UserError(
+                f"{step}: '{name}' has other sizes than in this version of mjx_mimic; resume with the version"
+                " that made the run, or let a new run start from its policy with --init-from"
+            )
 
 
 def _restore(step: Path, name: str, target: Any = None) -> Any:
@@ -372,10 +357,14 @@ def _restore(step: Path, name: str, target: Any = None) -> Any:
     Raises:
         UserError: a number of its networks is not finite.
     """
-    with _reading(name), ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
-        item = jax.tree.map(np.asarray, checkpointer.restore(step / name, target))
-        fields = item if isinstance(item, dict) else vars(item)
-        networks = [fields[part] for part in ("actor", "critic", "normalizer")]
+    with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
+        try:
+            item = jax.tree.map(np.asarray, checkpointer.restore(step / name, target))
+            fields = item if isinstance(item, dict) else vars(item)
+            networks = [fields[part] for part in ("actor", "critic", "normalizer")]
+        except Exception as error:  # orbax and what it is made of raise a dozen types on damaged files
+            reason = bare(" ".join(str(error).split()))
+            raise ValueError(f"{name} cannot be read: {type(error).__name__} {reason}") from error
     if not is_finite(networks):
         raise UserError(f"{step}: '{name}' holds numbers that are not finite; train anew")
     return item
