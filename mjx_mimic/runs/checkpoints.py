@@ -269,8 +269,8 @@ class Checkpoints:
         if tried <= {self.folder / "0"}:  # nothing is lost of a training that has not begun
             return None
         raise UserError(
-            f"{self.folder}: every checkpoint is damaged or of another version of mjx_mimic; restore the folder,"
-            " use that version, or start anew"
+            f"{self.folder}: every checkpoint is damaged or of another version of mjx_mimic; restore the"
+            " folder, use that version, or start anew"
         )
 
 
@@ -302,7 +302,7 @@ def _damage(step: Path) -> str | None:
     if not (step / DIGESTS).is_file():
         return "it was not finished"
     expected, found = _json(step / DIGESTS), _digests(step)
-    if not isinstance(expected, dict):
+    if not isinstance(expected, dict) or not expected:
         return f"{DIGESTS} holds no digests"
     for name in expected:
         if found.get(name) != expected[name]:
