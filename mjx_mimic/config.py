@@ -258,7 +258,8 @@ class EnvConfig:
     included."""
     privileged_critic: bool = False
     """Whether the value function sees more than the policy: the true state without noise, with the place
-    where it counts, and how the robot differs from the model."""
+    where it counts, how the robot differs from the model, the last action where its change is penalised, and
+    the PD targets that a delay keeps on their way."""
     target_steps: Annotated[tuple[int, ...], Within(1, 1000)] = ()
     """Control steps ahead whose reference is observed, such as 1 2 3; empty: the layout's."""
     phase: bool | None = None
