@@ -338,11 +338,12 @@ class NetworkConfig:
     learn_std: bool = True
     """Whether the standard deviation is learned, one number per joint, or stays as it is."""
     min_std: Annotated[float, Within(0.0, 10.0)] = 0.0
-    """Floor under the standard deviation that is learned: whoever explores no more finds no other step."""
+    """Least standard deviation that is learned, so that exploration does not die out before a rare skill, such
+    as the step that saves from a fall, is found."""
     final_std: Annotated[float | None, Within(1e-4, 10.0)] = None
-    """Largest standard deviation at the training's end. Over the last fifth this limit falls linearly from
-    min_std, to which a larger one drops at once: loud exploration finds a way to stand, and quiet actions are
-    better ones. None: no limit."""
+    """Largest standard deviation at the training's end, at most min_std. After four fifths of the training a
+    larger one drops to min_std, and from there the limit falls linearly to this, so that the policy is polished
+    with little noise. None: no limit."""
     initialization: Literal["orthogonal", "torch"] = "orthogonal"
     """First weights: orthogonal, or uniform in +-1/sqrt(inputs) as torch and so MimicKit have them. With SGD
     their size is a step size."""
