@@ -334,16 +334,17 @@ class NetworkConfig:
     activation: Literal["elu", "relu", "silu", "tanh"] = "elu"
     """Activation of the hidden layers."""
     initial_std: Annotated[float, Within(1e-4, 10.0)] = 0.2
-    """Standard deviation of the first policy, in units of action."""
+    """Standard deviation of the first policy, in units of action; a warm start that learns it brings its
+    own."""
     learn_std: bool = True
     """Whether the standard deviation is learned, one number per joint, or stays as it is."""
     min_std: Annotated[float, Within(0.0, 10.0)] = 0.0
-    """Least standard deviation that is learned, so that exploration does not die out before a rare skill, such
-    as the step that saves from a fall, is found."""
+    """Least standard deviation that is learned, so that exploration does not die out before a rare skill,
+    such as the step that saves from a fall, is found."""
     final_std: Annotated[float | None, Within(1e-4, 10.0)] = None
     """Largest standard deviation at the training's end, at most min_std. After four fifths of the training a
-    larger one drops to min_std, and from there the limit falls linearly to this, so that the policy is polished
-    with little noise. None: no limit."""
+    larger one drops to min_std, and from there the limit falls linearly to this, so that the policy is
+    polished with little noise. None: no limit."""
     initialization: Literal["orthogonal", "torch"] = "orthogonal"
     """First weights: orthogonal, or uniform in +-1/sqrt(inputs) as torch and so MimicKit have them. With SGD
     their size is a step size."""
@@ -419,10 +420,11 @@ class TrainConfig:
     """Clips to imitate: files, names of bundled clips, folders, patterns such as "clips/*.pkl", or MimicKit's
     YAML lists with weights."""
     motion_weights: Annotated[tuple[float, ...], Within(0.0, 1e6)] = ()
-    """Share of each --motion, relative to the others (clips of one file share it); empty: equal shares."""
+    """Weight of each --motion, relative to the others. It holds for every clip of a folder or a pattern,
+    multiplies the weights of a list, and is shared by the clips of one file. Empty: 1 each."""
     motion_share: Literal["steps", "starts"] = "steps"
-    """What the clips share: control steps, so that a clip on which episodes fail early is practised as much
-    as the others; or starts of episodes, as in MimicKit."""
+    """What the weights share out: control steps, so that a clip whose episodes are short, because they fail
+    early or it ends, is practised as much as the others; or starts of episodes, as in MimicKit."""
     skip_bad: bool = False
     """Leave out clips that cannot be read, each with a warning."""
     start_sampling: Literal["uniform", "failure"] = "uniform"

@@ -172,6 +172,7 @@ _EFFECTS: dict[str, tuple[Callable[[TrainConfig], bool], str]] = {
     "env.noise.velocity": (lambda config: config.env.observation != "onboard", "another --env.observation"),
     "env.key_bodies": (_counts_key_bodies, "--env.reward mimickit"),
     "motion_share": (lambda config: config.env.clips == "one", "--env.clips one"),
+    "ppo.bootstrap_clip_end": (lambda config: config.env.clips != "skills", "another --env.clips"),
     "ppo.entropy_weight": (lambda config: config.network.learn_std, "--network.learn-std"),
     **{
         f"ppo.{name}": (lambda config: config.ppo.target_kl is not None, "--ppo.target-kl")

@@ -200,7 +200,7 @@ def starts_in_force(
     """Return where episodes start after what has happened so far."""
     starts = env.starts
     if config.motion_share == "steps" and len(starts.first) > 1 and env.config.clips == "one":
-        starts = start_sampling.share_steps(starts, tally)
+        starts = start_sampling.share_steps(starts, tally, env.episode_steps)
     if config.start_sampling == "failure":
         starts = start_sampling.prioritize_failures(starts, tally)
     return starts

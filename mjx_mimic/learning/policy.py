@@ -29,7 +29,8 @@ class Policy:
 
     def distribution(self, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Return the mean (..., A) and the log standard deviation (A,) for observations (..., O)."""
-        found = self.network.apply(self.params, self.normalizer(observation))
+        seen = observation[..., : self.network.inputs]  # what only the value function sees follows
+        found = self.network.apply(self.params, self.normalizer(seen))
         return cast(tuple[jax.Array, jax.Array], found)
 
 

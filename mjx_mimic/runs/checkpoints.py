@@ -170,7 +170,8 @@ class Checkpoints:
             progress = _progress(step)
             if which == "best" and progress.best_eval_return is None:
                 raise UserError(
-                    f"{step}: no evaluation yet, so no best policy; use --checkpoint last or train longer"
+                    f"{step}: no evaluation yet, so no best policy; use the last one (--checkpoint last, or"
+                    " --init-from RUN:last) or train longer"
                 )
             return _restore(step, "best" if which == "best" else "last"), progress.samples_of(which)
 
@@ -266,7 +267,8 @@ class Checkpoints:
                 return found
             if step in self._steps():  # else the training has removed it since
                 print(f"{step}: the checkpoint is damaged ({damage}); using the one before", file=sys.stderr)
-        if tried <= {self.folder / "0"}:  # nothing is lost of a training that has not begun
+        # Nothing is lost of a training that has not begun, or was killed in its first save.
+        if not any(step.name != "0" and (step / DIGESTS).is_file() for step in tried):
             return None
         raise UserError(
             f"{self.folder}: every checkpoint is damaged or of another version of mjx_mimic; restore the"

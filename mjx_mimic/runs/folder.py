@@ -175,9 +175,14 @@ def check_resumable(path: Path, config: TrainConfig, clips: Clips, devices: int)
             )
 
 
-def record_resumption(path: Path, config: TrainConfig, devices: int) -> None:
-    """Write what a continued run may change into its configuration, so that the next one goes on with it."""
+def record_resumption(path: Path, config: TrainConfig, clips: Clips, devices: int) -> None:
+    """Write what a continued run may change into its configuration, so that the next one goes on with it.
+
+    And copies of its clips, where it was killed before it had any.
+    """
     _, stored = read_run(path)
+    if not (path / own_clips.FOLDER).is_dir():
+        own_clips.write(path, clips)
     now = {"config": config_yaml.to_dict(config), "devices": devices, "platform": jax.default_backend()}
     updated = {**stored, **now}
     updated["digest"] = record_digest(updated)
@@ -321,6 +326,13 @@ def _load_composite(
     alone = env.with_config(replace(config.env, clips="one"))
     networks = [load_networks(member_folder(run, i), checkpoint, alone) for i in range(len(counts))]
     policies, values = zip(*networks, strict=True)
+    seen = sum((alone.observation_sizes() | alone.privileged_sizes()).values())
+    for number, value in enumerate(values):
+        if len(value.normalizer.mean) != seen:
+            raise UserError(
+                f"{member_folder(run, number)}: is of another version of mjx_mimic, whose value functions saw"
+                " other things; compose runs of this one"
+            )
     temperature = jnp.float32(stored[COMPOSITE]["temperature"])
     return CompositePolicy(policies, seats), replace(env, choice=BoltzmannChoice(values, temperature, seats))
 

@@ -36,7 +36,13 @@ from mjx_mimic.runs.training_loop import (
     has_multiple,
     judged,
 )
-from mjx_mimic.runs.training_run import changing, check_clips, check_memory, told_as_failure
+from mjx_mimic.runs.training_run import (
+    changing,
+    check_clips,
+    check_memory,
+    told_as_failure,
+    warn_of_another_length,
+)
 from mjx_mimic.task.making import with_contacts
 
 ENVS_TOGETHER = 8192
@@ -60,8 +66,8 @@ def run(sweep: Sweep, out: Path, source: Path, trust: bool = False) -> bool:
     """
     devices = tuple(jax.local_devices())
     everyone = [
-        replace(member, config=sized(_as_begun(member), devices[0].platform, len(devices)))
-        for member in members(sweep, out, source)
+        replace(member, config=sized(member.config, devices[0].platform, len(devices)))
+        for member in _sized_as_begun(members(sweep, out, source))
     ]
     missing = _to_train(sweep, everyone, devices, trust)
     print(f"{out}: {len(everyone)} trainings, {len(everyone) - len(missing)} of them complete", flush=True)
@@ -85,14 +91,23 @@ def run(sweep: Sweep, out: Path, source: Path, trust: bool = False) -> bool:
     return True
 
 
-def _as_begun(member: Member) -> TrainConfig:
-    """Return a training's settings; one that has begun on other cores keeps what was sized for those."""
-    own = member.config
-    if not os.path.exists(member.path / CONFIG_FILE):
-        return own
-    past, _ = read_run(member.path)
-    names = ("num_envs", "total_steps", "eval_interval")
-    return replace(own, **{name: getattr(own, name) or getattr(past, name) for name in names})
+def _sized_as_begun(planned: Sequence[Member]) -> list[Member]:
+    """Fill in what was sized for the cores on which a sweep began, so that its trainings can be compared.
+
+    A training keeps its own sizes; a new one gets those of its setting, or of another that leaves them open.
+    """
+    begun = [(m, read_run(m.path)[0]) for m in planned if os.path.exists(m.path / CONFIG_FILE)]
+
+    def as_begun(member: Member) -> TrainConfig:
+        nearest = sorted(begun, key=lambda m: (m[0].path != member.path, m[0].setting != member.setting))
+        config = member.config
+        for name in ("num_envs", "total_steps", "eval_interval"):
+            sizes = [getattr(past, name) for other, past in nearest if not getattr(other.config, name)]
+            if sizes and not getattr(config, name):
+                config = replace(config, **{name: sizes[0]})
+        return config
+
+    return [replace(member, config=as_begun(member)) for member in planned]
 
 
 @dataclass(frozen=True)
@@ -286,7 +301,11 @@ def begin(
                 " command again"
             )
     state, progress = population.init([item.learner for item in chunk]), [Progress()] * len(chunk)
-    if chunk[0].samples:
+    if not chunk[0].samples:
+        for index, (store, is_new) in enumerate(zip(stores, are_new, strict=True)):
+            if not is_new:  # killed in its first save, which is put aside
+                store.restore_training(member_state(state, index))
+    else:
         restored = [
             restore(item, store, member_state(state, index))
             for index, (item, store) in enumerate(zip(chunk, stores, strict=True))
@@ -295,7 +314,9 @@ def begin(
         progress = [done for _, done in restored]
     for item, is_new in zip(chunk, are_new, strict=True):
         if not is_new:  # now that nothing is refused any more
-            folder.record_resumption(item.member.path, item.member.config, len(devices))
+            path, config = item.member.path, item.member.config
+            warn_of_another_length(config, read_run(path)[0].total_steps)
+            folder.record_resumption(path, config, item.clips, len(devices))
     return state, progress
 
 

@@ -222,7 +222,7 @@ def _train(
     with told_as_failure(f"{out}: ", "--resume goes on from the last checkpoint that is whole"):
         if resume and is_first():
             warn_of_another_length(config, read_run(out)[0].total_steps)
-            folder.record_resumption(out, config, len(devices))
+            folder.record_resumption(out, config, clips, len(devices))
         if restored:
             state, progress = restored
             print(f"resumed at {progress.samples:,} samples")

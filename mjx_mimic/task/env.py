@@ -79,7 +79,7 @@ class ImitationEnv:
         return state, self.observe(state)
 
     def draw_start(self, key: jax.Array, quantile: jax.Array | None = None) -> EnvState:
-        """Return the reference of a clip drawn by its weight, at a random time or at its first frame."""
+        """Return the reference of a clip drawn from `starts`, at a random time or at its first frame."""
         start_key, own_key, robot_key, offset_key = jax.random.split(key, 4)
         if quantile is None:
             clip, time = start_sampling.sample(self.starts, start_key)
@@ -97,23 +97,16 @@ class ImitationEnv:
     def with_dynamics(self, state: EnvState, robot: Dynamics) -> EnvState:
         """Return a state at the start of an episode whose robot is another."""
         state = replace(state, dynamics=robot, targets=None)
-        if robot.delay is not None:
-            state = replace(state, targets=self._targets_on_their_way(state))
+        if robot.delay is not None or self.shows_targets:  # they are angles as the encoders show them
+            angles = self.encoded(state).qpos[7:]
+            state = replace(state, targets=jnp.tile(angles, (math.ceil(MOST_DELAY), 1)))
         return self._with_history(state)
 
-    def _targets_on_their_way(self, state: EnvState) -> jax.Array:
-        """Return the PD targets (H, J) rad of the control steps before, the newest first.
-
-        Where none are remembered, the joint angles, as the encoders show them.
-        """
-        if state.targets is not None:
-            return state.targets
-        return jnp.tile(self.encoded(state).qpos[7:], (math.ceil(MOST_DELAY), 1))
-
     @property
-    def is_delayed(self) -> bool:
-        """Whether PD targets reach the motors of some episodes later."""
-        return self.config.randomization.delay != RandomizationConfig().delay
+    def shows_targets(self) -> bool:
+        """Whether the value function sees the PD targets that a delay keeps on their way."""
+        is_delayed = self.config.randomization.delay != RandomizationConfig().delay
+        return self.config.privileged_critic and is_delayed
 
     def _with_history(self, state: EnvState) -> EnvState:
         """Return a state at the start of an episode, before which the sensors have shown nothing else."""
@@ -141,11 +134,13 @@ class ImitationEnv:
         state = self._with_goal(state, key)
         _, skill_key = jax.random.split(key)
         if self.config.clips == "skills":
-            is_open = self.choice is not None
-            lengths = self.library.length
-            plan = skills.open_plan(skill_key) if is_open else skills.draw_plan(clip, lengths, skill_key)
+            if self.choice is not None:
+                plan = skills.open_plan(skill_key)
+            else:
+                shares = start_sampling.of_clips(self.starts, self.starts.share)
+                plan = skills.draw_plan(clip, self.library.length, shares, skill_key)
             state = replace(state, skills=plan)
-        return self._with_history(state)
+        return self.with_dynamics(state, state.dynamics)
 
     def start_coordinates(self, clip: jax.Array, time: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Return qpos (36,) and qvel (35,) of a start, its velocity smoothed over a control step each way."""
@@ -316,13 +311,12 @@ class ImitationEnv:
 
         None where the motors follow `pd_target` at once.
         """
-        robot = state.dynamics
+        robot, earlier = state.dynamics, state.targets
+        if earlier is not None:
+            state = replace(state, targets=jnp.concatenate([pd_target[None], earlier[:-1]]))
         if robot.delay is None and robot.joint_offset is None:
             return None, state
-        targets = dynamics.motor_targets(robot, pd_target, state.targets, substeps)
-        if state.targets is not None:
-            state = replace(state, targets=jnp.concatenate([pd_target[None], state.targets[:-1]]))
-        return targets, state
+        return dynamics.motor_targets(robot, pd_target, earlier, substeps), state
 
     def time(self, state: EnvState) -> jax.Array:
         """Return the time in the clip, s."""
@@ -446,8 +440,8 @@ class ImitationEnv:
         parts = observation.compact(self.robot, self.character(state), targets, phase)
         if state.action is not None and self.layout.readings is None:  # else the policy sees it too
             parts["last action"] = state.action
-        if self.is_delayed:  # what the motors will be asked for before the next action reaches them
-            parts["targets on their way"] = self._targets_on_their_way(state).ravel()
+        if state.targets is not None and self.shows_targets:
+            parts["targets on their way"] = state.targets.ravel()
         # An episode of the nominal robot shows what is nominal, so that there are always as many numbers.
         nominal = dynamics.draw(self.config.randomization, self.robot, jax.random.key(0), 0.0)
         values = {

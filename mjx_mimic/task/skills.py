@@ -59,8 +59,8 @@ class SkillState:
         return replace(self, plan=plan, begun=jnp.int32(0))
 
 
-def draw_plan(first: jax.Array, lengths: jax.Array, key: jax.Array) -> SkillState:
-    """Draw skills, all clips equally often, each wanted for some time and then until its cycle ends.
+def draw_plan(first: jax.Array, lengths: jax.Array, shares: jax.Array, key: jax.Array) -> SkillState:
+    """Draw skills by the clips' shares, each wanted for some time and then until its cycle ends.
 
     The time is uniform up to `MOST_WANTED_S`, as if somebody changed his mind. So short cycles follow one
     another, and get as much practice as long ones.
@@ -68,10 +68,11 @@ def draw_plan(first: jax.Array, lengths: jax.Array, key: jax.Array) -> SkillStat
     Args:
         first: () int, clip that the episode starts in; it is wanted for some time too.
         lengths: (C,) s, of the clips' cycles.
+        shares: (C,) how often each is drawn, relative to the others.
         key: of all.
     """
     clip_key, time_key = jax.random.split(key)
-    clips = jax.random.randint(clip_key, (PLAN,), 0, len(lengths)).at[0].set(first)
+    clips = jax.random.categorical(clip_key, jnp.log(shares), shape=(PLAN,)).at[0].set(first)
     seconds = jax.random.uniform(time_key, (PLAN,), maxval=MOST_WANTED_S)
     cycles = jnp.maximum(jnp.ceil(seconds / lengths[clips]).astype(jnp.int32), 1)
     following = cycles.at[0].add(-1)  # the episode starts in the first one

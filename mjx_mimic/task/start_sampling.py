@@ -134,14 +134,20 @@ def update_tally(
     return jax.tree.map(lambda old, new: KEEP * old + new, tally, new)
 
 
-def share_steps(starts: StartDistribution, tally: Tally) -> StartDistribution:
+def share_steps(starts: StartDistribution, tally: Tally, longest: float) -> StartDistribution:
     """Return starts by which clips share the control steps by their weights, instead of the starts.
 
     chance_c ~ weight_c / mean length of its episodes. Where those are equal, nothing changes.
+
+    Args:
+        starts: by which clips share the starts.
+        tally: of what has happened.
+        longest: control steps of a whole episode, the most that a mean length can be. The tally alone cannot
+            tell while no episode has ended.
     """
-    steps, episodes = _of_clips(starts, tally.steps), _of_clips(starts, tally.episodes)
+    steps, episodes = of_clips(starts, tally.steps), of_clips(starts, tally.episodes)
     mean_length = jnp.maximum(tally.steps.sum() / jnp.maximum(tally.episodes.sum(), 1.0), 1.0)
-    length = (steps + PRIOR_STEPS) / (episodes + PRIOR_STEPS / mean_length)
+    length = jnp.minimum((steps + PRIOR_STEPS) / (episodes + PRIOR_STEPS / mean_length), longest)
     chance = starts.share / length[starts.clip]
     share = chance / chance.sum()
     return replace(starts, share=share, cumulative=jnp.cumsum(share))
@@ -160,12 +166,12 @@ def prioritize_failures(starts: StartDistribution, tally: Tally) -> StartDistrib
     for step in range(LOOK_AHEAD):
         score += FADE**step * rate[ahead]
         ahead = starts.following[ahead]
-    mean_score = (_of_clips(starts, score) / starts.count)[starts.clip]  # segments of a clip are equally long
+    mean_score = (of_clips(starts, score) / starts.count)[starts.clip]  # segments of a clip are equally long
     relative = jnp.where(mean_score > 0.0, score / jnp.where(mean_score > 0.0, mean_score, 1.0), 1.0)
     chance = starts.share * (UNIFORM_SHARE + (1.0 - UNIFORM_SHARE) * relative)
     return replace(starts, cumulative=jnp.cumsum(chance))
 
 
-def _of_clips(starts: StartDistribution, values: jax.Array) -> jax.Array:
+def of_clips(starts: StartDistribution, values: jax.Array) -> jax.Array:
     """Sum numbers (B,) of segments over each clip, (C,)."""
     return jnp.zeros_like(values, shape=starts.first.shape).at[starts.clip].add(values)

@@ -29,7 +29,7 @@ class EnvState:
     dynamics: Dynamics = Dynamics()  # how this robot differs from the model
     action: jax.Array | None = None  # (J,) the last one; None: neither observed nor penalised
     history: jax.Array | None = None  # (K - 1, R) readings of the control steps before, the newest first
-    targets: jax.Array | None = None  # (H, J) rad, PD targets before, the newest first; None: without delay
+    targets: jax.Array | None = None  # (H, J) rad, PD targets before, the newest first; None: no delay
     goal: GoalState | None = None  # None: imitation alone
     skills: SkillState | None = None  # None: an episode has one clip
 

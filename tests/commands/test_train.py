@@ -257,7 +257,9 @@ def test_resume_may_change_length_schedule_and_devices_and_the_folder_says_so(tm
     changed = {"total_steps": 10**8, "eval_interval": 10**6, "keep_checkpoints": "all"}
     wanted = sized(replace(stored, **changed), "cpu", 96)  # more episodes per evaluation
     folder.check_resumable(tmp_path / "run", wanted, clips, 96)
-    folder.record_resumption(tmp_path / "run", wanted, 96)
+    shutil.rmtree(tmp_path / "run" / own_clips.FOLDER)  # as if it was killed before it had copied them
+    folder.record_resumption(tmp_path / "run", wanted, clips, 96)
+    assert folder.load_run_clips(tmp_path / "run").motions[0].digest == clips.motions[0].digest
     found, record = config_yaml.read_run(tmp_path / "run")
     assert found == wanted
     assert (found.keep_checkpoints, found.eval_envs) == ("all", 96)

@@ -657,13 +657,13 @@ def test_figures_of_clips_add_up_to_the_whole(learner):
 
 def test_a_training_of_several_clips_shares_their_practice_as_it_is_asked_to(robot):
     env = make_env([sway(), sway(0.2)], EnvConfig(), robot=robot)
-    tally = start_sampling.Tally(jnp.array([1e4, 1e6]), jnp.array([1e3, 1e3]), jnp.zeros(2))
+    tally = start_sampling.Tally(jnp.array([1e5, 1e6]), jnp.array([5e3, 5e3]), jnp.zeros(2))
 
     def shares(clips: str = "one", **settings) -> np.ndarray:
         task = env.with_config(EnvConfig(clips=clips))
         return np.asarray(starts_in_force(task, TrainConfig(**settings), tally).share)
 
-    np.testing.assert_allclose(shares(), [0.99, 0.01], atol=0.01)
+    np.testing.assert_allclose(shares(), [200 / 220, 20 / 220], atol=0.01)
     np.testing.assert_array_equal(shares(motion_share="starts"), [0.5, 0.5])
     np.testing.assert_array_equal(shares("skills"), [0.5, 0.5])  # whose episodes are of several clips
     assert PRESETS["mimickit"].motion_share == "starts"

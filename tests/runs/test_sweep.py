@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from mjx_mimic.config_checks import sized
 from mjx_mimic.config_yaml import read_run
 from mjx_mimic.learning.learner import Learner
 from mjx_mimic.runs import folder, sweep, sweep_plan
-from mjx_mimic.runs.checkpoints import Checkpoints, Progress
+from mjx_mimic.runs.checkpoints import DIGESTS, Checkpoints, Progress
 from mjx_mimic.runs.metric_log import read_rows
 from mjx_mimic.runs.stop import Stop
 from mjx_mimic.runs.sweep_plan import Member, members, read_sweep
@@ -237,14 +238,38 @@ def test_a_sweep_goes_on_on_another_number_of_devices(described, monkeypatch):
     assert read_run(run)[1]["devices"] == 2
 
 
-def test_a_training_that_has_begun_keeps_its_environments_on_other_cores(tmp_path):
-    config = replace(POINT_CONFIG, num_envs=0, total_steps=0, eval_interval=0)
-    member = Member("default", "walk", config, tmp_path)
-    assert sweep._as_begun(member) == config
-    folder.create(tmp_path, sized(config, "cpu", 3), Clips((sway(),), (1.0,)), 3)
-    begun, there, here = sweep._as_begun(member), sized(config, "cpu", 3), sized(config, "cpu", 2)
-    for name in ("num_envs", "total_steps", "eval_interval"):
-        assert getattr(begun, name) == getattr(there, name) != getattr(here, name)
+def test_what_has_begun_on_other_cores_sizes_the_whole_sweep(tmp_path):
+    names = ("num_envs", "total_steps", "eval_interval")
+    config = replace(POINT_CONFIG, **dict.fromkeys(names, 0))
+    own = replace(config, total_steps=5 * UPDATE)  # a setting that says how long
+    planned = [
+        Member(setting, "walk", settings, tmp_path / f"{setting}-{seed}")
+        for setting, settings in (("default", config), ("short", own))
+        for seed in (0, 1)
+    ]
+    assert sweep._sized_as_begun(planned) == planned
+    folder.create(planned[0].path, sized(config, "cpu", 3), Clips((sway(),), (1.0,)), 3)
+    there, here = sized(config, "cpu", 3), sized(config, "cpu", 2)
+    for member in sweep._sized_as_begun(planned):
+        for name in names:
+            wanted = getattr(own, name) if member.setting == "short" else 0
+            assert getattr(member.config, name) == (wanted or getattr(there, name))
+            assert getattr(there, name) != getattr(here, name)
+
+
+def test_a_sweep_killed_in_a_first_save_begins_that_training_anew(described, capsys):
+    described.write_text(ONE)
+    run = trained(described) / "default" / "walk-0"
+    before = figures(run)
+    shutil.rmtree(run / "checkpoints" / str(4 * UPDATE))
+    (run / "checkpoints" / str(2 * UPDATE) / DIGESTS).unlink()
+    trained(described)
+    assert "it was not finished" in capsys.readouterr().err
+    assert Checkpoints(run).progress().samples == 4 * UPDATE
+    returns = [
+        [row["eval_return"] for row in rows if "eval_return" in row] for rows in (before, figures(run))
+    ]
+    assert returns[0] == returns[1]
 
 
 def test_a_sweep_that_is_stopped_before_an_evaluation_writes_its_report(described, stops, monkeypatch):

@@ -78,7 +78,7 @@ def test_networks_and_normaliser_come_along_and_all_else_is_new(trained, learn_s
     jax.tree.map(np.testing.assert_array_equal, first_device(state.actor.params)["params"], expected)
     jax.tree.map(np.testing.assert_array_equal, first_device(state.critic.params), stored.critic)
     jax.tree.map(np.testing.assert_array_equal, first_device(state.normalizer), stored.normalizer)
-    for name in ("env", "observation", "failures", "iteration"):
+    for name in ("env", "observation", "tally", "iteration"):
         jax.tree.map(np.testing.assert_array_equal, getattr(state, name), getattr(fresh, name))
     jax.tree.map(np.testing.assert_array_equal, state.actor.optimizer, fresh.actor.optimizer)
     _, log_std = learner.policy(state).network.apply(

@@ -110,9 +110,24 @@ def test_the_value_function_sees_what_is_on_its_way_to_the_motors_and_what_a_cha
     np.testing.assert_array_equal(then["value function: targets on their way"], on_their_way)
     np.testing.assert_array_equal(then["value function: last action"], actions[1])
     assert env.privileged_sizes() == {name: part.shape[-1] for name, part in then.items()}
-    # The nominal robot, which no delay was drawn for, shows as many numbers.
-    nominal = env.privileged_parts(env.reset_to(jnp.int32(0), jnp.float32(0.2)))
-    assert env.privileged_sizes() == {name: part.shape[-1] for name, part in nominal.items()}
+    # The nominal robot, whose motors follow at once, shows what a robot with a drawn delay of 0 would.
+    state = env.reset_to(jnp.int32(0), jnp.float32(0.2))
+    at_once, state = env.motor_targets(state, targets[0], env.substeps)
+    assert at_once is None
+    nominal = env.privileged_parts(state)["value function: targets on their way"]
+    np.testing.assert_allclose(nominal, np.concatenate([targets[0], state.qpos[7:]]), atol=1e-6)
+
+
+def test_a_policy_acts_on_an_observation_whose_other_numbers_another_version_added(env):
+    """A run of before keeps its normaliser, which has moments of what was observed then."""
+    network = Actor(NetworkConfig((8,), (8,)), 29, inputs=env.policy_inputs)
+    state = env.reset_to(jnp.int32(0), jnp.float32(0.2))
+    seen = env.observe(state)
+    params = network.init(jax.random.key(0), seen)
+    moments = normalizing.empty(len(seen), 0.1)
+    earlier = jax.tree.map(lambda x: x[: env.policy_inputs + 5], moments)
+    actions = [Policy(params, which, network).act(seen) for which in (moments, earlier)]
+    np.testing.assert_array_equal(*actions)
 
 
 def test_place_and_heading_are_not_seen(env, parts):

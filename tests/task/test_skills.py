@@ -116,7 +116,7 @@ def test_each_of_ten_thousand_skills_lasts_one_cycle(rigid):
 
 def test_skills_are_wanted_equally_often_and_for_about_as_long_whatever_their_cycle():
     lengths = jnp.array([0.5, 1.0, 2.0, 8.0])
-    draw = jax.jit(jax.vmap(lambda key: skills.draw_plan(jnp.int32(1), lengths, key).plan))
+    draw = jax.jit(jax.vmap(lambda key: skills.draw_plan(jnp.int32(1), lengths, jnp.ones(4), key).plan))
     plans = np.asarray(draw(jax.random.split(jax.random.key(0), 4000)))
     cycles: dict[int, list[int]] = {clip: [] for clip in range(4)}
     after_first = np.zeros(4)
@@ -136,6 +136,15 @@ def test_skills_are_wanted_equally_often_and_for_about_as_long_whatever_their_cy
         if length >= 1.0:  # of the shortest one, long runs reach the plan's end
             assert np.mean(cycles[clip]) == pytest.approx(expected, rel=0.12), clip
     assert drawn.min() > 0.7 * drawn.max()
+
+
+def test_skills_are_drawn_by_the_weights_of_their_clips(rigid):
+    clips = [with_loop(resampled(sway(x), 5), "wrap") for x in (0.1, 0.2, 0.3)]
+    env = make_env(clips, EnvConfig(clips="skills"), weights=(3.0, 0.0, 1.0), robot=rigid)
+    reset = jax.jit(jax.vmap(lambda key: env.reset(key)[0].skills.plan))
+    plans = np.asarray(reset(jax.random.split(jax.random.key(2), 2000)))
+    for plan in (plans[:, 0], plans[:, -1]):  # the first, and one that was drawn after it
+        np.testing.assert_allclose(np.bincount(plan, minlength=3) / 2000, [0.75, 0.0, 0.25], atol=0.04)
 
 
 def test_transitions_are_counted_by_the_clips_before_and_after():

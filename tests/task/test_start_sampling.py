@@ -124,7 +124,7 @@ def test_the_tally_counts_over_devices_and_fades(starts):
 def test_where_episodes_last_equally_long_clips_share_starts_and_steps_alike(starts):
     steps = jnp.array([100.0, 300.0, 0.0, 200.0, 50.0, 1e4, 0.0, 0.0])
     for tally in (empty_tally(starts), Tally(steps, steps / 50.0, steps / 100.0)):
-        shared = share_steps(starts, tally)
+        shared = share_steps(starts, tally, 300)
         np.testing.assert_allclose(shared.share, starts.share, rtol=1e-5)
         np.testing.assert_allclose(chances(shared), starts.share, rtol=1e-5)
 
@@ -135,7 +135,7 @@ def test_clips_share_the_control_steps_by_their_weights(seconds):
     starts = make_starts(LENGTHS, WRAPS, WEIGHTS, seconds)
     lengths, tally, clips = np.array([12.0, 240.0, 60.0]), empty_tally(starts), np.asarray(starts.clip)
     for _ in range(200):
-        shared = share_steps(starts, tally)
+        shared = share_steps(starts, tally, 300)
         episodes = 500 * chances(shared)
         new = Tally(*map(jnp.asarray, (episodes * lengths[clips], episodes, 0.0 * episodes)))
         tally = jax.tree.map(lambda old, new: KEEP * old + new, tally, new)
@@ -146,6 +146,17 @@ def test_clips_share_the_control_steps_by_their_weights(seconds):
     relative = chances(shared) / np.asarray(starts.share)
     for clip in range(3):
         np.testing.assert_allclose(relative[clips == clip], relative[clips == clip][0], rtol=1e-3)
+
+
+def test_no_mean_length_is_taken_for_longer_than_an_episode():
+    """As before the first time-out of a warm start: weights of 10 and 1, and no episode has ended."""
+    starts = make_starts((2.0, 2.0), (True, True), (10.0, 1.0))
+    none = Tally(jnp.array([56000.0, 5600.0]), jnp.zeros(2), jnp.zeros(2))
+    np.testing.assert_allclose(share_steps(starts, none, 300).share, starts.share, rtol=1e-5)
+    # Beside one whose episodes last 10 control steps: as if those of the other one lasted 300.
+    beside = Tally(jnp.array([56000.0, 56000.0]), jnp.array([0.0, 5600.0]), jnp.zeros(2))
+    share = share_steps(starts, beside, 300).share
+    assert share[1] / share[0] == pytest.approx(300.0 / 10.0 / 10.0, rel=0.01)
 
 
 def test_without_failures_chances_are_those_of_the_weights(starts):
