@@ -333,6 +333,9 @@ class NetworkConfig:
     """Widths of the value function's hidden layers."""
     activation: Literal["elu", "relu", "silu", "tanh"] = "elu"
     """Activation of the hidden layers."""
+    symmetric: bool = True
+    """Whether the networks are symmetric left to right: to the mirror image of all that they see they answer
+    with the mirror image of the action, and with the same value. Not where the policy sees no reference."""
     initial_std: Annotated[float, Within(1e-4, 10.0)] = 0.2
     """Standard deviation of the first policy, in units of action; a warm start that learns it brings its
     own."""

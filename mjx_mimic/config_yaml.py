@@ -29,6 +29,10 @@ _FORMER = ("env.location.speed_scale", "env.location.heading_scale", "network.fi
 """Fields of runs made by earlier versions, which can still be looked at."""
 
 
+_EARLIER = {"network": {"symmetric": False}}
+"""What runs were made with whose records do not say so, because it was no setting yet."""
+
+
 def to_dict(config: TrainConfig) -> dict[str, Any]:
     """Return a plain nested dict for YAML, with lists for tuples."""
 
@@ -149,7 +153,7 @@ def _read_existing(file: Path, path: Path) -> Any:
 def _settings(values: Any, file: Path) -> TrainConfig:
     """Take the settings out of a run's record, or of a file that holds nothing else."""
     if isinstance(values, Mapping) and "config" in values:
-        values = _without_former(values["config"])
+        values = _with_earlier(_without_former(values["config"]))
     return from_dict(values, file)
 
 
@@ -162,6 +166,14 @@ def _without_former(values: Any, prefix: str = "") -> Any:
         for name, value in values.items()
         if f"{prefix}{name}" not in _FORMER
     }
+
+
+def _with_earlier(values: Any) -> Any:
+    """Fill in what the records of earlier versions do not say."""
+    if not isinstance(values, Mapping):
+        return values
+    own = {name: values[name] for name in _EARLIER if isinstance(values.get(name), Mapping)}
+    return {**values, **{name: {**_EARLIER[name], **section} for name, section in own.items()}}
 
 
 def former_field(record: Mapping[str, Any]) -> str | None:

@@ -18,7 +18,9 @@ from mjx_mimic.config import (
 # horizon, networks and discount. The update is ours, which needs fewer samples.
 PAPER = TrainConfig(
     env=EnvConfig(observation="paper", action="mimickit", reward="paper", episode_seconds=20.0),
-    network=NetworkConfig((1024, 512), (1024, 512), "relu", initial_std=0.1, learn_std=False),
+    network=NetworkConfig(
+        (1024, 512), (1024, 512), "relu", symmetric=False, initial_std=0.1, learn_std=False
+    ),
     ppo=PPOConfig(discount=0.95),
 )
 
@@ -64,7 +66,13 @@ PRESETS: dict[Preset, TrainConfig] = {
             self_collision=True,
         ),
         network=NetworkConfig(
-            (1024, 512), (1024, 512), "relu", initial_std=0.05, learn_std=False, initialization="torch"
+            (1024, 512),
+            (1024, 512),
+            "relu",
+            symmetric=False,
+            initial_std=0.05,
+            learn_std=False,
+            initialization="torch",
         ),
         normalizer=NormalizerConfig(min_std=1e-4, samples=100_000_000, first="standard"),
         ppo=PPOConfig(

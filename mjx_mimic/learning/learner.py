@@ -22,7 +22,7 @@ from mjx_mimic.learning import ppo
 from mjx_mimic.learning import rollout as rollouts
 from mjx_mimic.learning.devices import DEVICES, average, map_devices, place, replicate
 from mjx_mimic.learning.metrics import AdvantageMoments, Metrics, summarize
-from mjx_mimic.learning.networks import Actor, Critic, std_limits, with_std_within
+from mjx_mimic.learning.networks import Actor, Critic, make_networks, std_limits, with_std_within
 from mjx_mimic.learning.normalizer import Normalizer
 from mjx_mimic.learning.policy import Policy, ValueFunction
 from mjx_mimic.learning.rollout import EvaluationMetrics, Transition
@@ -71,7 +71,7 @@ def init_state(
     env_state, observation = jax.vmap(first.reset)(jax.random.split(env_key, count))
     moments = normalizing.empty(observation.shape[-1], config.normalizer.min_std)
     if config.normalizer.first == "reference":  # so that the first policy sees sane numbers
-        moments = normalizing.update(moments, observation, DEVICES)
+        moments = normalizing.update(moments, observation, DEVICES, reflection=critic.reflection)
         # What is the same in all first states, such as the last action, is not yet known to be constant.
         is_constant = moments.variance < moments.min_std**2
         variance = jnp.where(is_constant, 1.0, moments.variance)
@@ -156,7 +156,11 @@ def train_step(
         state.actor, actor.apply, batch, ppo_config, actor_key, average, limits
     )
     new_moments = normalizing.update(
-        state.normalizer, transitions.observation, DEVICES, config.normalizer.samples
+        state.normalizer,
+        transitions.observation,
+        DEVICES,
+        config.normalizer.samples,
+        reflection=critic.reflection,
     )
     # One number that is not finite would spread to all of them with the next update.
     networks = (new_actor, new_critic, new_moments)
@@ -261,15 +265,20 @@ class Learner:
     config: TrainConfig
     devices: tuple[jax.Device, ...]
 
-    @cached_property
+    @property
     def actor(self) -> Actor:
         """The policy's network."""
-        return Actor(self.config.network, self.env.num_actions, self.env.policy_inputs)
+        return self.networks[0]
 
-    @cached_property
+    @property
     def critic(self) -> Critic:
         """The value function's network."""
-        return Critic(self.config.network)
+        return self.networks[1]
+
+    @cached_property
+    def networks(self) -> tuple[Actor, Critic]:
+        """Both networks."""
+        return make_networks(self.env, self.config.network)
 
     @property
     def samples_per_step(self) -> int:

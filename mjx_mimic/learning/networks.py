@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from mjx_mimic.config import NetworkConfig
+from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.reflection import EACH_JOINT, JOINTS, Reflection
 
 Params = Any
 """Parameters of a Flax module."""
@@ -70,6 +72,8 @@ class Actor(nn.Module):
     num_actions: int
     inputs: int | None = None
     """Numbers of the observation that the policy sees, the first ones; None: all of them."""
+    reflection: Reflection | None = None
+    """Of those, under which the network is symmetric; None: it need not be."""
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -77,22 +81,41 @@ class Actor(nn.Module):
         c = self.config
         inits = first_weights(c.initialization, output_scale=0.01, output_limit=0.01)
         mlp = MLP(c.actor_hidden, self.num_actions, c.activation, *inits)
-        mean = mlp(observation[..., : self.inputs])
+        seen = observation[..., : self.inputs]
+        mean = mlp(seen)
         log_std = jnp.full((self.num_actions,), jnp.log(c.initial_std))
-        return mean, self.param(LOG_STD, lambda _: log_std) if c.learn_std else log_std
+        log_std = self.param(LOG_STD, lambda _: log_std) if c.learn_std else log_std
+        if self.reflection is not None:
+            mean = 0.5 * (mean + JOINTS(mlp(self.reflection(seen))))
+            log_std = 0.5 * (log_std + EACH_JOINT(log_std))
+        return mean, log_std
 
 
 class Critic(nn.Module):
     """The value function's network: observations to V(s) (...)."""
 
     config: NetworkConfig
+    reflection: Reflection | None = None
+    """Of the observation, under which the network is symmetric; None: it need not be."""
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:
         """Map normalised observations (..., O) to values (...)."""
         c = self.config
         inits = first_weights(c.initialization, output_scale=1.0, output_limit=None)
-        return MLP(c.critic_hidden, 1, c.activation, *inits)(observation)[..., 0]
+        mlp = MLP(c.critic_hidden, 1, c.activation, *inits)
+        value = mlp(observation)
+        if self.reflection is not None:
+            value = 0.5 * (value + mlp(self.reflection(observation)))
+        return value[..., 0]
+
+
+def make_networks(env: ImitationEnv, config: NetworkConfig) -> tuple[Actor, Critic]:
+    """Make the networks of the policy and of the value function for a task."""
+    reflection = env.reflection if config.symmetric else None
+    seen = env.policy_inputs
+    of_policy = None if reflection is None else reflection.first(seen)
+    return Actor(config, env.num_actions, seen, of_policy), Critic(config, reflection)
 
 
 Limits = tuple[jax.Array | float, jax.Array | float]

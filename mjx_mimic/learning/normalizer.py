@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from mjx_mimic.config import NormalizerConfig
+from mjx_mimic.task.reflection import Reflection
 
 CLIP = 10.0
 """Limit of a normalised observation, standard deviations."""
@@ -38,12 +40,17 @@ def empty(size: int, min_std: float = NormalizerConfig.min_std) -> Normalizer:
 
 
 def update(
-    normalizer: Normalizer, batch: jax.Array, axis_name: str | None = None, samples: int | None = None
+    normalizer: Normalizer,
+    batch: jax.Array,
+    axis_name: str | None = None,
+    samples: int | None = None,
+    reflection: Reflection | None = None,
 ) -> Normalizer:
     """Merge a batch (..., O) into the moments (Chan, Golub and LeVeque 1979, eq. 2.1).
 
     With `axis_name` the batch is the union over that mapped axis and all devices agree on the result. After
-    `samples` the moments stay as they are (MimicKit `normalizer_samples`).
+    `samples` the moments stay as they are (MimicKit `normalizer_samples`). With `reflection` the batch is the
+    union with its mirror image, so that what is normalised is reflected as the observation is.
     """
     rows = batch.reshape(-1, batch.shape[-1])
 
@@ -55,6 +62,10 @@ def update(
     added = jnp.float32(rows.shape[0] * devices)
     mean = average(rows)
     variance = average(jnp.square(rows - mean[None]))
+    if reflection is not None:
+        mirrored, other = reflection(mean), variance[np.array(reflection.index)]
+        variance = 0.5 * (variance + other) + 0.25 * jnp.square(mean - mirrored)
+        mean = 0.5 * (mean + mirrored)
 
     total = normalizer.count + added
     share = added / total

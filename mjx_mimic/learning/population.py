@@ -18,7 +18,6 @@ from mjx_mimic.config import MimicKitRewardConfig, PaperRewardConfig, PPOConfig,
 from mjx_mimic.learning.devices import map_devices, place, replicate
 from mjx_mimic.learning.learner import Learner, TrainState, evaluate, init_state, train_step
 from mjx_mimic.learning.metrics import Metrics
-from mjx_mimic.learning.networks import Actor, Critic
 from mjx_mimic.learning.policy import Policy
 from mjx_mimic.learning.rollout import EvaluationMetrics
 from mjx_mimic.task.env import ImitationEnv
@@ -123,8 +122,8 @@ class Population:
         """Return task, configuration and networks of one member, whose numbers are traced."""
         config = with_numbers(self.group[0].config, numbers)
         env = env.with_config(config.env)
-        actor = Actor(config.network, env.num_actions, env.policy_inputs)
-        return env, config, actor, Critic(config.network)
+        actor, critic = self.group[0].networks
+        return env, config, actor.copy(config=config.network), critic.copy(config=config.network)
 
     def _init(
         self, env: ImitationEnv, numbers: Mapping[str, jax.Array], shared: jax.Array, own: jax.Array

@@ -19,7 +19,7 @@ from mjx_mimic.common.files import replacing, unwritable, yaml_bytes
 from mjx_mimic.config import EnvConfig, TrainConfig, Which
 from mjx_mimic.config_yaml import CONFIG_FILE, FORMAT, read_run, record_digest
 from mjx_mimic.learning.composite import AnyPolicy, BoltzmannChoice, CompositePolicy, Seats
-from mjx_mimic.learning.networks import Actor, Critic
+from mjx_mimic.learning.networks import make_networks
 from mjx_mimic.learning.policy import Policy, ValueFunction
 from mjx_mimic.robot.constants import ContactSet
 from mjx_mimic.runs import own_clips
@@ -295,10 +295,10 @@ def load_networks(run: Path, checkpoint: Which, env: ImitationEnv) -> tuple[Poli
     config, _ = read_run(run)
     stored = Checkpoints(run).restore_policy(checkpoint)
     moments = replace(stored.normalizer, min_std=config.normalizer.min_std)
-    actor = Actor(config.network, env.num_actions, env.policy_inputs)
+    actor, critic = make_networks(env, config.network)
     return (
         Policy(stored.actor, moments, actor),
-        ValueFunction(stored.critic, moments, Critic(config.network)),
+        ValueFunction(stored.critic, moments, critic),
     )
 
 

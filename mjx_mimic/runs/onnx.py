@@ -32,6 +32,7 @@ from mjx_mimic.runs.checkpoints import Checkpoints
 from mjx_mimic.runs.folder import load_policy, load_run_clips, require_one_policy
 from mjx_mimic.task import skills
 from mjx_mimic.task.env import ImitationEnv
+from mjx_mimic.task.reflection import JOINTS, Reflection
 from mjx_mimic.task.states import EnvState
 
 OFF_BOARD = {"root_pos": "its place", "root_vel": "its linear velocity"}
@@ -261,6 +262,8 @@ def origin(run: Path, checkpoint: Which) -> dict[str, Any]:
 def policy_graph(policy: Policy, metadata: dict[str, Any]) -> onnx.ModelProto:
     """Build the normaliser and the actor's mean, clipped to [-1, 1], as an ONNX model.
 
+    A symmetric network is run on the observation and on its reflection, as `networks.Actor` does.
+
     Args:
         policy: on the host.
         metadata: kept in the model's properties, each value as JSON.
@@ -279,15 +282,36 @@ def policy_graph(policy: Policy, metadata: dict[str, Any]) -> onnx.ModelProto:
     nodes = [
         helper.make_node("Sub", ["observation", "mean"], ["centred"]),
         helper.make_node("Div", ["centred", "std"], ["scaled"]),
-        helper.make_node("Clip", ["scaled", "low", "high"], ["hidden_0"]),
+        helper.make_node("Clip", ["scaled", "low", "high"], ["seen"]),
     ]
     for i in range(len(layers)):
         dense = layers[f"Dense_{i}"]
         constants |= {f"kernel_{i}": dense["kernel"], f"bias_{i}": dense["bias"]}
-        nodes.append(helper.make_node("Gemm", [f"hidden_{i}", f"kernel_{i}", f"bias_{i}"], [f"sum_{i}"]))
-        if i < len(layers) - 1:
-            nodes += _activation(policy.network.config.activation, f"sum_{i}", f"hidden_{i + 1}")
-    nodes.append(helper.make_node("Clip", [f"sum_{len(layers) - 1}", "least", "most"], ["action"]))
+
+    def run(source: str, prefix: str) -> str:
+        """Add the layers to the nodes, and return what comes out of them."""
+        for i in range(len(layers)):
+            out = f"{prefix}sum_{i}"
+            nodes.append(helper.make_node("Gemm", [source, f"kernel_{i}", f"bias_{i}"], [out]))
+            if i < len(layers) - 1:
+                source = f"{prefix}hidden_{i + 1}"
+                nodes.extend(_activation(policy.network.config.activation, out, source))
+        return out
+
+    mean, reflection = run("seen", ""), policy.network.reflection
+    if reflection is not None:
+        reflected, signs = _reflected("seen", reflection, "seen_reflected")
+        nodes += reflected
+        constants |= signs | {"half": 0.5}
+        reflected, signs = _reflected(run("seen_reflected", "reflected_"), JOINTS, "reflected_mean")
+        constants |= signs
+        nodes += [
+            *reflected,
+            helper.make_node("Add", [mean, "reflected_mean"], ["both"]),
+            helper.make_node("Mul", ["both", "half"], ["mean_of_both"]),
+        ]
+        mean = "mean_of_both"
+    nodes.append(helper.make_node("Clip", [mean, "least", "most"], ["action"]))
     actions = len(layers[f"Dense_{len(layers) - 1}"]["bias"])
     graph = helper.make_graph(
         nodes,
@@ -299,6 +323,17 @@ def policy_graph(policy: Policy, metadata: dict[str, Any]) -> onnx.ModelProto:
     model = onnx_graph.checked(graph)
     helper.set_model_props(model, {key: json.dumps(value) for key, value in metadata.items()})
     return model
+
+
+def _reflected(source: str, reflection: Reflection, out: str) -> tuple[list[Any], dict[str, Any]]:
+    """Build the nodes of a reflection of the last axis, and their constants."""
+    order, signs = f"{out}_order", f"{out}_signs"
+    nodes = [
+        helper.make_node("Constant", [], [order], value_ints=list(reflection.index)),
+        helper.make_node("Gather", [source, order], [f"{out}_ordered"], axis=1),
+        helper.make_node("Mul", [f"{out}_ordered", signs], [out]),
+    ]
+    return nodes, {signs: reflection.sign}
 
 
 def _activation(name: str, source: str, out: str) -> list[Any]:

@@ -25,7 +25,7 @@ from mjx_mimic.task import skills
 from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.making import make_env
 
-NETWORKS = ("actor_hidden", "critic_hidden", "activation")
+NETWORKS = ("actor_hidden", "critic_hidden", "activation", "symmetric")
 """Settings that the networks of both runs must have in common."""
 ADDED = ("goal: ", "skill: ")
 """How parts of the observation begin that a new run may have at its end, and the other one not."""

@@ -14,7 +14,15 @@ from mjx_mimic.config import MOST_DELAY, EnvConfig, RandomizationConfig
 from mjx_mimic.robot import rotation
 from mjx_mimic.robot.implicit_pd import shifted_target
 from mjx_mimic.robot.model import CharacterState, PhysicsState, Robot
-from mjx_mimic.task import dynamics, observation, reference, skills, start_sampling, termination
+from mjx_mimic.task import (
+    dynamics,
+    observation,
+    reference,
+    reflection,
+    skills,
+    start_sampling,
+    termination,
+)
 from mjx_mimic.task.dynamics import Dynamics, Scalar
 from mjx_mimic.task.goals import Goal, Situation, make_goal
 from mjx_mimic.task.penalty import penalty
@@ -397,16 +405,30 @@ class ImitationEnv:
         targets = {
             ahead: self.robot.character_state(*coordinates(state, ahead)) for ahead in self.target_steps
         }
-        phase = observation.Phase(self.phase(state), self.phase_frequencies)
-        parts = self.readings(state)
-        if state.history is not None:
-            parts[f"the same at {len(state.history)} control steps before"] = state.history.ravel()
-        parts |= self.layout.parts(self.robot, self.character(self.encoded(state)), targets, phase)
+        parts = self.imitation_parts(state, targets, self.phase(state))
         if self.goal is not None and state.goal is not None:
             parts |= self.goal.parts(state.goal, self.character(state))
         if state.skills is not None:
             parts |= skills.parts(state.clip, self.library.num_clips)
         return parts
+
+    def imitation_parts(
+        self, state: EnvState, targets: observation.Targets, phase: jax.Array
+    ) -> observation.Parts:
+        """Return those parts that are of the robot, of these references ahead and of the phase ()."""
+        parts = self.readings(state)
+        if state.history is not None:
+            parts[f"the same at {len(state.history)} control steps before"] = state.history.ravel()
+        shown = observation.Phase(phase, self.phase_frequencies)
+        return parts | self.layout.parts(self.robot, self.character(self.encoded(state)), targets, shown)
+
+    @property
+    def reflection(self) -> reflection.Reflection | None:
+        """The reflection left to right of the observation (O,), under which actions are reflected too.
+
+        None where the policy sees no reference, so that it cannot tell a mirrored clip from the clip.
+        """
+        return reflection.of_observation(self) if self.target_steps else None
 
     def encoded(self, state: EnvState) -> EnvState:
         """Return a state with the joint angles that the encoders show."""
@@ -435,9 +457,12 @@ class ImitationEnv:
 
     def privileged_parts(self, state: EnvState) -> observation.Parts:
         """Return the named parts of what only the value function sees: the true state, and the robot's."""
-        phase = observation.Phase(self.phase(state), frequencies=0)
-        targets = {1: self.robot.character_state(*self.shown_coordinates(state, 1))}
-        parts = observation.compact(self.robot, self.character(state), targets, phase)
+        return self.true_parts(state, self.robot.character_state(*self.shown_coordinates(state, 1)))
+
+    def true_parts(self, state: EnvState, target: CharacterState) -> observation.Parts:
+        """Return `privileged_parts` with this reference one control step ahead."""
+        phase = observation.Phase(jnp.float32(0.0), frequencies=0)
+        parts = observation.compact(self.robot, self.character(state), {1: target}, phase)
         if state.action is not None and self.layout.readings is None:  # else the policy sees it too
             parts["last action"] = state.action
         if state.targets is not None and self.shows_targets:

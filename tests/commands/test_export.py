@@ -39,6 +39,7 @@ from mjx_mimic.runs.checkpoints import Checkpoints
 from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.making import make_env
 from mjx_mimic.task.observation import LAYOUTS
+from mjx_mimic.task.reflection import Reflection
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "run_onnx.py"
 
@@ -126,11 +127,14 @@ def test_no_controller_chooses_the_best_of_several_clips(finished, tmp_path, mon
     assert not out.exists()
 
 
+@pytest.mark.parametrize("is_symmetric", [False, True])
 @pytest.mark.parametrize("activation", networks.ACTIVATIONS)
-def test_the_graph_is_the_policy(activation):
+def test_the_graph_is_the_policy(activation, is_symmetric):
     """Random weights, moments over many magnitudes, inputs far outside; three hidden layers."""
     rng = np.random.default_rng(0)
-    actor = networks.Actor(NetworkConfig((32, 24, 16), activation=activation), 29)
+    order, signs = np.random.default_rng(1).permutation(40), np.where(np.arange(40) % 3, 1.0, -1.0)
+    reflection = Reflection(tuple(map(int, order)), tuple(map(float, signs))) if is_symmetric else None
+    actor = networks.Actor(NetworkConfig((32, 24, 16), activation=activation), 29, reflection=reflection)
     params = actor.init(jax.random.key(0), jnp.zeros(40))
     params = jax.tree.map(lambda x: jnp.asarray(rng.normal(scale=0.3, size=x.shape), jnp.float32), params)
     variance = (10.0 ** rng.uniform(-8, 3, 40)).astype(np.float32)

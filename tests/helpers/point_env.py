@@ -68,6 +68,7 @@ class PointEnv:
     num_actions: int = struct.field(pytree_node=False, default=2)
     policy_inputs: int | None = struct.field(pytree_node=False, default=None)
     episode_steps: int = struct.field(pytree_node=False, default=40)
+    reflection: None = struct.field(pytree_node=False, default=None)
 
     def goal_results(self, state: "PointState") -> dict[str, jax.Array]:
         return {}
