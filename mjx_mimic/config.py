@@ -333,9 +333,6 @@ class NetworkConfig:
     """Widths of the value function's hidden layers."""
     activation: Literal["elu", "relu", "silu", "tanh"] = "elu"
     """Activation of the hidden layers."""
-    symmetric: bool = True
-    """Whether the networks are symmetric left to right: to the mirror image of all that they see they answer
-    with the mirror image of the action, and with the same value. Not where the policy sees no reference."""
     initial_std: Annotated[float, Within(1e-4, 10.0)] = 0.2
     """Standard deviation of the first policy, in units of action; a warm start that learns it brings its
     own."""
@@ -351,6 +348,9 @@ class NetworkConfig:
     initialization: Literal["orthogonal", "torch"] = "orthogonal"
     """First weights: orthogonal, or uniform in +-1/sqrt(inputs) as torch and so MimicKit have them. With SGD
     their size is a step size."""
+    symmetric: bool = True
+    """Whether the networks are symmetric left to right: to the mirror image of all that they see they answer
+    with the mirror image of the action, and with the same value. Not where the policy sees no reference."""
 
 
 @dataclass(frozen=True)

@@ -337,6 +337,7 @@ class RailEnv:
 
     kind: jax.Array
     starts: StartDistribution = ONE_CLIP
+    reflection: None = struct.field(pytree_node=False, default=None)
     num_actions: int = struct.field(pytree_node=False, default=1)
     policy_inputs: None = struct.field(pytree_node=False, default=None)
     episode_steps: int = struct.field(pytree_node=False, default=8)
