@@ -60,7 +60,7 @@ def exported(finished, tmp_path_factory) -> Path:
 def controller_of(env: ImitationEnv) -> tuple[Policy, onnxruntime.InferenceSession]:
     """A policy of random weights, and its controller."""
     size = sum(env.observation_sizes().values())
-    actor = networks.Actor(NetworkConfig((16,)), 29)
+    actor, _ = networks.make_networks(env, NetworkConfig((16,)))  # symmetric, as by default
     params = jax.tree.map(lambda x: 3.0 * x, actor.init(jax.random.key(0), jnp.zeros(size)))
     policy = Policy(params, Normalizer(np.ones(size), np.zeros(size), np.ones(size)), actor)
     session = onnxruntime.InferenceSession(onnx_model.controller(policy, env, {}).SerializeToString())

@@ -68,6 +68,7 @@ def test_a_finished_run_with_fields_of_before_is_read(refused, tmp_path):
     (run / "config.yaml").write_text(yaml.safe_dump(record))
     found, record = config_yaml.read_run(run)
     assert found.seed == 3
+    assert not found.network.symmetric  # which was no setting yet
     assert config_yaml.former_field(record) == "env.location.speed_scale"
     assert config_yaml.former_field({"config": {"network": {"final_min_std": None}}}) is None
 
