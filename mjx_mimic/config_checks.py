@@ -220,6 +220,16 @@ def check_effects(config: TrainConfig) -> None:
         # The divergence is measured before each step, so that before the only one it would be 0.
         remedy = "use None, or more than one step an update (--ppo.actor-epochs, --ppo.actor-minibatches)"
         _require(ppo.actor_epochs * ppo.actor_minibatches > 1, "--ppo.target-kl", ppo.target_kl, remedy)
+    other = {"left": "right", "right": "left"}
+    mirrored = {"_".join(other.get(word, word) for word in name.split("_")) for name in env.key_bodies}
+    hides_them = env.observation in ("compact", "onboard")
+    remedy = "name the bodies of both sides, or add --network.no-symmetric"
+    _require(
+        not config.network.symmetric or hides_them or mirrored == set(env.key_bodies),
+        "--env.key-bodies",
+        env.key_bodies,
+        remedy,
+    )
     ramp = config.disturbance_ramp
     moves = config.push or config.noise or env.randomization != RandomizationConfig()
     remedy = "add what it lets grow: --push, --noise or --env.randomization"

@@ -78,10 +78,12 @@ def of_observation(env: "ImitationEnv") -> Reflection:
     reflections, so that it holds for any layout. Nothing depends on the clips; it can be found while tracing.
 
     Raises:
-        ValueError: a number of the observation has no counterpart.
+        ValueError: a number of the observation has no counterpart, so that networks cannot be symmetric.
     """
     rng, history = np.random.default_rng(0), env.config.history
-    drawn = dynamics.draw(env.config.randomization, env.robot, jax.random.key(0))
+    drawn = jax.eval_shape(
+        lambda key: dynamics.draw(env.config.randomization, env.robot, key), jax.random.key(0)
+    )
     is_privileged = env.config.privileged_critic
 
     def normal(*shape: int) -> jax.Array:
@@ -134,15 +136,12 @@ def of_observation(env: "ImitationEnv") -> Reflection:
 
 
 def _of_task(env: "ImitationEnv") -> list[Reflection]:
-    """Return the reflections of what is seen of a goal, in vectors of the heading frame, and of skills."""
-
-    def unchanged(size: int) -> Reflection:
-        return Reflection(tuple(range(size)), (1.0,) * size)
-
+    """Return the reflections of what is seen of a goal (see `Goal.parts`), and of skills."""
     sizes = env.observation_sizes()
-    goal = [size for name, size in sizes.items() if name.startswith("goal: ")]
-    return [VECTOR.first(size) if size > 1 else unchanged(1) for size in goal] + [
-        unchanged(sizes.get(skills.WANTED, 0))
+    skill = sizes.get(skills.WANTED, 0)
+    return [
+        *(VECTOR.first(size) for name, size in sizes.items() if name.startswith("goal: ")),
+        Reflection(tuple(range(skill)), (1.0,) * skill),
     ]
 
 

@@ -82,6 +82,10 @@ def test_a_finished_run_with_fields_of_before_is_read(refused, tmp_path):
         (TrainConfig(network=NetworkConfig(learn_std=False, final_std=0.05)), "--network.final-std"),
         (TrainConfig(network=NetworkConfig(initial_std=0.1, min_std=0.12)), "--network.initial-std"),
         (TrainConfig(env=EnvConfig(clips="best", goal="strike")), "--env.clips"),
+        (
+            TrainConfig(env=EnvConfig(observation="mimickit", key_bodies=("right_ankle_roll_link",))),
+            "--env.key-bodies",
+        ),
     ],
 )
 def test_what_would_have_no_effect_is_refused_of_a_new_training(config, option):

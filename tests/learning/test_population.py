@@ -57,6 +57,16 @@ def test_clips_that_turn_and_clips_that_do_not_train_apart(robot):
     assert structure(learner("walk")) != structure(learner("turn_left"))
 
 
+def test_networks_of_a_population_are_symmetric_as_those_of_its_members(robot):
+    env = make_env([load_motion("walk")], robot=robot)
+    alone = Learner(env, TrainConfig(), tuple(jax.local_devices()))
+    other = replace(alone, config=with_field(alone.config, "network.initial_std", 0.3))
+    population = Population([alone, other])
+    _, _, actor, critic = population._learner(env, numbers_of(other.config))
+    assert (actor.reflection, critic.reflection) == (env.reflection, env.reflection)
+    assert actor.config.initial_std == 0.3
+
+
 @pytest.mark.parametrize("index", range(3))
 def test_each_member_is_its_training_alone(together, index):
     _, state, metrics, evaluation = together

@@ -131,6 +131,7 @@ def test_a_value_function_that_sees_more_starts_anew(trained):
         (TrainConfig(network=NetworkConfig(actor_hidden=(64,))), ("network.actor_hidden", "(64,)", "(256,")),
         (TrainConfig(network=NetworkConfig(critic_hidden=(64,))), ("network.critic_hidden", "(64,)")),
         (TrainConfig(network=NetworkConfig(activation="relu")), ("network.activation", "relu", "elu")),
+        (TrainConfig(network=NetworkConfig(symmetric=False)), ("network.symmetric", "False", "True")),
         (TrainConfig(env=EnvConfig(observation="paper")), ("env.observation", "paper", "compact")),
         (TrainConfig(env=EnvConfig(target_steps=(1, 5))), ("a part of the observation", "+5", "none")),
     ],

@@ -63,7 +63,11 @@ class Goal[State: GoalState](Protocol):
         """Reward a control step for the goal that it was taken for, count it, and draw a new goal if due."""
 
     def parts(self, state: State, character: CharacterState) -> Parts:
-        """Return what the policy sees of the goal, in the heading frame of the robot."""
+        """Return what the policy sees of the goal, in the heading frame of the robot.
+
+        Parts of two or three numbers are vectors, whose second number changes its sign where the robot is
+        reflected left to right; all others are single numbers, which do not.
+        """
 
     def markers(self, state: State, character: CharacterState) -> jax.Array:
         """Return the points (K, 3) m in the world that show the goal to people, where it is first."""
