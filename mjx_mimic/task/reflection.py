@@ -1,5 +1,6 @@
 """The reflection of the robot left to right: of its state, of its actions, and of what it observes."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mjx_mimic.config import MOST_DELAY
 from mjx_mimic.robot.constants import MIRROR_INDEX, MIRROR_SIGN
 from mjx_mimic.task import dynamics, skills
 from mjx_mimic.task.dynamics import Dynamics
@@ -120,7 +122,8 @@ def of_observation(env: "ImitationEnv") -> Reflection:
 
     with jax.ensure_compile_time_eval():
         robots, targets = coordinates(history), coordinates(1 + len(env.target_steps))
-        actions, under_way, phase = normal(history, 29), normal(2, 29), normal()
+        actions, phase = normal(history, 29), normal()
+        under_way = normal(math.ceil(MOST_DELAY), 29)
         own = jax.tree.map(lambda x: normal(*x.shape), drawn)
         both = jax.jit(jax.vmap(observe))
         seen, true = both(robots, actions, targets, own, under_way, phase)
