@@ -10,7 +10,7 @@ from typing import Any
 from mjx_mimic.common.cli import require_range
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.config import GoalName, RandomizationConfig, TrainConfig, Within
-from mjx_mimic.robot.constants import G1_JOINTS
+from mjx_mimic.robot.constants import G1_JOINTS, mirrored_name
 
 
 @dataclass(frozen=True)
@@ -151,9 +151,12 @@ def _shows_place(config: TrainConfig) -> bool:
     return config.env.observation != "onboard" or config.env.goal in ("location", "strike", "throw")
 
 
+def _shows_key_bodies(config: TrainConfig) -> bool:
+    return config.env.observation not in ("compact", "onboard")
+
+
 def _counts_key_bodies(config: TrainConfig) -> bool:
-    env = config.env
-    return env.reward == "mimickit" or env.observation not in ("compact", "onboard")
+    return config.env.reward == "mimickit" or _shows_key_bodies(config)
 
 
 _EFFECTS: dict[str, tuple[Callable[[TrainConfig], bool], str]] = {
@@ -220,16 +223,10 @@ def check_effects(config: TrainConfig) -> None:
         # The divergence is measured before each step, so that before the only one it would be 0.
         remedy = "use None, or more than one step an update (--ppo.actor-epochs, --ppo.actor-minibatches)"
         _require(ppo.actor_epochs * ppo.actor_minibatches > 1, "--ppo.target-kl", ppo.target_kl, remedy)
-    other = {"left": "right", "right": "left"}
-    mirrored = {"_".join(other.get(word, word) for word in name.split("_")) for name in env.key_bodies}
-    hides_them = env.observation in ("compact", "onboard")
+    both_sides = set(map(mirrored_name, env.key_bodies)) == set(env.key_bodies)
     remedy = "name the bodies of both sides, or add --network.no-symmetric"
-    _require(
-        not config.network.symmetric or hides_them or mirrored == set(env.key_bodies),
-        "--env.key-bodies",
-        env.key_bodies,
-        remedy,
-    )
+    seen_as_they_are = both_sides or not config.network.symmetric or not _shows_key_bodies(config)
+    _require(seen_as_they_are, "--env.key-bodies", env.key_bodies, remedy)
     ramp = config.disturbance_ramp
     moves = config.push or config.noise or env.randomization != RandomizationConfig()
     remedy = "add what it lets grow: --push, --noise or --env.randomization"

@@ -28,7 +28,6 @@ _MAX_RECORD_BYTES = 2**26
 _FORMER = ("env.location.speed_scale", "env.location.heading_scale", "network.final_min_std")
 """Fields of runs made by earlier versions, which can still be looked at."""
 
-
 _EARLIER = {"network": {"symmetric": False}}
 """What runs were made with whose records do not say so, because it was no setting yet."""
 
@@ -172,8 +171,10 @@ def _with_earlier(values: Any) -> Any:
     """Fill in what the records of earlier versions do not say."""
     if not isinstance(values, Mapping):
         return values
-    own = {name: values[name] for name in _EARLIER if isinstance(values.get(name), Mapping)}
-    return {**values, **{name: {**_EARLIER[name], **section} for name, section in own.items()}}
+    return {
+        name: {**_EARLIER.get(name, {}), **section} if isinstance(section, Mapping) else section
+        for name, section in values.items()
+    }
 
 
 def former_field(record: Mapping[str, Any]) -> str | None:

@@ -17,7 +17,7 @@ from mjx_mimic.clips import orders
 from mjx_mimic.clips.foot_contacts import foot_contacts
 from mjx_mimic.clips.motion import MIN_FPS, Motion, make_motion
 from mjx_mimic.common.errors import UserError
-from mjx_mimic.robot.constants import MIRROR_INDEX, MIRROR_SIGN
+from mjx_mimic.robot.constants import MIRROR_INDEX, MIRROR_QUAT, MIRROR_SIGN, MIRROR_VECTOR
 from mjx_mimic.robot.kinematics import floor_clearance, heading
 from mjx_mimic.robot.mjcf import joint_ranges, plain_g1
 
@@ -51,8 +51,8 @@ def mirrored(motion: Motion) -> Motion:
     """Reflect the clip in the world's plane y = 0: left becomes right."""
     return edited(
         motion,
-        root_pos=motion.root_pos * [1.0, -1.0, 1.0],
-        root_quat=motion.root_quat * [1.0, -1.0, 1.0, -1.0],
+        root_pos=motion.root_pos * MIRROR_VECTOR,
+        root_quat=motion.root_quat * MIRROR_QUAT,
         dof_pos=mirrored_joints(motion.dof_pos),
     )
 

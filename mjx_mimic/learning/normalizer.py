@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
 from mjx_mimic.config import NormalizerConfig
@@ -63,8 +62,8 @@ def update(
     mean = average(rows)
     variance = average(jnp.square(rows - mean[None]))
     if reflection is not None:
-        mirrored, other = reflection(mean), variance[np.array(reflection.index)]
-        variance = 0.5 * (variance + other) + 0.25 * jnp.square(mean - mirrored)
+        mirrored = reflection(mean)
+        variance = 0.5 * (variance + jnp.abs(reflection(variance))) + 0.25 * jnp.square(mean - mirrored)
         mean = 0.5 * (mean + mirrored)
 
     total = normalizer.count + added

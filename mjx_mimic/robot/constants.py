@@ -57,10 +57,20 @@ LEGS = (slice(0, 6), slice(6, 12))
 MIRROR_SIGN = np.array([-1.0 if "_roll_" in name or "_yaw_" in name else 1.0 for name in G1_JOINTS])
 """(29,) sign of each hinge angle under reflection in the plane y = 0."""
 
+MIRROR_VECTOR = np.array([1.0, -1.0, 1.0])
+"""(3,) signs of a position or a velocity under that reflection."""
+MIRROR_QUAT = np.array([1.0, -1.0, 1.0, -1.0])
+"""(4,) signs of a quaternion, wxyz, under it; the last three are those of an angular velocity."""
+
 _OTHER_SIDE = {"left": "right", "right": "left"}
-MIRROR_INDEX = np.array(
-    [G1_JOINTS.index("_".join(_OTHER_SIDE.get(word, word) for word in name.split("_"))) for name in G1_JOINTS]
-)
+
+
+def mirrored_name(name: str) -> str:
+    """Return the joint or the body that one becomes under that reflection."""
+    return "_".join(_OTHER_SIDE.get(word, word) for word in name.split("_"))
+
+
+MIRROR_INDEX = np.array([G1_JOINTS.index(mirrored_name(name)) for name in G1_JOINTS])
 """(29,) the hinge that each one becomes under that reflection."""
 
 _SPEED_LIMITS = {  # one limit per motor type

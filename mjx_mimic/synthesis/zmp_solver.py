@@ -22,7 +22,7 @@ from scipy.linalg import lu_factor, lu_solve
 from scipy.spatial.transform import Rotation
 
 from mjx_mimic.clips.editing import mirrored_joints
-from mjx_mimic.robot.constants import GRAVITY, LEGS, SIDES
+from mjx_mimic.robot.constants import GRAVITY, LEGS, MIRROR_VECTOR, SIDES
 from mjx_mimic.robot.kinematics import forward_kinematics, without_sign_flips
 from mjx_mimic.robot.mjcf import plain_g1
 from mjx_mimic.synthesis.fixed_point import NotConvergedError, fixed_point
@@ -200,7 +200,7 @@ class _Balance:
         travel = np.column_stack([self.travel, np.zeros(len(root_pos))])
         if self.spec.symmetric:
             away = root_pos - travel
-            root_pos = travel + 0.5 * (away + half_cycle_later(away) * [1.0, -1.0, 1.0])
+            root_pos = travel + 0.5 * (away + half_cycle_later(away) * MIRROR_VECTOR)
         if self.spec.pelvis_z is not None:
             root_pos = np.column_stack([root_pos[:, :2], self.spec.pelvis_z(root_pos[:, :2])])
         return root_pos

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mjx_mimic.config import MOST_DELAY
-from mjx_mimic.robot.constants import MIRROR_INDEX, MIRROR_SIGN
+from mjx_mimic.robot.constants import MIRROR_INDEX, MIRROR_QUAT, MIRROR_SIGN, MIRROR_VECTOR
 from mjx_mimic.task import dynamics, skills
 from mjx_mimic.task.dynamics import Dynamics
 from mjx_mimic.task.observation import concatenated
@@ -44,11 +44,11 @@ JOINTS = Reflection(tuple(map(int, MIRROR_INDEX)), tuple(map(float, MIRROR_SIGN[
 """Of joint angles, joint velocities and actions (..., 29)."""
 EACH_JOINT = replace(JOINTS, sign=(1.0,) * len(MIRROR_INDEX))
 """Of what each joint has and is no angle (..., 29)."""
-VECTOR = Reflection((0, 1, 2), (1.0, -1.0, 1.0))
+VECTOR = Reflection((0, 1, 2), tuple(map(float, MIRROR_VECTOR)))
 """Of vectors (..., 3) whose second number is to the left."""
-ROOT_POSITION = np.array([1.0, -1.0, 1.0, 1.0, -1.0, 1.0, -1.0])
+ROOT_POSITION = np.concatenate([MIRROR_VECTOR, MIRROR_QUAT])
 """Signs of the root's position and quaternion, wxyz."""
-ROOT_VELOCITY = np.array([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
+ROOT_VELOCITY = np.concatenate([MIRROR_VECTOR, MIRROR_QUAT[1:]])
 """Signs of the root's velocity in the world and of its angular velocity in its own frame."""
 
 
