@@ -88,13 +88,13 @@ def of_observation(env: "ImitationEnv") -> Reflection:
     )
     is_privileged = env.config.privileged_critic
 
-    def normal(*shape: int) -> jax.Array:
-        return jnp.asarray(rng.normal(size=(PROBES, *shape)), jnp.float32)
+    def normal(*shape: int) -> np.ndarray:
+        return rng.normal(size=(PROBES, *shape)).astype(np.float32)
 
-    def coordinates(count: int) -> tuple[jax.Array, jax.Array]:
+    def coordinates(count: int) -> tuple[np.ndarray, np.ndarray]:
         qpos = normal(count, 36)
-        quat = qpos[..., 3:7] / jnp.linalg.norm(qpos[..., 3:7], axis=-1, keepdims=True)
-        return qpos.at[..., 3:7].set(quat), normal(count, 35)
+        qpos[..., 3:7] /= np.linalg.norm(qpos[..., 3:7], axis=-1, keepdims=True)
+        return qpos, normal(count, 35)
 
     def standing(qpos: jax.Array, qvel: jax.Array, action: jax.Array) -> EnvState:
         nothing = jnp.zeros(())
@@ -120,21 +120,29 @@ def of_observation(env: "ImitationEnv") -> Reflection:
         state = replace(state, dynamics=own, targets=under_way if env.shows_targets else None)
         return parts, concatenated(env.true_parts(state, ahead))
 
-    with jax.ensure_compile_time_eval():
-        robots, targets = coordinates(history), coordinates(1 + len(env.target_steps))
-        actions, phase = normal(history, 29), normal()
-        under_way = normal(math.ceil(MOST_DELAY), 29)
-        own = jax.tree.map(lambda x: normal(*x.shape), drawn)
-        both = jax.jit(jax.vmap(observe))
-        seen, true = both(robots, actions, targets, own, under_way, phase)
-        reflected_seen, reflected_true = both(
-            reflected_coordinates(*robots),
-            JOINTS(actions),
-            reflected_coordinates(*targets),
-            reflected_dynamics(own),
-            JOINTS(under_way),
-            phase,
-        )
+    def reflected(
+        robots: tuple,
+        actions: jax.Array,
+        targets: tuple,
+        own: Dynamics,
+        under_way: jax.Array,
+        phase: jax.Array,
+    ) -> tuple:
+        ahead = reflected_coordinates(*targets)
+        robots = reflected_coordinates(*robots)
+        return robots, JOINTS(actions), ahead, reflected_dynamics(own), JOINTS(under_way), phase
+
+    states = (
+        coordinates(history),
+        normal(history, 29),
+        coordinates(1 + len(env.target_steps)),
+        jax.tree.map(lambda x: normal(*x.shape), drawn),
+        normal(math.ceil(MOST_DELAY), 29),
+        normal(),
+    )
+    both = jax.jit(jax.vmap(lambda *state: (observe(*state), observe(*reflected(*state)))))
+    # Compiled ahead of its call, which then runs at once even while something else is traced.
+    (seen, true), (reflected_seen, reflected_true) = both.lower(*states).compile()(*states)
     return _joined([_matched(seen, reflected_seen), *_of_task(env), _matched(true, reflected_true)])
 
 
