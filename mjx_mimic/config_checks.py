@@ -89,9 +89,11 @@ def check(config: TrainConfig, devices: int) -> None:
     _require(ppo.min_rate <= ppo.max_rate, "--ppo.min-rate", ppo.min_rate, "use one up to --ppo.max-rate")
     check_physics_rate("--env.physics-hz", env.physics_hz, env.control_hz)
     remedy = f"use at least {1.0 / env.control_hz:.3g}, one control step"
-    _require(
-        round(env.episode_seconds * env.control_hz) >= 1, "--env.episode-seconds", env.episode_seconds, remedy
-    )
+    steps = round(env.episode_seconds * env.control_hz)
+    _require(steps >= 1, "--env.episode-seconds", env.episode_seconds, remedy)
+    delay = env.randomization.delay
+    remedy = f"use less than the {steps} control steps of an episode"
+    _require(max(delay) < steps, "--env.randomization.delay", delay, remedy)
     _require(
         env.start == "random" or config.start_sampling == "uniform",
         "--start-sampling",

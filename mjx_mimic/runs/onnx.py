@@ -35,8 +35,8 @@ from mjx_mimic.task.env import ImitationEnv
 from mjx_mimic.task.reflection import JOINTS, Reflection
 from mjx_mimic.task.states import EnvState
 
-OFF_BOARD = {"root_pos": "its place", "root_vel": "its linear velocity"}
-"""Inputs of a controller that no sensor of a robot shows."""
+OFF_BOARD = ("its place", "its linear velocity")
+"""What of a robot all layouts but `onboard` observe, and none of its own sensors shows."""
 
 
 def export_policy(run: Path, checkpoint: Which, out: Path, inputs: Inputs = "sensors") -> None:
@@ -74,13 +74,10 @@ def export_policy(run: Path, checkpoint: Which, out: Path, inputs: Inputs = "sen
         for values in (model.graph.input, model.graph.output)
     )
     print(f"{out}: {ins} in; {outs} out")
-    missing = [
-        what for name, what in OFF_BOARD.items() if any(name == value.name for value in model.graph.input)
-    ]
-    if missing:
+    if about["needs_off_board"]:
         print(
-            f"warning: the controller needs {' and '.join(missing)}, which a robot's own sensors do not show;"
-            " for a robot train with --preset deploy"
+            f"warning: the policy needs {' and '.join(OFF_BOARD)}, which a robot's own sensors do not show; for"
+            " a robot train with --preset deploy"
         )
 
 
@@ -232,6 +229,7 @@ def metadata(env: ImitationEnv, clips: Clips) -> dict[str, Any]:
         "observation_layout": config.observation,
         "observation_parts": list(env.observation_sizes().items()),
         "observation_frame": env.layout.frame,
+        "needs_off_board": OFF_BOARD if env.layout.readings is None else (),
         "reference_steps_ahead": env.target_steps,
         "quaternion_order": "wxyz",
         "contacts": config.contacts,

@@ -226,8 +226,9 @@ def test_the_controller_is_the_task_and_the_policy(layout, walk, robot):
     env = make_env(clips, EnvConfig(observation=layout, history=history), robot=robot)
     policy, session = controller_of(env)
     wanted = [value.name for value in session.get_inputs()]
-    sees_place = {"root_pos", "root_vel"} & set(wanted)
-    assert bool(sees_place) == (layout != "onboard")
+    assert {"root_pos", "root_vel"} <= set(wanted) or layout == "onboard"
+    needed = onnx_model.metadata(env, Clips(tuple(clips), (1.0,) * len(clips)))["needs_off_board"]
+    assert bool({"root_pos", "root_vel"} & set(wanted)) == bool(needed)
 
     @jax.jit
     def expected(state):
@@ -287,6 +288,10 @@ def test_who_exports_is_told_what_a_robot_does_not_have(finished, tmp_path, caps
     about = onnxruntime.InferenceSession(str(path)).get_modelmeta().custom_metadata_map
     (start,) = json.loads(about["starts"])
     np.testing.assert_allclose(start["qpos"], load_motion(finished / "sway.npz").qpos[0], atol=1e-6)
+    assert json.loads(about["needs_off_board"]) == ["its place", "its linear velocity"]
+    options = ["--run", str(finished / "whole"), "--inputs", "observation"]
+    assert export.main([*options, "--out", str(path)]) == 0  # whoever makes observations needs them no less
+    assert "needs its place and its linear velocity" in capsys.readouterr().out
 
 
 # The example -------------------------------------------------------------------------------------------
@@ -335,6 +340,29 @@ def test_the_example_runs_a_controller_from_sensors_without_jax(finished, tmp_pa
     text = EXAMPLE.read_text()
     assert "mjx_mimic" not in text
     assert len([line for line in text.splitlines() if line.strip()]) <= 180
+
+
+def test_the_example_follows_any_clip_at_any_rate_with_a_history(walk, robot, example):
+    """A squat at 50 Hz, the second of two clips, by targets that are the reference itself."""
+    squat = load_motion("squat")
+    config = EnvConfig(observation="onboard", history=3, control_hz=50.0, physics_hz=100.0)
+    env = make_env([walk, squat], config, robot=robot)
+    policy, _ = controller_of(env)
+    still = replace(policy, params=jax.tree.map(jnp.zeros_like, policy.params))
+    about = onnx_model.metadata(env, Clips((walk, squat), (1.0, 1.0)))
+    code, printed = example(
+        onnx_model.controller(still, env, about).SerializeToString(),
+        SCENE,
+        "--clip",
+        "squat",
+        "--seconds",
+        "1",
+    )
+    assert code == 0
+    height = float(printed.split("the pelvis is ")[1].split()[0])
+    wanted = float(env.reference(env.reset_to(jnp.int32(1), jnp.float32(1.0))).root_pos[2])
+    assert wanted < squat.qpos[0, 2] - 0.1  # it is on its way down
+    assert height == pytest.approx(wanted, abs=0.04)
 
 
 def test_from_a_standstill_the_example_remembers_that_nothing_moved():

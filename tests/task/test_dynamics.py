@@ -173,6 +173,19 @@ def test_ranges_that_will_not_do(values, message):
     assert message in refusal(check, config, 1)
 
 
+def test_a_delay_is_shorter_than_an_episode():
+    one_step = EnvConfig(episode_seconds=0.034, randomization=RandomizationConfig(delay=(0.0, 1.0)))
+    assert "less than the 1 control steps" in refusal(check, TrainConfig(num_envs=4, env=one_step), 1)
+    check(TrainConfig(num_envs=4, env=replace(one_step, episode_seconds=0.067)), 1)
+
+
+def test_a_preset_that_is_contradicted_is_refused():
+    """What only `onboard` has cannot go with another observation."""
+    deploy = PRESETS["deploy"]
+    compact = replace(deploy, num_envs=4, env=replace(deploy.env, observation="compact"))
+    assert "only the observation onboard" in refusal(check, compact, 1)
+
+
 def test_a_share_of_the_randomisation_is_nearer_to_the_model(robot):
     config = PRESETS["deploy"].env.randomization
     whole, half, none = (dynamics.draw(config, robot, jax.random.key(0), share) for share in (1.0, 0.5, 0.0))

@@ -76,7 +76,7 @@ def test_look_ahead_and_phase_are_settings(env, options, size):
 def test_layouts_that_do_not_show_the_place_do_not_count_it(env):
     tracked = [configured(env, "--env.observation", layout).track_root for layout in ("compact", "mimickit")]
     assert tracked == [True, True]
-    for layout in ("mimickit-local", "paper"):
+    for layout in ("mimickit-local", "paper", "onboard"):
         blind = configured(env, "--env.observation", layout)
         assert not blind.track_root
         state = blind.reset_to(jnp.int32(0), jnp.float32(0.2))
