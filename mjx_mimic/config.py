@@ -350,7 +350,8 @@ class NetworkConfig:
     their size is a step size."""
     symmetric: bool = True
     """Whether the networks are symmetric left to right: to the mirror image of all that they see they answer
-    with the mirror image of the action, and with the same value. Not where the policy sees no reference."""
+    with the mirror image of the action, and with the same value. Where the policy sees no reference (the
+    layout `paper` without `--env.target-steps`), they never are."""
 
 
 @dataclass(frozen=True)
@@ -377,8 +378,8 @@ class PPOConfig:
     critic_rate: Annotated[float, Within(0.0, 1.0)] = 1e-3
     """Learning rate of the value function."""
     target_kl: Annotated[float | None, Within(1e-6, 10.0)] = 0.06
-    """KL divergence per minibatch to which the policy's learning rate is steered, at the beginning of the
-    training; None: the rate stays constant."""
+    """KL divergence from the policy that made the rollout, estimated on each minibatch, to which the policy's
+    learning rate is steered, at the beginning of the training; None: the rate stays constant."""
     final_kl: Annotated[float, Within(1e-6, 10.0)] = 0.01
     """The same at the training's end, to which it falls linearly, if it is less: bold steps find a skill,
     small ones polish it."""

@@ -76,8 +76,8 @@ def export_policy(run: Path, checkpoint: Which, out: Path, inputs: Inputs = "sen
     print(f"{out}: {ins} in; {outs} out")
     if about["needs_off_board"]:
         print(
-            f"warning: the policy needs {' and '.join(OFF_BOARD)}, which a robot's own sensors do not show; for"
-            " a robot train with --preset deploy"
+            f"warning: the policy needs {' and '.join(OFF_BOARD)}, which a robot's own sensors do not show;"
+            " for a robot train with --preset deploy"
         )
 
 
