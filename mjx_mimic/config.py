@@ -412,7 +412,7 @@ class PPOConfig:
     entropy_weight: Annotated[float, Within(0.0, 1e3)] = 0.0
     """Weight of the entropy bonus."""
     bootstrap_clip_end: bool = True
-    """Whether the value after the end of a clip that does not repeat is the critic's, as at a time-out, or 0,
+    """Whether the value after the end of a clip that is not cyclic is the critic's, as at a time-out, or 0,
     as MimicKit has it."""
 
 

@@ -59,7 +59,7 @@ def _aim_at(env: ImitationEnv, state: EnvState, point: jax.Array) -> dict[str, j
 class Live:
     """A policy on a robot, with its reference; see `Playable`.
 
-    Nothing ends an episode but the end of a clip that does not repeat, or a state that is not finite: then
+    Nothing ends an episode but the end of a clip that is not cyclic, or a state that is not finite: then
     the clip begins again.
     """
 

@@ -115,7 +115,7 @@ class Playable(Protocol):
 
 
 class ClipPlayer:
-    """Clips without physics; one that does not repeat begins again at its end. See `Playable`."""
+    """Clips without physics; one that is not cyclic begins again at its end. See `Playable`."""
 
     simulated = False
     dials: tuple[Dial, ...] = ()

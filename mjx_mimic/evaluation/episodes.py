@@ -1,6 +1,6 @@
 """The evaluation of a policy: many deterministic episodes at once, never reset, and figures of each.
 
-An episode runs for 10 s, or to the end of a clip that does not repeat. Nothing ends it early; what early
+An episode runs for 10 s, or to the end of a clip that is not cyclic. Nothing ends it early; what early
 termination would have done is noted beside it, so that one run yields MimicKit's test return and the errors
 of the whole clip. `mjx_engine` simulates with MJX, `mujoco_engine` with MuJoCo in C.
 """
@@ -266,7 +266,7 @@ class Evaluation:
         def add(total: jax.Array, value: jax.Array) -> jax.Array:
             return total + jnp.where(counts, value, 0.0)
 
-        # What happens after the horizon, at which a clip that does not repeat ends, is no failure.
+        # What happens after the horizon, at which a clip that is not cyclic ends, is no failure.
         running = episode.running & ~(inside & (causes.terminated | ~counts))
         slip = tracking_errors.foot_slip(episode.sole_pos, character.sole_pos, env.control_dt)
         change = jnp.where(episode.steps == 0, 0.0, jnp.abs(action - episode.action).mean())

@@ -14,7 +14,7 @@ class Protocol:
     """
 
     seconds: float = struct.field(pytree_node=False, default=10.0)
-    """Length of an episode; a clip that does not repeat ends it earlier."""
+    """Length of an episode; a clip that is not cyclic ends it earlier."""
     push: float = struct.field(pytree_node=False, default=0.0)
     """Speed of a horizontal kick to the root every 2 s, m/s, its direction random."""
     push_turn: float = struct.field(pytree_node=False, default=0.0)

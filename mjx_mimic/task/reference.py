@@ -142,7 +142,7 @@ def _frame(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return the cycle (...) int, the lower frame (...) int in it, and the share (...) of the next one.
 
-    A clip that does not repeat has one cycle, number 0.
+    A clip that is not cyclic has one cycle, number 0.
 
     A time that is a frame's but for rounding is that frame's.
     """
@@ -174,7 +174,7 @@ def cycles(library: MotionLibrary, clip: jax.Array, time: ClipTime | jax.Array) 
     """Return how many cycles of `clip` (...) are whole at `time` (...), a `ClipTime` or s: (...) int.
 
     From the same count of frames as the phase, so that a cycle ends exactly where the phase begins again; a
-    clip that does not repeat has one, which ends where the phase comes to 1.
+    clip that is not cyclic has one, which ends where the phase comes to 1.
     """
     cycle, frame, _ = _frame(library, clip, time)
     return cycle + (frame >= library.num_frames[clip] - 1)

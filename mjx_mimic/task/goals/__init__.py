@@ -56,7 +56,7 @@ def doubts(config: EnvConfig, motions: Sequence[Motion]) -> list[str]:
     """Return what speaks against a goal with these clips, a line each."""
     if config.goal == "strike" and not any(m.cyclic for m in motions):
         return [
-            "warning: hits are counted over whole cycles, and a clip that does not repeat has one only from"
+            "warning: hits are counted over whole cycles, and a clip that is not cyclic has one only from"
             " its first frame; `evaluate --start first` counts them, or convert the clip with --make-cyclic"
         ]
     if config.goal not in ("heading", "location"):

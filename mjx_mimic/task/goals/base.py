@@ -18,7 +18,7 @@ class Situation:
 
     character: CharacterState
     # Where the root would have begun this cycle of the clip, had it followed it since; at the end of a clip
-    # that does not repeat, where it is.
+    # that is not cyclic, where it is.
     home: jax.Array  # (7,)
     steps: jax.Array  # () int, control steps of the episode so far
     phase: jax.Array  # () of the clip
