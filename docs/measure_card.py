@@ -1,21 +1,28 @@
 """Measure a GPU or a TPU in half an hour: `python docs/measure_card.py OUT [--prediction h100.json]`.
 
 First how physics is best looped over, then samples/s over numbers of environments against a prediction of
-`mjx_mimic.bench --compile-for ... --json`, by MJX-Warp too where it is installed, then trainings. Everything
-lies in OUT; what was measured before an interrupt stays. A rehearsal on a CPU: `--sizes 8 16 --samples 4000`.
+`mjx_mimic.bench --compile-for ... --json`, by MJX-Warp too where it is installed, then trainings with the
+default and with MimicKit's recipe, and their curves. All tables are in OUT/table.md; what was measured before
+an interrupt stays. A rehearsal on a CPU: `--sizes 8 16 --samples 4000`.
 """
 
 import argparse
 import importlib.util
 import itertools
 import json
+import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 SIZES = (1024, 2048, 4096, 8192, 16384, 32768)
 PARTS = ("physics", "environment", "training_step")
+PRESETS = ("default", "mimickit")
+COMPLETE = 0.95
+"""Share of its steps that a complete evaluation episode lasts."""
 
 
 def run(log: Path, *arguments: str) -> bool:
@@ -27,6 +34,37 @@ def run(log: Path, *arguments: str) -> bool:
             print(line, end="", flush=True)
             file.write(line)
     return process.returncode == 0
+
+
+def loops_table(measured: dict[str, float]) -> str:
+    """Return samples/s of bare physics by how its steps are looped over."""
+    rows = [f"| {name.replace('_', ' ')} | {value:,.0f} |" for name, value in measured.items()]
+    return "\n".join(["| physics | samples/s |", "|---|---|", *rows])
+
+
+def trainings_table(runs: Sequence[Path]) -> str:
+    """Return what the trainings learned, as far as they went."""
+    lines = [
+        "| training | samples | minutes | samples/s | complete after | best return | at the end |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for run_folder in runs:
+        file = run_folder / "metrics.jsonl"
+        reports = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        tested = [report for report in reports if report.get("eval_return") is not None]
+        if not tested:
+            lines.append(f"| {run_folder.name} | - | - | - | - | - | - |")
+            continue
+        whole = yaml.safe_load((run_folder / "config.yaml").read_text())["config"]["env"]
+        steps = COMPLETE * whole["episode_seconds"] * whole["control_hz"]
+        complete = (f"{r['samples']:,}" for r in tested if r["eval_episode_length"] >= steps)
+        last, best = reports[-1], max(report["eval_return"] for report in tested)
+        speed = statistics.median(report["samples_per_s"] for report in reports)
+        lines.append(
+            f"| {run_folder.name} | {last['samples']:,} | {last['wall_time_s'] / 60.0:.1f} | {speed:,.0f} |"
+            f" {next(complete, '-')} | {best:.1f} | {tested[-1]['eval_return']:.1f} |"
+        )
+    return "\n".join(lines)
 
 
 def table(measured: dict[str, dict], predicted: dict, sizes: Sequence[int]) -> str:
@@ -61,23 +99,33 @@ def main() -> None:
     bench = ("mjx_mimic.bench", "--clips", "0", "--repeats", "3")
     predicted = json.loads(options.prediction.read_bytes()) if options.prediction else {}
 
-    first = str(options.sizes[len(options.sizes) // 2])
-    loops = ("--loops", "--sizes", first, "--json", str(options.out / "loops.json"))
-    run(options.out / "log.txt", *bench, *loops)
+    parts: dict[str, str] = {}
+
+    def write(name: str, text: str) -> None:
+        parts[name] = text
+        (options.out / "table.md").write_text("\n\n".join(parts.values()) + "\n")
+
+    log, first = options.out / "log.txt", str(options.sizes[len(options.sizes) // 2])
+    loops = options.out / "loops.json"
+    if run(log, *bench, "--loops", "--sizes", first, "--json", str(loops)):
+        write("loops", loops_table(json.loads(loops.read_bytes())))
     measured: dict[str, dict] = {"jax": {}, "warp": {}}
     impls = ("jax", "warp") if importlib.util.find_spec("warp") else ("jax",)
     for size, impl in itertools.product(options.sizes, impls):  # one that does not fit costs no other
         file = options.out / f"{size}-{impl}.json"
-        measure = (*bench, "--sizes", str(size), "--physics-impl", impl, "--json", str(file))
-        if run(options.out / "log.txt", *measure):
+        if run(log, *bench, "--sizes", str(size), "--physics-impl", impl, "--json", str(file)):
             measured[impl] |= json.loads(file.read_bytes())
-        (options.out / "table.md").write_text(table(measured, predicted, options.sizes) + "\n")
-    for motion in options.motions:
-        out = str(options.out / Path(motion).stem)
-        steps = ("--total-steps", str(options.samples), "--eval-interval", str(max(options.samples // 20, 1)))
-        run(
-            options.out / "log.txt", "mjx_mimic.train", "--motion", motion, "--out", out, *steps, "--no-video"
-        )
+        write("sizes", table(measured, predicted, options.sizes))
+    environments = str(4096 if 4096 in options.sizes else options.sizes[0])
+    runs = []
+    for motion, preset in itertools.product(options.motions, PRESETS):
+        runs.append(options.out / f"{Path(motion).stem}-{preset}")
+        sizes = ("--num-envs", environments, "--total-steps", str(options.samples))
+        often = ("--eval-interval", str(max(options.samples // 20, 1)), "--no-video")
+        start = ("--motion", motion, "--preset", preset, "--out", str(runs[-1]))
+        run(log, "mjx_mimic.train", *start, *sizes, *often)
+        write("trainings", trainings_table(runs))
+    run(log, "mjx_mimic.plot", *map(str, runs), "--out", str(options.out / "curves.png"))
     print((options.out / "table.md").read_text())
 
 

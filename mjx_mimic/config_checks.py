@@ -128,6 +128,10 @@ def check(config: TrainConfig, devices: int) -> None:
     shows = env.observation != "paper" or env.phase is not False or env.target_steps
     remedy = "the observation would show neither phase nor reference; add --env.target-steps 1"
     _require(bool(shows), "--env.phase", env.phase, remedy)
+    both_sides = set(map(mirrored_name, env.key_bodies)) == set(env.key_bodies)
+    has_mirror_image = both_sides or not _shows_key_bodies(config) or not _sees_reference(config)
+    remedy = "name the bodies of both sides, or add --network.no-symmetric"
+    _require(has_mirror_image or not config.network.symmetric, "--env.key-bodies", env.key_bodies, remedy)
     _require(len(config.motion) > 0, "--motion", "no clip", "name at least one")
     weights, count = config.motion_weights, len(config.motion)
     remedy = f"give {count}, one for each --motion"
@@ -155,6 +159,10 @@ def _shows_place(config: TrainConfig) -> bool:
 
 def _shows_key_bodies(config: TrainConfig) -> bool:
     return config.env.observation not in ("compact", "onboard")
+
+
+def _sees_reference(config: TrainConfig) -> bool:
+    return config.env.observation != "paper" or bool(config.env.target_steps)
 
 
 def _counts_key_bodies(config: TrainConfig) -> bool:
@@ -225,10 +233,6 @@ def check_effects(config: TrainConfig) -> None:
         # The divergence is measured before each step, so that before the only one it would be 0.
         remedy = "use None, or more than one step an update (--ppo.actor-epochs, --ppo.actor-minibatches)"
         _require(ppo.actor_epochs * ppo.actor_minibatches > 1, "--ppo.target-kl", ppo.target_kl, remedy)
-    both_sides = set(map(mirrored_name, env.key_bodies)) == set(env.key_bodies)
-    remedy = "name the bodies of both sides, or add --network.no-symmetric"
-    seen_as_they_are = both_sides or not config.network.symmetric or not _shows_key_bodies(config)
-    _require(seen_as_they_are, "--env.key-bodies", env.key_bodies, remedy)
     ramp = config.disturbance_ramp
     moves = config.push or config.noise or env.randomization != RandomizationConfig()
     remedy = "add what it lets grow: --push, --noise or --env.randomization"

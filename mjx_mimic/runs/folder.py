@@ -346,7 +346,13 @@ def load_training_states(run: Path, checkpoint: Which = "last") -> EnvState:
     config, stored = read_run(run)
     require_one_policy(run, stored, "evaluated from a training's states")
     found = Checkpoints(run).restore_env_states(checkpoint)
-    goal = STATES[config.env.goal](**found["goal"]) if found.get("goal") else None
-    skills = SkillState(**found["skills"]) if found.get("skills") else None
-    parts = {"dynamics": Dynamics(**found.get("dynamics") or {}), "goal": goal, "skills": skills}
-    return EnvState(**found | parts)
+    try:
+        goal = STATES[config.env.goal](**found["goal"]) if found.get("goal") else None
+        skills = SkillState(**found["skills"]) if found.get("skills") else None
+        parts = {"dynamics": Dynamics(**found.get("dynamics") or {}), "goal": goal, "skills": skills}
+        return EnvState(**found | parts)
+    except TypeError as error:
+        raise UserError(
+            f"{run}: the states of its training are those of another version of mjx_mimic ({error}); use that"
+            " version, or another --start"
+        ) from error

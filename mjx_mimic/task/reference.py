@@ -42,9 +42,10 @@ def later(start: ClipTime, steps: jax.Array, rate: float) -> ClipTime:
     The rate is taken as a fraction with a denominator of 1000 at most, so that whole numbers count the time.
     """
     count, seconds = Fraction(rate).limit_denominator(1000).as_integer_ratio()
-    whole, rest = jnp.divmod(steps * seconds, count)
+    turns, rest = jnp.divmod(steps, count)  # before the product, which after hours is too large for 32 bits
+    whole, rest = jnp.divmod(rest * seconds, count)
     carried = clip_time(start.fraction + rest / count)
-    return ClipTime(start.second + whole + carried.second, carried.fraction)
+    return ClipTime(start.second + turns * seconds + whole + carried.second, carried.fraction)
 
 
 @struct.dataclass

@@ -24,7 +24,7 @@ from mjx_mimic.clips.formats import native
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.common.files import yaml_bytes
 from mjx_mimic.config import EnvConfig, NetworkConfig, PPOConfig, TrainConfig
-from mjx_mimic.config_checks import check_bounds, check_effects, sized
+from mjx_mimic.config_checks import check, check_bounds, check_effects, sized
 from mjx_mimic.learning import make_learner
 from mjx_mimic.learning.devices import devices_for
 from mjx_mimic.presets import PRESETS
@@ -82,16 +82,25 @@ def test_a_finished_run_with_fields_of_before_is_read(refused, tmp_path):
         (TrainConfig(network=NetworkConfig(learn_std=False, final_std=0.05)), "--network.final-std"),
         (TrainConfig(network=NetworkConfig(initial_std=0.1, min_std=0.12)), "--network.initial-std"),
         (TrainConfig(env=EnvConfig(clips="best", goal="strike")), "--env.clips"),
-        (
-            TrainConfig(env=EnvConfig(observation="mimickit", key_bodies=("right_ankle_roll_link",))),
-            "--env.key-bodies",
-        ),
     ],
 )
 def test_what_would_have_no_effect_is_refused_of_a_new_training(config, option):
     assert refusal(check_effects, config).startswith(f"option {option}: ")
     for preset in PRESETS.values():
         check_effects(preset)
+
+
+def test_symmetric_networks_see_both_sides():
+    """Whoever makes a learner, be it to time it, has what it sees checked."""
+
+    def seen(observation, **network):
+        env = EnvConfig(observation=observation, key_bodies=("right_ankle_roll_link",))
+        return TrainConfig(num_envs=4, env=env, network=NetworkConfig(**network))
+
+    assert refusal(check, seen("mimickit"), 1).startswith("option --env.key-bodies: ")
+    check(seen("mimickit", symmetric=False), 1)
+    check(seen("compact"), 1)  # shows no key bodies
+    check(seen("paper"), 1)  # shows no reference, so that no network can be symmetric
 
 
 def test_an_option_without_values_empties_the_list_of_a_file(tmp_path):

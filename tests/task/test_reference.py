@@ -479,8 +479,8 @@ def character(qpos: np.ndarray, qvel: np.ndarray) -> CharacterState:
     )
 
 
-@pytest.mark.parametrize("hz", [30.0, 33.3, 1000.0])
-@pytest.mark.parametrize("steps", [0, 1, 29, 30, 31, 100_000])
+@pytest.mark.parametrize("hz", [30.0, 33.3, 33.333, 1000.0])
+@pytest.mark.parametrize("steps", [0, 1, 29, 30, 31, 100_000, 3_000_000])
 def test_moments_count_whole_seconds(hz, steps):
     found = reference.later(reference.clip_time(jnp.float32(2.75)), jnp.int32(steps), hz)
     assert 0.0 <= found.fraction < 1.0
