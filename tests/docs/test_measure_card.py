@@ -1,0 +1,43 @@
+"""What the script that measures a card tells of its trainings."""
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "docs" / "measure_card.py"
+
+
+@pytest.fixture(scope="module")
+def script():
+    return runpy.run_path(str(SCRIPT))
+
+
+def report(samples: int, speed: float, evaluation: tuple[float, float] | None) -> str:
+    told = {"samples": samples, "wall_time_s": samples / 1000.0, "samples_per_s": speed}
+    if evaluation is not None:
+        told |= {"eval_return": evaluation[0], "eval_episode_length": evaluation[1]}
+    return json.dumps(told)
+
+
+def test_a_training_is_a_row_and_one_that_failed_has_no_figures(script, tmp_path):
+    run = tmp_path / "walk-default"
+    run.mkdir()
+    # 300 control steps an episode, of which 285 are 95 %.
+    (run / "config.yaml").write_text("config: {env: {episode_seconds: 10.0, control_hz: 30.0}}")
+    reports = [report(60_000, 500.0, (90.0, 120.0)), report(90_000, 900.0, None)]
+    reports += [report(120_000, 1000.0, (250.0, 290.0)), report(180_000, 1100.0, (240.0, 280.0))]
+    (run / "metrics.jsonl").write_text("\n".join(reports))
+    lines = script["trainings_table"]([run, tmp_path / "walk-mimickit"]).splitlines()
+    assert lines[2] == "| walk-default | 180,000 | 3.0 | 950 | 120,000 | 250.0 | 240.0 |"
+    assert lines[3] == "| walk-mimickit | - | - | - | - | - | - |"
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_sizes_that_did_not_fit_are_dashes_and_a_prediction_has_its_error(script):
+    measured = {"jax": {"8_envs_physics_samples_per_s": 2000.0}, "warp": {}}
+    measured["jax"]["8_envs_training_step_samples_per_s"] = 1000.0
+    lines = script["table"](measured, {"samples_per_s_of_8_environments": 1500.0}, [8, 16]).splitlines()
+    assert lines[2] == "| 8 | 2,000 | - | 1,000 | - | - | - | 1,500 | +50% |"
+    assert lines[3] == "| 16 | " + " | ".join(["-"] * 8) + " |"
