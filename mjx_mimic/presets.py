@@ -91,8 +91,8 @@ PRESETS: dict[Preset, TrainConfig] = {
         ),
     ),
     # Who is kicked is elsewhere afterwards, and need not be back in time. He finds the step that saves him by
-    # loud exploration, which must not be learned away too early, with a view of two seconds ahead, and
-    # without stepping through his other leg. Walking is learned first (docs/results.md).
+    # loud exploration, which must not be learned away too early, and without stepping through his other leg.
+    # Walking is learned first (docs/results.md).
     "robust": TrainConfig(
         push=1.5,
         noise=1.0,
@@ -107,7 +107,6 @@ PRESETS: dict[Preset, TrainConfig] = {
             penalty=PenaltyConfig(action_change=1.0),
             randomization=RANDOMIZATION,
         ),
-        ppo=PPOConfig(discount=0.985),
     ),
     # Control steps of 20 ms instead of 33; rollout, delay and the default's discount are about as long in
     # seconds.
