@@ -137,17 +137,19 @@ def mimickit_table(kind: str) -> str:
 
 
 DISTURBED: tuple[Preset, ...] = ("default", "robust", "deploy")
+DISTURBANCES = ("--push", "--noise", "--disturbance", "--env.randomization", "--env.penalty")
+"""How the options of disturbances and penalties begin."""
 
 
 def presets_table() -> str:
-    """Return the table of all settings in which `robust` or `deploy` differ from the default."""
+    """Return the table of all disturbances and penalties, and of what `robust` or `deploy` change beside."""
     rows = [
         "| setting | meaning | " + " | ".join(f"`{name}`" for name in DISTURBED) + " |",
         "|---|---|---|---|---|",
     ]
     settings = zip(*(_settings(as_it_acts(PRESETS[name])) for name in DISTURBED), strict=True)
     for (option, meaning, default), (_, _, robust), (_, _, deploy) in settings:
-        if not default == robust == deploy:
+        if option.startswith(DISTURBANCES) or not default == robust == deploy:
             values = " | ".join(map(_value, (default, robust, deploy)))
             rows.append(f"| `{option}` | {meaning} | {values} |")
     return "\n".join(rows)

@@ -129,7 +129,10 @@ def test_the_start_is_moved_by_no_more_than_the_limits(robot):
 
 @pytest.mark.slow
 def test_every_field_has_the_effect_in_mjx_that_it_has_in_mujoco():
-    env = make_env([load_motion("walk")], EnvConfig(randomization=EVERYTHING))
+    """In a control step at the rates of the preset `deploy`."""
+    rates = EnvConfig(control_hz=50.0, physics_hz=100.0)
+    env = make_env([load_motion("walk")], replace(rates, randomization=EVERYTHING))
+    assert env.substeps * env.robot.model.opt.timestep == pytest.approx(1.0 / 50.0)
     state = jax.jit(env.draw_start)(jax.random.key(3))
     drawn = [f.name for f in fields(Dynamics) if getattr(state.dynamics, f.name) is not None]
     assert len(drawn) == len(fields(Dynamics))
