@@ -114,7 +114,7 @@ PRESETS: dict[Preset, TrainConfig] = {
         push=1.5,
         noise=1.0,
         disturbance_ramp=0.4,
-        network=NetworkConfig(min_std=0.12),
+        network=NetworkConfig(min_std=0.12, final_std=0.05),
         unroll_length=24,
         env=EnvConfig(
             observation="onboard",
