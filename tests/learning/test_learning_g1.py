@@ -74,8 +74,8 @@ def over_episodes(window: list[Metrics], name: str) -> float:
 
 
 def test_the_robot_stays_up_longer_and_earns_more_and_less_with_the_rewards_sign_flipped(histories):
-    # The return goes from 8.3 to 17.3, flipped to 2.6, and the length from 12.7 control steps to 27.4, flipped
-    # to 6.2. The standard error of a window's mean is about 3 %.
+    # The return goes from 8.3 to 17.3, flipped to 2.6, and the length from 12.7 control steps to 27.4,
+    # flipped to 6.2. The standard error of a window's mean is about 3 %.
     first, last, fled = histories[1][:WINDOW], histories[1][-WINDOW:], histories[-1][-WINDOW:]
     earned, lasted = over_episodes(first, "train_return"), over_episodes(first, "train_episode_length")
     assert over_episodes(last, "train_return") > 1.6 * earned
