@@ -152,8 +152,8 @@ def program_figures(
             count: int = calls.get(name, 1),
         ) -> Any:
             for _ in range(count):
-                carry = function(*given, carry)
-            return carry[0] if isinstance(carry, tuple) else carry
+                carry, _ = function(*given, carry)
+            return carry
 
         seconds = []
         for _ in range(repeats + 1):  # the first is warming up
