@@ -10,6 +10,7 @@ import argparse
 import importlib.util
 import itertools
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -37,9 +38,14 @@ def run(log: Path, *arguments: str) -> bool:
 
 
 def loops_table(measured: dict[str, float]) -> str:
-    """Return samples/s of bare physics by how its steps are looped over."""
-    rows = [f"| {name.replace('_', ' ')} | {value:,.0f} |" for name, value in measured.items()]
-    return "\n".join(["| physics | samples/s |", "|---|---|", *rows])
+    """Return samples/s of every program, those of bare physics by how its steps are looped over."""
+    found = re.compile(r"(\d+)_envs_(.+)_samples_per_s")
+    rows = [
+        f"| {match[2].replace('_', ' ')}, {match[1]} environments | {value:,.0f} |"
+        for name, value in measured.items()
+        if (match := found.fullmatch(name))
+    ]
+    return "\n".join(["| program | samples/s |", "|---|---|", *rows])
 
 
 def trainings_table(runs: Sequence[Path]) -> str:

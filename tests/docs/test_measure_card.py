@@ -35,6 +35,13 @@ def test_a_training_is_a_row_and_one_that_failed_has_no_figures(script, tmp_path
     assert len({line.count("|") for line in lines}) == 1
 
 
+def test_loops_are_told_by_their_speed_alone(script):
+    figures = {"16_envs_physics_compile_s": 9.0, "16_envs_physics_samples_per_s": 1200.0}
+    figures |= {"16_envs_physics_unrolled_samples_per_s": 1500.0, "peak_host_memory_gb": 2.0}
+    rows = script["loops_table"](figures).splitlines()[2:]
+    assert rows == ["| physics, 16 environments | 1,200 |", "| physics unrolled, 16 environments | 1,500 |"]
+
+
 def test_sizes_that_did_not_fit_are_dashes_and_a_prediction_has_its_error(script):
     measured = {"jax": {"8_envs_physics_samples_per_s": 2000.0}, "warp": {}}
     measured["jax"]["8_envs_training_step_samples_per_s"] = 1000.0
