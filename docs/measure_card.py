@@ -3,7 +3,7 @@
 First how physics is best looped over, then samples/s over numbers of environments against a prediction of
 `mjx_mimic.bench --compile-for ... --json`, by MJX-Warp too where it is installed, then trainings with the
 default and with MimicKit's recipe, and their curves. All tables are in OUT/table.md; what was measured before
-an interrupt stays. A rehearsal on a CPU: `--sizes 8 16 --samples 4000`.
+an interrupt stays. A rehearsal on a CPU: `--sizes 8 16 --samples 1000`.
 """
 
 import argparse
