@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from helpers.refusals import refusal
 from mjx_mimic.common.errors import UserError
 from mjx_mimic.learning.devices import place
 from mjx_mimic.learning.learner import Learner, TrainState, redistribute
-from mjx_mimic.runs import checkpoints
+from mjx_mimic.runs import checkpoints, folder
 from mjx_mimic.runs.checkpoints import DIGESTS, Checkpoints, Progress, to_host
 
 
@@ -301,3 +302,14 @@ def test_a_checkpoint_of_two_devices_goes_on_with_one_and_back(run, saved, learn
     np.testing.assert_array_equal(np.asarray(state.iteration), [5, 5])
     for leaf in jax.tree.leaves((state.actor, state.critic, state.normalizer)):
         np.testing.assert_array_equal(*np.asarray(leaf))
+
+
+def test_states_of_another_version_are_refused_in_a_line(tmp_path, monkeypatch):
+    """Of a checkpoint whose environments have a field that this version does not know."""
+    config = SimpleNamespace(env=SimpleNamespace(goal="none"))
+    monkeypatch.setattr(folder, "read_run", lambda _: (config, {"clips": []}))
+    monkeypatch.setattr(folder, "require_one_policy", lambda *_: None)
+    monkeypatch.setattr(Checkpoints, "restore_env_states", lambda *_: {"qpos": np.zeros((4, 36)), "mood": 1})
+    message = refusal(folder.load_training_states, tmp_path)
+    assert "another version of mjx_mimic" in message
+    assert "mood" in message
