@@ -61,7 +61,7 @@ def test_parts_stand_in_the_order_of_the_observation(generator):
         np.testing.assert_allclose(piece, parts[name], atol=1e-6, err_msg=name)
 
 
-def test_a_preset_is_told_by_all_settings_that_are_not_the_default(generator, tables):
+def test_a_preset_is_told_by_all_disturbances_and_by_what_else_is_not_the_default(generator, tables):
     rows = [
         [cell.strip() for cell in row.strip("|").split("|")] for row in tables["presets"].splitlines()[2:]
     ]
@@ -70,4 +70,9 @@ def test_a_preset_is_told_by_all_settings_that_are_not_the_default(generator, ta
     assert told["`--env.randomization.mass`"] == ("1", "0.9 to 1.1", "0.9 to 1.1")
     assert told["`--env.self-collision`"] == ("no", "yes", "yes")
     assert all(meaning for _, meaning, *_ in rows)
-    assert all(len(set(values)) > 1 for values in told.values())
+    assert told["`--push-turn`"] == ("0", "0", "0")  # a disturbance that no preset has
+    others = [
+        values for option, values in told.items() if not option[1:].startswith(generator["DISTURBANCES"])
+    ]
+    assert others
+    assert all(len(set(values)) > 1 for values in others)
