@@ -11,19 +11,19 @@ import importlib.util
 import itertools
 import json
 import re
-import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
+import numpy as np
+
+from mjx_mimic.runs.plot import read_metrics
+from mjx_mimic.runs.sweep_report import outcome
 
 SIZES = (1024, 2048, 4096, 8192, 16384, 32768)
 PARTS = ("physics", "environment", "training_step")
 PRESETS = ("default", "mimickit")
-COMPLETE = 0.95
-"""Share of its steps that a complete evaluation episode lasts."""
 
 
 def run(log: Path, *arguments: str) -> bool:
@@ -49,26 +49,22 @@ def loops_table(measured: dict[str, float]) -> str:
 
 
 def trainings_table(runs: Sequence[Path]) -> str:
-    """Return what the trainings learned, as far as they went."""
+    """Return what the trainings learned, as far as they went; episodes are complete as in a sweep's table."""
     lines = [
         "| training | samples | minutes | samples/s | complete after | best return | at the end |",
         "|---|---|---|---|---|---|---|",
     ]
-    for run_folder in runs:
-        file = run_folder / "metrics.jsonl"
-        reports = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-        tested = [report for report in reports if report.get("eval_return") is not None]
-        if not tested:
-            lines.append(f"| {run_folder.name} | - | - | - | - | - | - |")
+    for path in runs:
+        found = outcome(path)
+        if found is None:
+            lines.append(f"| {path.name} | - | - | - | - | - | - |")
             continue
-        whole = yaml.safe_load((run_folder / "config.yaml").read_text())["config"]["env"]
-        steps = COMPLETE * whole["episode_seconds"] * whole["control_hz"]
-        complete = (f"{r['samples']:,}" for r in tested if r["eval_episode_length"] >= steps)
-        last, best = reports[-1], max(report["eval_return"] for report in tested)
-        speed = statistics.median(report["samples_per_s"] for report in reports)
+        metrics = read_metrics(path)
+        complete = "-" if found.complete is None else f"{found.complete[0]:,.0f}"
         lines.append(
-            f"| {run_folder.name} | {last['samples']:,} | {last['wall_time_s'] / 60.0:.1f} | {speed:,.0f} |"
-            f" {next(complete, '-')} | {best:.1f} | {tested[-1]['eval_return']:.1f} |"
+            f"| {path.name} | {metrics['samples'][-1]:,.0f} | {metrics['wall_time_s'][-1] / 60.0:.1f} |"
+            f" {np.nanmedian(metrics['samples_per_s']):,.0f} | {complete} |"
+            f" {np.nanmax(metrics['eval_return']):.1f} | {found.eval_return:.1f} |"
         )
     return "\n".join(lines)
 

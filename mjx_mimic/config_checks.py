@@ -125,9 +125,9 @@ def check(config: TrainConfig, devices: int) -> None:
     remedy = "add --env.self-collision, without which nothing touches the robot but the floor"
     touches = env.self_collision or env.penalty.self_contact == 0.0
     _require(touches, "--env.penalty.self-contact", env.penalty.self_contact, remedy)
-    shows = env.observation != "paper" or env.phase is not False or env.target_steps
+    shows = _sees_reference(config) or env.phase is not False
     remedy = "the observation would show neither phase nor reference; add --env.target-steps 1"
-    _require(bool(shows), "--env.phase", env.phase, remedy)
+    _require(shows, "--env.phase", env.phase, remedy)
     both_sides = set(map(mirrored_name, env.key_bodies)) == set(env.key_bodies)
     has_mirror_image = both_sides or not _shows_key_bodies(config) or not _sees_reference(config)
     remedy = "name the bodies of both sides, or add --network.no-symmetric"

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -72,6 +72,28 @@ def reflected_dynamics(robot: Dynamics) -> Dynamics:
     return replace(robot, **changes)
 
 
+class _Probe(NamedTuple):
+    """A random state of all that is observed: of the robot, K control steps, this one first."""
+
+    robots: tuple  # (K, 36) and (K, 35), coordinates
+    actions: Any  # (K, 29)
+    targets: tuple  # of the reference, as `robots`
+    own: Dynamics
+    under_way: Any  # (D, 29)
+    phase: Any  # ()
+
+    def reflected(self) -> "_Probe":
+        """Return its mirror image; the phase is the same."""
+        return _Probe(
+            reflected_coordinates(*self.robots),
+            JOINTS(self.actions),
+            reflected_coordinates(*self.targets),
+            reflected_dynamics(self.own),
+            JOINTS(self.under_way),
+            self.phase,
+        )
+
+
 def of_observation(env: "ImitationEnv") -> Reflection:
     """Return the reflection of observations (..., O): robot, reference, goal, skill, and the true state.
 
@@ -101,48 +123,29 @@ def of_observation(env: "ImitationEnv") -> Reflection:
         last = action if env.remembers_action else None
         return EnvState(qpos, qvel, qvel, nothing, nothing, nothing, nothing, action=last)
 
-    def observe(
-        robots: tuple,
-        actions: jax.Array,
-        targets: tuple,
-        own: Dynamics,
-        under_way: jax.Array,
-        phase: jax.Array,
-    ) -> tuple[jax.Array, jax.Array]:
-        state, *before = map(standing, *robots, actions)
+    def observe(probe: _Probe) -> tuple[jax.Array, jax.Array]:
+        state, *before = map(standing, *probe.robots, probe.actions)
         if before:
             state = replace(state, history=jnp.stack(list(map(env.reading, before))))
-        ahead, *others = map(env.robot.character_state, *targets)
+        ahead, *others = map(env.robot.character_state, *probe.targets)
         seen = dict(zip(env.target_steps, others, strict=True))
-        parts = concatenated(env.imitation_parts(state, seen, phase))
+        parts = concatenated(env.imitation_parts(state, seen, probe.phase))
         if not is_privileged:
             return parts, parts[:0]
-        state = replace(state, dynamics=own, targets=under_way if env.shows_targets else None)
+        state = replace(state, dynamics=probe.own, targets=probe.under_way if env.shows_targets else None)
         return parts, concatenated(env.true_parts(state, ahead))
 
-    def reflected(
-        robots: tuple,
-        actions: jax.Array,
-        targets: tuple,
-        own: Dynamics,
-        under_way: jax.Array,
-        phase: jax.Array,
-    ) -> tuple:
-        ahead = reflected_coordinates(*targets)
-        robots = reflected_coordinates(*robots)
-        return robots, JOINTS(actions), ahead, reflected_dynamics(own), JOINTS(under_way), phase
-
-    states = (
-        coordinates(history),
-        normal(history, 29),
-        coordinates(1 + len(env.target_steps)),
-        jax.tree.map(lambda x: normal(*x.shape), drawn),
-        normal(math.ceil(MOST_DELAY), 29),
-        normal(),
+    probes = _Probe(
+        robots=coordinates(history),
+        actions=normal(history, 29),
+        targets=coordinates(1 + len(env.target_steps)),
+        own=jax.tree.map(lambda x: normal(*x.shape), drawn),
+        under_way=normal(math.ceil(MOST_DELAY), 29),
+        phase=normal(),
     )
-    both = jax.jit(jax.vmap(lambda *state: (observe(*state), observe(*reflected(*state)))))
+    both = jax.jit(jax.vmap(lambda probe: (observe(probe), observe(probe.reflected()))))
     # Compiled ahead of its call, which then runs at once even while something else is traced.
-    (seen, true), (reflected_seen, reflected_true) = both.lower(*states).compile()(*states)
+    (seen, true), (reflected_seen, reflected_true) = both.lower(probes).compile()(probes)
     return _joined([_matched(seen, reflected_seen), *_of_task(env), _matched(true, reflected_true)])
 
 

@@ -17,17 +17,15 @@ def script():
 def report(samples: int, speed: float, evaluation: tuple[float, float] | None) -> str:
     told = {"samples": samples, "wall_time_s": samples / 1000.0, "samples_per_s": speed}
     if evaluation is not None:
-        told |= {"eval_return": evaluation[0], "eval_episode_length": evaluation[1]}
+        told |= {"eval_return": evaluation[0], "eval_survived": evaluation[1]}
     return json.dumps(told)
 
 
 def test_a_training_is_a_row_and_one_that_failed_has_no_figures(script, tmp_path):
     run = tmp_path / "walk-default"
     run.mkdir()
-    # 300 control steps an episode, of which 285 are 95 %.
-    (run / "config.yaml").write_text("config: {env: {episode_seconds: 10.0, control_hz: 30.0}}")
-    reports = [report(60_000, 500.0, (90.0, 120.0)), report(90_000, 900.0, None)]
-    reports += [report(120_000, 1000.0, (250.0, 290.0)), report(180_000, 1100.0, (240.0, 280.0))]
+    reports = [report(60_000, 500.0, (90.0, 0.1)), report(90_000, 900.0, None)]
+    reports += [report(120_000, 1000.0, (250.0, 0.96)), report(180_000, 1100.0, (240.0, 0.94))]
     (run / "metrics.jsonl").write_text("\n".join(reports))
     lines = script["trainings_table"]([run, tmp_path / "walk-mimickit"]).splitlines()
     assert lines[2] == "| walk-default | 180,000 | 3.0 | 950 | 120,000 | 250.0 | 240.0 |"

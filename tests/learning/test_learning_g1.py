@@ -21,7 +21,7 @@ from mjx_mimic.task.reward import RewardTerms
 
 pytestmark = pytest.mark.slow
 
-UPDATES, WINDOW = 60, 10
+UPDATES, WINDOW = 80, 10
 CONFIG = TrainConfig(
     num_envs=32,
     unroll_length=16,
@@ -74,8 +74,8 @@ def over_episodes(window: list[Metrics], name: str) -> float:
 
 
 def test_the_robot_stays_up_longer_and_earns_more_and_less_with_the_rewards_sign_flipped(histories):
-    # The return goes from 8.3 to 17.3, flipped to 2.6, and the length from 12.7 control steps to 27.4,
-    # flipped to 6.2. The standard error of a window's mean is about 3 %.
+    # The return goes from 8.3 to 17.8, flipped to 1.8, and the length from 12.7 control steps to 27.8,
+    # flipped to 5.3. The standard error of a window's mean is about 3 %.
     first, last, fled = histories[1][:WINDOW], histories[1][-WINDOW:], histories[-1][-WINDOW:]
     earned, lasted = over_episodes(first, "train_return"), over_episodes(first, "train_episode_length")
     assert over_episodes(last, "train_return") > 1.6 * earned
@@ -87,6 +87,6 @@ def test_the_robot_stays_up_longer_and_earns_more_and_less_with_the_rewards_sign
 def test_the_critic_explains_the_returns_and_no_simulation_breaks(histories):
     for history in histories.values():
         explained = np.mean([metrics.explained_variance for metrics in history[-WINDOW:]])
-        assert 0.6 < explained < 1.0
+        assert 0.7 < explained < 1.0
         assert all(metrics.ended_by.nonfinite == 0.0 for metrics in history)
         assert all(np.isfinite(leaf) for metrics in history for leaf in jax.tree.leaves(metrics))
